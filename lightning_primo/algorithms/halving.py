@@ -1,0 +1,206 @@
+"""Synchronous successive halving (Jamieson and Talwalkar 2016) and Hyperband (Li et al. 2018), for several objectives.
+
+Survivors of a rung are chosen by non-dominated sorting, ties inside a front by an epsilon-net, so that with one
+objective these are the original methods.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.algorithms.base import Algorithm
+from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.pareto import nds_epsilon_net_order
+from lightning_primo.trial import Config, Evaluation, Losses, Proposal, Trial
+
+Ranking = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.intp]]
+"""From losses, `n x m`, to the order of the rows, best first; rows with NaN last."""
+
+
+def rung_epochs(min_epochs: int, max_epochs: int, eta: int) -> tuple[int, ...]:
+    """The rungs `R / eta^k`, rounded, down to the minimum, ascending; `R` is exact.
+
+    >>> rung_epochs(1, 27, 3), rung_epochs(1, 25, 3), rung_epochs(5, 25, 3), rung_epochs(4, 4, 3)
+    ((1, 3, 9, 27), (1, 3, 8, 25), (8, 25), (4,))
+    """
+    rungs = [max_epochs]
+    for k in range(1, 64):
+        epoch = round(max_epochs / eta**k)
+        if epoch < min_epochs or epoch < 1:
+            break
+        if epoch != rungs[-1]:
+            rungs.append(epoch)
+    return tuple(reversed(rungs))
+
+
+def check_eta(eta: int) -> int:
+    """`eta`, if it is a whole number of at least 2."""
+    if not isinstance(eta, int) or isinstance(eta, bool) or eta < 2:
+        raise InvalidArgumentError(f"'eta' must be a whole number of at least 2, got {eta!r}")
+    return eta
+
+
+def loss_rows(trial_losses: list[Losses | None], n_objectives: int) -> npt.NDArray[np.float64]:
+    """Losses as an array `n x m`; None (a failed trial) becomes a row of NaN."""
+    missing = (math.nan,) * n_objectives
+    return np.array([missing if losses is None else losses for losses in trial_losses], dtype=np.float64).reshape(
+        len(trial_losses), n_objectives
+    )
+
+
+@dataclass
+class Bracket:
+    """One run of successive halving: `sizes[i]` trials are trained up to `epochs[i]`, the best go on."""
+
+    sizes: tuple[int, ...]
+    epochs: tuple[int, ...]
+    started: list[list[int]] = field(init=False)
+    results: list[dict[int, Losses | None]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = [[] for _ in self.sizes]
+        self.results = [{} for _ in self.sizes]
+
+    @property
+    def wants_new(self) -> bool:
+        """Whether the lowest rung is not full yet."""
+        return len(self.started[0]) < self.sizes[0]
+
+    def next_promotion(self, ranking: Ranking, n_objectives: int) -> tuple[int, int] | None:
+        """The next trial to continue and its epoch; None while a rung is unfinished or when the bracket is done."""
+        if self.wants_new:
+            return None
+        for i in range(1, len(self.sizes)):
+            if len(self.results[i - 1]) < len(self.started[i - 1]):
+                return None
+            survivors = self._survivors(i, ranking, n_objectives)
+            waiting = [trial_id for trial_id in survivors if trial_id not in self.started[i]]
+            if waiting:
+                return waiting[0], self.epochs[i]
+        return None
+
+    def _survivors(self, i: int, ranking: Ranking, n_objectives: int) -> list[int]:
+        ids = [trial_id for trial_id, losses in self.results[i - 1].items() if losses is not None]
+        if not ids:
+            return []
+        order = ranking(loss_rows([self.results[i - 1][trial_id] for trial_id in ids], n_objectives))
+        return [ids[row] for row in order[: self.sizes[i]]]
+
+
+class _Brackets(Algorithm):
+    """Brackets one after another; the next is opened early only where workers would otherwise wait."""
+
+    eta: int
+    sampler: Sampler
+    ranking: Ranking
+
+    def start(self, problem, *, seed=0):  # type: ignore[no-untyped-def]
+        super().start(problem, seed=seed)
+        self._brackets: list[Bracket] = []
+        self._bracket_of: dict[int, Bracket] = {}
+
+    @abstractmethod
+    def _open(self, number: int) -> Bracket:
+        """The bracket of this number, empty."""
+
+    def _sample(self, rng: np.random.Generator) -> tuple[Config, str] | None:
+        """A new configuration and the name of the operation it came from."""
+        config = draw(self, self.sampler, rng)
+        return None if config is None else (config, "sample")
+
+    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+        for bracket in self._brackets:
+            promotion = bracket.next_promotion(self.ranking, len(self.problem.objectives))
+            if promotion is not None:
+                return self.promotion(*promotion)
+            if bracket.wants_new:
+                return self._new(bracket, rng)
+        return self._new(self._open(len(self._brackets)), rng)
+
+    def _new(self, bracket: Bracket, rng: np.random.Generator) -> Proposal | None:
+        sampled = self._sample(rng)
+        if sampled is None:
+            return None
+        config, operation = sampled
+        return self.new_trial(config, bracket.epochs[0], operation=operation)
+
+    def _registered(self, proposal: Proposal) -> None:
+        if proposal.trial_id not in self._bracket_of:
+            bracket = next((bracket for bracket in self._brackets if bracket.wants_new), None)
+            if bracket is None:
+                bracket = self._open(len(self._brackets))
+                self._brackets.append(bracket)
+            self._bracket_of[proposal.trial_id] = bracket
+        bracket = self._bracket_of[proposal.trial_id]
+        bracket.started[bracket.epochs.index(proposal.epoch)].append(proposal.trial_id)
+
+    def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
+        bracket = self._bracket_of[trial.id]
+        # A trial that ended by itself has its final result: it holds its place in the rung but can't go on.
+        survives = evaluation.ok and not evaluation.finished
+        bracket.results[bracket.epochs.index(target)][trial.id] = evaluation.losses if survives else None
+
+
+class SuccessiveHalving(_Brackets):
+    """Train `n` configurations to the lowest rung, the best `1/eta` of them to the next, and so on up to `R`; again.
+
+    Args:
+        eta: The halving factor, at least 2.
+        n_configurations: Configurations a bracket starts with. Default: as many as leave one at `R`.
+        sampler: Where configurations come from. Default `UniformSampler()`.
+        ranking: Order of a rung's losses. Default: non-dominated sorting, then an epsilon-net.
+    """
+
+    def __init__(
+        self,
+        *,
+        eta: int = 3,
+        n_configurations: int | None = None,
+        sampler: Sampler | None = None,
+        ranking: Ranking = nds_epsilon_net_order,
+    ) -> None:
+        self.eta = check_eta(eta)
+        if n_configurations is not None and n_configurations < 1:
+            raise InvalidArgumentError(f"'n_configurations' must be at least 1, got {n_configurations!r}")
+        self.n_configurations = n_configurations
+        self.sampler = sampler or UniformSampler()
+        self.ranking = ranking
+
+    def _open(self, number: int) -> Bracket:
+        epochs = rung_epochs(self.problem.min_epochs, self.problem.max_epochs, self.eta)
+        n = self.n_configurations or self.eta ** (len(epochs) - 1)
+        return Bracket(sizes=tuple(max(1, n // self.eta**i) for i in range(len(epochs))), epochs=epochs)
+
+
+class Hyperband(_Brackets):
+    """Successive halving in brackets that trade the number of configurations against their shortest training.
+
+    Bracket `s = s_max, …, 0` starts `ceil((s_max + 1) / (s + 1) * eta^s)` configurations at rung `R / eta^s`; after
+    bracket 0 it begins again (Li et al. 2018, algorithm 1).
+
+    Args:
+        eta: The halving factor, at least 2.
+        sampler: Where configurations come from. Default `UniformSampler()`.
+        ranking: Order of a rung's losses. Default: non-dominated sorting, then an epsilon-net.
+    """
+
+    def __init__(
+        self, *, eta: int = 3, sampler: Sampler | None = None, ranking: Ranking = nds_epsilon_net_order
+    ) -> None:
+        self.eta = check_eta(eta)
+        self.sampler = sampler or UniformSampler()
+        self.ranking = ranking
+
+    def _open(self, number: int) -> Bracket:
+        epochs = rung_epochs(self.problem.min_epochs, self.problem.max_epochs, self.eta)
+        s_max = len(epochs) - 1
+        s = s_max - number % (s_max + 1)
+        n = math.ceil((s_max + 1) / (s + 1) * self.eta**s)
+        return Bracket(sizes=tuple(max(1, n // self.eta**i) for i in range(s + 1)), epochs=epochs[s_max - s :])

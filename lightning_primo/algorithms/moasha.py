@@ -1,0 +1,70 @@
+"""MOASHA: asynchronous successive halving for several objectives (Schmucker et al. 2021, arXiv 2106.12639)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lightning_primo.algorithms.base import Algorithm
+from lightning_primo.algorithms.halving import Ranking, check_eta, loss_rows, rung_epochs
+from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
+from lightning_primo.pareto import nds_epsilon_net_order
+from lightning_primo.problem import Problem
+from lightning_primo.trial import Evaluation, Losses, Proposal, Status, Trial
+
+
+class MOASHA(Algorithm):
+    """Promote whenever a trial is among the best `1/eta` of its rung; otherwise start a new configuration.
+
+    Nothing ever waits for a rung to fill, so workers are never idle. With one objective this is ASHA (Li et al. 2020).
+
+    Args:
+        eta: The halving factor, at least 2.
+        sampler: Where configurations come from: `UniformSampler()` (default), `SobolSampler()`, or
+            `PriorSampler(priors)`.
+        ranking: Order of a rung's losses. Default: non-dominated sorting, then an epsilon-net.
+    """
+
+    def __init__(
+        self, *, eta: int = 3, sampler: Sampler | None = None, ranking: Ranking = nds_epsilon_net_order
+    ) -> None:
+        self.eta = check_eta(eta)
+        self.sampler = sampler or UniformSampler()
+        self.ranking = ranking
+
+    def start(self, problem: Problem, *, seed: int = 0) -> None:
+        super().start(problem, seed=seed)
+        self.rungs = rung_epochs(problem.min_epochs, problem.max_epochs, self.eta)
+        self._finished: dict[int, dict[int, Losses | None]] = {epoch: {} for epoch in self.rungs}
+        self._promoted: dict[int, set[int]] = {epoch: set() for epoch in self.rungs}
+
+    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+        for rung, above in reversed(list(zip(self.rungs[:-1], self.rungs[1:], strict=True))):
+            trial_id = self._promotable(rung)
+            if trial_id is not None:
+                return self.promotion(trial_id, above)
+        config = draw(self, self.sampler, rng)
+        return None if config is None else self.new_trial(config, self.rungs[0])
+
+    def _promotable(self, rung: int) -> int | None:
+        finished, promoted = self._finished[rung], self._promoted[rung]
+        n_best = len(finished) // self.eta
+        if n_best == 0:
+            return None
+        ids = list(finished)
+        order = self.ranking(loss_rows(list(finished.values()), len(self.problem.objectives)))
+        for row in order[:n_best]:
+            trial_id = ids[row]
+            if trial_id not in promoted and finished[trial_id] is not None:
+                return trial_id
+        return None
+
+    def _registered(self, proposal: Proposal) -> None:
+        if proposal.start_epoch:
+            self._promoted[self.rungs[self.rungs.index(proposal.epoch) - 1]].add(proposal.trial_id)
+
+    def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
+        if evaluation.status is Status.REJECTED:
+            return
+        self._finished[target][trial.id] = evaluation.losses if evaluation.ok else None
+        if evaluation.finished:
+            self._promoted[target].add(trial.id)

@@ -1,0 +1,218 @@
+"""PriMO: cheap approximations, then Bayesian optimisation with expert priors per objective.
+
+Basu, Hutter, Stoll 2025, "Multi-objective Hyperparameter Optimization in the Age of Deep Learning", arXiv 2511.08371.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.algorithms.base import Algorithm
+from lightning_primo.algorithms.moasha import MOASHA
+from lightning_primo.algorithms.observations import Observations, observe
+from lightning_primo.algorithms.sampling import PriorSampler, Sampler, UniformSampler, draw
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.pareto import Scalarization, WeightedSum, sample_weights
+from lightning_primo.problem import Problem
+from lightning_primo.space import EncodedPrior, Prior
+from lightning_primo.surrogates import (
+    ExactModel,
+    GaussianProcess,
+    LogNoisyExpectedImprovement,
+    prior_exponent,
+    rank_candidates,
+)
+from lightning_primo.trial import Config, Evaluation, Proposal, Trial
+
+Array = npt.NDArray[np.float64]
+
+_N_FINALISTS = 12  # candidates whose exact objectives are computed
+_N_LOOKED_AT = 400  # candidates tried for one that is new and keeps the exact bounds
+_N_FROM_PRIOR = 256
+_MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
+
+
+class PriMO(Algorithm):
+    """Multi-objective search with expert priors.
+
+    An initial design by MOASHA spends the first full trainings on cheap approximations. Then each proposal draws fresh
+    weights, scalarises the normalised objectives, models what is not exact by a Gaussian process, and maximises log
+    noisy expected improvement; with probability `1 - epsilon` weighted by the prior of an objective drawn at random,
+    whose influence fades as evaluations come in. With one objective the initial design is ASHA and the rest is pi-BO
+    with a Gaussian process.
+
+    Baselines are compositions of the same parts:
+
+    - BO with random weights: ``PriMO(initial_design=RandomSearch())``
+    - pi-BO with random weights: ``PriMO(priors=priors, initial_design=RandomSearch())``
+    - ParEGO: ``PriMO(initial_design=RandomSearch(sampler=SobolSampler()), scalarization=AugmentedChebyshev())``
+    - MOASHA sampling from the priors: ``MOASHA(sampler=PriorSampler(priors))``
+
+    Args:
+        priors: A prior per objective's name, for any subset of the objectives. Default none.
+        n_init: Full trainings' worth of epochs that the initial design spends.
+        epsilon: Probability of leaving the prior out of a proposal.
+        initial_design: The algorithm of the first phase. Default `MOASHA()`: eta = 3, uniform sampling.
+        scalarization: From normalised objectives to one. Default `WeightedSum()`.
+    """
+
+    def __init__(
+        self,
+        *,
+        priors: Mapping[str, Prior] | None = None,
+        n_init: float = 4,
+        epsilon: float = 0.25,
+        initial_design: Algorithm | None = None,
+        scalarization: Scalarization | None = None,
+    ) -> None:
+        if not n_init >= 0:
+            raise InvalidArgumentError(f"'n_init' must be a number of full trainings of at least 0, got {n_init!r}")
+        if not 0 <= epsilon <= 1:
+            raise InvalidArgumentError(f"'epsilon' must be a probability in [0, 1], got {epsilon!r}")
+        self.priors = dict(priors or {})
+        self.n_init = n_init
+        self.epsilon = epsilon
+        self.initial_design = initial_design or MOASHA()
+        self.scalarization = scalarization or WeightedSum()
+
+    def start(self, problem: Problem, *, seed: int = 0) -> None:
+        names = [objective.name for objective in problem.objectives]
+        for name, prior in self.priors.items():
+            if name not in names:
+                raise UnknownNameError("objective in 'priors'", name, names)
+            if not isinstance(prior, Prior):
+                raise InvalidArgumentError(
+                    f"'priors' must hold a Prior per objective, got {prior!r} for {name!r}; write Prior({{...}})"
+                )
+            prior.check(problem.space, name)
+        super().start(problem, seed=seed)
+        self.initial_design.start(problem, seed=seed)
+        self.n_bo = 0
+        self._encoded_priors = [EncodedPrior(prior, self.encoding) for _, prior in sorted(self.priors.items())]
+        self._exact_model: ExactModel | None = None
+
+    def _registered(self, proposal: Proposal) -> None:
+        if proposal.operation == _OPERATION:
+            self.n_bo += 1
+        else:
+            self.initial_design._register(proposal)
+
+    def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
+        if trial.operation != _OPERATION:
+            self.initial_design.tell(evaluation)
+
+    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+        design_budget = self.n_init * self.problem.max_epochs
+        if self.n_bo == 0 and self.initial_design.epochs_committed < design_budget:
+            return self.initial_design._propose(rng)
+        config = self._bayesian(rng)
+        if config is None:
+            return None
+        return self.new_trial(config, self.problem.max_epochs, operation=_OPERATION)
+
+    def _bayesian(self, rng: np.random.Generator) -> Config | None:
+        """Step 2 and 3 of the paper: one configuration by Bayesian optimisation."""
+        weights = sample_weights(len(self.problem.objectives), rng)
+        prior = self._draw_prior(rng)
+        data = observe(self)
+        if len(data.vectors) < _MIN_OBSERVATIONS:
+            return draw(self, self._model_free_sampler(prior), rng)
+        acquisition = self._acquisition(data, weights, prior, rng)
+        starts = data.vectors
+        if prior is not None:
+            starts = np.concatenate([starts, prior.sample(_N_FROM_PRIOR, rng)])
+        ranking = rank_candidates(acquisition.screen, self.encoding, starts, rng)
+        finalists = self._finalists(ranking)
+        if not finalists:
+            return draw(self, UniformSampler(), rng)
+        vectors = self.encoding.vectors(finalists)
+        known = np.array([self.problem.known(config) for config in finalists])
+        values = acquisition(vectors, self.problem.scaled(known))
+        return finalists[int(np.argmax(np.where(np.isnan(values), -math.inf, values)))]
+
+    def _draw_prior(self, rng: np.random.Generator) -> EncodedPrior | None:
+        """The prior of an objective drawn at random; None with probability epsilon, and once the prior has faded."""
+        without = rng.random() < self.epsilon
+        if without or not self._encoded_priors or self._gamma == 0.0:
+            return None
+        return self._encoded_priors[rng.integers(len(self._encoded_priors))]
+
+    @property
+    def _gamma(self) -> float:
+        return prior_exponent(self.n_bo, self.encoding.dimensions)
+
+    def _model_free_sampler(self, prior: EncodedPrior | None) -> Sampler:
+        return UniformSampler() if prior is None else PriorSampler({"": prior.prior})
+
+    def _acquisition(
+        self, data: Observations, weights: Array, prior: EncodedPrior | None, rng: np.random.Generator
+    ) -> _Acquisition:
+        exact = self.problem.exact_mask
+        vectors = np.concatenate([data.vectors, data.failed])
+        target, offset = self.scalarization.split(
+            np.concatenate([data.losses, data.failed_losses]), weights, exact
+        )
+        process = GaussianProcess.fit(self.encoding.features(vectors), target)
+        # Failures shape the model but can't be improved upon; pending points count as if they were observed.
+        n_ok = len(data.vectors)
+        offset = np.concatenate([offset[:n_ok], self.scalarization.known(data.pending_losses, weights, exact)])
+        baseline = self.encoding.features(np.concatenate([data.vectors, data.pending]))
+        improvement = LogNoisyExpectedImprovement(process, baseline, offset, rng=rng)
+        return _Acquisition(self, data, weights, improvement, prior, self._screening_model())
+
+    def _screening_model(self) -> ExactModel | None:
+        if not self.problem.exact_mask.any() and not self.problem.bounded:
+            return None
+        if self._exact_model is None:
+            self._exact_model = ExactModel(self.problem, self.encoding, seed=self.seed)
+        self._exact_model.condition([trial.config for trial in self.trials])
+        return self._exact_model
+
+    def _finalists(self, ranking: Array) -> list[Config]:
+        """The first candidates that no trial has and that keep the bounds on exact quantities."""
+        finalists: dict[str, Config] = {}
+        for vector in ranking[:_N_LOOKED_AT]:
+            config = self.encoding.config(vector)
+            key = self.encoding.key(config)
+            if key in finalists or self.seen(config) or self.problem.violation(config) is not None:
+                continue
+            finalists[key] = config
+            if len(finalists) == _N_FINALISTS:
+                break
+        return list(finalists.values())
+
+
+_OPERATION = "bayesian"
+
+
+@dataclass(frozen=True)
+class _Acquisition:
+    """The acquisition of one ask: `log alpha(x) + gamma * log pi_j(x)` (equation 4 of the paper)."""
+
+    algorithm: PriMO
+    data: Observations
+    weights: Array
+    improvement: LogNoisyExpectedImprovement
+    prior: EncodedPrior | None
+    screening: ExactModel | None
+
+    def __call__(self, vectors: Array, scaled: Array) -> Array:
+        """Values at vectors, `q x h`, whose exact objectives are known: `scaled`, `q x m`, NaN where not exact."""
+        exact = self.algorithm.problem.exact_mask
+        offset = self.algorithm.scalarization.known(self.data.normalise(scaled), self.weights, exact)
+        values = self.improvement(self.algorithm.encoding.features(vectors), offset)
+        if self.prior is not None:
+            values = values + self.algorithm._gamma * self.prior.log_density(vectors)
+        return values
+
+    def screen(self, vectors: Array) -> Array:
+        """Values at vectors whose exact objectives are predicted; -inf where a bound seems to be broken."""
+        if self.screening is None:
+            return self(vectors, np.full((len(vectors), len(self.weights)), math.nan))
+        scaled, infeasible = self.screening.predict(self.algorithm.encoding.features(vectors))
+        return np.where(infeasible, -math.inf, self(vectors, scaled))

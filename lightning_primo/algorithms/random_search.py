@@ -1,0 +1,25 @@
+"""Random search: independent configurations at the full budget (Bergstra and Bengio 2012)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lightning_primo.algorithms.base import Algorithm
+from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
+from lightning_primo.trial import Proposal
+
+
+class RandomSearch(Algorithm):
+    """Train independently drawn configurations for the full number of epochs.
+
+    Args:
+        sampler: Where configurations come from: `UniformSampler()` (default), `SobolSampler()` for a more even
+            cover of the space, or `PriorSampler(priors)`.
+    """
+
+    def __init__(self, *, sampler: Sampler | None = None) -> None:
+        self.sampler = sampler or UniformSampler()
+
+    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+        config = draw(self, self.sampler, rng)
+        return None if config is None else self.new_trial(config, self.problem.max_epochs)

@@ -1,0 +1,72 @@
+"""Every exception a user can meet.
+
+Each message says what is wrong (the argument in quotes), what was got, what was expected, and the remedy or the valid
+choices. All derive from `PrimoError`, so one `except` clause catches what this package raises on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class PrimoError(Exception):
+    """Base class of the errors raised on purpose by lightning_primo."""
+
+
+class InvalidArgumentError(PrimoError, ValueError):
+    """An argument is out of its range, of the wrong type, or names something that does not exist."""
+
+
+class UnknownNameError(InvalidArgumentError):
+    """A name was given that is not among the valid ones.
+
+    Args:
+        what: What the name stands for, for example ``"objective in 'priors'"``.
+        name: The name that was given.
+        valid: The names that exist.
+    """
+
+    def __init__(self, what: str, name: object, valid: Iterable[object]) -> None:
+        choices = ", ".join(repr(choice) for choice in valid) or "none"
+        super().__init__(f"unknown {what}: {name!r}; valid choices: {choices}")
+
+
+class MetricNotLoggedError(PrimoError):
+    """The LightningModule never logged the metric that is an objective.
+
+    Args:
+        metric: The missing metric.
+        logged: The metrics that were logged.
+    """
+
+    def __init__(self, metric: str, logged: Iterable[str]) -> None:
+        names = ", ".join(repr(name) for name in sorted(logged)) or "none"
+        super().__init__(
+            f"the metric {metric!r} is an objective, but the LightningModule did not log it by the end of the epoch; "
+            f"logged: {names}. Call self.log({metric!r}, value) in training_step, validation_step or at their epoch's "
+            "end, or name one of the logged metrics"
+        )
+
+
+class NonFiniteLossError(PrimoError):
+    """The training loss became NaN or infinite."""
+
+
+class TrialFailedError(PrimoError):
+    """The first trials all failed with the same exception, which is then the user's bug."""
+
+
+class StoreError(PrimoError):
+    """The search's directory cannot be used: in use, of another search, damaged, or not writable."""
+
+
+class DirectoryInUseError(StoreError):
+    """Another process runs a search in this directory."""
+
+
+class SearchMismatchError(StoreError):
+    """The directory holds a search over another space, with other objectives, or with another algorithm."""
+
+
+class CorruptStoreError(StoreError):
+    """The search's file is damaged, or was written by another version."""

@@ -1,0 +1,111 @@
+"""What is optimised. The one place where signs flip: inside this package every objective is minimised.
+
+A *value* is what the user sees (an accuracy of 0.9), a *loss* is what algorithms see (-0.9). `Objective` translates.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.errors import InvalidArgumentError
+
+Mode = Literal["min", "max"]
+
+_SMALLEST = 1e-12  # stands for zero and below on a logarithmic scale
+
+
+class Kind(str, Enum):
+    """When the value of an objective becomes known."""
+
+    EXACT = "exact"
+    """A function of the architecture alone, known before training (parameters, FLOPs)."""
+    MEASURED = "measured"
+    """Read once on the real module before training (latency, memory); noisy."""
+    TRAINED = "trained"
+    """Read at the end of every epoch (any logged metric, training time)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """One objective of a search.
+
+    Args:
+        name: The name under which the value is logged, stored and shown.
+        mode: Whether the value is to be minimised or maximised.
+        kind: When the value becomes known.
+        log: Whether the value spans orders of magnitude; surrogates, scalarisations and the hypervolume then use its
+            base-10 logarithm. Such values are positive.
+        at_most: Configurations with a larger value are rejected (inclusive bound).
+        at_least: Configurations with a smaller value are rejected (inclusive bound).
+        reference: Coordinate of the hypervolume's reference point, as a value: the worst value that is still of
+            interest. Default: the bound, where there is one on the bad side, otherwise the worst value observed.
+
+    Raises:
+        InvalidArgumentError: For an empty name, an unknown mode, non-finite or crossing bounds, or bounds on a trained
+            objective (they would be known only after the training that they are to save).
+    """
+
+    name: str
+    mode: Mode = "min"
+    kind: Kind = Kind.TRAINED
+    log: bool = False
+    at_most: float | None = None
+    at_least: float | None = None
+    reference: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise InvalidArgumentError(f"'name' of an objective must be a non-empty string, got {self.name!r}")
+        if self.mode not in ("min", "max"):
+            raise InvalidArgumentError(f"'mode' of objective {self.name!r} must be 'min' or 'max', got {self.mode!r}")
+        for label in ("at_most", "at_least", "reference"):
+            number = getattr(self, label)
+            if number is not None and not math.isfinite(number):
+                raise InvalidArgumentError(f"{label!r} of objective {self.name!r} must be finite, got {number!r}")
+        if self.at_most is not None and self.at_least is not None and self.at_least > self.at_most:
+            raise InvalidArgumentError(
+                f"'at_least' of objective {self.name!r} ({self.at_least:g}) exceeds its 'at_most' ({self.at_most:g})"
+            )
+        if self.kind is Kind.TRAINED and (self.at_most is not None or self.at_least is not None):
+            raise InvalidArgumentError(
+                f"objective {self.name!r} is known only after training, so 'at_most' and 'at_least' cannot reject a "
+                "configuration before it; leave them out and use 'reference' to say which values are of interest"
+            )
+
+    def loss(self, value: float) -> float:
+        """The minimised form of `value`."""
+        return float(value) if self.mode == "min" else -float(value)
+
+    def value(self, loss: float) -> float:
+        """The user's form of `loss`; the inverse of `loss`."""
+        return float(loss) if self.mode == "min" else -float(loss)
+
+    def scaled(self, losses: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Losses on the scale of surrogates and hypervolume: base-10 logarithm if `log`, else unchanged; NaN stays."""
+        losses = np.asarray(losses, dtype=np.float64)
+        if not self.log:
+            return losses.copy()
+        if self.mode == "min":
+            return np.log10(np.maximum(losses, _SMALLEST))
+        return -np.log10(np.maximum(-losses, _SMALLEST))
+
+    @property
+    def reference_loss(self) -> float | None:
+        """The reference point's coordinate as a loss: from `reference`, else from the bound on the bad side."""
+        bound = self.at_most if self.mode == "min" else self.at_least
+        reference = bound if self.reference is None else self.reference
+        return None if reference is None else self.loss(reference)
+
+    def violation(self, value: float) -> str | None:
+        """Why `value` breaks a bound, or None when it does not. NaN breaks none."""
+        if self.at_most is not None and value > self.at_most:
+            return f"{self.name} = {value:g} exceeds at_most = {self.at_most:g}"
+        if self.at_least is not None and value < self.at_least:
+            return f"{self.name} = {value:g} is below at_least = {self.at_least:g}"
+        return None

@@ -1,0 +1,61 @@
+"""Maximising an acquisition over a mixed, conditional space: a broad sample, then local search from the best.
+
+Everything stays in the encoding's vectors, a few thousand at a time; what comes back is a ranking, best first, from
+which the caller takes the first candidate that stands up to exact checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.space import Encoding, mutate_local
+
+Array = npt.NDArray[np.float64]
+Score = Callable[[Array], Array]
+"""From vectors, `q x h`, to their acquisition values, `q`, larger is better."""
+
+_N_SAMPLED = 1024
+_N_AROUND = 512  # mutants of the configurations to start from
+_N_CLIMBERS = 12
+_N_MUTANTS = 16  # of each climber, each round
+_SCALES = (0.25, 0.15, 0.1, 0.06, 0.04, 0.02, 0.01, 0.005)  # a round of local search each, in the unit cube
+
+
+def rank_candidates(score: Score, encoding: Encoding, starts: Array, rng: np.random.Generator) -> Array:
+    """Candidates for the maximum of `score`, best first.
+
+    Args:
+        score: The acquisition.
+        encoding: Of the space.
+        starts: Vectors to start from besides random ones, `k x h`: observed configurations, draws from a prior.
+        rng: Source of randomness.
+
+    Returns:
+        Vectors, `q x h`; each climber's last point, then the sample, by score.
+    """
+    pool = [encoding.sample(_N_SAMPLED, rng)]
+    if len(starts):
+        around = starts[rng.integers(len(starts), size=_N_AROUND)]
+        scales = rng.choice(_SCALES, size=4)
+        pool += [starts, *(mutate_local(encoding, part, s, rng) for part, s in zip(np.array_split(around, 4), scales, strict=True))]
+    vectors = np.concatenate(pool)
+    values = score(vectors)
+    best = np.argsort(-values, kind="stable")
+    climbers, heights = vectors[best[:_N_CLIMBERS]], values[best[:_N_CLIMBERS]]
+    visited, visited_values = [vectors], [values]
+    for scale in _SCALES:
+        mutants = mutate_local(encoding, np.repeat(climbers, _N_MUTANTS, axis=0), scale, rng)
+        values = score(mutants)
+        visited.append(mutants)
+        visited_values.append(values)
+        per_climber = values.reshape(len(climbers), _N_MUTANTS)
+        top = per_climber.argmax(axis=1)
+        rows = np.arange(len(climbers))
+        better = per_climber[rows, top] > heights
+        climbers = np.where(better[:, None], mutants[rows * _N_MUTANTS + top], climbers)
+        heights = np.where(better, per_climber[rows, top], heights)
+    everything, values = np.concatenate(visited), np.concatenate(visited_values)
+    return everything[np.argsort(-values, kind="stable")]

@@ -1,0 +1,143 @@
+"""The values that travel between algorithm, training and store: `Proposal` out, `Evaluation` back, `Trial` kept.
+
+All are frozen and made of plain Python numbers and strings, so that they pass through JSON and pickle unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+Config = Mapping[str, "int | float | bool | str"]
+"""The active hyperparameters of one configuration, by name."""
+
+Losses = tuple[float, ...]
+"""One minimised value per objective, in the problem's order; NaN where it is not known."""
+
+
+class Status(str, Enum):
+    """How an evaluation ended."""
+
+    OK = "ok"
+    REJECTED = "rejected"
+    """A bound was broken; nothing was trained."""
+    DIVERGED = "diverged"
+    """The loss or a metric became NaN or infinite."""
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    """The worker's process died."""
+    ERROR = "error"
+    """The user's code raised an exception."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the trial is lost; a rejected one is not counted, as nothing was tried."""
+        return self not in (Status.OK, Status.REJECTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """Train trial `trial_id` up to epoch `epoch`.
+
+    Args:
+        trial_id: Number of the trial, from 0. A promotion carries the id of the trial it continues.
+        config: The active hyperparameters.
+        epoch: Train up to this epoch, counted from 1.
+        start_epoch: Epochs that are trained already; 0 for a new trial.
+        parent: The trial that this one was derived from, where there is one.
+        operation: How the configuration came about, for the table: ``"sample"``, ``"bayesian"``, ``"mutation"``, …
+    """
+
+    trial_id: int
+    config: Config
+    epoch: int
+    start_epoch: int = 0
+    parent: int | None = None
+    operation: str = "sample"
+
+    @property
+    def epochs(self) -> int:
+        """What the proposal costs, in epochs of training."""
+        return self.epoch - self.start_epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What came back from a proposal.
+
+    Args:
+        trial_id: The trial.
+        epoch: The last epoch that was trained. Equals the proposal's epoch if `status` is ok, except where the
+            training ended by itself earlier (early stopping).
+        losses: One minimised value per objective, NaN where unknown. If `status` is not ok, those that are known
+            all the same (the parameter count of a network that diverged) are kept.
+        status: How it ended.
+        reason: One line why, if `status` is not ok; for `Status.ERROR` the traceback.
+        curve: Losses after each epoch trained for this proposal: ``{epoch: losses}``.
+        measurements: Further values by name, in their own unit, for the table: constraints, the spread of a latency.
+        cost: Epochs trained for this proposal; 0 if rejected.
+        seconds: Wall-clock seconds of this proposal.
+        finished: Whether the training ended by itself before `R`, so that the trial cannot be continued.
+    """
+
+    trial_id: int
+    epoch: int
+    losses: Losses
+    status: Status = Status.OK
+    reason: str = ""
+    curve: Mapping[int, Losses] = field(default_factory=dict)
+    measurements: Mapping[str, float] = field(default_factory=dict)
+    cost: float = 0.0
+    seconds: float = 0.0
+    finished: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the losses are all known and finite."""
+        return self.status is Status.OK and all(math.isfinite(loss) for loss in self.losses)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One configuration and what is known about it.
+
+    Args:
+        id: Number of the trial, from 0.
+        config: The active hyperparameters.
+        parent: The trial that this one was derived from, where there is one.
+        operation: How the configuration came about.
+        evaluations: What was told so far, in order.
+        pending: The epoch up to which it is being trained now, or None.
+    """
+
+    id: int
+    config: Config
+    parent: int | None = None
+    operation: str = "sample"
+    evaluations: tuple[Evaluation, ...] = ()
+    pending: int | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained successfully so far."""
+        return max((evaluation.epoch for evaluation in self.evaluations if evaluation.ok), default=0)
+
+    @property
+    def status(self) -> Status | None:
+        """Status of the last evaluation; None before the first."""
+        return self.evaluations[-1].status if self.evaluations else None
+
+    @property
+    def cost(self) -> float:
+        """Epochs trained over all evaluations."""
+        return sum(evaluation.cost for evaluation in self.evaluations)
+
+    def at(self, epoch: int) -> Evaluation | None:
+        """The successful evaluation at `epoch`; one that ended by itself earlier counts for every later epoch."""
+        for evaluation in self.evaluations:
+            if evaluation.ok and (evaluation.epoch == epoch or (evaluation.finished and evaluation.epoch < epoch)):
+                return evaluation
+        return None
