@@ -52,8 +52,28 @@ class NonFiniteLossError(PrimoError):
     """The training loss became NaN or infinite."""
 
 
+class CheckpointError(PrimoError):
+    """A trial's checkpoint cannot be loaded again."""
+
+
+class CheckpointWarning(UserWarning):
+    """A trial's checkpoint is missing or unreadable, so that the trial is trained from scratch."""
+
+
 class TrialFailedError(PrimoError):
     """The first trials all failed with the same exception, which is then the user's bug."""
+
+
+class NotMeasurableError(PrimoError):
+    """A cost of the module cannot be measured: it cannot be called with these inputs, on this device, or yet."""
+
+
+class UncountedOperatorWarning(UserWarning):
+    """An operator does arithmetic for which there is no formula, so that its multiply-adds are missing in the FLOPs."""
+
+
+class SlowMeasurementWarning(UserWarning):
+    """A module must be built on the CPU to know its exact objectives, which takes longer than on the meta device."""
 
 
 class StoreError(PrimoError):

@@ -6,9 +6,11 @@ All are frozen and made of plain Python numbers and strings, so that they pass t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
+
+from lightning_primo.errors import InvalidArgumentError
 
 Config = Mapping[str, "int | float | bool | str"]
 """The active hyperparameters of one configuration, by name."""
@@ -99,6 +101,10 @@ class Evaluation:
         """Whether the losses are all known and finite."""
         return self.status is Status.OK and all(math.isfinite(loss) for loss in self.losses)
 
+    def counts_at(self, epoch: int) -> bool:
+        """Whether this is a successful result of training up to `epoch`, or of one that ended by itself before."""
+        return self.ok and (self.epoch == epoch or (self.finished and self.epoch < epoch))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -137,7 +143,39 @@ class Trial:
 
     def at(self, epoch: int) -> Evaluation | None:
         """The successful evaluation at `epoch`; one that ended by itself earlier counts for every later epoch."""
-        for evaluation in self.evaluations:
-            if evaluation.ok and (evaluation.epoch == epoch or (evaluation.finished and evaluation.epoch < epoch)):
-                return evaluation
-        return None
+        return next((evaluation for evaluation in self.evaluations if evaluation.counts_at(epoch)), None)
+
+
+def fold_events(events: Iterable[Proposal | Evaluation]) -> list[Trial]:
+    """The trials that a log of proposals and evaluations amounts to.
+
+    Args:
+        events: What was asked and told, in the order in which it happened.
+
+    Returns:
+        One trial per id, in the order in which they were first proposed.
+
+    Raises:
+        InvalidArgumentError: If an evaluation belongs to no trial that is pending at its place.
+    """
+    trials: dict[int, Trial] = {}
+    for event in events:
+        trial = trials.get(event.trial_id)
+        if isinstance(event, Evaluation):
+            if trial is None or trial.pending is None:
+                raise InvalidArgumentError(
+                    f"'events' holds an evaluation of trial {event.trial_id}, which is not pending there; pending: "
+                    f"{[pending.id for pending in trials.values() if pending.pending is not None]}"
+                )
+            trials[trial.id] = replace(trial, evaluations=(*trial.evaluations, event), pending=None)
+        elif trial is None:
+            trials[event.trial_id] = Trial(
+                id=event.trial_id,
+                config=dict(event.config),
+                parent=event.parent,
+                operation=event.operation,
+                pending=event.epoch,
+            )
+        else:
+            trials[trial.id] = replace(trial, pending=event.epoch)
+    return list(trials.values())

@@ -140,7 +140,9 @@ def _widths(config: Mapping[str, Any], depth: str, width: str) -> list[int]:
     names = [f"{width}_{i}" for i in range(1, int(config[depth]) + 1)]
     missing = [name for name in names if config.get(name) is None]
     if missing:
-        raise ValueError(f"'config' has {depth!r} = {config[depth]} and must then have {missing[0]!r}, which is missing")
+        raise ValueError(
+            f"'config' has {depth!r} = {config[depth]} and must then have {missing[0]!r}, which is missing"
+        )
     return [int(config[name]) for name in names]
 
 
@@ -167,6 +169,6 @@ def _check_sizes(
     smallest = 2 ** len(filters)
     if min(height, width) < smallest:
         raise ValueError(
-            f"'image_size' must be at least {smallest} pixels for {len(filters)} convolutions, each of which halves the "
-            f"image, got {height} x {width}; use larger images or fewer convolutions (hyperparameter 'n_conv')"
+            f"'image_size' must be at least {smallest} pixels for {len(filters)} convolutions, each of which halves "
+            f"the image, got {height} x {width}; use larger images or fewer convolutions (hyperparameter 'n_conv')"
         )

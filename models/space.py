@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ConfigSpace import Categorical, ConfigurationSpace, Constant, Float, GreaterThanCondition, Integer
 from ConfigSpace.hyperparameters import Hyperparameter
 
@@ -65,7 +67,7 @@ def _add_layers(space: ConfigurationSpace, layer: str, most: int, unit: str, wid
     space.add(*(GreaterThanCondition(layers[i], depth, i) for i in range(1, most)))
 
 
-def _integer(name: str, bounds: tuple[int, int], *, log: bool, cap: str) -> Hyperparameter:
+def _integer(name: str, bounds: tuple[int, int], *, log: bool, cap: str) -> Hyperparameter[Any, Any]:
     lower, upper = bounds
     if upper < lower:
         raise ValueError(f"{cap!r} must be at least {lower}, the smallest value of {name!r}, got {upper}")

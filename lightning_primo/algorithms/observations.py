@@ -53,12 +53,13 @@ def observe(algorithm: Algorithm) -> Observations:
     ok = [(trial, evaluation) for trial, evaluation in full if evaluation is not None]
     failed = [trial for trial in algorithm.trials if trial.status is not None and trial.status.failed]
     pending = algorithm.pending
-    known = _known(algorithm, [t for t in algorithm.trials if t.status is not Status.REJECTED])
-    scaled = problem.scaled(np.array([evaluation.losses for _, evaluation in ok]).reshape(len(ok), -1))
-    exact = problem.exact_mask
+    losses = np.array([evaluation.losses for _, evaluation in ok], dtype=np.float64)
+    scaled = problem.scaled(losses.reshape(len(ok), len(problem.objectives)))
     low, high = ranges(scaled)
-    low_known, high_known = ranges(known)
-    low, high = np.where(exact, low_known, low), np.where(exact, high_known, high)
+    exact = problem.exact_mask
+    if exact.any():
+        known = _known(algorithm, [trial for trial in algorithm.trials if trial.status is not Status.REJECTED])
+        low[exact], high[exact] = ranges(known[:, exact])
     failed_losses = normalise(_known(algorithm, failed), low, high)
     failed_losses[:, ~exact] = 1.0
     return Observations(

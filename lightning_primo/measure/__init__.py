@@ -1,0 +1,23 @@
+"""What a module costs: parameters, multiply-adds, latency and memory, as plain functions of a module and its inputs.
+
+None of them leaves a trace in the module that is measured or in the random state, and none needs a Trainer.
+"""
+
+from lightning_primo.measure.flops import count_flops
+from lightning_primo.measure.inputs import call, first_sample, model_inputs, sample_batch, to_device
+from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
+from lightning_primo.measure.memory import peak_memory
+from lightning_primo.measure.parameters import parameter_count
+
+__all__ = [
+    "LatencyMeasurement",
+    "call",
+    "count_flops",
+    "first_sample",
+    "measure_latency",
+    "model_inputs",
+    "parameter_count",
+    "peak_memory",
+    "sample_batch",
+    "to_device",
+]

@@ -45,7 +45,8 @@ def as_vector(vector: npt.ArrayLike, n_objectives: int, name: str) -> FloatArray
 
 def finite_rows(losses: FloatArray) -> BoolArray:
     """Mask of the rows without NaN or infinity."""
-    return np.isfinite(losses).all(axis=1)
+    mask: BoolArray = np.all(np.isfinite(losses), axis=1)
+    return mask
 
 
 def _as_float(values: npt.ArrayLike, name: str) -> FloatArray:

@@ -1,7 +1,7 @@
 """Pareto dominance and non-dominated sorting (Deb et al. 2002, NSGA-II, section III-A).
 
-Every loss is minimised: `a` dominates `b` if it is nowhere larger and somewhere smaller. Equal rows do not dominate each
-other, and infinities compare like numbers. A row with NaN is dominated by every row without.
+Every loss is minimised: `a` dominates `b` if it is nowhere larger and somewhere smaller. Equal rows do not dominate
+each other, and infinities compare like numbers. A row with NaN is dominated by every row without.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.pareto._arrays import BoolArray, IntArray, as_losses
+from lightning_primo.pareto._arrays import BoolArray, FloatArray, IntArray, as_losses
 
 
-def non_dominated(losses: npt.ArrayLike) -> BoolArray:
-    """The rows that no other row dominates; of equal rows all, of rows with NaN none.
+def non_dominated(losses: npt.ArrayLike, *, keep_duplicates: bool = True) -> BoolArray:
+    """The rows that no other row dominates; of rows with NaN none.
 
     Args:
         losses: `n x m` losses; `n` may be 0.
+        keep_duplicates: Whether all of several equal rows are kept, or only the first of them.
 
     Returns:
         Mask of length `n`.
@@ -26,9 +27,9 @@ def non_dominated(losses: npt.ArrayLike) -> BoolArray:
         InvalidArgumentError: If `losses` is not an `n x m` array.
     """
     points = as_losses(losses)
-    comparable = ~np.isnan(points).any(axis=1)  # moocore's answer for the other rows is arbitrary with NaN among them
+    comparable, finite = _comparable(points)
     mask = np.zeros(len(points), dtype=np.bool_)
-    mask[comparable] = moocore.is_nondominated(points[comparable], keep_weakly=True)
+    mask[comparable] = moocore.is_nondominated(finite, keep_weakly=keep_duplicates)
     return mask
 
 
@@ -45,9 +46,9 @@ def non_dominated_sort(losses: npt.ArrayLike) -> IntArray:
         InvalidArgumentError: If `losses` is not an `n x m` array.
     """
     points = as_losses(losses)
-    comparable = ~np.isnan(points).any(axis=1)
+    comparable, finite = _comparable(points)
     ranks = np.zeros(len(points), dtype=np.intp)
-    ranks[comparable] = moocore.pareto_rank(points[comparable])
+    ranks[comparable] = moocore.pareto_rank(finite)
     ranks[~comparable] = ranks[comparable].max(initial=-1) + 1
     return ranks
 
@@ -63,6 +64,21 @@ def fronts(losses: npt.ArrayLike) -> list[IntArray]:
 
     Raises:
         InvalidArgumentError: If `losses` is not an `n x m` array.
+
+    Example:
+        >>> fronts([[1, 3], [2, 4], [3, 1], [4, 4], [float("nan"), 0]])
+        [array([0, 2]), array([1]), array([3]), array([4])]
     """
     ranks = non_dominated_sort(losses)
-    return [np.flatnonzero(ranks == rank) for rank in range(ranks.max(initial=-1) + 1)]
+    ends = np.cumsum(np.bincount(ranks))
+    return np.split(np.argsort(ranks, kind="stable"), ends[:-1]) if len(ranks) else []
+
+
+def _comparable(points: FloatArray) -> tuple[BoolArray, FloatArray]:
+    """Mask of the rows without NaN, and these rows as moocore can compare them.
+
+    With NaN, or from 3 objectives on with infinities, what moocore 0.3 says of the other rows is arbitrary.
+    """
+    comparable: BoolArray = ~np.any(np.isnan(points), axis=1)
+    largest = np.finfo(np.float64).max
+    return comparable, np.clip(points[comparable], -largest, largest)

@@ -29,6 +29,10 @@ def hypervolume(losses: npt.ArrayLike, reference: npt.ArrayLike) -> float:
 
     Raises:
         InvalidArgumentError: If shapes do not match or `reference` is not finite.
+
+    Example:
+        >>> hypervolume([[1, 3], [2, 2], [3, 1]], reference=[4, 4])
+        6.0
     """
     points, reference = _checked(losses, reference)
     return _volume(points[_counting(points, reference)], reference)
@@ -73,8 +77,8 @@ def improvement(point: npt.ArrayLike, losses: npt.ArrayLike, reference: npt.Arra
     Raises:
         InvalidArgumentError: If shapes do not match or `reference` is not finite.
 
-    Source: While, Bradstreet, Barone 2012 (WFG), exclusive hypervolume: the volume of the point's own box without what the other
-    points, moved into that box, dominate of it.
+    Source: While, Bradstreet, Barone 2012 (WFG), the exclusive hypervolume: the point's own box without the part that
+    the other points dominate once they are moved into it.
     """
     points, reference = _checked(losses, reference)
     candidate = as_losses(np.asarray(point)[None], "point")
@@ -120,8 +124,8 @@ def default_reference(losses: npt.ArrayLike, margin: float = 0.1) -> FloatArray:
 
     Args:
         losses: `n x m` losses; rows that are not finite throughout are ignored.
-        margin: Distance from the worst value, as a share of the objective's range; of `max(1, |value|)` for an objective
-            with a single value.
+        margin: Distance from the worst value, as a share of the objective's range; of `max(1, |value|)` for an
+            objective with a single value.
 
     Returns:
         `m` losses; `margin` in every objective if no row is finite.

@@ -87,8 +87,8 @@ class Scalarization(ABC):
         incumbent = (target + offset).min()
         mean = model.mean(candidates) + scalarization.known(exact_losses, weights, exact)
 
-    `weights` are `m` non-negative numbers, `exact` is a mask of the `m` objectives that need no model. A row with NaN in
-    an objective that enters `target` has a NaN there.
+    `weights` are `m` non-negative numbers, `exact` is a mask of the `m` objectives that need no model. A row with NaN
+    in an objective that enters `target` has a NaN there.
     """
 
     @abstractmethod
@@ -136,10 +136,12 @@ class WeightedSum(Scalarization):
     def split(
         self, losses: npt.ArrayLike, weights: npt.ArrayLike, exact: npt.ArrayLike
     ) -> tuple[FloatArray, FloatArray]:
+        """The weighted sum over the objectives that are not exact, and that over those that are."""
         points, weights, exact = _checked(losses, weights, exact)
         return points[:, ~exact] @ weights[~exact], points[:, exact] @ weights[exact]
 
     def known(self, exact_losses: npt.ArrayLike, weights: npt.ArrayLike, exact: npt.ArrayLike) -> FloatArray:
+        """The weighted sum over the exact objectives."""
         points, weights, exact = _checked(exact_losses, weights, exact)
         return points[:, exact] @ weights[exact]
 
@@ -157,7 +159,7 @@ class AugmentedChebyshev(Scalarization):
     Raises:
         InvalidArgumentError: If `rho` is negative or not finite.
 
-    Source: Knowles 2006, ParEGO (IEEE Transactions on Evolutionary Computation 10(1)), the augmented Tchebycheff function.
+    Source: Knowles 2006, ParEGO (IEEE Transactions on Evolutionary Computation 10), the augmented Tchebycheff function.
     """
 
     rho: float = 0.05
@@ -169,11 +171,13 @@ class AugmentedChebyshev(Scalarization):
     def split(
         self, losses: npt.ArrayLike, weights: npt.ArrayLike, exact: npt.ArrayLike
     ) -> tuple[FloatArray, FloatArray]:
+        """The whole scalarised loss, and zeros."""
         points, weights, _ = _checked(losses, weights, exact)
         weighted = points * weights
         return weighted.max(axis=1) + self.rho * weighted.sum(axis=1), np.zeros(len(points))
 
     def known(self, exact_losses: npt.ArrayLike, weights: npt.ArrayLike, exact: npt.ArrayLike) -> FloatArray:
+        """Zeros."""
         points, _, _ = _checked(exact_losses, weights, exact)
         return np.zeros(len(points))
 
@@ -188,6 +192,7 @@ def _checked(
     mask = np.asarray(exact)
     if mask.dtype != np.bool_ or mask.shape != weights.shape:
         raise InvalidArgumentError(
-            f"'exact' must be a boolean mask of the {len(weights)} objectives, got dtype {mask.dtype} and shape {mask.shape}"
+            f"'exact' must be a boolean mask of the {len(weights)} objectives, "
+            f"got dtype {mask.dtype} and shape {mask.shape}"
         )
     return points, weights, mask

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import moocore
 import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.pareto._arrays import FloatArray, IntArray, as_losses, finite_rows
-from lightning_primo.pareto.dominance import fronts
+from lightning_primo.pareto._arrays import BoolArray, FloatArray, IntArray, as_losses, finite_rows
+from lightning_primo.pareto.dominance import fronts, non_dominated
 from lightning_primo.pareto.hypervolume import contributions, improvement
 from lightning_primo.pareto.scalarization import normalise, ranges
 
@@ -39,6 +38,10 @@ def epsilon_net(
 
     Raises:
         InvalidArgumentError: If shapes do not match, or `first` is not the index of a finite row.
+
+    Example:
+        >>> epsilon_net([[0, 4], [1, 3], [2, 2], [4, 0]])
+        array([0, 3, 2, 1])
     """
     points = as_losses(losses)
     finite = finite_rows(points)
@@ -69,8 +72,8 @@ def hssp_drop(losses: npt.ArrayLike, reference: npt.ArrayLike) -> int:
         reference: The reference point, `m` finite losses.
 
     Returns:
-        The row's index. Of several that cost the same, which is mostly nothing: the last with NaN, else the last that is
-        dominated or repeats an earlier row, else the first.
+        The row's index. Of several that cost the same, which is mostly nothing: the last with NaN, else the last that
+        is dominated or repeats an earlier row, else the first.
 
     Raises:
         InvalidArgumentError: If there is no row, shapes do not match, or `reference` is not finite.
@@ -92,7 +95,7 @@ def hssp_order(losses: npt.ArrayLike, k: int, reference: npt.ArrayLike) -> IntAr
         reference: The reference point, `m` finite losses.
 
     Returns:
-        `k` indices, the one that would be dropped last first. So a smaller `k` gives a prefix, and `k = n` a permutation.
+        `k` indices, the one that would be dropped last first; so a smaller `k` gives a prefix, `k = n` a permutation.
 
     Raises:
         InvalidArgumentError: If `k` is out of its range, shapes do not match, or `reference` is not finite.
@@ -206,10 +209,10 @@ def _by_front(points: FloatArray, order: Callable[[FloatArray], IntArray]) -> In
 def _redundant(points: FloatArray) -> IntArray:
     """Rows with NaN, then those that are dominated or repeat an earlier row; both from the last to the first."""
     undefined = np.isnan(points).any(axis=1)
-    comparable = np.flatnonzero(~undefined)
-    repeated = comparable[~moocore.is_nondominated(points[comparable])]
-    return np.concatenate([np.flatnonzero(undefined)[::-1], repeated[::-1]])
+    repeated = ~non_dominated(points, keep_duplicates=False) & ~undefined
+    return np.concatenate([np.flatnonzero(undefined)[::-1], np.flatnonzero(repeated)[::-1]])
 
 
-def _tied(cost: FloatArray) -> npt.NDArray[np.bool_]:
-    return cost <= cost.min() * (1 + _VOLUME_TIE)
+def _tied(cost: FloatArray) -> BoolArray:
+    mask: BoolArray = cost <= cost.min() * (1 + _VOLUME_TIE)
+    return mask

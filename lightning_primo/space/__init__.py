@@ -1,0 +1,24 @@
+"""The search space as numbers: the encoding of configurations, expert priors on it, and variation operators.
+
+Everything works on whole matrices of ConfigSpace's own vectors (`n x h`, NaN where inactive), because an acquisition
+search goes through thousands of candidates per proposal; only finalists become configurations.
+"""
+
+from lightning_primo.space._axis import Axis
+from lightning_primo.space._choice_axes import CategoricalAxis
+from lightning_primo.space.encoding import Encoding, check_space
+from lightning_primo.space.prior import EncodedPrior, Prior
+from lightning_primo.space.variation import crossover, mutate_gaussian, mutate_local, mutate_uniform
+
+__all__ = [
+    "Axis",
+    "CategoricalAxis",
+    "EncodedPrior",
+    "Encoding",
+    "Prior",
+    "check_space",
+    "crossover",
+    "mutate_gaussian",
+    "mutate_local",
+    "mutate_uniform",
+]

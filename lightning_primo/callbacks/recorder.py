@@ -1,0 +1,246 @@
+"""The learning curve of a trial and its checkpoint, from which it can be continued in another process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+
+from lightning_primo.callbacks.base import ObjectiveCallback, TrainedCallback, log_value
+from lightning_primo.errors import CheckpointError, CheckpointWarning
+
+FILE_NAME = "last.ckpt"
+
+_HYPER_PARAMETERS = (
+    "hyper_parameters",
+    "hparams_name",
+    "hparams_type",
+    "datamodule_hyper_parameters",
+    "datamodule_hparams_name",
+    "datamodule_hparams_type",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known of a trial that has been trained for some epochs.
+
+    Args:
+        identity: Text that tells this trial from any other.
+        curve: The objectives' values after each epoch, by epoch (from 1) and name.
+        costs: The values of those objectives that do not change during training.
+        finished: Whether the training ended by itself, so that it can't be continued.
+    """
+
+    identity: str = ""
+    curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    finished: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch trained; 0 before the first."""
+        return max(self.curve, default=0)
+
+
+class Recorder(Checkpoint):
+    """Reads the objectives at the end of every epoch and keeps the trial's checkpoint.
+
+    The checkpoint `directory/last.ckpt` is replaced as a whole (written beside it, flushed to disk, renamed) at the
+    epoch `target`, where the training ends by itself, and in between at most every `every_seconds`. It loads with
+    ``weights_only=True``: saved hyperparameters, which may be any object, are left out, since the trial's configuration
+    rebuilds the module.
+
+    It is a `Checkpoint` because Lightning runs these after the module's own hooks, where the last metrics are logged,
+    and adds no `ModelCheckpoint` of its own.
+
+    Args:
+        objectives: All objectives; the trained ones are read, the others taken from `costs`.
+        directory: Where the checkpoint is kept.
+        target: The epoch, counted from 1, after which a checkpoint is always written.
+        costs: Values of the objectives that do not change during training, by name.
+        identity: Text that tells this trial from any other.
+        every_seconds: Least time between two checkpoints before `target`.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        objectives: Sequence[ObjectiveCallback],
+        *,
+        directory: Path,
+        target: int,
+        costs: Mapping[str, float] | None = None,
+        identity: str = "",
+        every_seconds: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.objectives = tuple(objectives)
+        self.directory = directory
+        self.target = target
+        self.costs = dict(costs or {})
+        self.identity = identity
+        self.every_seconds = every_seconds
+        self.curve: dict[int, dict[str, float]] = {}
+        self.begun = 0
+        self.finished = False
+        self._clock = clock
+        self._last_save = 0.0
+        self._stop_asked = False
+        self._plateau: dict[int, torch.Tensor] = {}
+        self._writing = False
+        self._verified = False
+
+    @property
+    def record(self) -> Record:
+        """What has been recorded so far."""
+        return Record(identity=self.identity, curve=self.curve, costs=self.costs, finished=self.finished)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # Callbacks that the module configures come after; the state that they end an epoch with must be saved.
+        trainer.callbacks = [*(other for other in trainer.callbacks if other is not self), self]  # type: ignore[attr-defined]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last_save = self._clock()
+        self.begun = trainer.current_epoch
+        # Lightning steps the schedulers that watch a metric after the last hook of an epoch, so after the checkpoint.
+        for index, value in self._plateau.items():
+            pl_module.lr_scheduler_step(trainer.lr_scheduler_configs[index].scheduler, value)
+        self._plateau = {}
+        trainer.should_stop = trainer.should_stop or self._stop_asked
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.begun = trainer.current_epoch + 1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        values = {}
+        for callback in self.objectives:
+            name = callback.objective.name
+            if isinstance(callback, TrainedCallback):
+                values[name] = float(callback.read(trainer, pl_module))
+            elif name in self.costs:
+                values[name] = self.costs[name]
+                log_value(trainer, pl_module, name, self.costs[name])
+        self.curve[epoch] = values
+        self.finished = epoch < (trainer.max_epochs or 0) and _ended_by_itself(trainer, epoch)
+        self._stop_asked = trainer.should_stop
+        due = self._clock() - self._last_save >= self.every_seconds
+        if trainer.strategy.broadcast(due or self.finished or epoch >= self.target):
+            self._plateau = _pending_plateau_steps(trainer, pl_module)
+            self._save(trainer)
+            self._last_save = self._clock()
+            self._plateau = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "identity": self.identity,
+            "curve": {epoch: dict(values) for epoch, values in self.curve.items()},
+            "costs": dict(self.costs),
+            "finished": self.finished,
+            "stop_asked": self._stop_asked,
+            "plateau": dict(self._plateau),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.curve = dict(state_dict["curve"])
+        self.costs = dict(state_dict["costs"])
+        self.finished = state_dict["finished"]
+        self._stop_asked = state_dict["stop_asked"]
+        self._plateau = dict(state_dict["plateau"])
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self._writing:
+            for key in _HYPER_PARAMETERS:
+                checkpoint.pop(key, None)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        path = self.directory / FILE_NAME
+        partial = path.with_name(f"{FILE_NAME}.partial")
+        self._writing = True
+        try:
+            trainer.save_checkpoint(partial, weights_only=False)
+        finally:
+            self._writing = False
+        if not trainer.is_global_zero:
+            return
+        if not self._verified:
+            _require_loadable(partial)
+            self._verified = True
+        _flush(partial)
+        os.replace(partial, path)
+        if os.name == "posix":
+            _flush(self.directory)
+
+
+def read_record(directory: Path) -> Record | None:
+    """What the checkpoint in `directory` says, or None where there is none that can be used.
+
+    A file that cannot be read, as after a full disk, counts as none, with a CheckpointWarning.
+    """
+    path = directory / FILE_NAME
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = checkpoint["callbacks"][Recorder.__qualname__]
+        return Record(
+            identity=state["identity"], curve=state["curve"], costs=state["costs"], finished=state["finished"]
+        )
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        rank_zero_warn(
+            f"the checkpoint {path} cannot be read ({type(error).__name__}: {error}); the trial is trained from scratch",
+            category=CheckpointWarning,
+        )
+        return None
+
+
+def _ended_by_itself(trainer: pl.Trainer, epoch: int) -> bool:
+    """Whether something else than a target epoch stops the training now."""
+    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
+        return True
+    allowed = epoch >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
+    return trainer.should_stop and allowed
+
+
+def _pending_plateau_steps(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[int, torch.Tensor]:
+    """The metric that each scheduler is going to be stepped with at the end of this epoch, by the scheduler's index."""
+    if not pl_module.automatic_optimization:
+        return {}
+    return {
+        index: trainer.callback_metrics[config.monitor].detach().cpu()
+        for index, config in enumerate(trainer.lr_scheduler_configs)
+        if config.reduce_on_plateau
+        and config.interval == "epoch"
+        and (trainer.current_epoch + 1) % config.frequency == 0
+        and config.monitor in trainer.callback_metrics
+    }
+
+
+def _require_loadable(path: Path) -> None:
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"the trial's checkpoint does not load with weights_only=True: {error}\nKeep objects other than tensors, "
+            "numbers, strings and containers of these out of on_save_checkpoint, state_dict and the optimizer's "
+            "options, or declare their classes by torch.serialization.add_safe_globals"
+        ) from error
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

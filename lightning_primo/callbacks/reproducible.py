@@ -1,0 +1,164 @@
+"""Random numbers that depend on the seed and the epoch alone, so that a resumed training equals an uninterrupted one.
+
+What a training draws comes from four places: the global generators of torch, NumPy and Python, and the DataLoader, whose
+sampler and workers are seeded once per epoch. All four are set from ``(seed, epoch)`` where an epoch starts, whichever
+epochs came before it in the same process. A checkpoint then needs no random state.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch.utils.data import DataLoader
+
+_MAKE_LOADER, _EPOCH, _LOADER, _AFTER_VALIDATION = range(4)  # separate streams of random numbers of one epoch
+
+
+def seed_globals(*entropy: int) -> None:
+    """Seed the global generators of torch, NumPy and Python from non-negative integers, mixed by a SeedSequence."""
+    torch_seed, python_seed = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
+    torch.manual_seed(int(torch_seed))
+    random.seed(int(python_seed))
+    np.random.seed(np.random.SeedSequence(entropy).generate_state(8, np.uint32))
+
+
+class ReproducibleEpochs(Callback):
+    """Makes training from epoch a to c equal to training to b, a checkpoint, and training on to c, bit for bit.
+
+    Give it in the Trainer of both trainings, with the same seed. It replaces the generators of the train loaders and of
+    their samplers by one of its own while the fit lasts, and seeds the global generators at the start of each epoch and
+    after each validation: what validation draws has no influence on the training.
+
+    It works with any number of workers, nested loaders, and samplers of indices or of batches. Two things it
+    can't make repeat: workers that outlive an epoch (``persistent_workers=True``), of which it warns once, and
+    samplers with a hidden random state of their own.
+
+    Args:
+        seed: Any non-negative integer.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._generator = torch.Generator()
+        self._resumed_epoch = 0
+        self._first_epoch: int | None = None
+        self._prefetched: tuple[Any, ...] | None = None
+        self._replaced: list[tuple[Any, torch.Generator | None]] = []
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        self._resumed_epoch, self._first_epoch, self._prefetched = 0, None, None
+        # Where Lightning asks for the train loaders, be they made by a method or given to fit. The module's
+        # configure_optimizers can cause this before the training's state is restored (estimated_stepping_batches).
+        source = trainer.fit_loop._data_source
+        vars(source).pop("dataloader", None)
+        request = source.dataloader
+
+        @functools.wraps(request)
+        def request_and_seed() -> Any:
+            epoch = self._next_epoch(trainer)
+            # A random split drawn where the loader is made must be the same in every fit, unless it is made anew
+            # every few epochs in order to change.
+            self._seed(trainer, _MAKE_LOADER, epoch if trainer.reload_dataloaders_every_n_epochs else 0)
+            loaders = request()
+            self._attach(loaders)
+            self._seed(trainer, _EPOCH, epoch)
+            if self._first_epoch is None:
+                self._first_epoch = epoch
+            return loaders
+
+        source.dataloader = request_and_seed  # type: ignore[method-assign]
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._resumed_epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Of a loader without a length, the first batch has been fetched by now to see whether it is the last one.
+        if trainer.num_training_batches == float("inf"):
+            self._prefetched = (torch.get_rng_state(), np.random.get_state(), random.getstate())
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        epoch = self._next_epoch(trainer)
+        if epoch != self._first_epoch:
+            self._seed(trainer, _EPOCH, epoch)
+        elif self._prefetched is not None:
+            torch_state, numpy_state, python_state = self._prefetched
+            torch.set_rng_state(torch_state)
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
+        else:
+            # The generator of the loader may be in use by now: its iterator exists.
+            seed_globals(self.seed, trainer.global_rank, _EPOCH, epoch)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            position = (self._next_epoch(trainer), trainer.fit_loop.batch_idx + 1)
+            seed_globals(self.seed, trainer.global_rank, _AFTER_VALIDATION, *position)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._restore(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._restore(trainer)
+
+    def _next_epoch(self, trainer: pl.Trainer) -> int:
+        """Index of the epoch that is about to be trained, also before the checkpoint's state is restored."""
+        return max(trainer.fit_loop.epoch_progress.current.processed, self._resumed_epoch)
+
+    def _seed(self, trainer: pl.Trainer, stream: int, epoch: int) -> None:
+        seed_globals(self.seed, trainer.global_rank, stream, epoch)
+        words = np.random.SeedSequence((self.seed, trainer.global_rank, _LOADER, epoch)).generate_state(1, np.uint64)
+        self._generator.manual_seed(int(words[0]))
+
+    def _attach(self, loaders: Any) -> None:
+        combined = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
+        for loader in combined.flattened:
+            owners = list(_samplers(loader))
+            if isinstance(loader, DataLoader):
+                owners.append(loader)
+                if loader.num_workers > 0 and loader.persistent_workers:
+                    _warn_of_persistent_workers()
+            for owner in owners:
+                if hasattr(owner, "generator") and owner.generator is not self._generator:
+                    self._replaced.append((owner, owner.generator))
+                    owner.generator = self._generator
+
+    def _restore(self, trainer: pl.Trainer) -> None:
+        vars(trainer.fit_loop._data_source).pop("dataloader", None)
+        for owner, generator in self._replaced:
+            owner.generator = generator
+        self._replaced.clear()
+
+
+def _samplers(loader: Any) -> Iterator[Any]:
+    """The samplers of `loader`; a sampler of batches holds another one."""
+    pending, seen = [loader], {id(loader), id(None)}
+    while pending:
+        owner = pending.pop()
+        for name in ("batch_sampler", "sampler"):
+            sampler = getattr(owner, name, None)
+            if id(sampler) not in seen:
+                seen.add(id(sampler))
+                pending.append(sampler)
+                yield sampler
+
+
+@functools.cache
+def _warn_of_persistent_workers() -> None:
+    rank_zero_warn(
+        "the train DataLoader has 'persistent_workers=True': its workers keep random states that no checkpoint holds, so "
+        "a resumed training draws other augmentations than an uninterrupted one; set it to False for exact resumption"
+    )

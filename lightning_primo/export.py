@@ -1,0 +1,237 @@
+"""What is done with the trained networks of a result: load them, test them, hand them out as files."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from lightning_primo.errors import InvalidArgumentError, PrimoError
+from lightning_primo.nas import Factory
+from lightning_primo.training.isolation import process_kept, quiet_lightning
+from lightning_primo.training.trainer import make_trainer
+from lightning_primo.trial_result import TrialResult
+
+CHECKPOINT = "last.ckpt"
+TABLE = "front.csv"
+
+StateDict = dict[str, torch.Tensor]
+
+
+def trial_directory(directory: Path, trial_id: int) -> Path:
+    """Where a trial of the search in `directory` keeps its files."""
+    return directory / "trials" / f"{trial_id:05d}"
+
+
+def load_state(directory: Path, trial: TrialResult) -> StateDict:
+    """The weights of a trial, on the CPU.
+
+    Args:
+        directory: The search's directory.
+        trial: The trial.
+
+    Raises:
+        PrimoError: If the trial was never trained, its checkpoint was removed or cannot be read.
+    """
+    path = trial_directory(directory, trial.id) / CHECKPOINT
+    if trial.epoch == 0:
+        reason = f": {trial.reason}" if trial.reason else ""
+        raise PrimoError(f"trial {trial.id} has no weights, no training of it succeeded ({trial.outcome}{reason})")
+    if not path.exists():
+        raise PrimoError(
+            f"the checkpoint of trial {trial.id} is gone, {str(path)!r} does not exist: checkpoints are kept for the "
+            "front and for trials that may still be continued. Train its configuration again, or choose a trial of "
+            "the front"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        state: StateDict = checkpoint["state_dict"]
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError) as error:
+        raise PrimoError(f"the checkpoint {str(path)!r} of trial {trial.id} cannot be read: {error}") from error
+    return state
+
+
+def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.LightningModule:
+    """The trained module of a trial, on the CPU and in evaluation mode.
+
+    Args:
+        directory: The search's directory.
+        trial: The trial.
+        build: How its module is built.
+
+    Raises:
+        PrimoError: As for `load_state`, or if its weights do not fit the module that is built now.
+    """
+    state = load_state(directory, trial)
+    module = build.module(trial.config)
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise PrimoError(
+            f"the weights of trial {trial.id} do not fit the module that its configuration builds now; has the code "
+            f"changed since it was trained? {error}"
+        ) from error
+    return module.cpu().eval()
+
+
+def test_module(
+    module: pl.LightningModule, data: pl.LightningDataModule | None, *, trainer: Mapping[str, Any], directory: Path
+) -> dict[str, float]:
+    """What a module logs in one pass over the test data, which leaves no files behind.
+
+    Args:
+        module: The trained module.
+        data: Its data; None if the module has its own.
+        trainer: The user's arguments of the Trainer.
+        directory: The trial's own.
+
+    Raises:
+        PrimoError: If there is no test data, the module has no test step, or it logs nothing there.
+    """
+    source: pl.LightningModule | pl.LightningDataModule = module if data is None else data
+    if not is_overridden("test_dataloader", source):
+        raise PrimoError(
+            f"there is no test data: {type(source).__name__} has no test_dataloader; add one, or give 'datamodule' as "
+            "dataloaders with the key 'test'"
+        )
+    if not is_overridden("test_step", module):
+        raise PrimoError(f"{type(module).__name__} has no test_step, so there is nothing to run on the test data")
+    given = trainer.get("callbacks") or []
+    callbacks = [
+        callback
+        for callback in (given if isinstance(given, (list, tuple, set)) else [given])
+        if not isinstance(callback, (Checkpoint, ProgressBar))
+    ]
+    silent = {"callbacks": callbacks, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    with process_kept(), quiet_lightning():
+        runner = make_trainer({**trainer, **silent}, directory=directory, max_epochs=1)
+        results = runner.test(module, datamodule=data, verbose=False)
+    metrics = {name: float(value) for result in results for name, value in result.items()}
+    if not metrics:
+        raise PrimoError(f"{type(module).__name__} logs nothing in its test_step; call self.log there")
+    return {name if name.startswith("test") else f"test_{name}": value for name, value in metrics.items()}
+
+
+def export(
+    target: Path,
+    directory: Path,
+    trials: Sequence[TrialResult],
+    *,
+    table: pd.DataFrame,
+    tests: Mapping[int, Mapping[str, float]],
+    search: Mapping[str, str],
+    overwrite: bool = False,
+) -> None:
+    """Write the front as files that need nothing of this package to be read.
+
+    The folder appears complete or not at all.
+
+    Args:
+        target: The folder to make.
+        directory: The search's directory.
+        trials: The front.
+        table: Its table.
+        tests: Test metrics by trial id.
+        search: What the search is, as text by key.
+        overwrite: Whether to replace an earlier export.
+
+    Raises:
+        InvalidArgumentError: If `target` is not empty, and not an earlier export that may be replaced.
+        PrimoError: If the front is empty or one of its checkpoints cannot be read.
+    """
+    if not trials:
+        raise PrimoError("there is nothing to export: no trial was trained to the full budget yet")
+    target = target.absolute()
+    _check_target(target, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.parent / f".{target.name}-{uuid.uuid4().hex}"
+    unfinished.mkdir()
+    try:
+        for trial in trials:
+            folder = unfinished / f"trial_{trial.id:05d}"
+            folder.mkdir()
+            torch.save(dict(load_state(directory, trial)), folder / "state_dict.pt")
+            _write_json(folder / "config.json", dict(trial.config))
+            _write_json(folder / "objectives.json", _described(trial, tests.get(trial.id, {}), search))
+        table.to_csv(unfinished / TABLE, index=False)
+        _replace(unfinished, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file that is never seen half-written."""
+    unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InvalidArgumentError(f"'directory' {str(target)!r} is a file; give a new or an empty folder")
+    if any(target.iterdir()):
+        if not overwrite:
+            raise InvalidArgumentError(
+                f"'directory' {str(target)!r} is not empty; choose another one, or replace an earlier export with "
+                "overwrite=True"
+            )
+        if not (target / TABLE).exists():  # a slip such as export(".", overwrite=True) must not delete a home
+            raise InvalidArgumentError(
+                f"'directory' {str(target)!r} is not an earlier export: there is no {TABLE!r} in it, so it is not "
+                "replaced; choose another one"
+            )
+
+
+def _replace(unfinished: Path, target: Path) -> None:
+    if not target.exists():
+        unfinished.rename(target)
+        return
+    old = target.parent / f".{target.name}-{uuid.uuid4().hex}"
+    target.rename(old)
+    try:
+        unfinished.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _described(trial: TrialResult, tests: Mapping[str, float], search: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "trial": trial.id,
+        "values": _jsonable(trial.values),
+        "measurements": _jsonable(trial.measurements),
+        "test": _jsonable(tests),
+        "epoch": trial.epoch,
+        "cost": trial.cost,
+        "seconds": trial.seconds,
+        "status": trial.outcome,
+        "parent": trial.parent,
+        "operation": trial.operation,
+        "search": dict(search),
+    }
+
+
+def _jsonable(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")

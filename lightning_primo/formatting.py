@@ -1,0 +1,34 @@
+"""How numbers look wherever a person reads them: in the progress, in the summary of a result and in pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+
+def format_value(value: float) -> str:
+    """A number in few characters: ``0.412``, ``12,345``, ``-`` for NaN."""
+    if math.isnan(value):
+        return "-"
+    if math.isfinite(value) and (float(value).is_integer() or abs(value) >= 1e4) and abs(value) < 1e12:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def format_values(values: Mapping[str, float]) -> str:
+    """Named values on one line: ``val_error 0.412, parameters 12,345``."""
+    return ", ".join(f"{name} {format_value(value)}" for name, value in values.items())
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as ``h:mm:ss``; ``-`` where they are not known."""
+    if not math.isfinite(seconds):
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def first_line(text: str) -> str:
+    """The first line that is not blank; empty if there is none."""
+    return next(iter(text.strip().splitlines()), "")

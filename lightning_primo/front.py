@@ -1,0 +1,119 @@
+"""The reference point of a search's hypervolume, and its Pareto front kept up to date while it runs.
+
+The front and the hypervolume are those of the full budget. The hypervolume is taken on the objectives' scale, which is
+the base-10 logarithm for logarithmic ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.pareto import default_reference, hypervolume, improvement
+from lightning_primo.problem import Problem
+from lightning_primo.trial import Evaluation
+
+Array = npt.NDArray[np.float64]
+
+
+def reference_point(problem: Problem, scaled: Array, given: Mapping[str, float] | None = None) -> Array:
+    """The reference point of the hypervolume.
+
+    Args:
+        problem: What is searched.
+        scaled: Scaled losses at the full budget, `n x m`; they decide where nothing else does.
+        given: Coordinates as values in the user's unit, by objective; they come before the objectives' own.
+
+    Returns:
+        `m` scaled losses: what is given, else the objective's own reference, else somewhat beyond the worst value.
+
+    Raises:
+        UnknownNameError: A name in `given` is none of the objectives'.
+        InvalidArgumentError: A value in `given` is not finite.
+    """
+    given = dict(given or {})
+    names = [objective.name for objective in problem.objectives]
+    for name, value in given.items():
+        if name not in names:
+            raise UnknownNameError("objective in 'reference'", name, names)
+        if not np.isfinite(value):
+            raise InvalidArgumentError(f"'reference' of objective {name!r} must be finite, got {value!r}")
+    point = default_reference(scaled)
+    for column, objective in enumerate(problem.objectives):
+        loss = objective.loss(given[objective.name]) if objective.name in given else objective.reference_loss
+        if loss is not None:
+            point[column] = objective.scaled([loss])[0]
+    return point
+
+
+class FrontTracker:
+    """The Pareto front at the full budget and its hypervolume, updated with every evaluation.
+
+    Where an objective has no reference of its own, the reference point moves with the worst and best values seen, and
+    the hypervolume is then computed anew.
+
+    Args:
+        problem: What is searched.
+
+    Attributes:
+        hypervolume: The hypervolume so far; 0 before the first full training.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.hypervolume = 0.0
+        n_objectives = len(problem.objectives)
+        self._losses = np.empty((0, n_objectives))  # of the front
+        self._extremes = np.empty((0, n_objectives))  # lowest and highest scaled losses seen: two rows
+        self._reference = np.empty(0)
+
+    def __len__(self) -> int:
+        return len(self._losses)
+
+    def add(self, evaluation: Evaluation) -> bool:
+        """Take in an evaluation; those that failed or stopped before the full budget change nothing.
+
+        Args:
+            evaluation: What was told.
+
+        Returns:
+            Whether it is on the front now.
+        """
+        if not evaluation.counts_at(self.problem.max_epochs):
+            return False
+        point = np.array([evaluation.losses])
+        no_worse = self._losses <= point  # k x m
+        joins = not (no_worse.all(axis=1) & (self._losses < point).any(axis=1)).any()
+        others = self._losses
+        if joins:
+            dominated = (others >= point).all(axis=1) & (others > point).any(axis=1)
+            self._losses = np.vstack([others[~dominated], point])
+        scaled = self.problem.scaled(point)
+        if self._move_reference(scaled):
+            self.hypervolume = hypervolume(self.problem.scaled(self._losses), self._reference)
+        elif joins:
+            self.hypervolume += improvement(scaled[0], self.problem.scaled(others), self._reference)
+        return joins
+
+    @property
+    def values(self) -> tuple[dict[str, float], ...]:
+        """The front, one mapping of objective to value per member, sorted by the first objective, best first."""
+        rows = sorted(self._losses.tolist())
+        return tuple(
+            {
+                objective.name: objective.value(loss)
+                for objective, loss in zip(self.problem.objectives, row, strict=True)
+            }
+            for row in rows
+        )
+
+    def _move_reference(self, scaled: Array) -> bool:
+        seen = np.vstack([self._extremes, scaled])
+        self._extremes = np.stack([seen.min(axis=0), seen.max(axis=0)])
+        reference = reference_point(self.problem, self._extremes)
+        moved = not np.array_equal(reference, self._reference)
+        self._reference = reference
+        return moved

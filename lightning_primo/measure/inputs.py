@@ -1,0 +1,188 @@
+"""What a module is called with: taken out of a batch, cut to a number of samples, moved to a device.
+
+The convention is Lightning's for `example_input_array`: a tuple holds positional arguments, a dict keyword arguments,
+anything else is the only argument.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
+
+REMEDY = "set 'example_input_array' of the LightningModule to the inputs of its forward"
+
+
+def call(module: nn.Module, inputs: Any) -> Any:
+    """The outputs of `module(*inputs)` for a tuple, `module(**inputs)` for a dict, else of `module(inputs)`."""
+    if isinstance(inputs, tuple):
+        return module(*inputs)
+    if isinstance(inputs, Mapping):
+        return module(**inputs)
+    return module(inputs)
+
+
+def model_inputs(batch: Any, module: nn.Module | None = None) -> Any:
+    """The inputs among what a DataLoader yields, by convention.
+
+    Args:
+        batch: A tensor is the input itself; of a tuple or list the first element is; of a dict those entries are that
+            `module.forward` names as arguments (all of them if it takes ``**kwargs`` or `module` is None), so
+            that ``{"input_ids": …, "labels": …}`` feeds ``forward(self, input_ids)``.
+        module: The module that is to be called; read only where the batch is a dict.
+
+    Returns:
+        Inputs for `call`.
+
+    Raises:
+        NotMeasurableError: For an empty batch, or a dict without an entry that `module.forward` takes.
+    """
+    if isinstance(batch, Mapping):
+        return _accepted(batch, module)
+    if isinstance(batch, (tuple, list)):
+        if not batch:
+            raise NotMeasurableError(f"the batch is an empty {type(batch).__name__}, so it holds no inputs; {REMEDY}")
+        return batch[0]
+    return batch
+
+
+def _accepted(batch: Mapping[Any, Any], module: nn.Module | None) -> dict[str, Any]:
+    if module is None:
+        return dict(batch)
+    parameters = inspect.signature(module.forward).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return dict(batch)
+    inputs = {key: value for key, value in batch.items() if key in parameters}
+    if not inputs:
+        raise NotMeasurableError(
+            f"the batch is a dict with the keys {list(batch)}, none of which {type(module).__name__}.forward takes "
+            f"(its arguments: {list(parameters)}); {REMEDY}, or name the entries like the arguments"
+        )
+    return inputs
+
+
+def tensors(data: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists and dicts, in order."""
+    if isinstance(data, Tensor):
+        yield data
+    elif isinstance(data, Mapping):
+        for value in data.values():
+            yield from tensors(value)
+    elif isinstance(data, (tuple, list)):
+        for value in data:
+            yield from tensors(value)
+
+
+def map_tensors(function: Callable[[Any], Any], data: Any, *, leaf: Callable[[Any], bool] | None = None) -> Any:
+    """A copy of nested tuples, lists and dicts with `function` applied to the tensors (or to where `leaf` holds)."""
+    if leaf(data) if leaf else isinstance(data, Tensor):
+        return function(data)
+    if isinstance(data, Mapping):
+        return {key: map_tensors(function, value, leaf=leaf) for key, value in data.items()}
+    if isinstance(data, (tuple, list)):
+        values = [map_tensors(function, value, leaf=leaf) for value in data]
+        return type(data)(*values) if hasattr(data, "_fields") else type(data)(values)
+    return data
+
+
+def first_sample(inputs: Any, n: int = 1) -> Any:
+    """A batch of `n` samples: the first ones of `inputs`, repeated from the start where there are fewer.
+
+    Args:
+        inputs: Tensors in nested tuples, lists and dicts. The size of the first dimension of the first tensor that has
+            dimensions is the batch size `N`; all tensors of that first dimension are cut, everything else
+            (scalars, other tensors and objects) is passed on unchanged.
+        n: Samples wanted, at least 1.
+
+    Returns:
+        The same structure, the cut tensors being new ones of shape `n x …`.
+
+    Raises:
+        InvalidArgumentError: If `n` is not a positive integer.
+        NotMeasurableError: If the batch is empty.
+    """
+    require_positive("n", n)
+    size = next((tensor.shape[0] for tensor in tensors(inputs) if tensor.ndim > 0), None)
+    if size == 0:
+        raise NotMeasurableError(f"the first tensor among the inputs has a batch dimension of size 0; {REMEDY}")
+
+    def cut(tensor: Tensor) -> Tensor:
+        if size is None or tensor.ndim == 0 or tensor.shape[0] != size:
+            return tensor
+        repeats = -(-n // size)
+        return tensor[:n].clone() if repeats == 1 else torch.cat([tensor] * repeats)[:n].clone()
+
+    return map_tensors(cut, inputs)
+
+
+def to_device(inputs: Any, device: torch.device | str, dtype: torch.dtype | None = None) -> Any:
+    """The inputs on `device`, floating-point tensors cast to `dtype` if given.
+
+    Objects other than tensors that have a method `to`, as batches of graphs do, are moved by it.
+    """
+
+    def move(item: Any) -> Any:
+        if isinstance(item, Tensor) and dtype is not None and item.is_floating_point():
+            return item.to(device, dtype)
+        return item.to(device)
+
+    return map_tensors(move, inputs, leaf=lambda item: isinstance(item, Tensor) or callable(getattr(item, "to", None)))
+
+
+def sample_batch(loader: Any) -> Any:
+    """A batch like those of `loader`, without disturbing it: it has one sample, and no iterator of `loader` is made.
+
+    The samples come from the loader's dataset in this process, through its `collate_fn`; its sampler, its workers and
+    its generator are left alone. Augmentation may draw from the global generators: wrap in `isolation.rng_kept`.
+
+    Args:
+        loader: A DataLoader, another iterable of batches, or these in nested lists, tuples and dicts.
+
+    Raises:
+        NotMeasurableError: If no batch can be drawn.
+    """
+
+    def draw(source: Any) -> Any:
+        try:
+            return next(_batches(source))
+        except StopIteration:
+            raise NotMeasurableError(f"the {type(source).__name__} of the training data is empty; {REMEDY}") from None
+        except NotMeasurableError:
+            raise
+        except Exception as error:
+            raise NotMeasurableError(
+                f"no sample could be drawn from the {type(source).__name__} of the training data ({error!r}); {REMEDY}"
+            ) from error
+
+    return map_tensors(draw, loader, leaf=lambda item: not isinstance(item, (Mapping, list, tuple)))
+
+
+def _batches(source: Any) -> Iterator[Any]:
+    if isinstance(source, DataLoader):
+        unbatched = source.batch_size is None and source.batch_sampler is None
+        dataset: Any = source.dataset
+        if isinstance(dataset, IterableDataset) and iter(dataset) is dataset:
+            raise NotMeasurableError(f"the dataset is an iterator, so that drawing from it would use it up; {REMEDY}")
+        return iter(
+            DataLoader(
+                dataset,
+                batch_size=None if unbatched else 1,
+                collate_fn=source.collate_fn,
+                generator=torch.Generator(),
+            )
+        )
+    if iter(source) is source:
+        raise NotMeasurableError(f"the training data are an iterator, so drawing from it would use it up; {REMEDY}")
+    return iter(source)
+
+
+def require_positive(name: str, value: object) -> None:
+    """Raise InvalidArgumentError unless `value` is an integer of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidArgumentError(f"{name!r} must be an integer of at least 1, got {value!r}")

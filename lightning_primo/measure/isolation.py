@@ -1,0 +1,159 @@
+"""Calling a module without leaving a trace: training modes, buffers, gradients and random state are put back."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from lightning_primo.errors import NotMeasurableError
+from lightning_primo.measure.inputs import REMEDY, tensors
+
+
+@contextmanager
+def rng_kept(*devices: torch.device) -> Iterator[None]:
+    """Put the global generators of torch, NumPy and Python back on leaving.
+
+    Args:
+        devices: Devices whose generators are kept besides the CPU's; all but CUDA devices are ignored.
+    """
+    # Augmentations and old code draw from NumPy's global generator.
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    indices = {torch.cuda.current_device() if d.index is None else d.index for d in devices if d.type == "cuda"}
+    try:
+        with torch.random.fork_rng(devices=sorted(indices)):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+@contextmanager
+def isolated(module: nn.Module, *, training: bool = False) -> Iterator[None]:
+    """Set the mode of `module`, and put everything back on leaving that a call of it changes.
+
+    That is: the training mode of each submodule, identity and content of each buffer (running statistics of batch
+    normalisation), the gradients, the gradient mode and the global generators.
+
+    Args:
+        module: The module that is called inside.
+        training: Training mode and gradients, instead of evaluation mode without.
+    """
+    modes = [(child, child.training) for child in module.modules()]
+    buffers = [
+        (child, name, buffer, buffer.detach().clone())
+        for child in module.modules()
+        for name, buffer in child.named_buffers(recurse=False, remove_duplicate=False)
+    ]
+    gradients = [(parameter, parameter.grad) for parameter in module.parameters()]
+    try:
+        with rng_kept(*devices_of(module)), torch.set_grad_enabled(training):
+            module.train(training)
+            for parameter, _ in gradients:
+                parameter.grad = None
+            yield
+    finally:
+        for child, mode in modes:
+            child.training = mode
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+        with torch.no_grad():
+            for child, name, buffer, content in buffers:
+                buffer.copy_(content)
+                setattr(child, name, buffer)
+
+
+def copied(module: nn.Module, *, device: torch.device, dtype: torch.dtype | None = None) -> nn.Module:
+    """A copy of `module` on `device`, its floating-point parameters and buffers cast to `dtype` if given.
+
+    Weights are never held twice on the module's own device: the copy is made around tensors that are on `device`
+    already. On ``torch.device("meta")`` nothing but the structure is copied.
+
+    Raises:
+        NotMeasurableError: If the module cannot be copied, or lies on the meta device and is wanted on another.
+    """
+    require_initialised(module)
+    if device.type != "meta" and any(tensor.is_meta for tensor in state_of(module)):
+        raise NotMeasurableError(
+            f"{type(module).__name__} lies on the meta device and has no weights to run with on {device}; build it "
+            "on the CPU"
+        )
+
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor.detach().to(device, dtype if tensor.is_floating_point() else None, copy=True)
+
+    memo: dict[int, Any] = {id(buffer): moved(buffer) for buffer in module.buffers()}
+    for parameter in module.parameters():
+        memo[id(parameter)] = nn.Parameter(moved(parameter), requires_grad=parameter.requires_grad)
+    try:
+        clone = copy.deepcopy(module, memo)
+    except Exception as error:
+        raise NotMeasurableError(
+            f"{type(module).__name__} cannot be copied to {device} ({error!r}); keep what cannot be copied out of its "
+            "attributes, or measure on the device and with the dtype that it has"
+        ) from error
+    # Modules that know where they lie (LightningModule.device, packed recurrent weights) learn it from `to`.
+    return clone.to(device=device, dtype=dtype)
+
+
+def placed(module: nn.Module, *, device: torch.device, dtype: torch.dtype | None = None) -> nn.Module:
+    """`module` itself if all of it lies on `device` with this `dtype`, else a copy that does.
+
+    Raises:
+        NotMeasurableError: As `copied`.
+    """
+    require_initialised(module)
+    if all(
+        tensor.device == device and (dtype is None or tensor.dtype == dtype or not tensor.is_floating_point())
+        for tensor in state_of(module)
+    ):
+        return module
+    return copied(module, device=device, dtype=dtype)
+
+
+@contextmanager
+def explained(module: nn.Module, inputs: Any) -> Iterator[None]:
+    """Say with which inputs `module` was called when the call fails; running out of memory passes through."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, NotMeasurableError):
+        raise
+    except Exception as error:
+        shapes = ", ".join(f"{tuple(tensor.shape)} {dtype_name(tensor.dtype)}" for tensor in tensors(inputs))
+        raise NotMeasurableError(
+            f"calling {type(module).__name__} with {type(inputs).__name__} inputs (tensors: {shapes or 'none'}) to "
+            f"measure it failed: {type(error).__name__}: {error}. If these are not what its forward takes, {REMEDY}"
+        ) from error
+
+
+def require_initialised(module: nn.Module) -> None:
+    """Raise NotMeasurableError if `module` has lazy parameters or buffers of which the shape is not known yet."""
+    state = [*module.named_parameters(), *module.named_buffers()]
+    lazy = [name for name, tensor in state if isinstance(tensor, (UninitializedParameter, UninitializedBuffer))]
+    if lazy:
+        raise NotMeasurableError(
+            f"{type(module).__name__} has lazy parameters whose shapes are not known before a first call: "
+            f"{', '.join(map(repr, lazy))}; give the layers their sizes, or call the module once where it is built"
+        )
+
+
+def state_of(module: nn.Module) -> list[Tensor]:
+    """Parameters and buffers, shared ones once."""
+    return [*module.parameters(), *module.buffers()]
+
+
+def devices_of(module: nn.Module) -> set[torch.device]:
+    """The devices that parameters and buffers lie on."""
+    return {tensor.device for tensor in state_of(module)}
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``"float32"`` for ``torch.float32``."""
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,133 @@
+"""Seconds from a call of the module until its output is there."""
+
+from __future__ import annotations
+
+import time
+import timeit
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.benchmark import Timer
+
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.measure.devices import device_name, resolve_device, synchronize
+from lightning_primo.measure.inputs import call, first_sample, require_positive, tensors, to_device
+from lightning_primo.measure.isolation import dtype_name, explained, isolated, placed, state_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyMeasurement:
+    """How long a forward pass takes, and where that was measured.
+
+    Args:
+        median: Median over the runs, in seconds per batch.
+        iqr: Interquartile range over the runs, in seconds: the spread of the measurement.
+        runs: Calls that were timed.
+        device: ``"cpu"``, ``"cuda:0"``, …
+        hardware: Model of the device.
+        batch_size: Samples per call.
+        dtype: Of the floating-point parameters, for example ``"float32"``.
+        threads: CPU threads within an operator.
+    """
+
+    median: float
+    iqr: float
+    runs: int
+    device: str
+    hardware: str
+    batch_size: int
+    dtype: str
+    threads: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.median * 1e3:.3g} ms (IQR {self.iqr * 1e3:.2g} ms, {self.runs} runs) on {self.hardware}, "
+            f"batch size {self.batch_size}, {self.dtype}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        )
+
+
+def measure_latency(
+    module: nn.Module,
+    inputs: Any,
+    *,
+    device: str | torch.device = "auto",
+    batch_size: int = 1,
+    dtype: torch.dtype | None = None,
+    threads: int | None = None,
+    warmup: float = 0.05,
+    min_run_time: float = 0.25,
+) -> LatencyMeasurement:
+    """The latency of a forward pass of `module` in evaluation and inference mode.
+
+    Every call is waited for, on an accelerator too: this is the time until the output is there, not the throughput
+    of a full queue. The module itself is run where it already is as wanted, otherwise a copy; either way it and the
+    random state stay as they were.
+
+    Args:
+        module: Not on the meta device.
+        inputs: As for `inputs.call`, of any batch size and on any device.
+        device: Where to measure; see `devices.resolve_device`.
+        batch_size: Samples per call, taken from `inputs` by `inputs.first_sample`.
+        dtype: Cast the weights and floating-point inputs to this type; default: as they are.
+        threads: CPU threads within an operator, set for the time of the measurement; default: the present setting.
+        warmup: Seconds of untimed calls, three calls at least.
+        min_run_time: Seconds of timed calls. A block of calls lasts at least a thousandth of it.
+
+    Raises:
+        InvalidArgumentError: For a device that is not there, a type that is not floating-point, or a batch size,
+            thread number or duration out of range.
+        NotMeasurableError: If the module lies on the meta device or cannot be called with `inputs`.
+    """
+    require_positive("batch_size", batch_size)
+    if threads is not None:
+        require_positive("threads", threads)
+    if dtype is not None and not dtype.is_floating_point:
+        raise InvalidArgumentError(f"'dtype' must be a floating-point type, got {dtype}; for example torch.bfloat16")
+    for name, seconds in (("warmup", warmup), ("min_run_time", min_run_time)):
+        if not 0 < seconds < float("inf"):
+            raise InvalidArgumentError(f"{name!r} must be a positive number of seconds, got {seconds!r}")
+    place = resolve_device(device)
+    module = placed(module, device=place, dtype=dtype)
+    inputs = to_device(first_sample(inputs, batch_size), place, dtype)
+
+    def run() -> None:
+        call(module, inputs)
+        synchronize(place)
+
+    before = torch.get_num_threads()
+    threads = before if threads is None else threads
+    torch.set_num_threads(threads)
+    try:
+        with isolated(module), torch.inference_mode():
+            with explained(module, inputs):
+                _warm_up(run, warmup)
+            # `run` waits for the device itself; Timer's own clock would do it a second time and want longer blocks.
+            timer = Timer("run()", globals={"run": run}, timer=timeit.default_timer, num_threads=threads)
+            measurement = timer.blocked_autorange(min_run_time=min_run_time)
+    finally:
+        torch.set_num_threads(before)
+    return LatencyMeasurement(
+        median=float(measurement.median),
+        iqr=float(measurement.iqr),
+        runs=len(measurement.raw_times) * measurement.number_per_run,
+        device=str(place),
+        hardware=device_name(place),
+        batch_size=batch_size,
+        dtype=dtype_name(_dtype_of(module, inputs)),
+        threads=threads,
+    )
+
+
+def _warm_up(run: Any, seconds: float) -> None:
+    """Caches, lazy initialisation and algorithm selection settle within the first calls."""
+    start, calls = time.perf_counter(), 0
+    while calls < 3 or time.perf_counter() - start < seconds:
+        run()
+        calls += 1
+
+
+def _dtype_of(module: nn.Module, inputs: Any) -> torch.dtype:
+    candidates = (tensor.dtype for tensor in [*state_of(module), *tensors(inputs)] if tensor.is_floating_point())
+    return next(candidates, torch.get_default_dtype())

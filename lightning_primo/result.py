@@ -1,0 +1,259 @@
+"""What a search found: the front, the table of all trials, the hypervolume, and the trained networks."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lightning_primo import plotting
+from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
+from lightning_primo.export import export, load_module, test_module, trial_directory, write_atomically
+from lightning_primo.formatting import format_value
+from lightning_primo.front import reference_point, values_of
+from lightning_primo.nas import Factory
+from lightning_primo.pareto import hypervolume, hypervolume_over_time, non_dominated
+from lightning_primo.problem import Problem
+from lightning_primo.trial import Evaluation, Proposal, Status, fold_events
+from lightning_primo.trial_result import TrialResult, make_table
+
+_TESTS = "test.json"
+
+
+class Result:
+    """A view of a search's log: what was found up to the moment when it was made.
+
+    Args:
+        problem: What was searched.
+        events: What was asked and told, with the seconds of search by then, in order.
+        directory: The search's directory, for checkpoints and test results.
+        build: How the module and the data of a configuration are built.
+        trainer: The user's arguments of the Trainer, for `test`.
+        description: What the search is, as text by key, for `export`.
+
+    Attributes:
+        trials: All trials, in the order in which they were proposed.
+        front: Those that no other one dominates, among the trials trained to the full budget; sorted by the first
+            objective, the best first.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        events: Sequence[tuple[Proposal | Evaluation, float]],
+        *,
+        directory: str | Path,
+        build: Factory,
+        trainer: Mapping[str, Any] | None = None,
+        description: Mapping[str, str] | None = None,
+    ) -> None:
+        self.problem = problem
+        self.directory = Path(directory)
+        self._build = build
+        self._trainer = dict(trainer or {})
+        self._description = dict(description or {})
+        trials = fold_events(event for event, _ in events)
+        self.trials: tuple[TrialResult, ...] = tuple(TrialResult.of(trial, problem) for trial in trials)
+        self._told = [(event, elapsed) for event, elapsed in events if isinstance(event, Evaluation)]
+        full = [(trial.id, trial.at(problem.max_epochs)) for trial in trials]
+        losses = {trial_id: evaluation.losses for trial_id, evaluation in full if evaluation is not None}
+        mask = non_dominated(self._matrix(list(losses.values())))
+        on_front = sorted((row, trial_id) for (trial_id, row), keep in zip(losses.items(), mask, strict=True) if keep)
+        by_id = {trial.id: trial for trial in self.trials}
+        self.front: tuple[TrialResult, ...] = tuple(by_id[trial_id] for _, trial_id in on_front)
+        self._scaled = problem.scaled(self._matrix(list(losses.values())))
+
+    @property
+    def epochs(self) -> float:
+        """Epochs trained over all trials."""
+        return sum(evaluation.cost for evaluation, _ in self._told)
+
+    @property
+    def full_trainings(self) -> float:
+        """The same, in full trainings."""
+        return self.epochs / self.problem.max_epochs
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per trial: configuration, objectives in their own unit, measurements, test metrics, cost and status.
+
+        Hyperparameters that are inactive are NaN; so are objectives that are not known. The names are explained in
+        `make_table`.
+        """
+        front = [trial.id for trial in self.front]
+        return make_table(self.problem, self.trials, front=front, tests=self._tests())
+
+    @property
+    def reference(self) -> dict[str, float]:
+        """The hypervolume's reference point, in the user's units.
+
+        An objective's own reference, else its bound on the bad side, else somewhat beyond the worst value at the full
+        budget; an objective with none of these is left out.
+        """
+        values = values_of(self.problem, reference_point(self.problem, self._scaled))
+        return {
+            objective.name: values[objective.name]
+            for objective in self.problem.objectives
+            if objective.reference_loss is not None or len(self._scaled)
+        }
+
+    def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
+        """The hypervolume of the trials trained to the full budget; 0 without any.
+
+        Logarithmic objectives count by their base-10 logarithm.
+
+        Args:
+            reference: Coordinates of the reference point, in the user's units, by objective; those left out are as in
+                `Result.reference`. To compare searches, give all.
+
+        Raises:
+            UnknownNameError: If `reference` holds a name that is none of the objectives'.
+            InvalidArgumentError: If it holds a value that is not finite.
+        """
+        return hypervolume(self._scaled, reference_point(self.problem, self._scaled, reference))
+
+    def hypervolume_over_cost(self, reference: Mapping[str, float] | None = None) -> pd.DataFrame:
+        """How the hypervolume grew, one row per evaluation, failed ones included, in the order in which they came.
+
+        Args:
+            reference: As for `hypervolume`.
+
+        Returns:
+            Columns: `epochs` spent by then, the same in `full_trainings`, `seconds` of search, `hypervolume`.
+
+        Raises:
+            InvalidArgumentError: As for `hypervolume`.
+        """
+        point = reference_point(self.problem, self._scaled, reference)
+        unknown = (np.nan,) * len(self.problem.objectives)
+        rows = [e.losses if e.counts_at(self.problem.max_epochs) else unknown for e, _ in self._told]
+        epochs = np.cumsum([evaluation.cost for evaluation, _ in self._told], dtype=np.float64)
+        return pd.DataFrame(
+            {
+                "epochs": epochs,
+                "full_trainings": epochs / self.problem.max_epochs,
+                "seconds": np.array([elapsed for _, elapsed in self._told], dtype=np.float64),
+                "hypervolume": hypervolume_over_time(self.problem.scaled(self._matrix(rows)), point),
+            }
+        )
+
+    def load(self, trial: TrialResult | int) -> pl.LightningModule:
+        """The trained module of a trial, on the CPU and in evaluation mode.
+
+        Args:
+            trial: The trial or its id.
+
+        Raises:
+            UnknownNameError: If there is no such trial.
+            PrimoError: If no training of it succeeded, or its checkpoint was removed or does not fit.
+        """
+        return load_module(self.directory, self._trial(trial), self._build)
+
+    def test(self) -> pd.DataFrame:
+        """Run every member of the front on the test data, once: what was tested before is read from the directory.
+
+        Returns:
+            The rows of `to_pandas` that are on the front, sorted like it, with the columns ``test_…``.
+
+        Raises:
+            PrimoError: If there is no test data, or a member cannot be loaded.
+        """
+        tests = self._tests()
+        for trial in self.front:
+            if trial.id not in tests:
+                module = self.load(trial)
+                folder = trial_directory(self.directory, trial.id)
+                tests[trial.id] = test_module(
+                    module, self._build.data(trial.config), trainer=self._trainer, directory=folder
+                )
+                write_atomically(self.directory / _TESTS, json.dumps(tests, indent=2) + "\n")
+        return self._front_table()
+
+    def export(self, directory: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the front as plain files: ``trial_00012/{state_dict.pt,config.json,objectives.json}`` and ``front.csv``.
+
+        Args:
+            directory: The folder to make; it appears complete or not at all.
+            overwrite: Whether to replace an earlier export.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InvalidArgumentError: If the folder is not empty, and not an earlier export that may be replaced.
+            PrimoError: If the front is empty, or a member's checkpoint cannot be read.
+        """
+        target = Path(directory)
+        export(
+            target,
+            self.directory,
+            self.front,
+            table=self._front_table(),
+            tests=self._tests(),
+            search={"directory": str(self.directory), **self._description},
+            overwrite=overwrite,
+        )
+        return target
+
+    def plot_front(self, path: str | Path | None = None, *, x: str | None = None, y: str | None = None) -> Figure:
+        """Draw the front; see `lightning_primo.plotting.plot_front`."""
+        front = [trial.id for trial in self.front]
+        return plotting.plot_front(self.problem, self.trials, front, path=path, x=x, y=y)
+
+    def plot_hypervolume(
+        self, path: str | Path | None = None, *, reference: Mapping[str, float] | None = None
+    ) -> Figure:
+        """Draw how the hypervolume grew with the cost; see `lightning_primo.plotting.plot_hypervolume`."""
+        return plotting.plot_hypervolume(self.hypervolume_over_cost(reference), self.problem.max_epochs, path=path)
+
+    def summary(self) -> str:
+        """A few lines for a person: the trials by status, what they cost, and the front."""
+        counts = Counter(trial.outcome for trial in self.trials)
+        statuses = ", ".join(f"{number} {status}" for status, number in counts.most_common())
+        lines = [
+            f"{len(self.trials)} trials" + (f" ({statuses})" if statuses else ""),
+            f"{format_value(self.epochs)} epochs = {self.full_trainings:.4g} full trainings",
+        ]
+        if not self.front:
+            return "\n".join([*lines, f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet"])
+        lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}:")
+        header = ["trial", *(objective.name for objective in self.problem.objectives)]
+        rows = [[str(trial.id), *map(format_value, trial.values.values())] for trial in self.front]
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        lines += ["  " + "  ".join(map(str.rjust, row, widths)) for row in (header, *rows)]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Result of {str(self.directory)!r}>\n{self.summary()}"
+
+    def _trial(self, trial: TrialResult | int) -> TrialResult:
+        trial_id = trial.id if isinstance(trial, TrialResult) else trial
+        for known in self.trials:
+            if known.id == trial_id:
+                return known
+        raise UnknownNameError("trial", trial_id, [known.id for known in self.trials])
+
+    def _front_table(self) -> pd.DataFrame:
+        order = [trial.id for trial in self.front]
+        table = self.to_pandas()
+        return table.set_index("id", drop=False).loc[order].reset_index(drop=True)
+
+    def _tests(self) -> dict[int, dict[str, float]]:
+        path = self.directory / _TESTS
+        if not path.exists():
+            return {}
+        try:
+            return {int(trial_id): dict(metrics) for trial_id, metrics in json.loads(path.read_text()).items()}
+        except (ValueError, AttributeError, TypeError) as error:
+            raise PrimoError(f"{str(path)!r} is damaged ({error}); delete it to test the front again") from error
+
+    def _matrix(self, rows: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.problem.objectives))

@@ -1,0 +1,157 @@
+"""Small problems with known answers, to try an algorithm on in milliseconds, without training anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from ConfigSpace import Categorical, ConfigurationSpace, Float, InCondition, Integer
+
+from lightning_primo.algorithms import Algorithm
+from lightning_primo.objective import Kind, Objective
+from lightning_primo.problem import Problem
+from lightning_primo.trial import Config, Evaluation, Proposal, Status
+
+Evaluate = Callable[[Proposal], Evaluation]
+"""Carries out a proposal."""
+
+
+def conditional_space() -> ConfigurationSpace:
+    """Eight hyperparameters: floats and integers, two on a log scale, a categorical, a boolean, two conditional."""
+    space = ConfigurationSpace(seed=0)
+    n_layers = Integer("n_layers", (1, 3))
+    widths = [Integer(f"width_{i}", (4, 256), log=True) for i in (1, 2, 3)]
+    space.add(
+        n_layers,
+        *widths,
+        Float("lr", (1e-5, 1.0), log=True),
+        Float("dropout", (0.0, 0.9)),
+        Categorical("activation", ["relu", "tanh", "gelu"]),
+        Categorical("norm", [True, False]),
+    )
+    space.add(InCondition(widths[1], n_layers, [2, 3]), InCondition(widths[2], n_layers, [3]))
+    return space
+
+
+def network_size(config: Config) -> float:
+    """Weights of the toy network: the products of neighbouring widths."""
+    widths = [16, *(int(config[f"width_{i}"]) for i in (1, 2, 3) if f"width_{i}" in config), 10]
+    return float(sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True)))
+
+
+def network_error(config: Config, epoch: int) -> float:
+    """A learning curve in (0, 1): falls with the epoch and the network's size, best near lr = 1e-2 without dropout."""
+    misfit = 0.08 * (math.log10(float(config["lr"])) + 2) ** 2 + 0.2 * float(config["dropout"]) ** 2
+    misfit += {"relu": 0.05, "tanh": 0.1, "gelu": 0.0}[str(config["activation"])] + (0.0 if config["norm"] else 0.04)
+    capacity = 0.5 / (1 + 0.6 * math.log10(network_size(config) / 100 + 1))
+    return float(np.clip(1 - math.exp(-misfit - capacity) + 0.5 / (epoch + 1), 0.0, 1.0))
+
+
+def toy_problem(n_objectives: int = 2, *, max_epochs: int = 27, at_most: float | None = None) -> Problem:
+    """A network's error, size (exact) and two more costs on `conditional_space`.
+
+    Args:
+        n_objectives: 1 to 4: error; size (exact, log); negative accuracy per size (maximised); training time (log).
+        max_epochs: The full budget.
+        at_most: Bound on the size.
+    """
+    objectives = (
+        Objective(name="error", reference=1.0),
+        Objective(name="size", kind=Kind.EXACT, log=True, at_most=at_most, reference=None if at_most else 1e6),
+        Objective(name="accuracy_per_decade", mode="max", reference=0.0),
+        Objective(name="seconds", log=True, reference=1e6),
+    )
+    constraint = Objective(name="size", kind=Kind.EXACT, log=True, at_most=at_most)
+    constraints = (constraint,) if n_objectives == 1 and at_most is not None else ()
+    return Problem(
+        space=conditional_space(),
+        objectives=objectives[:n_objectives],
+        max_epochs=max_epochs,
+        constraints=constraints,
+        exact=lambda config: {"size": network_size(config)},
+    )
+
+
+def toy_values(config: Config, epoch: int) -> dict[str, float]:
+    """The values of `toy_problem`'s four objectives after `epoch` epochs."""
+    error, size = network_error(config, epoch), network_size(config)
+    return {
+        "error": error,
+        "size": size,
+        "accuracy_per_decade": (1 - error) / math.log10(size),
+        "seconds": 1e-4 * size * epoch,
+    }
+
+
+def evaluator(
+    problem: Problem,
+    values: Callable[[Config, int], dict[str, float]] = toy_values,
+    *,
+    fails: Callable[[Config], bool] = lambda config: False,
+) -> Evaluate:
+    """Carries out the proposals of a problem with a plain function instead of a training.
+
+    Args:
+        problem: What is searched.
+        values: The objectives' values of a configuration after an epoch.
+        fails: Which configurations diverge in their first epoch.
+    """
+
+    def evaluate(proposal: Proposal) -> Evaluation:
+        broken = problem.violation(proposal.config)
+        if broken is not None:
+            return Evaluation(
+                trial_id=proposal.trial_id,
+                epoch=proposal.start_epoch,
+                losses=problem.known(proposal.config),
+                status=Status.REJECTED,
+                reason=broken,
+            )
+        if fails(proposal.config):
+            return Evaluation(
+                trial_id=proposal.trial_id,
+                epoch=proposal.start_epoch + 1,
+                losses=problem.known(proposal.config),
+                status=Status.DIVERGED,
+                reason="the loss became NaN",
+                cost=1.0,
+            )
+        curve = {}
+        for epoch in range(proposal.start_epoch + 1, proposal.epoch + 1):
+            at_epoch = values(proposal.config, epoch)
+            curve[epoch] = tuple(objective.loss(at_epoch[objective.name]) for objective in problem.objectives)
+        return Evaluation(
+            trial_id=proposal.trial_id,
+            epoch=proposal.epoch,
+            losses=curve[proposal.epoch],
+            curve=curve,
+            cost=float(proposal.epochs),
+        )
+
+    return evaluate
+
+
+def drive(algorithm: Algorithm, evaluate: Evaluate, *, epochs: float, n_pending: int = 1) -> list[Proposal | Evaluation]:
+    """Ask and tell a started algorithm until `epochs` are committed; the events, in order.
+
+    Args:
+        algorithm: Started on a problem.
+        evaluate: Carries out proposals.
+        epochs: When to stop asking.
+        n_pending: Proposals kept pending, answered in the order in which they were asked.
+    """
+    events: list[Proposal | Evaluation] = []
+    pending: list[Proposal] = []
+    while True:
+        while len(pending) < n_pending and algorithm.epochs_committed < epochs:
+            proposal = algorithm.ask()
+            if proposal is None:
+                break
+            pending.append(proposal)
+            events.append(proposal)
+        if not pending:
+            return events
+        evaluation = evaluate(pending.pop(0))
+        algorithm.tell(evaluation)
+        events.append(evaluation)

@@ -1,0 +1,113 @@
+"""What an exception that ended a training means for the trial."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import lightning
+import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from lightning_primo.errors import MetricNotLoggedError, NonFiniteLossError
+from lightning_primo.trial import Evaluation, Status
+
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "DefaultCPUAllocator",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "is killed by signal: Killed",  # a DataLoader's worker: only the kernel kills it like this, to regain memory
+    "insufficient shared memory",
+)
+_NON_FINITE = "returned nan values"  # torch.autograd's anomaly detection, Trainer(detect_anomaly=True)
+
+_LIBRARIES = tuple(
+    str(Path(folder)) + os.sep for folder in (*lightning.__path__, *torch.__path__, Path(__file__).parent.parent)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """How a training failed.
+
+    Args:
+        status: What it means for the trial.
+        reason: One line; for `Status.ERROR` a line as in `signature_of`, then the traceback.
+    """
+
+    status: Status
+    reason: str
+
+
+def classify(error: BaseException) -> Failure:
+    """What `error`, raised while a trial was built, measured or trained, means for the trial."""
+    for cause in _causes(error):
+        message = str(cause)
+        if isinstance(cause, NonFiniteLossError) or (isinstance(cause, RuntimeError) and _NON_FINITE in message):
+            return Failure(status=Status.DIVERGED, reason=_first_line(message))
+        if isinstance(cause, (torch.OutOfMemoryError, MemoryError)) or (
+            isinstance(cause, RuntimeError) and any(sign in message for sign in _OUT_OF_MEMORY)
+        ):
+            return Failure(status=Status.OUT_OF_MEMORY, reason=_first_line(message) or type(cause).__name__)
+    text = "".join(traceback.format_exception(error))
+    return Failure(status=Status.ERROR, reason=f"{type(error).__name__} at {_place(error)}\n{text.rstrip()}")
+
+
+def signature_of(evaluation: Evaluation) -> str | None:
+    """Exception type and ``file:line`` of the user's code that raised it; None unless the status is `Status.ERROR`.
+
+    Two trials that failed by the same mistake have the same signature.
+    """
+    return _first_line(evaluation.reason) if evaluation.status is Status.ERROR else None
+
+
+def metric_is_missing(evaluation: Evaluation) -> bool:
+    """Whether the trial failed because an objective was never logged, which no other configuration will change."""
+    signature = signature_of(evaluation)
+    return signature is not None and signature.startswith(f"{MetricNotLoggedError.__name__} at ")
+
+
+def interruption(error: BaseException) -> BaseException | None:
+    """The exception to raise where `error` means that the process is to stop, or None where it is the trial's own.
+
+    The Trainer turns Ctrl-C into a SystemExit; a SIGTERM into a subclass of its own.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return error
+    if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+        return KeyboardInterrupt()
+    if isinstance(error, (SIGTERMException, GeneratorExit)):
+        return error
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__
+
+
+def _place(error: BaseException) -> str:
+    """``file:line`` of the last frame outside the libraries, else of the last frame."""
+    frames: list[tuple[FrameType, int]] = list(traceback.walk_tb(error.__traceback__))
+    if not frames:
+        return "unknown place"
+    own = [(frame, line) for frame, line in frames if not _is_library(frame.f_code.co_filename)]
+    frame, line = (own or frames)[-1]
+    return f"{frame.f_code.co_filename}:{line}"
+
+
+def _is_library(file_name: str) -> bool:
+    return file_name.startswith(("<frozen", *_LIBRARIES))
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n", 1)[0]

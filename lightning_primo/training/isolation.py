@@ -1,0 +1,82 @@
+"""A training that leaves the process as it found it, and says nothing that does not concern the user."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from lightning_primo.measure.isolation import rng_kept
+
+_LOGGERS = ("lightning.pytorch", "lightning.fabric")
+
+# What Lightning repeats in every fit: advice on speed that a search would print hundreds of times, and remarks on
+# directories that are ours.
+_CHATTER = (
+    r".*does not have many workers which may be a bottleneck",
+    r".*Consider setting `persistent_workers=True`",
+    r"The number of training batches .* is smaller than the logging interval",
+    r"GPU available but not used",
+    r"MPS available but not used",
+    r"Checkpoint directory .* exists and is not empty",
+    r"Experiment logs directory .* exists and is not empty",
+    r"Starting from v1\.9\.0, `tensorboardX` has been removed",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r".*`LeafSpec` is deprecated",
+)
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # set by Trainer(deterministic=True)
+
+
+@contextmanager
+def process_kept() -> Iterator[None]:
+    """Put back on leaving what a training changes in its process.
+
+    That is: the global generators of torch, NumPy and Python, torch's settings of determinism, cuDNN, precision, default
+    dtype and gradients, and the handler of Ctrl-C, which the Trainer switches off when it is interrupted.
+    """
+    cuda = [torch.device("cuda", i) for i in range(torch.cuda.device_count())] if torch.cuda.is_initialized() else []
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn = (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic)
+    precision, dtype, gradients = torch.get_float32_matmul_precision(), torch.get_default_dtype(), torch.is_grad_enabled()
+    workspace = os.environ.get(_WORKSPACE)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with rng_kept(*cuda):
+            yield
+    finally:
+        if in_main_thread and handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = cudnn
+        torch.set_float32_matmul_precision(precision)
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)
+        if workspace is None:
+            os.environ.pop(_WORKSPACE, None)
+        else:
+            os.environ[_WORKSPACE] = workspace
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep back the messages that Lightning prints with every fit, such as ``GPU available: …``."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(max(logger.level, logging.WARNING))
+        with warnings.catch_warnings():
+            for message in _CHATTER:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,73 @@
+import pytest
+
+from lightning_primo.algorithms import (
+    MOASHA,
+    Algorithm,
+    Hyperband,
+    PriMO,
+    PriorSampler,
+    RandomSearch,
+    SobolSampler,
+    SuccessiveHalving,
+)
+from lightning_primo.pareto import AugmentedChebyshev
+from lightning_primo.space import Prior
+from lightning_primo.testing.conformance import AlgorithmConformance
+
+PRIORS = {"error": Prior({"lr": 1e-2, "activation": "gelu"}, confidence=0.75)}
+
+
+class TestRandomSearch(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return RandomSearch()
+
+
+class TestSobolSearch(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return RandomSearch(sampler=SobolSampler())
+
+
+class TestSuccessiveHalving(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return SuccessiveHalving()
+
+
+class TestHyperband(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return Hyperband()
+
+
+class TestMOASHA(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return MOASHA()
+
+
+class TestPriMO(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PriMO()
+
+
+class TestPriorSampling(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return MOASHA(sampler=PriorSampler({"error": Prior({"lr": 1e-2}, confidence=0.25)}))
+
+
+class TestParEGO(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PriMO(
+            initial_design=RandomSearch(sampler=SobolSampler()), scalarization=AugmentedChebyshev(), n_init=5
+        )
+
+
+class TestPiBO(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PriMO(initial_design=RandomSearch(), n_init=4, priors=PRIORS)
