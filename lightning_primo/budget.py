@@ -62,3 +62,12 @@ class Budget:
         if self.trials is not None:
             shares.append(trials / self.trials)
         return max(shares)
+
+    def display(self, *, epochs: float, seconds: float, trials: int) -> tuple[float, float, str]:
+        """Spent, total and unit of the limit that is nearest."""
+        rows = [(epochs, self.total_epochs, "epochs")]
+        if self.hours is not None:
+            rows.append((seconds / SECONDS_PER_HOUR, self.hours, "hours"))
+        if self.trials is not None:
+            rows.append((float(trials), float(self.trials), "trials"))
+        return max(rows, key=lambda row: row[0] / row[1] if math.isfinite(row[1]) else -1.0)

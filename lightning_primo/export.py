@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
 import shutil
 import uuid
@@ -19,7 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError
-from lightning_primo.nas import Factory
+from lightning_primo.nas.factory import Factory
 from lightning_primo.training.isolation import process_kept, quiet_lightning
 from lightning_primo.training.trainer import make_trainer
 from lightning_primo.trial_result import TrialResult
@@ -36,7 +35,7 @@ def trial_directory(directory: Path, trial_id: int) -> Path:
 
 
 def load_state(directory: Path, trial: TrialResult) -> StateDict:
-    """The weights of a trial, on the CPU.
+    """The weights of a trial, on the CPU; of a trial that failed later, those of its last checkpoint.
 
     Args:
         directory: The search's directory.
@@ -75,7 +74,8 @@ def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.Light
         PrimoError: As for `load_state`, or if its weights do not fit the module that is built now.
     """
     state = load_state(directory, trial)
-    module = build.module(trial.config)
+    with process_kept():  # the initial weights are drawn from the global generator
+        module = build.module(trial.config)
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -83,10 +83,11 @@ def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.Light
             f"the weights of trial {trial.id} do not fit the module that its configuration builds now; has the code "
             f"changed since it was trained? {error}"
         ) from error
-    return module.cpu().eval()
+    module.cpu().eval()
+    return module
 
 
-def test_module(
+def run_test(
     module: pl.LightningModule, data: pl.LightningDataModule | None, *, trainer: Mapping[str, Any], directory: Path
 ) -> dict[str, float]:
     """What a module logs in one pass over the test data, which leaves no files behind.
@@ -100,11 +101,11 @@ def test_module(
     Raises:
         PrimoError: If there is no test data, the module has no test step, or it logs nothing there.
     """
-    source: pl.LightningModule | pl.LightningDataModule = module if data is None else data
-    if not is_overridden("test_dataloader", source):
+    sources = [module] if data is None else [data, module]
+    if not any(is_overridden("test_dataloader", source) for source in sources):
         raise PrimoError(
-            f"there is no test data: {type(source).__name__} has no test_dataloader; add one, or give 'datamodule' as "
-            "dataloaders with the key 'test'"
+            f"there is no test data: {' and '.join(type(source).__name__ for source in sources)} have no "
+            "test_dataloader; add one, or give 'datamodule' as dataloaders with the key 'test'"
         )
     if not is_overridden("test_step", module):
         raise PrimoError(f"{type(module).__name__} has no test_step, so there is nothing to run on the test data")
@@ -124,7 +125,7 @@ def test_module(
     return {name if name.startswith("test") else f"test_{name}": value for name, value in metrics.items()}
 
 
-def export(
+def export_front(
     target: Path,
     directory: Path,
     trials: Sequence[TrialResult],
@@ -176,7 +177,7 @@ def write_atomically(path: Path, text: str) -> None:
     unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
         unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 

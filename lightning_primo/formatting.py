@@ -10,7 +10,7 @@ def format_value(value: float) -> str:
     """A number in few characters: ``0.412``, ``12,345``, ``-`` for NaN."""
     if math.isnan(value):
         return "-"
-    if math.isfinite(value) and (float(value).is_integer() or abs(value) >= 1e4) and abs(value) < 1e12:
+    if math.isfinite(value) and (float(value).is_integer() or abs(value) >= 1e3) and abs(value) < 1e12:
         return f"{value:,.0f}"
     return f"{value:.4g}"
 

@@ -49,6 +49,17 @@ def reference_point(problem: Problem, scaled: Array, given: Mapping[str, float] 
     return point
 
 
+def values_of(problem: Problem, scaled: Array) -> dict[str, float]:
+    """The values in the user's units of one point of `m` scaled losses; the inverse of `Problem.scaled`."""
+    values = {}
+    for objective, number in zip(problem.objectives, scaled.tolist(), strict=True):
+        if not objective.log:
+            values[objective.name] = objective.value(number)
+        else:  # loss and logarithm have the same sign rule: a maximised value v is the loss -v, scaled -log10(v)
+            values[objective.name] = 10.0 ** objective.value(number)
+    return values
+
+
 class FrontTracker:
     """The Pareto front at the full budget and its hypervolume, updated with every evaluation.
 

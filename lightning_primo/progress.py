@@ -210,6 +210,8 @@ class RichProgress(Progress):
         left = (now - since) * max(snapshot.total - snapshot.spent, 0.0) / gained if gained > 0 else math.nan
         share = min(snapshot.spent / snapshot.total, 1.0)
         row = Table.grid(padding=(0, 2, 0, 0))
+        for _ in range(4):
+            row.add_column(no_wrap=True)
         row.add_row(
             ProgressBar(total=1.0, completed=share, width=30),
             Text(f"{share:.0%}", style="bold"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,14 +15,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lightning_primo import plotting
-from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
-from lightning_primo.export import export, load_module, test_module, trial_directory, write_atomically
+from lightning_primo.errors import InvalidArgumentError, PrimoError
+from lightning_primo.export import export_front, load_module, run_test, trial_directory, write_atomically
 from lightning_primo.formatting import format_value
 from lightning_primo.front import reference_point, values_of
-from lightning_primo.nas import Factory
+from lightning_primo.nas.factory import Factory
 from lightning_primo.pareto import hypervolume, hypervolume_over_time, non_dominated
 from lightning_primo.problem import Problem
-from lightning_primo.trial import Evaluation, Proposal, Status, fold_events
+from lightning_primo.trial import Evaluation, Proposal, fold_events
 from lightning_primo.trial_result import TrialResult, make_table
 
 _TESTS = "test.json"
@@ -152,7 +151,7 @@ class Result:
             trial: The trial or its id.
 
         Raises:
-            UnknownNameError: If there is no such trial.
+            InvalidArgumentError: If there is no such trial.
             PrimoError: If no training of it succeeded, or its checkpoint was removed or does not fit.
         """
         return load_module(self.directory, self._trial(trial), self._build)
@@ -171,14 +170,17 @@ class Result:
             if trial.id not in tests:
                 module = self.load(trial)
                 folder = trial_directory(self.directory, trial.id)
-                tests[trial.id] = test_module(
+                tests[trial.id] = run_test(
                     module, self._build.data(trial.config), trainer=self._trainer, directory=folder
                 )
                 write_atomically(self.directory / _TESTS, json.dumps(tests, indent=2) + "\n")
         return self._front_table()
 
     def export(self, directory: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the front as plain files: ``trial_00012/{state_dict.pt,config.json,objectives.json}`` and ``front.csv``.
+        """Write the front as plain files, to be read without this package.
+
+        They are ``front.csv`` and one folder per member, such as ``trial_00012``, with ``state_dict.pt``,
+        ``config.json`` and ``objectives.json``.
 
         Args:
             directory: The folder to make; it appears complete or not at all.
@@ -192,7 +194,7 @@ class Result:
             PrimoError: If the front is empty, or a member's checkpoint cannot be read.
         """
         target = Path(directory)
-        export(
+        export_front(
             target,
             self.directory,
             self.front,
@@ -204,14 +206,33 @@ class Result:
         return target
 
     def plot_front(self, path: str | Path | None = None, *, x: str | None = None, y: str | None = None) -> Figure:
-        """Draw the front; see `lightning_primo.plotting.plot_front`."""
+        """Draw the front, or for a single objective the best value over the cost.
+
+        Args:
+            path: Where to save the picture, as PNG, SVG or PDF by its suffix.
+            x: Objective on the horizontal axis; with more than two objectives, all pairs are drawn by default.
+            y: Objective on the vertical axis.
+
+        Raises:
+            InvalidArgumentError: If `x` and `y` do not name two objectives, or for another suffix.
+        """
+        if len(self.problem.objectives) == 1 and x is None and y is None:
+            return plotting.plot_best(self.problem, [evaluation for evaluation, _ in self._told], path=path)
         front = [trial.id for trial in self.front]
         return plotting.plot_front(self.problem, self.trials, front, path=path, x=x, y=y)
 
     def plot_hypervolume(
         self, path: str | Path | None = None, *, reference: Mapping[str, float] | None = None
     ) -> Figure:
-        """Draw how the hypervolume grew with the cost; see `lightning_primo.plotting.plot_hypervolume`."""
+        """Draw how the hypervolume grew with the cost.
+
+        Args:
+            path: Where to save the picture, as PNG, SVG or PDF by its suffix.
+            reference: As for `hypervolume`.
+
+        Raises:
+            InvalidArgumentError: As for `hypervolume`, or for another suffix.
+        """
         return plotting.plot_hypervolume(self.hypervolume_over_cost(reference), self.problem.max_epochs, path=path)
 
     def summary(self) -> str:
@@ -223,7 +244,9 @@ class Result:
             f"{format_value(self.epochs)} epochs = {self.full_trainings:.4g} full trainings",
         ]
         if not self.front:
-            return "\n".join([*lines, f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet"])
+            return "\n".join(
+                [*lines, f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet"]
+            )
         lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}:")
         header = ["trial", *(objective.name for objective in self.problem.objectives)]
         rows = [[str(trial.id), *map(format_value, trial.values.values())] for trial in self.front]
@@ -239,7 +262,9 @@ class Result:
         for known in self.trials:
             if known.id == trial_id:
                 return known
-        raise UnknownNameError("trial", trial_id, [known.id for known in self.trials])
+        raise InvalidArgumentError(
+            f"'trial' is {trial_id!r}, but the search has {len(self.trials)} trials, numbered from 0"
+        )
 
     def _front_table(self) -> pd.DataFrame:
         order = [trial.id for trial in self.front]

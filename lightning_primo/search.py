@@ -1,33 +1,31 @@
-"""The search: ask the algorithm, train what it proposes, store what came of it, tell the algorithm; again."""
+"""The search as a user sees it: what is searched, how it is trained, and `run`."""
 
 from __future__ import annotations
 
-import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant, OrdinalHyperparameter
 
 from lightning_primo.algorithms import Algorithm, PriMO
 from lightning_primo.budget import Budget
 from lightning_primo.callbacks import CostCallback, ObjectiveCallback
-from lightning_primo.errors import InvalidArgumentError, TrialFailedError
+from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.execution import InProcess, LocalProcesses
+from lightning_primo.loop import Loop
 from lightning_primo.nas import Factory
 from lightning_primo.objective import Kind
-from lightning_primo.problem import Problem, check_epochs
-from lightning_primo.progress import FrontTracker, Progress, make_progress
+from lightning_primo.problem import Problem
 from lightning_primo.result import Result
 from lightning_primo.space import check_space
-from lightning_primo.store import Event, Store
-from lightning_primo.training import ExactCosts, Job, check_trainer_arguments, preflight, run_job
-from lightning_primo.trial import Evaluation, Proposal, Status
-
-_SAME_FAILURES = 3  # first trials that fail alike are the user's bug, not the configurations'
+from lightning_primo.store import Event, Store, read_events
+from lightning_primo.training import ExactCosts, check_trainer_arguments, preflight
+from lightning_primo.training.plan import TrainingPlan
+from lightning_primo.trial import Evaluation, Proposal
 
 
 class Search:
@@ -88,13 +86,14 @@ class Search:
         self.workers = workers
         self.executor = executor
         self.seed = seed
+        exact = [c for c in (*self.objectives, *self.constraints) if c.objective.kind is Kind.EXACT]
         self.problem = Problem(
             space=space,
             objectives=tuple(callback.objective for callback in self.objectives),
             constraints=tuple(callback.objective for callback in self.constraints),
             min_epochs=epochs[0],
             max_epochs=epochs[1],
-            exact=ExactCosts(self.factory, self._exact_callbacks()),
+            exact=ExactCosts(self.factory, exact),
         )
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
@@ -110,39 +109,137 @@ class Search:
     ) -> Result:
         """Search until the budget is used up, counting what earlier runs in the same directory have spent.
 
-        Ctrl-C ends it cleanly; so does kill -9: call again to go on where it stopped.
+        Ctrl-C ends the search cleanly, and after any other end, kill -9 included, the same call goes on where it
+        stopped. A training that was started is finished, so up to one training per worker more may be spent.
 
         Args:
             full_trainings: Budget in trainings of the full number of epochs.
             epochs: Budget in epochs.
-            hours: Budget in hours of wall-clock time.
-            trials: Budget in configurations.
-            progress: Whether to show what is going on.
+            hours: Budget in hours of wall-clock time during which the search ran.
+            trials: Budget in configurations that were not rejected before training.
+            progress: Whether to show what is going on, on standard error.
 
         Returns:
             What was found so far, also after Ctrl-C.
 
         Raises:
+            InvalidArgumentError: For a budget that is none.
             MetricNotLoggedError: The module does not log one of the objectives.
-            TrialFailedError: The first trials all failed with the same exception.
-            StoreError: The directory is in use, damaged, or of another search.
+            TrialFailedError: The first trials all failed with the same exception, or all broke the bounds.
+            StoreError: The directory is in use, damaged, not writable, or holds another search.
         """
         budget = Budget(
             full_trainings=full_trainings, epochs=epochs, hours=hours, trials=trials, max_epochs=self.problem.max_epochs
         )
         with Store(self.directory, self._description()) as store:
             events = store.events()
-            if not any(isinstance(event, Evaluation) for event, _ in events):
-                preflight(self._job(self._first_proposal(), self.directory / "preflight"))
             self.algorithm.start(self.problem, seed=self.seed)
             self.algorithm.restore(event for event, _ in events)
-            with make_progress(progress, problem=self.problem) as display, self._executor() as executor:
-                loop = _Loop(self, store, budget, display, executor, events)
+            plan = self._plan()
+            if not any(isinstance(event, Evaluation) for event, _ in events):
+                preflight(plan.job(self._first_proposal()))
+            with self._executor() as executor:
+                loop = Loop(
+                    self.algorithm, plan, store, budget, executor, workers=self.workers, events=events, show=progress
+                )
                 loop.run()
             return self._result(store.events())
 
     def result(self) -> Result:
-        """What was found so far, without searching; also while another process searches."""
-        from lightning_primo.store import read_events
+        """What was found so far, without searching; also while another process searches.
 
+        Raises:
+            StoreError: There is no search in the directory yet.
+        """
         return self._result(read_events(self.directory))
+
+    def _plan(self) -> TrainingPlan:
+        return TrainingPlan(
+            factory=self.factory,
+            objectives=self.objectives,
+            constraints=self.constraints,
+            problem=self.problem,
+            trainer=self.trainer,
+            directory=self.directory,
+            seed=self.seed,
+        )
+
+    def _first_proposal(self) -> Proposal:
+        """What the algorithm would propose first, to try the training out on."""
+        pending = self.algorithm.pending
+        if pending:
+            return Proposal(trial_id=pending[0].id, config=pending[0].config, epoch=1)
+        proposal = self.algorithm.ask()
+        self.algorithm.start(self.problem, seed=self.seed)
+        if proposal is None:
+            raise InvalidArgumentError("'space' holds no configuration that the algorithm could propose")
+        return proposal
+
+    @contextmanager
+    def _executor(self) -> Iterator[Executor]:
+        """The user's executor, which stays open, or one of ours."""
+        if self.executor is not None:
+            yield self.executor
+        else:
+            with InProcess() if self.workers == 1 else LocalProcesses(self.workers) as executor:
+                yield executor
+
+    def _result(self, events: Sequence[Event]) -> Result:
+        return Result(
+            self.problem,
+            events,
+            directory=self.directory,
+            build=self.factory,
+            trainer=self.trainer,
+            description=self._description(),
+        )
+
+    def _description(self) -> dict[str, str]:
+        """What must be the same for a directory to be gone on with."""
+        space = self.problem.space.to_serialized_dict()
+        parts = {key: space[key] for key in ("hyperparameters", "conditions", "forbiddens")}
+        return {
+            "space": json.dumps(parts, sort_keys=True, default=str),
+            "objectives": "; ".join(repr(objective) for objective in self.problem.objectives),
+            "constraints": "; ".join(repr(objective) for objective in self.problem.constraints),
+            "epochs": f"({self.problem.min_epochs}, {self.problem.max_epochs})",
+            "algorithm": repr(self.algorithm),
+            "seed": str(self.seed),
+        }
+
+
+def _check_choices(space: ConfigurationSpace) -> None:
+    """Configurations are stored as JSON, so their values must come back from it as they were."""
+    for hyperparameter in space.values():
+        if isinstance(hyperparameter, CategoricalHyperparameter):
+            choices = hyperparameter.choices
+        elif isinstance(hyperparameter, OrdinalHyperparameter):
+            choices = hyperparameter.sequence
+        elif isinstance(hyperparameter, Constant):
+            choices = (hyperparameter.value,)
+        else:
+            continue
+        for choice in choices:
+            if not isinstance(choice, (str, int, float, bool)):
+                raise InvalidArgumentError(
+                    f"'space' has the choice {choice!r} of {hyperparameter.name!r}; choices must be numbers, booleans "
+                    "or strings, so name it by a string and look it up where the module is built"
+                )
+
+
+def _check_objectives(objectives: Sequence[ObjectiveCallback], constraints: Sequence[CostCallback]) -> None:
+    for name, callbacks, kind in (
+        ("objectives", objectives, ObjectiveCallback),
+        ("constraints", constraints, CostCallback),
+    ):
+        if isinstance(callbacks, (str, ObjectiveCallback)) or not isinstance(callbacks, Sequence):
+            raise InvalidArgumentError(f"{name!r} must be a list, got {callbacks!r}")
+        for callback in callbacks:
+            if not isinstance(callback, kind):
+                example = "Metric('val_loss') or ParameterCount()" if kind is ObjectiveCallback else "FLOPs(at_most=1e7)"
+                raise InvalidArgumentError(f"{name!r} must hold objects like {example}, got {callback!r}")
+
+
+def _check_pair(epochs: tuple[int, int]) -> None:
+    if not isinstance(epochs, Sequence) or isinstance(epochs, str) or len(epochs) != 2:
+        raise InvalidArgumentError(f"'epochs' must be two whole numbers (shortest, full), got {epochs!r}")

@@ -20,13 +20,13 @@ class Observations:
 
     Attributes:
         vectors: Configurations with losses at the full budget, `n x h`.
-        losses: Their normalised losses, `n x m`: logarithmic objectives on their scale, then [0, 1] over what was seen.
+        losses: Their normalised losses, `n x m`: logarithmic objectives on their scale, then [0, 1] between `low` and `high`.
         failed: Configurations whose training failed at any epoch, `k x h`.
         failed_losses: Their normalised losses, `k x m`: exact objectives as they are, 1 (the worst seen) for the rest.
         pending: Configurations being trained, `p x h`.
         pending_losses: Their normalised losses, `p x m`; NaN where not exact.
-        low: Smallest scaled loss seen, `m`.
-        high: Largest scaled loss seen, `m`.
+        low: Smallest scaled loss at the full budget, `m`; of exact objectives: of any trial.
+        high: Largest scaled loss at any fidelity, `m`.
     """
 
     vectors: Array
@@ -46,7 +46,9 @@ class Observations:
 def observe(algorithm: Algorithm) -> Observations:
     """The observations of a search at its full budget.
 
-    Exact objectives are known at every fidelity, so their range is taken over all trials that were trained at all.
+    Only the evaluations at `R` are modelled. They are normalised by the best of them and the worst of all, at any
+    fidelity: what an initial design has carried to `R` are its best, and their spread alone would make a small
+    difference among them look as large as the whole range of another objective.
     """
     problem, encoding = algorithm.problem, algorithm.encoding
     full = [(trial, trial.at(problem.max_epochs)) for trial in algorithm.trials]
@@ -55,8 +57,9 @@ def observe(algorithm: Algorithm) -> Observations:
     pending = algorithm.pending
     losses = np.array([evaluation.losses for _, evaluation in ok], dtype=np.float64)
     scaled = problem.scaled(losses.reshape(len(ok), len(problem.objectives)))
-    low, high = ranges(scaled)
     exact = problem.exact_mask
+    low, _ = ranges(scaled)
+    _, high = ranges(problem.scaled(_all_losses(algorithm)))
     if exact.any():
         known = _known(algorithm, [trial for trial in algorithm.trials if trial.status is not Status.REJECTED])
         low[exact], high[exact] = ranges(known[:, exact])
@@ -72,6 +75,12 @@ def observe(algorithm: Algorithm) -> Observations:
         low=low,
         high=high,
     )
+
+
+def _all_losses(algorithm: Algorithm) -> Array:
+    """The losses of every successful evaluation, at any fidelity, `n x m`."""
+    rows = [evaluation.losses for trial in algorithm.trials for evaluation in trial.evaluations if evaluation.ok]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(algorithm.problem.objectives))
 
 
 def _known(algorithm: Algorithm, trials: list[Trial]) -> Array:

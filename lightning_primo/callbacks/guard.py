@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from typing_extensions import override
 
 from lightning_primo.errors import InvalidArgumentError, NonFiniteLossError
 
@@ -17,9 +18,9 @@ class NonFiniteGuard(Callback):
     """Raises NonFiniteLossError when the training loss becomes NaN or infinite.
 
     On the CPU and one process every step is checked. Elsewhere reading a value makes the host wait for the device, so
-    the losses are summed up on the device, where NaN and infinity stay, and the sum is read every `every_n_steps` batches
-    and at the end of each epoch. Under manual optimisation the loss is what `training_step` returns, a tensor or a
-    dict with the key ``"loss"``; if it returns neither, the parameters are checked at the end of each epoch instead.
+    the losses are summed up on the device, where NaN and infinity stay, and the sum is read every `every_n_steps`
+    batches and at the end of each epoch. Under manual optimisation the loss is what `training_step` returns, a tensor
+    or a dict with the key ``"loss"``; if it returns neither, the parameters are checked at the end of each epoch.
 
     Args:
         every_n_steps: Batches between two checks on an accelerator; at least 1.
@@ -35,9 +36,11 @@ class NonFiniteGuard(Callback):
         self._sum: torch.Tensor | None = None
         self._seen_loss = False
 
+    @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._sum, self._seen_loss = None, False
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -54,6 +57,7 @@ class NonFiniteGuard(Callback):
         if (batch_idx + 1) % self.every_n_steps == 0:
             self._check_sum(trainer, batch_idx)
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._check_sum(trainer, None)
         if self._seen_loss:
@@ -62,7 +66,7 @@ class NonFiniteGuard(Callback):
         finite = [torch.isfinite(parameter).all().to(pl_module.device) for parameter in trained]
         if _any_rank(trainer, bool(finite) and not torch.stack(finite).all().item()):
             raise NonFiniteLossError(
-                f"parameters became NaN or infinite in epoch {trainer.current_epoch + 1} (training_step returned no loss)"
+                f"parameters became NaN or infinite in epoch {trainer.current_epoch + 1}; training_step returns no loss"
             )
 
     def _check_sum(self, trainer: pl.Trainer, batch_idx: int | None) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
+from typing_extensions import override
 
 from lightning_primo.callbacks.base import ObjectiveCallback, TrainedCallback, log_value
 from lightning_primo.errors import CheckpointError, CheckpointWarning
@@ -104,10 +105,12 @@ class Recorder(Checkpoint):
         """What has been recorded so far."""
         return Record(identity=self.identity, curve=self.curve, costs=self.costs, finished=self.finished)
 
+    @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         # Callbacks that the module configures come after; the state that they end an epoch with must be saved.
-        trainer.callbacks = [*(other for other in trainer.callbacks if other is not self), self]  # type: ignore[attr-defined]
+        move_to_end(trainer, self)
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._last_save = self._clock()
         self.begun = trainer.current_epoch
@@ -117,9 +120,11 @@ class Recorder(Checkpoint):
         self._plateau = {}
         trainer.should_stop = trainer.should_stop or self._stop_asked
 
+    @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.begun = trainer.current_epoch + 1
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
         values = {}
@@ -140,6 +145,7 @@ class Recorder(Checkpoint):
             self._last_save = self._clock()
             self._plateau = {}
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {
             "identity": self.identity,
@@ -150,6 +156,7 @@ class Recorder(Checkpoint):
             "plateau": dict(self._plateau),
         }
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.curve = dict(state_dict["curve"])
         self.costs = dict(state_dict["costs"])
@@ -157,6 +164,7 @@ class Recorder(Checkpoint):
         self._stop_asked = state_dict["stop_asked"]
         self._plateau = dict(state_dict["plateau"])
 
+    @override
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -178,9 +186,15 @@ class Recorder(Checkpoint):
             _require_loadable(partial)
             self._verified = True
         _flush(partial)
-        os.replace(partial, path)
+        partial.replace(path)
         if os.name == "posix":
             _flush(self.directory)
+
+
+def move_to_end(trainer: pl.Trainer, callback: Checkpoint) -> None:
+    """Make `callback` the last of the Trainer; to be called in `setup`."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    trainer.callbacks = [*(other for other in callbacks if other is not callback), callback]  # type: ignore[attr-defined]
 
 
 def read_record(directory: Path) -> Record | None:
@@ -199,7 +213,8 @@ def read_record(directory: Path) -> Record | None:
         return None
     except Exception as error:
         rank_zero_warn(
-            f"the checkpoint {path} cannot be read ({type(error).__name__}: {error}); the trial is trained from scratch",
+            f"the checkpoint {path} cannot be read ({type(error).__name__}: {error}); the trial is trained "
+            "from scratch",
             category=CheckpointWarning,
         )
         return None
@@ -207,8 +222,6 @@ def read_record(directory: Path) -> Record | None:
 
 def _ended_by_itself(trainer: pl.Trainer, epoch: int) -> bool:
     """Whether something else than a target epoch stops the training now."""
-    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
-        return True
     allowed = epoch >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
     return trainer.should_stop and allowed
 

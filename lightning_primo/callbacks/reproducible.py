@@ -1,8 +1,8 @@
 """Random numbers that depend on the seed and the epoch alone, so that a resumed training equals an uninterrupted one.
 
-What a training draws comes from four places: the global generators of torch, NumPy and Python, and the DataLoader, whose
-sampler and workers are seeded once per epoch. All four are set from ``(seed, epoch)`` where an epoch starts, whichever
-epochs came before it in the same process. A checkpoint then needs no random state.
+What a training draws comes from four places: the global generators of torch, NumPy and Python, and the DataLoader,
+whose sampler and workers are seeded once per epoch. All four are set from ``(seed, epoch)`` where an epoch starts,
+whichever epochs came before it in the same process. A checkpoint then needs no random state.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
-_MAKE_LOADER, _EPOCH, _LOADER, _AFTER_VALIDATION = range(4)  # separate streams of random numbers of one epoch
+# Separate streams of random numbers. None is 0, as a SeedSequence does not tell trailing zeros from nothing.
+_MAKE_LOADER, _EPOCH, _LOADER, _AFTER_VALIDATION = range(1, 5)
 
 
 def seed_globals(*entropy: int) -> None:
@@ -29,7 +31,7 @@ def seed_globals(*entropy: int) -> None:
     torch_seed, python_seed = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
     torch.manual_seed(int(torch_seed))
     random.seed(int(python_seed))
-    np.random.seed(np.random.SeedSequence(entropy).generate_state(8, np.uint32))
+    np.random.seed(np.random.SeedSequence(entropy).generate_state(8, np.uint32))  # noqa: NPY002
 
 
 class ReproducibleEpochs(Callback):
@@ -55,6 +57,7 @@ class ReproducibleEpochs(Callback):
         self._prefetched: tuple[Any, ...] | None = None
         self._replaced: list[tuple[Any, torch.Generator | None]] = []
 
+    @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
@@ -70,7 +73,8 @@ class ReproducibleEpochs(Callback):
             epoch = self._next_epoch(trainer)
             # A random split drawn where the loader is made must be the same in every fit, unless it is made anew
             # every few epochs in order to change.
-            self._seed(trainer, _MAKE_LOADER, epoch if trainer.reload_dataloaders_every_n_epochs else 0)
+            is_remade = bool(trainer.reload_dataloaders_every_n_epochs)  # type: ignore[attr-defined]
+            self._seed(trainer, _MAKE_LOADER, epoch if is_remade else 0)
             loaders = request()
             self._attach(loaders)
             self._seed(trainer, _EPOCH, epoch)
@@ -80,16 +84,20 @@ class ReproducibleEpochs(Callback):
 
         source.dataloader = request_and_seed  # type: ignore[method-assign]
 
+    @override
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self._resumed_epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Of a loader without a length, the first batch has been fetched by now to see whether it is the last one.
         if trainer.num_training_batches == float("inf"):
-            self._prefetched = (torch.get_rng_state(), np.random.get_state(), random.getstate())
+            numpy_state = np.random.get_state()  # noqa: NPY002
+            self._prefetched = (torch.get_rng_state(), numpy_state, random.getstate())
 
+    @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         epoch = self._next_epoch(trainer)
         if epoch != self._first_epoch:
@@ -97,30 +105,34 @@ class ReproducibleEpochs(Callback):
         elif self._prefetched is not None:
             torch_state, numpy_state, python_state = self._prefetched
             torch.set_rng_state(torch_state)
-            np.random.set_state(numpy_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
         else:
             # The generator of the loader may be in use by now: its iterator exists.
-            seed_globals(self.seed, trainer.global_rank, _EPOCH, epoch)
+            seed_globals(self.seed, _EPOCH, trainer.global_rank, epoch)
 
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             position = (self._next_epoch(trainer), trainer.fit_loop.batch_idx + 1)
-            seed_globals(self.seed, trainer.global_rank, _AFTER_VALIDATION, *position)
+            seed_globals(self.seed, _AFTER_VALIDATION, trainer.global_rank, *position)
 
+    @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._restore(trainer)
 
+    @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._restore(trainer)
 
     def _next_epoch(self, trainer: pl.Trainer) -> int:
         """Index of the epoch that is about to be trained, also before the checkpoint's state is restored."""
-        return max(trainer.fit_loop.epoch_progress.current.processed, self._resumed_epoch)
+        trained: int = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        return max(trained, self._resumed_epoch)
 
     def _seed(self, trainer: pl.Trainer, stream: int, epoch: int) -> None:
-        seed_globals(self.seed, trainer.global_rank, stream, epoch)
-        words = np.random.SeedSequence((self.seed, trainer.global_rank, _LOADER, epoch)).generate_state(1, np.uint64)
+        seed_globals(self.seed, stream, trainer.global_rank, epoch)
+        words = np.random.SeedSequence((self.seed, _LOADER, trainer.global_rank, epoch)).generate_state(1, np.uint64)
         self._generator.manual_seed(int(words[0]))
 
     def _attach(self, loaders: Any) -> None:
@@ -159,6 +171,7 @@ def _samplers(loader: Any) -> Iterator[Any]:
 @functools.cache
 def _warn_of_persistent_workers() -> None:
     rank_zero_warn(
-        "the train DataLoader has 'persistent_workers=True': its workers keep random states that no checkpoint holds, so "
-        "a resumed training draws other augmentations than an uninterrupted one; set it to False for exact resumption"
+        "the train DataLoader has 'persistent_workers=True': its workers keep random states that no checkpoint holds, "
+        "so a resumed training draws other augmentations than an uninterrupted one; set it to False for exact "
+        "resumption"
     )

@@ -1,9 +1,12 @@
-"""Stopping at a rung of a training whose schedules are those of the full budget."""
+"""Stopping a training whose schedules are those of the full budget: at a rung, or at a number of steps."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
+from typing_extensions import override
 
 from lightning_primo.errors import InvalidArgumentError
 
@@ -12,8 +15,8 @@ class StopAtEpoch(Callback):
     """Ends the training after `epoch` epochs, counted from its very beginning.
 
     `Trainer(max_epochs=...)` remains the full budget, so that learning-rate schedules and
-    `trainer.estimated_stepping_batches` are those of the full training, which a checkpoint can continue. The stop holds
-    also below the Trainer's `min_epochs` and `min_steps`; until then these keep other callbacks from stopping, as always.
+    `trainer.estimated_stepping_batches` are those of the full training, which a checkpoint can continue. The stop
+    holds also below the Trainer's `min_epochs` and `min_steps`; until then these keep other callbacks from stopping.
 
     Args:
         epoch: Number of epochs, at least 1. A training resumed at or beyond it stops before its first step.
@@ -28,15 +31,18 @@ class StopAtEpoch(Callback):
         self.epoch = epoch
         self._minimum: tuple[int | None, int | None] | None = None
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.current_epoch >= self.epoch:
             self._stop(trainer)
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # The count that `current_epoch` gives grows only after this hook.
         if trainer.strategy.broadcast(trainer.current_epoch + 1 >= self.epoch):
             self._stop(trainer)
 
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._minimum is not None:
             trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = self._minimum
@@ -46,3 +52,32 @@ class StopAtEpoch(Callback):
         trainer.should_stop = True
         self._minimum = (trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps)
         trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = 0, None
+
+
+class ResumableMaxSteps(Callback):
+    """Keeps to the Trainer's `max_steps` in a way that lets a checkpoint of an epoch's end be continued.
+
+    Lightning takes such a checkpoint for one from the middle of an epoch wherever `max_steps` is set, and does not
+    validate where `max_steps` ends an epoch early. So the limit is taken from the loop once the optimizers have seen it,
+    and the training is stopped as EarlyStopping would do, after a last validation.
+    """
+
+    def __init__(self) -> None:
+        self.max_steps = -1
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.max_steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.max_steps != -1 and trainer.global_step >= self.max_steps:
+            trainer.should_stop = True
+            trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = 0, None
+
+    @override
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            trainer.fit_loop.epoch_loop.max_steps = self.max_steps

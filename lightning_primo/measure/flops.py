@@ -84,6 +84,7 @@ _UNCOUNTED = (
     *("_int_mm", "_weight_int", "_grouped_mm", "_scaled_grouped_mm"),
     *("_native_multi_head_attention", "_transformer_encoder_layer_fwd"),
 )
+_FREE_OPERATORS = frozenset({"linalg_vector_norm", "linalg_cross"})
 _FREE_NAMESPACES = frozenset({"aten", "prim", "prims", "profiler", "c10d", "_c10d_functional"})
 
 _warned: set[str] = set()
@@ -125,8 +126,8 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _does_arithmetic(func: Any) -> bool:
     if func.namespace not in _FREE_NAMESPACES:
         return True
-    name: str = func._schema.name
-    return func.namespace == "aten" and name.removeprefix("aten::").startswith(_UNCOUNTED)
+    name: str = func._schema.name.partition("::")[2]
+    return func.namespace == "aten" and name.startswith(_UNCOUNTED) and name not in _FREE_OPERATORS
 
 
 def count_flops(module: nn.Module, inputs: Any) -> int:

@@ -7,6 +7,7 @@ import timeit
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.benchmark import Timer
@@ -15,6 +16,8 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, resolve_device, synchronize
 from lightning_primo.measure.inputs import call, first_sample, require_positive, tensors, to_device
 from lightning_primo.measure.isolation import dtype_name, explained, isolated, placed, state_of
+
+_FEWEST = 3  # timed calls, or blocks of calls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +108,17 @@ def measure_latency(
                 _warm_up(run, warmup)
             # `run` waits for the device itself; Timer's own clock would do it a second time and want longer blocks.
             timer = Timer("run()", globals={"run": run}, timer=timeit.default_timer, num_threads=threads)
-            measurement = timer.blocked_autorange(min_run_time=min_run_time)
+            blocks = [timer.blocked_autorange(min_run_time=min_run_time)]
+            # A module so slow that one call fills the time still needs a few for the spread.
+            while sum(len(block.times) for block in blocks) < _FEWEST:
+                blocks.append(timer.blocked_autorange(min_run_time=min_run_time))
     finally:
         torch.set_num_threads(before)
+    low, median, high = np.percentile([seconds for block in blocks for seconds in block.times], [25, 50, 75])
     return LatencyMeasurement(
-        median=float(measurement.median),
-        iqr=float(measurement.iqr),
-        runs=len(measurement.raw_times) * measurement.number_per_run,
+        median=float(median),
+        iqr=float(high - low),
+        runs=sum(len(block.times) * block.number_per_run for block in blocks),
         device=str(place),
         hardware=device_name(place),
         batch_size=batch_size,

@@ -66,7 +66,8 @@ def peak_memory(
             for parameter in module.parameters():
                 parameter.grad = None
             return _storage_bytes(held) + _allocated(run, place)
-        with _LiveBytes(held) as live:
+        live = _LiveBytes(held)
+        with live:
             run()
         return live.peak
 

@@ -52,7 +52,7 @@ class Keywords:
                 continue
             if owner.__module__.split(".")[0] in _LIBRARIES:
                 break
-            parameters = list(inspect.signature(owner.__init__).parameters.values())[1:]
+            parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
             for parameter in parameters:
                 if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                     required.setdefault(parameter.name, parameter.default is parameter.empty)
@@ -115,8 +115,8 @@ class Factory:
         self._data = LoadersDataModule(_by_stage(data)) if _are_loaders(data) else data
         if not (self._data is None or isinstance(self._data, pl.LightningDataModule) or callable(self._data)):
             raise InvalidArgumentError(
-                "'datamodule' must be a LightningDataModule, a class of these, a function config -> LightningDataModule, "
-                f"dataloaders as a dict or tuple (train, val, test), or None, got {data!r}"
+                "'datamodule' must be a LightningDataModule, a class of these, a function config -> "
+                f"LightningDataModule, dataloaders as a dict or tuple (train, val, test), or None, got {data!r}"
             )
         self._module_keywords = _keywords(module, pl.LightningModule, "module")
         self._data_keywords = _keywords(self._data, pl.LightningDataModule, "datamodule")
@@ -160,7 +160,7 @@ class Factory:
         """A new module for `config`.
 
         Raises:
-            InvalidArgumentError: If a required argument is missing in `config`, or what was built is no LightningModule.
+            InvalidArgumentError: If a required argument is missing in `config`, or no LightningModule was built.
         """
         built = _build("module", self._module, self._module_keywords, config)
         if not isinstance(built, pl.LightningModule):
@@ -241,9 +241,10 @@ def _by_stage(data: Any) -> dict[str, Any]:
     else:
         if not 1 <= len(data) <= len(_STAGES):
             raise InvalidArgumentError(
-                f"'datamodule' given as a tuple must be (train,), (train, val) or (train, val, test), got {len(data)} items"
+                "'datamodule' given as a tuple must be (train,), (train, val) or (train, val, test), got "
+                f"{len(data)} items"
             )
-        loaders = dict(zip(_STAGES, data))
+        loaders = dict(zip(_STAGES, data, strict=False))
     return {stage: loader for stage, loader in loaders.items() if loader is not None}
 
 

@@ -86,8 +86,8 @@ class CategoricalAxis(ChoiceAxis):
     def quantile(self, u: FloatArray) -> FloatArray:
         if not self._weighted:
             return self.discretise(u)
-        drawn = np.searchsorted(self._cumulative, u, side="right").astype(np.float64)
-        return np.minimum(drawn, self._codes[-1])  # the sum of the weights may round below one
+        drawn: FloatArray = np.searchsorted(self._cumulative, u, side="right").astype(np.float64)
+        return drawn.clip(max=self._codes[-1])  # the sum of the weights may round below one
 
     def step(self, column: FloatArray, scale: float, rng: np.random.Generator) -> FloatArray:
         rank = self._rank[column.astype(np.intp)]
@@ -97,8 +97,9 @@ class CategoricalAxis(ChoiceAxis):
     def jitter(self, column: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
         if self.size == 2:
             return self.canonical(column + sigma * rng.standard_normal(column.size))
-        one_hot = column[:, None] == self._codes  # n x number of drawable choices
-        return self._codes[np.argmax(one_hot + sigma * rng.standard_normal(one_hot.shape), axis=1)]
+        one_hot = (column[:, None] == self._codes).astype(np.float64)  # n x number of drawable choices
+        nearest: FloatArray = self._codes[np.argmax(one_hot + sigma * rng.standard_normal(one_hot.shape), axis=1)]
+        return nearest
 
 
 class OrdinalAxis(ChoiceAxis, OrderedAxis):

@@ -185,16 +185,12 @@ class Encoding:
         Raises:
             InvalidArgumentError: If the forbidden clauses leave nothing to be found.
         """
-        return self.sample_legal(n, lambda m: self.from_unit(rng.random((m, len(self.names)))))
-
-    def sample_legal(self, n: int, draw: Callable[[int], FloatArray]) -> FloatArray:
-        """The first `n` vectors of ``draw(m) -> m x h`` that break no forbidden clause; raises as `sample` does."""
         if not self._clauses:
-            return draw(n)
+            return self.from_unit(rng.random((n, len(self.names))))
         accepted: list[FloatArray] = []
         missing, batch, rejected = n, max(n, 16), 0
         while missing > 0:
-            drawn = draw(batch)
+            drawn = self.from_unit(rng.random((batch, len(self.names))))
             rows = drawn[self.legal(drawn)][:missing]
             accepted.append(rows)
             missing -= len(rows)

@@ -16,7 +16,7 @@ from lightning_primo.space._axis import Axis
 from lightning_primo.space._truncnorm import FloatArray
 from lightning_primo.space.encoding import BoolArray, Encoding
 
-_ROUNDS = 20
+_ROUNDS = 20  # of new children for a parent, and then of random samples
 
 
 def mutate_uniform(
@@ -152,13 +152,11 @@ def _vary(
 
     children = propose(parents)
     rows = np.arange(len(parents))
-    for _ in range(_ROUNDS):
+    for round_ in range(2 * _ROUNDS):
         rows = rows[rejected(rows)]
         if rows.size == 0:
-            return children
-        children[rows] = propose(parents[rows])
-    rows = rows[rejected(rows)]
-    children[rows] = encoding.sample(rows.size, rng)
+            break
+        children[rows] = propose(parents[rows]) if round_ < _ROUNDS else encoding.sample(rows.size, rng)
     return children
 
 

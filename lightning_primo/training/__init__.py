@@ -1,0 +1,21 @@
+"""Training one trial: a job from one epoch to another, its failures classified, and what is known before it."""
+
+from lightning_primo.training.exact import ExactCosts, configuration_key
+from lightning_primo.training.failures import Failure, classify, metric_is_missing, signature_of
+from lightning_primo.training.job import Job, crashed, run_job
+from lightning_primo.training.preflight import preflight
+from lightning_primo.training.trainer import check_trainer_arguments
+
+__all__ = [
+    "ExactCosts",
+    "Failure",
+    "Job",
+    "check_trainer_arguments",
+    "classify",
+    "configuration_key",
+    "crashed",
+    "metric_is_missing",
+    "preflight",
+    "run_job",
+    "signature_of",
+]

@@ -25,9 +25,9 @@ class ExactCosts:
     """The values of exact objectives, by configuration: ``{name: value}``.
 
     A module is built on the meta device, where weights take neither time nor memory, and measured there. One that
-    can't be is built on the CPU, with one SlowMeasurementWarning per process. Where that fails too the value is NaN: the trial
-    of that configuration will meet the same exception and report it. Values are kept, and the global generators are left
-    as they are.
+    can't be is built on the CPU, with one SlowMeasurementWarning per process. Where that fails too the value is NaN:
+    the trial of that configuration will meet the same exception and report it. Values are kept, and the global
+    generators are left as they are.
 
     Inputs are the module's `example_input_array`, else the inputs of one sample of the training data of the first
     configuration asked for, which all others are then measured with.
@@ -44,6 +44,7 @@ class ExactCosts:
         self._sample: Any = None
 
     def __call__(self, config: Config) -> dict[str, float]:
+        """The values for `config`; NaN where they can't be computed."""
         key = configuration_key(config)
         if key not in self._values:
             with rng_kept():
@@ -75,7 +76,7 @@ class ExactCosts:
             try:
                 inputs = self._inputs(module, config) if callback.needs_inputs else None
                 values[callback.objective.name] = float(callback.measure(module, inputs))
-            except Exception as error:
+            except Exception as error:  # noqa: PERF203 - one objective that fails must not hide the others
                 failure = error
         return values, failure
 
@@ -98,8 +99,8 @@ def _warn_of_slowness(error: Exception) -> None:
         return
     _warned = True
     warnings.warn(
-        f"the module can't be built or measured on the meta device ({type(error).__name__}: {error}); it is built on the "
-        "CPU to know its exact objectives, which is slower. Building it must not look at the values of tensors",
+        f"the module can't be built or measured on the meta device ({type(error).__name__}: {error}); it is built on "
+        "the CPU to know its exact objectives, which is slower. To avoid it, look at no tensor's values in __init__",
         SlowMeasurementWarning,
         stacklevel=2,
     )

@@ -27,7 +27,7 @@ _OUT_OF_MEMORY = (
 _NON_FINITE = "returned nan values"  # torch.autograd's anomaly detection, Trainer(detect_anomaly=True)
 
 _LIBRARIES = tuple(
-    str(Path(folder)) + os.sep for folder in (*lightning.__path__, *torch.__path__, Path(__file__).parent.parent)
+    str(Path(folder)) + os.sep for folder in (lightning.__path__[0], torch.__path__[0], Path(__file__).parent.parent)
 )
 
 

@@ -24,8 +24,8 @@ def build_to_measure(factory: Factory, config: Config) -> pl.LightningModule:
 def example_inputs(module: pl.LightningModule, data: pl.LightningDataModule | None) -> Any:
     """The module's `example_input_array` if set, else the inputs of a batch of one sample of the train dataloader.
 
-    The batch passes through the batch transfer hooks of the data module or module, as in a fit, and stays on the CPU. The
-    global generators are put back.
+    The batch passes through the batch transfer hooks of the data module or module, as in a fit, and stays on the CPU.
+    The global generators are put back.
 
     Args:
         module: The module that is to be called.

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import copy
-import gc
 import math
 import threading
 import time
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.base import CostCallback, ObjectiveCallback, TrainedCallback
 from lightning_primo.callbacks.guard import NonFiniteGuard
-from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, read_record
+from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, move_to_end, read_record
 from lightning_primo.callbacks.reproducible import ReproducibleEpochs, seed_globals
-from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
+from lightning_primo.callbacks.stop_at_epoch import ResumableMaxSteps, StopAtEpoch
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.nas.factory import Factory
 from lightning_primo.training.exact import configuration_key
 from lightning_primo.training.failures import Failure, classify, interruption
 from lightning_primo.training.inputs import build_to_measure, example_inputs
-from lightning_primo.training.isolation import process_kept, quiet_lightning
+from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
 from lightning_primo.training.trainer import make_trainer
 from lightning_primo.trial import Config, Evaluation, Losses, Status
 
-_BUILD, _MEASURE = 0, 1  # streams of random numbers
+_BUILD, _MEASURE = 11, 12  # streams of random numbers, apart from those of ReproducibleEpochs
 
 _one_at_a_time = threading.RLock()  # a training seeds the generators of its whole process
 
@@ -88,12 +85,15 @@ class Job:
 class _StopLast(StopAtEpoch, Checkpoint):
     """Stops after EarlyStopping and the Recorder have run, which can thus tell whether the training ended by itself."""
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        move_to_end(trainer, self)
+
 
 @dataclass
 class _Progress:
     """What is known of a running job, and of one that failed."""
 
-    costs: dict[str, float] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)  # also of constraints, and the spread of a latency
     curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     begun: int = 0
 
@@ -106,11 +106,12 @@ def run_job(job: Job) -> Evaluation:
     """Train `job` and return its evaluation; whatever goes wrong with the trial is its status, not an exception.
 
     The training continues from the checkpoint in the trial's directory, be it of an earlier job or of this one,
-    interrupted; the result is the same, bit for bit, as if it had never stopped. If the checkpoint is at the job's epoch, nothing
-    is trained; if it is missing or unreadable, the trial is trained from scratch, with a CheckpointWarning.
+    interrupted; the result is the same, bit for bit, as if it had never stopped. If the checkpoint is at the job's
+    epoch, nothing is trained; if it is missing or unreadable, the trial is trained from scratch, with a
+    CheckpointWarning.
 
-    Random state, torch's settings and signal handlers of the process are put back. Jobs of several threads wait for each
-    other.
+    Random state, torch's settings and signal handlers of the process are put back. Jobs of several threads wait for
+    each other.
 
     Raises:
         KeyboardInterrupt: On Ctrl-C, whose handler is in place again.
@@ -119,18 +120,16 @@ def run_job(job: Job) -> Evaluation:
     progress = _Progress()
     failure: Failure | None = None
     finished = False
-    with _one_at_a_time, ExitStack() as stack:
-        stack.enter_context(process_kept())
-        stack.enter_context(quiet_lightning())
-        stop: BaseException | None = None
+    stop: BaseException | None = None
+    with _one_at_a_time, memory_freed(), process_kept(), quiet_lightning():
         try:
             failure, finished = _run(job, progress)
         except BaseException as error:
+            # No exception leaves this block with a traceback, which would hold on to the module's memory.
             stop = interruption(error)
             failure = None if stop is not None else classify(error)
-        _free_memory()
-        if stop is not None:
-            raise stop.with_traceback(None)
+    if stop is not None:
+        raise stop.with_traceback(None)
     return _evaluation(job, progress, failure, finished=finished, seconds=time.perf_counter() - start)
 
 
@@ -138,7 +137,9 @@ def crashed(job: Job, reason: str) -> Evaluation:
     """The evaluation of a job whose worker died; the costs that were known before are kept."""
     record = _usable_record(job) or Record()
     progress = _Progress(
-        costs={**job.known, **record.costs}, curve=record.curve, begun=min(job.epoch, max(record.epoch, job.start_epoch) + 1)
+        costs={**job.known, **record.costs},
+        curve=record.curve,
+        begun=min(job.epoch, max(record.epoch, job.start_epoch) + 1),
     )
     return _evaluation(job, progress, Failure(status=Status.CRASHED, reason=reason), finished=False, seconds=0.0)
 
@@ -159,6 +160,7 @@ def _evaluation(
             status, reason = Status.DIVERGED, "; ".join(broken)
     else:
         status, reason, values = failure.status, failure.reason, progress.costs
+    names = {callback.objective.name for callback in job.objectives}
     spent = epoch if status in (Status.OK, Status.REJECTED) else max(epoch, progress.begun)
     return Evaluation(
         trial_id=job.trial_id,
@@ -167,6 +169,7 @@ def _evaluation(
         status=status,
         reason=reason,
         curve=curve,
+        measurements={name: value for name, value in progress.costs.items() if name not in names},
         cost=float(max(0, spent - job.start_epoch)),
         seconds=seconds,
         finished=finished and status is Status.OK,
@@ -182,10 +185,10 @@ def _run(job: Job, progress: _Progress) -> tuple[Failure | None, bool]:
         progress.curve = record.curve
         if record.finished or record.epoch >= job.epoch:
             return None, record.finished and record.epoch <= job.epoch
-    elif job.start_epoch > 0:
+    elif job.start_epoch > 0 and not (job.directory / FILE_NAME).exists():
         warnings.warn(
-            f"trial {job.trial_id} was trained for {job.start_epoch} epochs, but {job.directory / FILE_NAME} is missing; it "
-            "is trained from scratch",
+            f"trial {job.trial_id} was trained for {job.start_epoch} epochs, but {job.directory / FILE_NAME} is "
+            "missing; it is trained from scratch",
             CheckpointWarning,
             stacklevel=2,
         )
@@ -201,6 +204,7 @@ def _run(job: Job, progress: _Progress) -> tuple[Failure | None, bool]:
         identity=job.identity,
         every_seconds=job.checkpoint_every_seconds,
     )
+    recorder.curve = {epoch: dict(values) for epoch, values in progress.curve.items()}
     try:
         _fit(job, recorder, resume=record is not None)
     finally:
@@ -213,16 +217,20 @@ def _run(job: Job, progress: _Progress) -> tuple[Failure | None, bool]:
     return None, recorder.finished
 
 
-def _fit(job: Job, recorder: Recorder, *, resume: bool) -> None:
+def build(job: Job) -> tuple[pl.LightningModule, pl.LightningDataModule | None]:
+    """The module and the data of `job`, with its initial weights."""
     seed_globals(job.seed, _BUILD)
-    module = job.factory.module(job.config)
-    data = job.factory.data(job.config)
+    return job.factory.module(job.config), job.factory.data(job.config)
+
+
+def _fit(job: Job, recorder: Recorder, *, resume: bool) -> None:
+    module, data = build(job)
     trained = [callback for callback in recorder.objectives if isinstance(callback, TrainedCallback)]
     trainer = make_trainer(
         job.trainer,
         directory=job.directory,
         max_epochs=job.max_epochs,
-        before=[ReproducibleEpochs(job.seed), NonFiniteGuard(), *trained],
+        before=[ReproducibleEpochs(job.seed), NonFiniteGuard(), ResumableMaxSteps(), *trained],
         after=[recorder, _StopLast(job.epoch)],
     )
     if resume:
@@ -260,8 +268,8 @@ def _measure_costs(job: Job, progress: _Progress) -> None:
     if inputs is None and any(callback.needs_inputs for callback in unknown):
         inputs = example_inputs(module, job.factory.data(job.config))
     for callback in copy.deepcopy(unknown):
-        value = float(callback.measure(module, inputs if callback.needs_inputs else None))
-        progress.costs[callback.objective.name] = value
+        callback.value = float(callback.measure(module, inputs if callback.needs_inputs else None))
+        progress.costs.update(callback.logs())
 
 
 def _violation(job: Job, costs: Mapping[str, float]) -> str | None:
@@ -271,14 +279,3 @@ def _violation(job: Job, costs: Mapping[str, float]) -> str | None:
             if broken is not None:
                 return broken
     return None
-
-
-def _free_memory() -> None:
-    """What a trial held in reference cycles (Trainer and module refer to each other) must be gone before the next."""
-    gc.collect()
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
-def logged_metrics(job: Job) -> set[str] | None:
-    raise NotImplementedError

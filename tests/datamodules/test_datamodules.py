@@ -126,7 +126,9 @@ class TestFlowers17:
         assert not torch.equal(Flowers17(tmp_path).splits().train[0], first.train[0])
 
     def test_a_missing_file_is_described(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match="flowers17_16x16_uint8.npz, got .*x_train, y_train, x_val") as info:
+        with pytest.raises(
+            FileNotFoundError, match=r"flowers17_16x16_uint8.npz, got .*x_train, y_train, x_val"
+        ) as info:
             Flowers17(tmp_path).prepare_data()
         assert str(tmp_path) in str(info.value)
 
@@ -178,7 +180,7 @@ class TestFlowers102:
         assert [path.name for path in (flowers102 / "flowers-102").glob("*.npz")] == ["flowers102_12x12_uint8.npz"]
 
     def test_missing_photographs_are_described(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match="'data_dir'.*download=True") as info:
+        with pytest.raises(FileNotFoundError, match=r"'data_dir'.*download=True") as info:
             Flowers102(tmp_path).prepare_data()
         assert str(tmp_path) in str(info.value)
 
@@ -187,7 +189,7 @@ class TestFlowers102:
             raise ConnectionError("no route to host")
 
         monkeypatch.setattr(datasets.Flowers102, "download", offline)
-        with pytest.raises(FileNotFoundError, match="no route to host.*needs a connection") as info:
+        with pytest.raises(FileNotFoundError, match=r"no route to host.*needs a connection") as info:
             Flowers102(tmp_path, download=True).prepare_data()
         assert str(tmp_path) in str(info.value)
 
@@ -245,7 +247,7 @@ class TestCIFAR:
 
     def test_missing_images_are_described(self, tmp_path: Path) -> None:
         with pytest.raises(
-            FileNotFoundError, match="no complete CIFAR100 in 'data_dir'.*cifar-100-python.tar.gz"
+            FileNotFoundError, match=r"no complete CIFAR100 in 'data_dir'.*cifar-100-python.tar.gz"
         ) as info:
             CIFAR100(tmp_path).prepare_data()
         assert str(tmp_path) in str(info.value)
@@ -268,7 +270,7 @@ class TestCIFAR:
             raise ConnectionError("no route to host")
 
         monkeypatch.setattr(datasets.CIFAR10, "download", offline)
-        with pytest.raises(FileNotFoundError, match="no route to host.*needs a connection") as info:
+        with pytest.raises(FileNotFoundError, match=r"no route to host.*needs a connection") as info:
             CIFAR10(tmp_path, download=True).prepare_data()
         assert str(tmp_path) in str(info.value)
 

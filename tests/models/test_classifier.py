@@ -86,7 +86,7 @@ def test_the_learning_rate_is_constant_unless_cosine() -> None:
     for cosine in (False, True):
         callback = Rates()
         fit = trainer(max_epochs=4, callbacks=[callback])
-        fit.fit(Classifier(nn.Linear(1, 2), 2, lr=0.1, cosine=cosine), loader)
+        fit.fit(Classifier(nn.Linear(1, 2), 2, lr=0.1, cosine=cosine), loader, loader)
         rates[cosine] = callback.seen
     assert rates[False] == [0.1] * 4
     # lr * (1 + cos(pi * epoch / 4)) / 2
@@ -96,7 +96,7 @@ def test_the_learning_rate_is_constant_unless_cosine() -> None:
 def test_cosine_needs_a_number_of_epochs() -> None:
     loader = DataLoader(TensorDataset(torch.zeros(4, 1), torch.zeros(4, dtype=torch.long)), batch_size=4)
     with pytest.raises(ValueError, match="'cosine' needs a Trainer with a finite 'max_epochs'"):
-        trainer(max_epochs=-1, max_steps=1).fit(Classifier(nn.Linear(1, 2), 2, cosine=True), loader)
+        trainer(max_epochs=-1, max_steps=1).fit(Classifier(nn.Linear(1, 2), 2, cosine=True), loader, loader)
 
 
 def test_a_configuration_passes_as_keyword_arguments_and_builds_on_meta() -> None:
@@ -104,9 +104,11 @@ def test_a_configuration_passes_as_keyword_arguments_and_builds_on_meta() -> Non
         with torch.device("meta"):
             module = ConvNetClassifier(**dict(config))
         assert module.lr == config["lr"]
-        assert module.example_input_array.shape == (1, 3, 16, 16)
-        assert module.example_input_array.is_meta
-        assert module(module.example_input_array).shape == (1, 17)
+        example = module.example_input_array
+        assert isinstance(example, torch.Tensor)
+        assert example.shape == (1, 3, 16, 16)
+        assert example.is_meta
+        assert module(example).shape == (1, 17)
 
 
 def test_a_checkpoint_rebuilds_the_module_without_unpickling_code(tmp_path: Path) -> None:

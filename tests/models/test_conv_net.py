@@ -88,13 +88,13 @@ def test_every_configuration_trains_on_any_batch_even_of_one_image(seed: int, im
     logits = network(torch.randn(batch_size, 1, image_size, image_size))
     assert logits.shape == (batch_size, 10)
     assert torch.isfinite(logits).all()
-    nn.functional.cross_entropy(logits, torch.zeros(batch_size, dtype=torch.long)).backward()
+    torch.autograd.backward(nn.functional.cross_entropy(logits, torch.zeros(batch_size, dtype=torch.long)))
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_stages_have_named_parts_in_the_papers_order(batch_norm: bool) -> None:
-    network = ConvNet(**FLOWERS, filters=(16, 24), neurons=(8, 4), kernel_size=5, batch_norm=batch_norm)
+    network: Any = ConvNet(**FLOWERS, filters=(16, 24), neurons=(8, 4), kernel_size=5, batch_norm=batch_norm)
     parts = ["conv", "relu", "batch_norm", "pool"] if batch_norm else ["conv", "relu", "pool"]
     for stage in network.convolutions:
         assert isinstance(stage, nn.Sequential)

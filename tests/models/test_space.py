@@ -9,7 +9,7 @@ from models import conv_net_space
 
 
 def test_the_papers_table() -> None:
-    space = conv_net_space()
+    space: Any = conv_net_space()
     assert set(space) == {
         "n_conv", "n_filters_1", "n_filters_2", "n_filters_3", "kernel_size", "batch_norm", "global_average_pooling",
         "n_fc", "n_neurons_1", "n_neurons_2", "n_neurons_3", "lr", "batch_size",
@@ -40,7 +40,7 @@ def test_the_seed_determines_the_samples() -> None:
 
 
 def test_caps_shrink_the_ranges_down_to_constants() -> None:
-    space = conv_net_space(
+    space: Any = conv_net_space(
         max_conv=1, max_filters=16, max_fc=2, max_neurons=8, min_batch_size=32, max_batch_size=32, max_lr=1e-4
     )
     constants = {name: space[name].value for name in space if isinstance(space[name], Constant)}

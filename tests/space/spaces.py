@@ -35,7 +35,7 @@ from hypothesis import strategies as st
 
 Array = npt.NDArray[np.float64]
 
-SETTINGS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+SETTINGS = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 
 
 def frozen(values: Any) -> Array:
@@ -156,7 +156,7 @@ def _clause(draw: st.DrawFn, space: ConfigurationSpace, names: list[str], kinds:
 
 
 def _extended(space: ConfigurationSpace, part: Any) -> ConfigurationSpace:
-    """`space` with a condition or clause, or as it was where ConfigSpace finds that its default configuration breaks."""
+    """`space` with a condition or clause, or as it was where its default configuration would then be refused."""
     parts = [list(space.values()), list(space.conditions), list(space.forbidden_clauses)]
     try:
         extended = ConfigurationSpace()

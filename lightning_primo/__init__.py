@@ -1,0 +1,43 @@
+"""Joint neural architecture search and hyperparameter optimisation with several objectives, for PyTorch Lightning."""
+
+from lightning_primo.algorithms import (
+    MOASHA,
+    Algorithm,
+    Hyperband,
+    PriMO,
+    PriorSampler,
+    RandomSearch,
+    SobolSampler,
+    SuccessiveHalving,
+    UniformSampler,
+)
+from lightning_primo.callbacks import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TrainingTime
+from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
+from lightning_primo.result import Result
+from lightning_primo.search import Search
+from lightning_primo.space import Prior
+
+__all__ = [
+    "MOASHA",
+    "Algorithm",
+    "AugmentedChebyshev",
+    "FLOPs",
+    "Hyperband",
+    "Latency",
+    "Metric",
+    "ParameterCount",
+    "PeakMemory",
+    "PriMO",
+    "Prior",
+    "PriorSampler",
+    "RandomSearch",
+    "Result",
+    "Search",
+    "SobolSampler",
+    "SuccessiveHalving",
+    "TrainingTime",
+    "UniformSampler",
+    "WeightedSum",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,282 @@
+"""Pictures of a search: the front, the best value and the hypervolume over the cost.
+
+All figures are made without pyplot, so that they need no display and leave the user's figures alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.objective import Objective
+from lightning_primo.pareto import non_dominated
+from lightning_primo.problem import Problem
+from lightning_primo.trial import Evaluation
+from lightning_primo.trial_result import TrialResult
+
+SUFFIXES = (".png", ".svg", ".pdf")
+"""What pictures are saved as."""
+
+_FRONT = "#c1392b"
+_FULL = "#6f8196"
+_PARTIAL = "#cbd3dc"
+_TEXT = "#333333"
+_NOTHING = "no trial at the full budget yet"
+
+
+def plot_front(
+    problem: Problem,
+    trials: Sequence[TrialResult],
+    front: Collection[int],
+    *,
+    path: str | Path | None = None,
+    x: str | None = None,
+    y: str | None = None,
+) -> Figure:
+    """Draw two objectives against each other, or all pairs of more than two.
+
+    The line is the attainment surface: what lies behind it is dominated. With more than two objectives it is that of
+    the two that are drawn, so that members of the front may lie behind it.
+
+    Args:
+        problem: What was searched.
+        trials: All trials; those trained partly are drawn at their highest epoch.
+        front: The ids of those on the front.
+        path: Where to save it, as PNG, SVG or PDF by its suffix.
+        x: Objective on the horizontal axis; default: the first but `y`.
+        y: Objective on the vertical axis.
+
+    Raises:
+        UnknownNameError: If `x` or `y` names no objective.
+        InvalidArgumentError: If there are not two different objectives to draw, or for another suffix.
+    """
+    _check_suffix(path)
+    objectives = problem.objectives
+    if x is None and y is None and len(objectives) > 2:
+        figure = _pair_matrix(problem, trials, front)
+    else:
+        horizontal, vertical = _choose(objectives, x, y)
+        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+        axes = figure.add_subplot()
+        _scatter(axes, trials, front, horizontal, vertical)
+        _surface(axes, trials, front, horizontal, vertical)
+        axes.set_xlabel(_named(horizontal), color=_TEXT)
+        axes.set_ylabel(_named(vertical), color=_TEXT)
+        _legend(figure, axes, outside=False)
+    return _saved(figure, path)
+
+
+def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path | None = None) -> Figure:
+    """Draw the best value of the first objective at the full budget over the epochs spent.
+
+    Args:
+        problem: What was searched.
+        told: All evaluations, in the order in which they came.
+        path: Where to save it, as PNG, SVG or PDF by its suffix.
+
+    Raises:
+        InvalidArgumentError: For another suffix.
+    """
+    _check_suffix(path)
+    objective = problem.objectives[0]
+    epochs = np.cumsum([evaluation.cost for evaluation in told], dtype=np.float64)
+    losses = [e.losses[0] if e.counts_at(problem.max_epochs) else math.inf for e in told]
+    full = np.isfinite(losses)
+    best = np.minimum.accumulate(losses) if losses else np.empty(0)
+    sign = objective.value(1.0)
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter(epochs[full], sign * np.array(losses)[full], s=16, color=_FULL, alpha=0.6, lw=0, label="full budget")
+    reached = np.isfinite(best)
+    axes.step(epochs[reached], sign * best[reached], where="post", color=_FRONT, lw=1.8, label="best so far")
+    if objective.log:
+        axes.set_yscale("log")
+    _over_cost(axes, problem.max_epochs, _named(objective))
+    if not full.any():
+        _note(axes, _NOTHING)
+    _legend(figure, axes, outside=False)
+    return _saved(figure, path)
+
+
+def plot_hypervolume(table: pd.DataFrame, max_epochs: int, *, path: str | Path | None = None) -> Figure:
+    """Draw the hypervolume over the epochs spent.
+
+    Args:
+        table: As from `Result.hypervolume_over_cost`.
+        max_epochs: Epochs of a full training.
+        path: Where to save it, as PNG, SVG or PDF by its suffix.
+
+    Raises:
+        InvalidArgumentError: For another suffix.
+    """
+    _check_suffix(path)
+    epochs = np.concatenate([[0.0], table["epochs"].to_numpy(dtype=np.float64)])
+    volumes = np.concatenate([[0.0], table["hypervolume"].to_numpy(dtype=np.float64)])
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    axes.step(epochs, volumes, where="post", color=_FRONT, lw=1.8)
+    axes.fill_between(epochs, volumes, step="post", color=_FRONT, alpha=0.08, lw=0)
+    _over_cost(axes, max_epochs, "hypervolume")
+    axes.set_ylim(bottom=0.0)
+    if not volumes.any():
+        _note(axes, "no fully trained trial within the reference point yet")
+    return _saved(figure, path)
+
+
+def _pair_matrix(problem: Problem, trials: Sequence[TrialResult], front: Collection[int]) -> Figure:
+    size = len(problem.objectives) - 1
+    figure = Figure(figsize=(3.0 * size + 1.0, 2.6 * size + 0.6), layout="constrained")
+    grid = figure.subplots(size, size, squeeze=False, sharex="col", sharey="row")
+    panels = []
+    for row in range(size):
+        for column in range(size):
+            axes, horizontal, vertical = grid[row, column], problem.objectives[column], problem.objectives[row + 1]
+            if column > row:
+                axes.remove()
+                continue
+            panels.append((axes, horizontal, vertical))
+            _scatter(axes, trials, front, horizontal, vertical)
+            if row == size - 1:
+                axes.set_xlabel(_named(horizontal), color=_TEXT)
+            if column == 0:
+                axes.set_ylabel(_named(vertical), color=_TEXT)
+    for axes, horizontal, vertical in panels:  # panels share axes, so the surfaces wait until all limits are known
+        _surface(axes, trials, front, horizontal, vertical)
+    _legend(figure, grid[0, 0], outside=True)
+    return figure
+
+
+def _scatter(
+    axes: Axes, trials: Sequence[TrialResult], front: Collection[int], horizontal: Objective, vertical: Objective
+) -> None:
+    """The trials as points, and the style and scales of the axes."""
+    _style(axes)
+    if horizontal.log:
+        axes.set_xscale("log")
+    if vertical.log:
+        axes.set_yscale("log")
+    full = [trial for trial in trials if trial.trained_fully and trial.id not in front]
+    layers = (
+        ([trial for trial in trials if trial.epoch and not trial.trained_fully], "trained partly", _PARTIAL, 14, 1),
+        (full, "dominated", _FULL, 20, 2),
+        ([trial for trial in trials if trial.id in front], "front", _FRONT, 34, 4),
+    )
+    for members, label, color, size, order in layers:
+        points = _points(members, horizontal, vertical)
+        if len(points):
+            axes.scatter(
+                points[:, 0], points[:, 1], s=size, color=color, lw=0, zorder=order, label=f"{label} ({len(points)})"
+            )
+    if not front:
+        _note(axes, _NOTHING)
+
+
+def _surface(
+    axes: Axes, trials: Sequence[TrialResult], front: Collection[int], horizontal: Objective, vertical: Objective
+) -> None:
+    """The attainment surface, up to the edges of the axes as they are, and what is dominated behind it."""
+    points = _points([trial for trial in trials if trial.id in front], horizontal, vertical)
+    if not len(points):
+        return
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    signs = np.array([horizontal.loss(1.0), vertical.loss(1.0)])
+    losses = points * signs
+    corners = losses[non_dominated(losses)]
+    corners = corners[np.argsort(corners[:, 0])]
+    worst = np.array([right if signs[0] > 0 else -left, top if signs[1] > 0 else -bottom])
+    xs = np.append(np.repeat(corners[:, 0], 2), worst[0])
+    ys = np.concatenate([[worst[1]], np.repeat(corners[:, 1], 2)])
+    xs, ys = xs * signs[0], ys * signs[1]
+    axes.plot(xs, ys, color=_FRONT, lw=1.4, zorder=3, solid_joinstyle="miter")
+    corner = worst * signs
+    axes.fill(np.append(xs, corner[0]), np.append(ys, corner[1]), color=_FRONT, alpha=0.06, lw=0, zorder=0)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+
+
+def _over_cost(axes: Axes, max_epochs: int, label: str) -> None:
+    """What the pictures over the cost have in common."""
+    _style(axes)
+    axes.set_xlim(left=0.0)
+    axes.set_xlabel("epochs trained", color=_TEXT)
+    axes.set_ylabel(label, color=_TEXT)
+    above = axes.secondary_xaxis(
+        "top", functions=(lambda e: np.divide(e, max_epochs), lambda n: np.multiply(n, max_epochs))
+    )
+    above.set_xlabel("full trainings", color=_TEXT)
+    above.tick_params(colors=_TEXT, labelsize=9)
+    above.spines["top"].set_visible(False)
+
+
+def _style(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#999999")
+    axes.tick_params(which="both", colors=_TEXT, labelsize=9)
+    axes.grid(color="#e6e9ed", lw=0.8)
+    axes.set_axisbelow(True)
+
+
+def _note(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=_FULL)
+
+
+def _legend(figure: Figure, axes: Axes, *, outside: bool) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    if outside:
+        figure.legend(handles[::-1], labels[::-1], loc="upper right", frameon=False, labelcolor=_TEXT)
+    else:
+        axes.legend(handles[::-1], labels[::-1], edgecolor="none", framealpha=0.85, fontsize=9, labelcolor=_TEXT)
+
+
+def _points(trials: Sequence[TrialResult], horizontal: Objective, vertical: Objective) -> npt.NDArray[np.float64]:
+    """The values of two objectives, `n x 2`, without those that cannot be drawn."""
+    rows = [(trial.values[horizontal.name], trial.values[vertical.name]) for trial in trials]
+    points = np.array(rows, dtype=np.float64).reshape(-1, 2)
+    drawable = np.isfinite(points).all(axis=1)
+    for column, objective in enumerate((horizontal, vertical)):
+        if objective.log:
+            drawable &= points[:, column] > 0
+    return points[drawable]
+
+
+def _choose(objectives: Sequence[Objective], x: str | None, y: str | None) -> tuple[Objective, Objective]:
+    by_name = {objective.name: objective for objective in objectives}
+    for argument, name in (("x", x), ("y", y)):
+        if name is not None and name not in by_name:
+            raise UnknownNameError(f"objective in {argument!r}", name, by_name)
+    if x is None:
+        x = next((name for name in by_name if name != y), None)
+    if y is None:
+        y = next((name for name in by_name if name != x), None)
+    if x is None or y is None or x == y:
+        raise InvalidArgumentError(
+            f"'x' and 'y' must be two different objectives, got {x!r} and {y!r}; there are: {', '.join(by_name)}"
+        )
+    return by_name[x], by_name[y]
+
+
+def _named(objective: Objective) -> str:
+    return f"{objective.name} ({'lower' if objective.mode == 'min' else 'higher'} is better)"
+
+
+def _check_suffix(path: str | Path | None) -> None:
+    if path is not None and Path(path).suffix.lower() not in SUFFIXES:
+        raise InvalidArgumentError(f"'path' must end with one of {', '.join(SUFFIXES)}, got {str(path)!r}")
+
+
+def _saved(figure: Figure, path: str | Path | None) -> Figure:
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    return figure

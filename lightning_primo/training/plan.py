@@ -1,0 +1,84 @@
+"""How the proposals of one search become jobs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightning_primo.callbacks.base import CostCallback, ObjectiveCallback
+from lightning_primo.nas.factory import Factory
+from lightning_primo.problem import Problem
+from lightning_primo.training.job import Job
+from lightning_primo.trial import Evaluation, Proposal, Status
+
+
+def trial_directory(directory: Path, trial_id: int) -> Path:
+    """Where a trial of the search in `directory` keeps its files."""
+    return directory / "trials" / f"{trial_id:05d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """All that the jobs of a search have in common.
+
+    Args:
+        factory: Builds module and data.
+        objectives: What is optimised.
+        constraints: Costs that only bound the search.
+        problem: What is searched.
+        trainer: The user's arguments for the Trainer.
+        directory: The search's directory.
+        seed: The search's seed; each trial's own follows from it and the trial's number.
+    """
+
+    factory: Factory
+    objectives: tuple[ObjectiveCallback, ...]
+    constraints: tuple[CostCallback, ...]
+    problem: Problem
+    trainer: Mapping[str, Any]
+    directory: Path
+    seed: int
+
+    def job(self, proposal: Proposal) -> Job:
+        """What a worker needs to carry out `proposal`."""
+        exact = self.problem.exact(proposal.config)
+        return Job(
+            trial_id=proposal.trial_id,
+            config=proposal.config,
+            seed=trial_seed(self.seed, proposal.trial_id),
+            epoch=proposal.epoch,
+            start_epoch=proposal.start_epoch,
+            max_epochs=self.problem.max_epochs,
+            directory=trial_directory(self.directory, proposal.trial_id),
+            factory=self.factory,
+            objectives=self.objectives,
+            constraints=self.constraints,
+            known={name: value for name, value in exact.items() if math.isfinite(value)},
+            trainer=self.trainer,
+        )
+
+    def rejection(self, proposal: Proposal) -> Evaluation | None:
+        """The evaluation of a proposal that breaks a bound on an exact quantity; None if it breaks none."""
+        reason = self.problem.violation(proposal.config)
+        if reason is None:
+            return None
+        names = {objective.name for objective in self.problem.objectives}
+        exact = self.problem.exact(proposal.config)
+        return Evaluation(
+            trial_id=proposal.trial_id,
+            epoch=proposal.start_epoch,
+            losses=self.problem.known(proposal.config),
+            status=Status.REJECTED,
+            reason=reason,
+            measurements={name: value for name, value in exact.items() if name not in names},
+        )
+
+
+def trial_seed(seed: int, trial_id: int) -> int:
+    """The seed of a trial: 32 bits that follow from the search's seed and the trial's number."""
+    return int(np.random.SeedSequence([seed, trial_id]).generate_state(1)[0])

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import random
+from collections import namedtuple
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
+from lightning_primo.measure import call, first_sample, model_inputs, sample_batch, to_device
+from lightning_primo.measure.isolation import isolated, rng_kept
+
+Pair = namedtuple("Pair", "x y")
+
+
+class Echo(nn.Module):
+    def forward(self, first: Any, second: Any = None) -> tuple[Any, Any]:
+        return first, second
+
+
+def test_call_follows_the_convention_of_example_input_array() -> None:
+    assert call(Echo(), (1, 2)) == (1, 2)
+    assert call(Echo(), {"second": 2, "first": 1}) == (1, 2)
+    assert call(Echo(), [1, 2]) == ([1, 2], None)
+
+
+def test_model_inputs_of_tensors_and_sequences() -> None:
+    x, y = torch.zeros(2), torch.ones(2)
+    assert model_inputs(x) is x
+    assert model_inputs([x, y]) is x
+    assert model_inputs(Pair(x, y)) is x
+    assert model_inputs(((x, y), y)) == (x, y)
+    with pytest.raises(NotMeasurableError, match="empty tuple"):
+        model_inputs(())
+
+
+def test_model_inputs_of_a_dict_are_what_forward_takes() -> None:
+    assert model_inputs({"first": 1, "labels": 2}, Echo()) == {"first": 1}
+    assert model_inputs({"first": 1, "labels": 2}) == {"first": 1, "labels": 2}
+    with pytest.raises(NotMeasurableError, match=r"keys \['image', 'label'\].*'first', 'second'.*example_input_array"):
+        model_inputs({"image": 1, "label": 2}, Echo())
+
+
+def test_first_sample_crops_and_repeats_through_structures() -> None:
+    x = torch.arange(6.0).reshape(3, 2)
+    inputs = {"x": x, "pair": Pair(torch.arange(3), [torch.tensor(5.0), "text"]), "other": torch.zeros(4)}
+    one = first_sample(inputs)
+    assert torch.equal(one["x"], x[:1])
+    assert isinstance(one["pair"], Pair)
+    assert one["pair"].x.tolist() == [0]
+    assert one["pair"].y == [torch.tensor(5.0), "text"]
+    assert one["other"].shape == (4,)
+    assert first_sample(inputs, 5)["pair"].x.tolist() == [0, 1, 2, 0, 1]
+    assert first_sample(x.to("meta"), 7).shape == (7, 2)
+    assert x.shape == (3, 2)
+
+
+def test_first_sample_owns_its_storage() -> None:
+    x = torch.zeros(100, 2)
+    assert first_sample(x).untyped_storage().nbytes() == 8
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])
+def test_first_sample_refuses_other_sizes(n: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"'n' must be an integer of at least 1"):
+        first_sample(torch.zeros(2, 2), n)
+
+
+def test_first_sample_of_an_empty_batch() -> None:
+    with pytest.raises(NotMeasurableError, match="size 0"):
+        first_sample(torch.zeros(0, 2))
+
+
+def test_to_device_casts_floating_point_alone() -> None:
+    moved = to_device((torch.zeros(2), torch.zeros(2, dtype=torch.long), None), "meta", torch.float16)
+    assert [moved[0].dtype, moved[1].dtype] == [torch.float16, torch.int64]
+    assert moved[0].is_meta
+    assert moved[2] is None
+
+
+class Noisy(Dataset[Tensor]):
+    """Augments with all three global generators."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Tensor:
+        return index + torch.rand(3) + random.random() + np.random.rand()  # noqa: NPY002
+
+
+class Stream(IterableDataset[Tensor]):
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter([torch.tensor([float(i)]) for i in range(4)])
+
+
+class UsedUp(Stream):
+    def __iter__(self) -> Iterator[Tensor]:
+        return self
+
+    def __next__(self) -> Tensor:
+        return torch.zeros(1)
+
+
+def test_sample_batch_disturbs_neither_loader_nor_random_state() -> None:
+    generator = torch.Generator().manual_seed(1)
+    loader = DataLoader(Noisy(), batch_size=4, shuffle=True, generator=generator)
+    before = (torch.get_rng_state(), np.random.get_state()[2], random.getstate(), generator.get_state())  # noqa: NPY002
+    with rng_kept():
+        batch = sample_batch(loader)
+    after = (torch.get_rng_state(), np.random.get_state()[2], random.getstate(), generator.get_state())  # noqa: NPY002
+    assert batch.shape == (1, 3)
+    assert torch.equal(before[0], after[0])
+    assert before[1:3] == after[1:3]
+    assert torch.equal(before[3], after[3])
+
+
+def test_sample_batch_of_every_kind_of_loader() -> None:
+    x = torch.arange(4.0)[:, None]
+    tuples = DataLoader(TensorDataset(x, x), batch_size=3)
+    unbatched = DataLoader([x, x], batch_size=None)  # type: ignore[arg-type]
+    assert [t.tolist() for t in sample_batch(tuples)] == [[[0.0]], [[0.0]]]
+    assert sample_batch(unbatched).shape == (4, 1)
+    assert sample_batch(DataLoader(Stream(), batch_size=2)).tolist() == [[0.0]]
+    nested = sample_batch({"a": tuples, "b": [unbatched]})
+    assert nested["b"][0].shape == (4, 1)
+
+
+def test_sample_batch_says_what_to_do_when_there_is_none() -> None:
+    with pytest.raises(NotMeasurableError, match="empty; set 'example_input_array'"):
+        sample_batch(DataLoader(TensorDataset(torch.zeros(0, 1))))
+    with pytest.raises(NotMeasurableError, match="use it up; set 'example_input_array'"):
+        sample_batch(DataLoader(UsedUp()))
+    with pytest.raises(NotMeasurableError, match="use it up"):
+        sample_batch(iter([torch.zeros(1)]))
+    with pytest.raises(NotMeasurableError, match=r"KeyError.*example_input_array"):
+        sample_batch(DataLoader({"a": torch.zeros(1)}))  # type: ignore[arg-type]
+
+
+class Forgetful(nn.Module):
+    """Changes its buffers in its forward pass, one in place and one by assignment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Dropout(0.5))
+        self.register_buffer("count", torch.zeros(1))
+        self.register_buffer("last", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count += 1
+        self.last = x.sum()[None]
+        result: Tensor = self.layers(x)
+        return result
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_isolated_puts_everything_back(training: bool) -> None:
+    module = Forgetful()
+    module.layers[1].eval()
+    module.layers[0].weight.grad = gradient = torch.ones(2, 2)
+    modes = [child.training for child in module.modules()]
+    buffers = {name: (buffer, buffer.clone()) for name, buffer in module.named_buffers()}
+    state = torch.get_rng_state()
+    with isolated(module, training=training):
+        assert module.layers[1].training is training
+        assert torch.is_grad_enabled() is training
+        assert module.layers[0].weight.grad is None
+        output = module(torch.rand(4, 2))
+        if training:
+            output.sum().backward()
+    assert [child.training for child in module.modules()] == modes
+    assert module.layers[0].weight.grad is gradient
+    assert torch.equal(gradient, torch.ones(2, 2))
+    assert module.layers[0].bias.grad is None
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, buffer in module.named_buffers():
+        assert buffer is buffers[name][0]
+        assert torch.equal(buffer, buffers[name][1])
+
+
+def test_isolated_puts_everything_back_after_an_error() -> None:
+    module = Forgetful()
+    with pytest.raises(ZeroDivisionError), isolated(module):
+        raise ZeroDivisionError
+    assert module.training
+    assert torch.is_grad_enabled()

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.front import FrontTracker, reference_point, values_of
+from lightning_primo.objective import Objective
+from lightning_primo.pareto import default_reference, hypervolume, non_dominated
+from lightning_primo.problem import Problem
+from lightning_primo.trial import Evaluation, Status
+from tests.search_log import ACCURACY, ERROR, FULL, LATENCY, PARAMETERS, make_problem
+
+
+def told(problem: Problem, values: tuple[float, ...], **fields: object) -> Evaluation:
+    losses = tuple(objective.loss(value) for objective, value in zip(problem.objectives, values, strict=True))
+    return Evaluation(**{"trial_id": 0, "epoch": FULL, "losses": losses, **fields})  # type: ignore[arg-type]
+
+
+def test_reference_point_prefers_what_is_given_then_the_objective_then_the_data() -> None:
+    problem = make_problem(ACCURACY, PARAMETERS, LATENCY)
+    scaled = np.array([[-0.9, 2.0, 5.0], [-0.5, 1.0, 15.0]])
+    np.testing.assert_allclose(reference_point(problem, scaled), [0.0, 4.0, 16.0])
+    given = {"accuracy": 0.25, "parameters": 1000.0}
+    np.testing.assert_allclose(reference_point(problem, scaled, given), [-0.25, 3.0, 16.0])
+
+
+def test_reference_point_refuses_unknown_names_and_infinities() -> None:
+    problem = make_problem(ERROR, PARAMETERS)
+    with pytest.raises(UnknownNameError, match="'flops'; valid choices: 'val_error', 'parameters'"):
+        reference_point(problem, np.empty((0, 2)), {"flops": 1.0})
+    with pytest.raises(InvalidArgumentError, match="'val_error' must be finite, got inf"):
+        reference_point(problem, np.empty((0, 2)), {"val_error": float("inf")})
+
+
+def test_values_of_inverts_the_scale() -> None:
+    objectives = (ACCURACY, PARAMETERS, Objective(name="speed", mode="max", log=True))
+    problem = make_problem(*objectives)
+    values = {"accuracy": 0.9, "parameters": 5000.0, "speed": 30.0}
+    losses = np.array([[objective.loss(values[objective.name]) for objective in objectives]])
+    assert values_of(problem, problem.scaled(losses)[0]) == pytest.approx(values)
+
+
+def test_tracker_by_hand() -> None:
+    problem = make_problem(ACCURACY, PARAMETERS)  # reference: accuracy 0, 10,000 parameters
+    tracker = FrontTracker(problem)
+    assert (len(tracker), tracker.hypervolume, tracker.values) == (0, 0.0, ())
+    assert tracker.add(told(problem, (0.5, 1000.0)))
+    assert tracker.hypervolume == pytest.approx(0.5 * 1)
+    assert tracker.add(told(problem, (0.8, 1000.0)))  # takes the place of the first
+    assert tracker.hypervolume == pytest.approx(0.8 * 1)
+    assert tracker.add(told(problem, (0.4, 100.0)))
+    assert tracker.hypervolume == pytest.approx(0.8 * 1 + 0.4 * 1)
+    assert not tracker.add(told(problem, (0.3, 100.0)))
+    assert tracker.values == ({"accuracy": 0.8, "parameters": 1000.0}, {"accuracy": 0.4, "parameters": 100.0})
+
+
+def test_tracker_ignores_what_is_not_a_full_training() -> None:
+    problem = make_problem(ERROR, PARAMETERS)
+    tracker = FrontTracker(problem)
+    assert not tracker.add(told(problem, (0.1, 10.0), epoch=3))
+    assert not tracker.add(told(problem, (0.1, 10.0), status=Status.TIMEOUT))
+    assert not tracker.add(told(problem, (float("nan"), 10.0)))
+    assert len(tracker) == 0
+    assert tracker.add(told(problem, (0.1, 10.0), epoch=3, finished=True))
+
+
+def test_tracker_keeps_equal_members() -> None:
+    problem = make_problem(ERROR, PARAMETERS)
+    tracker = FrontTracker(problem)
+    assert tracker.add(told(problem, (0.1, 10.0)))
+    assert tracker.add(told(problem, (0.1, 10.0)))
+    assert len(tracker) == 2
+
+
+@pytest.mark.parametrize("n_objectives", [1, 2, 3])
+def test_tracker_agrees_with_the_whole_computed_at_once(n_objectives: int) -> None:
+    objectives = (Objective(name="a"), Objective(name="b", mode="max", log=True), Objective(name="c", reference=3.0))
+    problem = make_problem(*objectives[:n_objectives])
+    tracker = FrontTracker(problem)
+    rng = np.random.default_rng(3)
+    losses = np.empty((0, n_objectives))
+    for _ in range(40):
+        evaluation = told(problem, tuple(rng.lognormal(size=n_objectives).round(1) + 0.1))
+        losses = np.vstack([losses, evaluation.losses])
+        tracker.add(evaluation)
+        scaled = problem.scaled(losses)
+        reference = default_reference(scaled)
+        if n_objectives == 3:
+            reference[2] = 3.0
+        assert len(tracker) == non_dominated(losses).sum()
+        assert tracker.hypervolume == pytest.approx(hypervolume(scaled, reference), abs=1e-12)

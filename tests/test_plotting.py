@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.trial import Status
+from tests.search_log import ACCURACY, ERROR, LATENCY, PARAMETERS, Log, make_problem, two_objective_log
+
+SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
+
+
+def three_objective_log() -> Log:
+    log = Log(make_problem(ACCURACY, PARAMETERS, LATENCY))
+    log.train(0, (0.9, 1000.0, 4.0))
+    log.train(1, (0.5, 10.0, 4.0))
+    log.train(2, (0.7, 1000.0, 1.0), 3)
+    return log
+
+
+@pytest.mark.parametrize("suffix", SIGNATURES)
+def test_pictures_are_saved_as_their_suffix_says(tmp_path: Path, suffix: str) -> None:
+    result = two_objective_log().result(tmp_path)
+    for draw in (result.plot_front, result.plot_hypervolume):
+        path = tmp_path / "new" / f"{draw.__name__}{suffix}"
+        draw(path)
+        assert path.read_bytes().startswith(SIGNATURES[suffix])
+        assert path.stat().st_size > 5000
+
+
+@pytest.mark.parametrize("suffix", ["", ".jpeg"])
+def test_other_suffixes_are_refused(tmp_path: Path, suffix: str) -> None:
+    result = two_objective_log().result(tmp_path)
+    for draw in (result.plot_front, result.plot_hypervolume):
+        with pytest.raises(InvalidArgumentError, match=r"'path' must end with one of \.png, \.svg, \.pdf"):
+            draw(tmp_path / f"front{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_front_is_joined_by_its_attainment_surface(tmp_path: Path) -> None:
+    axes = two_objective_log().result(tmp_path).plot_front().axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+    assert axes.get_xlabel() == "val_error (lower is better)"
+    corners = axes.lines[0].get_xydata()
+    right, top = axes.get_xlim()[1], axes.get_ylim()[1]
+    expected = [(0.2, top), (0.2, 1000), (0.3, 1000), (0.3, 100), (0.9, 100), (0.9, 10), (right, 10)]
+    np.testing.assert_allclose(np.asarray(corners), expected)
+
+
+def test_the_surface_of_a_maximised_objective_opens_to_the_left(tmp_path: Path) -> None:
+    log = Log(make_problem(ACCURACY, PARAMETERS))
+    log.train(0, (0.9, 1000.0))
+    log.train(1, (0.5, 10.0))
+    axes = log.result(tmp_path).plot_front().axes[0]
+    left, top = axes.get_xlim()[0], axes.get_ylim()[1]
+    expected = [(0.9, top), (0.9, 1000), (0.5, 1000), (0.5, 10), (left, 10)]
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_xydata()), expected)
+
+
+def test_layers_show_every_trial_that_has_values(tmp_path: Path) -> None:
+    axes = two_objective_log().result(tmp_path).plot_front().axes[0]
+    labels = {str(points.get_label()): len(points.get_offsets()) for points in axes.collections}
+    assert labels == {"trained partly (1)": 1, "dominated (1)": 1, "front (3)": 3}
+
+
+def test_more_than_two_objectives_give_all_pairs_or_the_two_chosen(tmp_path: Path) -> None:
+    result = three_objective_log().result(tmp_path)
+    pairs = [axes.get_xlabel() + "|" + axes.get_ylabel() for axes in result.plot_front(tmp_path / "pairs.png").axes]
+    assert pairs == [
+        "|parameters (lower is better)",
+        "accuracy (higher is better)|latency (lower is better)",
+        "parameters (lower is better)|",
+    ]
+    axes = result.plot_front(x="latency").axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("latency (lower is better)", "accuracy (higher is better)")
+    with pytest.raises(UnknownNameError, match="objective in 'y': 'loss'"):
+        result.plot_front(x="latency", y="loss")
+    with pytest.raises(InvalidArgumentError, match="two different objectives"):
+        result.plot_front(x="latency", y="latency")
+
+
+def test_one_objective_gives_the_best_value_over_the_cost(tmp_path: Path) -> None:
+    log = Log(make_problem(ACCURACY))
+    log.train(0, (0.95,), 3)  # not at the full budget
+    for trial_id, accuracy in enumerate((0.5, 0.8, 0.6), start=1):
+        log.train(trial_id, (accuracy,))
+    axes = log.result(tmp_path).plot_front(tmp_path / "best.png").axes[0]
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_xydata()), [(12, 0.5), (21, 0.8), (30, 0.8)])
+    with pytest.raises(InvalidArgumentError, match="two different objectives"):
+        log.result(tmp_path).plot_front(x="accuracy")
+
+
+def test_hypervolume_starts_at_zero(tmp_path: Path) -> None:
+    axes = two_objective_log().result(tmp_path).plot_hypervolume().axes[0]
+    points = np.asarray(axes.lines[0].get_xydata())
+    np.testing.assert_allclose(points[:4], [(0, 0), (9, 0.5), (18, 0.8), (21, 0.8)])
+    np.testing.assert_allclose(points[-1], (42, 1.6))
+
+
+@pytest.mark.parametrize("n_objectives", [1, 2, 3])
+@pytest.mark.parametrize("n_failed", [0, 1])
+def test_without_any_success_the_picture_says_so(tmp_path: Path, n_objectives: int, n_failed: int) -> None:
+    log = Log(make_problem(*(ERROR, PARAMETERS, LATENCY)[:n_objectives]))
+    for trial_id in range(n_failed):
+        log.train(trial_id, (math.nan,) * n_objectives, 4, status=Status.CRASHED)
+    result = log.result(tmp_path)
+    assert "no trial at the full budget yet" in [
+        t.get_text() for t in result.plot_front(tmp_path / "f.png").axes[0].texts
+    ]
+    assert result.plot_hypervolume(tmp_path / "h.png").axes[0].texts
+
+
+def test_pictures_leave_matplotlib_as_it_was(tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    two_objective_log().result(tmp_path).plot_front(tmp_path / "front.png")
+    assert dict(mpl.rcParams) == before
+    assert pyplot.get_fignums() == []
