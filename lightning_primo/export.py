@@ -17,21 +17,17 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from lightning_primo.callbacks.recorder import FILE_NAME
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.nas.factory import Factory
 from lightning_primo.training.isolation import process_kept, quiet_lightning
+from lightning_primo.training.plan import trial_directory
 from lightning_primo.training.trainer import make_trainer
 from lightning_primo.trial_result import TrialResult
 
-CHECKPOINT = "last.ckpt"
 TABLE = "front.csv"
 
 StateDict = dict[str, torch.Tensor]
-
-
-def trial_directory(directory: Path, trial_id: int) -> Path:
-    """Where a trial of the search in `directory` keeps its files."""
-    return directory / "trials" / f"{trial_id:05d}"
 
 
 def load_state(directory: Path, trial: TrialResult) -> StateDict:
@@ -44,7 +40,7 @@ def load_state(directory: Path, trial: TrialResult) -> StateDict:
     Raises:
         PrimoError: If the trial was never trained, its checkpoint was removed or cannot be read.
     """
-    path = trial_directory(directory, trial.id) / CHECKPOINT
+    path = trial_directory(directory, trial.id) / FILE_NAME
     if trial.epoch == 0:
         reason = f": {trial.reason}" if trial.reason else ""
         raise PrimoError(f"trial {trial.id} has no weights, no training of it succeeded ({trial.outcome}{reason})")

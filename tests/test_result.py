@@ -14,11 +14,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
-from lightning_primo.export import trial_directory
 from lightning_primo.nas import Factory
 from lightning_primo.objective import Objective
 from lightning_primo.problem import Problem
 from lightning_primo.result import Result
+from lightning_primo.training.plan import trial_directory
 from lightning_primo.trial import Evaluation, Proposal, Status
 from tests.search_log import ACCURACY, ERROR, LATENCY, Log, make_problem, two_objective_log
 

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
 from lightning_primo.callbacks.base import ObjectiveCallback, TrainedCallback, log_value
+from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.errors import CheckpointError, CheckpointWarning
 
 FILE_NAME = "last.ckpt"
@@ -53,7 +54,7 @@ class Record:
 
 
 class Recorder(Checkpoint):
-    """Reads the objectives at the end of every epoch and keeps the trial's checkpoint.
+    """Reads the objectives at the end of every epoch, keeps the trial's checkpoint, and ends the training at `target`.
 
     The checkpoint `directory/last.ckpt` is replaced as a whole (written beside it, flushed to disk, renamed) at the
     epoch `target`, where the training ends by itself, and in between at most every `every_seconds`. It loads with
@@ -61,12 +62,13 @@ class Recorder(Checkpoint):
     rebuilds the module.
 
     It is a `Checkpoint` because Lightning runs these after the module's own hooks, where the last metrics are logged,
-    and adds no `ModelCheckpoint` of its own.
+    and adds no `ModelCheckpoint` of its own. Running last, it can also tell whether something else, such as EarlyStopping,
+    wants the training to end; that is why it contains `StopAtEpoch` and does not go with another one.
 
     Args:
         objectives: All objectives; the trained ones are read, the others taken from `costs`.
         directory: Where the checkpoint is kept.
-        target: The epoch, counted from 1, after which a checkpoint is always written.
+        target: The epoch, counted from 1, after which the training is stopped.
         costs: Values of the objectives that do not change during training, by name.
         identity: Text that tells this trial from any other.
         every_seconds: Least time between two checkpoints before `target`.
@@ -93,6 +95,7 @@ class Recorder(Checkpoint):
         self.curve: dict[int, dict[str, float]] = {}
         self.begun = 0
         self.finished = False
+        self._stop = StopAtEpoch(target)
         self._clock = clock
         self._last_save = 0.0
         self._stop_asked = False
@@ -108,7 +111,8 @@ class Recorder(Checkpoint):
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         # Callbacks that the module configures come after; the state that they end an epoch with must be saved.
-        move_to_end(trainer, self)
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        trainer.callbacks = [*(other for other in callbacks if other is not self), self]  # type: ignore[attr-defined]
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -119,6 +123,7 @@ class Recorder(Checkpoint):
             pl_module.lr_scheduler_step(trainer.lr_scheduler_configs[index].scheduler, value)
         self._plateau = {}
         trainer.should_stop = trainer.should_stop or self._stop_asked
+        self._stop.on_train_start(trainer, pl_module)
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -144,6 +149,11 @@ class Recorder(Checkpoint):
             self._save(trainer)
             self._last_save = self._clock()
             self._plateau = {}
+        self._stop.on_train_epoch_end(trainer, pl_module)
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop.on_train_end(trainer, pl_module)
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -189,12 +199,6 @@ class Recorder(Checkpoint):
         partial.replace(path)
         if os.name == "posix":
             _flush(self.directory)
-
-
-def move_to_end(trainer: pl.Trainer, callback: Checkpoint) -> None:
-    """Make `callback` the last of the Trainer; to be called in `setup`."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    trainer.callbacks = [*(other for other in callbacks if other is not callback), callback]  # type: ignore[attr-defined]
 
 
 def read_record(directory: Path) -> Record | None:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.base import CostCallback, ObjectiveCallback, TrainedCallback
 from lightning_primo.callbacks.guard import NonFiniteGuard
-from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, move_to_end, read_record
+from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, read_record
 from lightning_primo.callbacks.reproducible import ReproducibleEpochs, seed_globals
-from lightning_primo.callbacks.stop_at_epoch import ResumableMaxSteps, StopAtEpoch
+from lightning_primo.callbacks.stop_at_epoch import ResumableMaxSteps
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.nas.factory import Factory
 from lightning_primo.training.exact import configuration_key
@@ -80,13 +79,6 @@ class Job:
         objectives = [callback.objective for callback in self.objectives]
         numbers = [values.get(objective.name, math.nan) for objective in objectives]
         return tuple(o.loss(n) if math.isfinite(n) else math.nan for o, n in zip(objectives, numbers, strict=True))
-
-
-class _StopLast(StopAtEpoch, Checkpoint):
-    """Stops after EarlyStopping and the Recorder have run, which can thus tell whether the training ended by itself."""
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        move_to_end(trainer, self)
 
 
 @dataclass
@@ -231,7 +223,7 @@ def _fit(job: Job, recorder: Recorder, *, resume: bool) -> None:
         directory=job.directory,
         max_epochs=job.max_epochs,
         before=[ReproducibleEpochs(job.seed), NonFiniteGuard(), ResumableMaxSteps(), *trained],
-        after=[recorder, _StopLast(job.epoch)],
+        after=[recorder],
     )
     if resume:
         trainer.fit(module, datamodule=data, ckpt_path=job.directory / FILE_NAME, weights_only=True)

@@ -1,0 +1,55 @@
+"""CIFAR-10: validation error against FLOPs and parameters, over the joint space of the Bag of Baselines (table 2).
+
+Meant for a GPU: 45,000 training images, flipped and shifted at random. torchvision downloads the data to --data-dir.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from datamodules import CIFAR10
+from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Search
+from models import ConvNetClassifier, conv_net_space
+from recipes.common import ALGORITHMS, leave_behind, search_parser
+
+PRIORS = {
+    "val_error": Prior({"lr": 1e-3, "batch_size": 128, "n_conv": 3, "batch_norm": True}, confidence=0.75),
+    "flops": Prior({"n_filters_1": 16, "kernel_size": 3, "global_average_pooling": True}, confidence=0.5),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the recipe.
+
+    Args:
+        arguments: Of the command line; default: those of this process.
+    """
+    parser = search_parser(__doc__, directory="runs/cifar10", full_trainings=25, epochs=(1, 27))
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="images (default: %(default)s)")
+    parser.add_argument("--no-download", action="store_true", help="fail if the images are not in --data-dir")
+    options = parser.parse_args(arguments)
+    search = Search(
+        conv_net_space(min_batch_size=32),
+        module=lambda config: ConvNetClassifier(**config, in_channels=3, image_size=32, n_classes=10, cosine=True),
+        datamodule=lambda config: CIFAR10(
+            options.data_dir,
+            batch_size=config["batch_size"],
+            flip=True,
+            crop_padding=4,
+            download=not options.no_download,
+        ),
+        objectives=[Metric("val_error", mode="min", reference=1.0), FLOPs(reference=1e9), ParameterCount(reference=1e8)],
+        algorithm=ALGORITHMS[options.algorithm](PRIORS),
+        epochs=tuple(options.epochs),
+        directory=options.directory,
+        trainer={"accelerator": "auto"},
+        workers=options.workers,
+        seed=options.seed,
+    )
+    result = search.run(full_trainings=options.full_trainings, progress=not options.quiet)
+    leave_behind(result)
+
+
+if __name__ == "__main__":
+    main()

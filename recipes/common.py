@@ -1,0 +1,95 @@
+"""What the recipes share: their command line, and what they leave behind."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lightning_primo import (
+    MOASHA,
+    Algorithm,
+    AugmentedChebyshev,
+    Hyperband,
+    PriMO,
+    Prior,
+    PriorSampler,
+    RandomSearch,
+    Result,
+    SobolSampler,
+    SuccessiveHalving,
+)
+
+Priors = Mapping[str, Prior]
+
+ALGORITHMS: dict[str, Callable[[Priors], Algorithm]] = {
+    "primo": lambda priors: PriMO(priors=priors),
+    "bo": lambda priors: PriMO(initial_design=RandomSearch()),
+    "pibo": lambda priors: PriMO(priors=priors, initial_design=RandomSearch()),
+    "parego": lambda priors: PriMO(
+        initial_design=RandomSearch(sampler=SobolSampler()), scalarization=AugmentedChebyshev()
+    ),
+    "moasha": lambda priors: MOASHA(),
+    "moasha-priors": lambda priors: MOASHA(sampler=PriorSampler(priors)),
+    "hyperband": lambda priors: Hyperband(),
+    "successive-halving": lambda priors: SuccessiveHalving(),
+    "random": lambda priors: RandomSearch(),
+    "sobol": lambda priors: RandomSearch(sampler=SobolSampler()),
+}
+"""The algorithms by the name they have on the command line, made from a recipe's priors."""
+
+
+def search_parser(
+    description: str | None, *, directory: str, full_trainings: float, epochs: tuple[int, int]
+) -> argparse.ArgumentParser:
+    """A parser with the arguments that every recipe has.
+
+    Args:
+        description: The recipe's docstring.
+        directory: Default of ``--directory``.
+        full_trainings: Default of ``--full-trainings``.
+        epochs: Default of ``--epochs``: shortest and full training.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--full-trainings",
+        type=float,
+        default=full_trainings,
+        metavar="N",
+        help="budget in full trainings, in total over all runs in the directory (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        nargs=2,
+        default=list(epochs),
+        metavar=("SHORTEST", "FULL"),
+        help=f"epochs of the shortest and of a full training (default: {epochs[0]} {epochs[1]})",
+    )
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=Path(directory),
+        help="where everything is kept; the same call goes on with what it holds (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--algorithm", choices=sorted(ALGORITHMS), default="primo", help="how to search (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="all randomness follows from it (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="trainings at a time (default: %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    return parser
+
+
+def leave_behind(result: Result) -> None:
+    """Print the front, and write the table and the pictures into the search's directory."""
+    table = result.directory / "trials.csv"
+    result.to_pandas().to_csv(table, index=False)
+    print(result.summary())
+    print(f"table of all trials: {table}")
+    if result.front:
+        pictures = {"front": result.directory / "front.png", "hypervolume over cost": result.directory / "hypervolume.png"}
+        result.plot_front(pictures["front"])
+        result.plot_hypervolume(pictures["hypervolume over cost"])
+        for name, path in pictures.items():
+            print(f"picture of the {name}: {path}")

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.utils.data import DataLoader
+
+from lightning_primo.callbacks import reproducible
+from lightning_primo.callbacks.reproducible import ReproducibleEpochs, seed_globals
+from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
+from lightning_primo.training.isolation import quiet_lightning
+from tests.tiny import Augmented, Data, Net, OneCycle, loader, same_state
+
+
+class Curve(Callback):
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.values.append(float(trainer.callback_metrics["val_loss"]))
+
+
+def fit(
+    epoch: int,
+    *,
+    path: Path,
+    resume: Path | None = None,
+    data: Any = None,
+    train: Any = None,
+    seed: int = 1,
+    module: type[Net] = Net,
+    **arguments: Any,
+) -> tuple[dict[str, Any], list[float]]:
+    """Train to `epoch` of 4, and return the state of weights and optimizers, and the curve."""
+    seed_globals(7)
+    net, curve = module(), Curve()
+    # Where a training is resumed, the process has drawn other random numbers before.
+    seed_globals(int(np.random.randint(1000)) if resume is None else 99)  # noqa: NPY002
+    with quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            max_epochs=4,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[ReproducibleEpochs(seed), StopAtEpoch(epoch), curve, *arguments.pop("callbacks", [])],
+            **arguments,
+        )
+        if train is not None:
+            val = DataLoader(Augmented(), batch_size=4)
+            trainer.fit(net, train, val, ckpt_path=resume, weights_only=False if resume else None)
+        else:
+            trainer.fit(net, datamodule=data or Data(), ckpt_path=resume, weights_only=False if resume else None)
+        trainer.save_checkpoint(path)
+    state = torch.load(path, weights_only=False)
+    return {key: state[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}, curve.values
+
+
+def resumed_equals_uninterrupted(tmp_path: Path, **kwargs: Any) -> None:
+    make = kwargs.pop("make", None)
+
+    def source() -> dict[str, Any]:
+        return {"train": make()} if make else {}
+
+    whole, curve = fit(4, path=tmp_path / "whole", **source(), **kwargs)
+    _, first = fit(2, path=tmp_path / "half", **source(), **kwargs)
+    rest, second = fit(4, path=tmp_path / "rest", resume=tmp_path / "half", **source(), **kwargs)
+    assert curve == first + second
+    assert same_state(whole, rest)
+
+
+@pytest.mark.parametrize("kind", ["map", "batched", "stream", "dict", "list"])
+def test_resumed_equals_uninterrupted(tmp_path: Path, kind: str) -> None:
+    resumed_equals_uninterrupted(tmp_path, data=Data(kind))
+
+
+def test_resumed_equals_uninterrupted_with_workers(tmp_path: Path) -> None:
+    resumed_equals_uninterrupted(tmp_path, data=Data("map", workers=2))
+
+
+def test_loaders_that_are_given_to_fit(tmp_path: Path) -> None:
+    resumed_equals_uninterrupted(tmp_path, make=loader)
+
+
+def test_a_loader_that_is_made_before_the_checkpoint_is_restored(tmp_path: Path) -> None:
+    resumed_equals_uninterrupted(tmp_path, module=OneCycle, data=Data(workers=2))
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"val_check_interval": 1}, {"reload_dataloaders_every_n_epochs": 1}, {"num_sanity_val_steps": 0}]
+)
+def test_trainer_arguments_that_change_when_random_numbers_are_drawn(tmp_path: Path, arguments: Any) -> None:
+    resumed_equals_uninterrupted(tmp_path, **arguments)
+
+
+def test_what_validation_draws_does_not_influence_the_training(tmp_path: Path) -> None:
+    class Drawing(Callback):
+        def on_validation_batch_end(self, *args: Any) -> None:
+            torch.rand(5), random.random(), np.random.rand()  # noqa: NPY002
+
+    quiet, _ = fit(2, path=tmp_path / "a", val_check_interval=1)
+    drawing, _ = fit(2, path=tmp_path / "b", val_check_interval=1, callbacks=[Drawing()])
+    assert same_state(quiet, drawing)
+
+
+def test_the_seed_matters_and_epochs_differ(tmp_path: Path) -> None:
+    one, curve = fit(2, path=tmp_path / "a", seed=1)
+    two, _ = fit(2, path=tmp_path / "b", seed=2)
+    assert not same_state(one["state_dict"], two["state_dict"])
+    assert curve[0] != curve[1]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_users_loader_gets_its_generator_back(tmp_path: Path, fails: bool) -> None:
+    class Failing(Callback):
+        def on_train_batch_end(self, *args: Any) -> None:
+            raise RuntimeError("stop")
+
+    generator = torch.Generator()
+    mine = DataLoader(Augmented(), batch_size=4, shuffle=True, generator=generator)
+    if fails:
+        with pytest.raises(RuntimeError, match="stop"):
+            fit(1, path=tmp_path / "a", train=mine, callbacks=[Failing()])
+    else:
+        fit(1, path=tmp_path / "a", train=mine)
+    assert mine.generator is generator
+    assert mine.sampler.generator is generator  # type: ignore[attr-defined]
+
+
+def test_persistent_workers_are_warned_of_once() -> None:
+    reproducible._warn_of_persistent_workers.cache_clear()
+
+    def make() -> Any:
+        return DataLoader(Augmented(), batch_size=4, num_workers=1, persistent_workers=True)
+
+    callback = ReproducibleEpochs(0)
+    with pytest.warns(UserWarning, match="persistent_workers") as caught, quiet_lightning():
+        for _ in range(2):
+            callback._attach(make())
+    assert len(caught) == 1
+
+
+def test_seeding_separates_streams() -> None:
+    drawn = []
+    for entropy in ((1, 2), (1, 3), (2, 2), (2**70, 2)):
+        seed_globals(*entropy)
+        drawn.append((float(torch.rand(())), float(np.random.rand()), random.random()))  # noqa: NPY002
+    assert len({value for values in drawn for value in values}) == 12
