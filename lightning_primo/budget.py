@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from lightning_primo.errors import InvalidArgumentError
 
@@ -24,7 +25,7 @@ class Budget:
         max_epochs: Epochs of a full training.
 
     Raises:
-        InvalidArgumentError: If no limit is given, or one that is not a positive number.
+        InvalidArgumentError: If no limit is given, or one that is not a positive number (infinity is one).
     """
 
     full_trainings: float | None = None
@@ -41,8 +42,10 @@ class Budget:
                 f"run() needs a budget: give at least one of {', '.join(limits)}, for example run(full_trainings=20)"
             )
         for name, limit in given.items():
-            if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0 or math.isnan(limit):
+            if isinstance(limit, bool) or not isinstance(limit, Real) or not limit > 0:
                 raise InvalidArgumentError(f"{name!r} must be a positive number, got {limit!r}")
+        if self.trials is not None and not isinstance(self.trials, Integral):
+            raise InvalidArgumentError(f"'trials' must be a whole number, got {self.trials!r}")
 
     @property
     def total_epochs(self) -> float:

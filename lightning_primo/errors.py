@@ -61,7 +61,11 @@ class CheckpointWarning(UserWarning):
 
 
 class TrialFailedError(PrimoError):
-    """The first trials all failed with the same exception, which is then the user's bug."""
+    """Trials fail one like the other, or all break a bound, so that going on would only waste the budget."""
+
+
+class ExecutorError(PrimoError):
+    """The executor that was given takes no more jobs, or has cancelled one."""
 
 
 class NotMeasurableError(PrimoError):

@@ -6,20 +6,23 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+
+import cloudpickle
 
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.budget import Budget
-from lightning_primo.errors import TrialFailedError
+from lightning_primo.errors import ExecutorError, InvalidArgumentError, TrialFailedError
+from lightning_primo.execution import InProcess, LocalProcesses
 from lightning_primo.front import FrontTracker
+from lightning_primo.futility import Futility
 from lightning_primo.progress import Snapshot, make_progress
 from lightning_primo.store import Event, Store
-from lightning_primo.training import metric_is_missing, run_job, signature_of
+from lightning_primo.training import Job, crashed, metric_is_missing, run_job
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.trial import Evaluation, Proposal, Status
 
-_SAME_FAILURES = 3  # trials that fail alike before any succeeds: the user's bug, not the configurations'
-_REJECTIONS = 50  # trials rejected before any is trained: the bounds leave next to nothing
+_TAKE_JOBS_AS_THEY_ARE = (InProcess, LocalProcesses, ThreadPoolExecutor)
 
 
 class Loop:
@@ -60,49 +63,62 @@ class Loop:
         self._started = time.monotonic()
         self._seconds_before = events[-1][1] if events else 0.0
         self._tracker = FrontTracker(plan.problem)
+        self._futility = Futility()
         self._failures: dict[str, int] = {}
-        self._signatures: list[str | None] = []
-        self._rejected_in_a_row = 0
         self._n_rejected = 0
         for event, _ in events:
             if isinstance(event, Evaluation):
                 self._count(event)
 
     def run(self) -> None:
-        """Go on until the budget is used up, the space is exhausted, or Ctrl-C."""
+        """Go on until the budget is used up or the algorithm has nothing left to propose.
+
+        Raises:
+            TrialFailedError: Going on would only waste the budget.
+            ExecutorError: The executor takes no more jobs.
+            KeyboardInterrupt: On Ctrl-C.
+        """
         with make_progress(self._show, problem=self._plan.problem, start=self._snapshot()) as self._display:
             try:
-                while True:
-                    self._fill()
-                    if not self._running:
-                        return
+                while self._fill():
                     done, _ = wait(self._running, return_when=FIRST_COMPLETED)
                     for future in sorted(done, key=lambda future: self._running[future].trial_id):
                         self._finish(future)
-            except KeyboardInterrupt:
-                stopped = True
-            else:
-                stopped = False
-        if stopped:
+            finally:
+                for future in self._running:
+                    future.cancel()
+        if self._share_spent() < 1:
+            spent, total, unit = self._spent()
             print(
-                f"stopped by Ctrl-C after {self._algorithm.epochs_committed:g} epochs; everything that was told is "
-                f"kept in {str(self._store.directory)!r}, and the same call goes on from here",
+                f"the algorithm has nothing left to propose, every configuration that it could find was tried; "
+                f"{spent:.4g} of {total:.4g} {unit} were spent",
                 file=sys.stderr,
             )
 
-    def _fill(self) -> None:
-        """Keep every worker busy while there is budget."""
+    def _fill(self) -> bool:
+        """Keep every worker busy while there is budget; whether any is busy then."""
         while len(self._running) < self._workers:
             proposal = self._next()
             if proposal is None:
-                return
+                break
             rejected = self._plan.rejection(proposal)
             if rejected is not None:
                 self._tell(proposal, rejected)
                 continue
             self._display.started(proposal)
-            future = self._executor.submit(run_job, self._plan.job(proposal))
-            self._running[future] = proposal
+            self._running[self._submit(self._plan.job(proposal))] = proposal
+        return bool(self._running)
+
+    def _submit(self, job: Job) -> Future[Evaluation]:
+        try:
+            if isinstance(self._executor, _TAKE_JOBS_AS_THEY_ARE):
+                return self._executor.submit(run_job, job)
+            return self._executor.submit(run_pickled, _pickled(job))
+        except RuntimeError as error:  # shut down, or broken by a process that died
+            raise ExecutorError(
+                f"the executor takes no more jobs ({type(error).__name__}: {error}); run the same search again with a "
+                "new executor, all that was told is kept"
+            ) from error
 
     def _next(self) -> Proposal | None:
         """A proposal that an earlier run left unfinished, or a new one, recorded."""
@@ -117,17 +133,21 @@ class Loop:
 
     def _finish(self, future: Future[Evaluation]) -> None:
         proposal = self._running.pop(future)
-        error = future.exception()
+        try:
+            error = future.exception()
+        except CancelledError as cancelled:
+            raise ExecutorError(
+                f"the executor cancelled the training of trial {proposal.trial_id}; run the same search again to go "
+                "on with it, all that was told is kept"
+            ) from cancelled
         if error is None:
             evaluation = future.result()
+        elif isinstance(error, Exception):
+            text = "".join(traceback.format_exception(error)).strip()
+            reason = f"the executor lost the job: {type(error).__name__}: {error}\n{text}"
+            evaluation = crashed(self._plan.job(proposal), reason)
         else:
-            evaluation = Evaluation(
-                trial_id=proposal.trial_id,
-                epoch=proposal.start_epoch,
-                losses=self._plan.problem.known(proposal.config),
-                status=Status.CRASHED,
-                reason="the executor lost the job: " + "".join(traceback.format_exception(error)).strip(),
-            )
+            raise error  # the worker was told to stop; its trial is not to blame
         self._tell(proposal, evaluation)
 
     def _tell(self, proposal: Proposal, evaluation: Evaluation) -> None:
@@ -138,32 +158,15 @@ class Loop:
         self._algorithm.tell(evaluation)
         self._count(evaluation)
         self._display.finished(proposal, evaluation, self._snapshot())
-        self._stop_at_the_users_bug(evaluation)
+        self._futility.check(evaluation)
 
     def _count(self, evaluation: Evaluation) -> None:
         self._tracker.add(evaluation)
+        self._futility.add(evaluation)
         if evaluation.status.failed:
             self._failures[evaluation.status.value] = self._failures.get(evaluation.status.value, 0) + 1
         if evaluation.status is Status.REJECTED:
             self._n_rejected += 1
-            self._rejected_in_a_row += 1
-        else:
-            self._rejected_in_a_row = 0
-            self._signatures.append(signature_of(evaluation))
-
-    def _stop_at_the_users_bug(self, evaluation: Evaluation) -> None:
-        first = self._signatures[:_SAME_FAILURES]
-        if len(self._signatures) == _SAME_FAILURES and first[0] is not None and len(set(first)) == 1:
-            raise TrialFailedError(
-                f"the first {_SAME_FAILURES} trials all failed in the same way, so it is not their configurations: "
-                f"{evaluation.reason}\n\nMend it and start in a new directory (or delete "
-                f"{str(self._store.directory)!r})"
-            )
-        if self._rejected_in_a_row >= _REJECTIONS:
-            raise TrialFailedError(
-                f"the last {_REJECTIONS} configurations all broke a bound before training, the last one by "
-                f"{evaluation.reason}; loosen the bound, or narrow the space to what keeps it"
-            )
 
     def _elapsed(self) -> float:
         return self._seconds_before + time.monotonic() - self._started
@@ -175,12 +178,16 @@ class Loop:
             trials=len(self._algorithm.trials) - self._n_rejected,
         )
 
-    def _snapshot(self) -> Snapshot:
-        spent, total, unit = self._budget.display(
-            epochs=self._algorithm.epochs_committed - sum(p.epochs for p in self._running.values()),
+    def _spent(self) -> tuple[float, float, str]:
+        pending = (*self._running.values(), *self._unfinished)
+        return self._budget.display(
+            epochs=self._algorithm.epochs_committed - sum(proposal.epochs for proposal in pending),
             seconds=self._elapsed(),
             trials=len(self._algorithm.trials) - self._n_rejected,
         )
+
+    def _snapshot(self) -> Snapshot:
+        spent, total, unit = self._spent()
         return Snapshot(
             spent=spent,
             total=total,
@@ -191,6 +198,22 @@ class Loop:
             front=self._tracker.values,
             hypervolume=self._tracker.hypervolume,
         )
+
+
+def run_pickled(payload: bytes) -> Evaluation:
+    """`run_job` for a job that came by cloudpickle, so that executors with pickle alone take lambdas as well."""
+    job: Job = cloudpickle.loads(payload)
+    return run_job(job)
+
+
+def _pickled(job: Job) -> bytes:
+    try:
+        return bytes(cloudpickle.dumps(job))
+    except Exception as error:
+        raise InvalidArgumentError(
+            f"the job cannot be sent to another process ({type(error).__name__}: {error}); give 'module' and "
+            "'datamodule' as functions that make what cannot be pickled (open files, locks, connections)"
+        ) from error
 
 
 def _unfinished(events: Sequence[Event]) -> list[Proposal]:

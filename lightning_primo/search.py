@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant, OrdinalHyperparameter
+from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.algorithms import Algorithm, PriMO
 from lightning_primo.budget import Budget
 from lightning_primo.callbacks import CostCallback, ObjectiveCallback
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.checks import (
+    check_algorithm,
+    check_choices,
+    check_directory,
+    check_executor,
+    check_mapping,
+    check_objectives,
+    check_pair,
+    check_whole,
+)
+from lightning_primo.description import describe
+from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
 from lightning_primo.execution import InProcess, LocalProcesses
 from lightning_primo.loop import Loop
 from lightning_primo.nas import Factory
@@ -22,7 +33,7 @@ from lightning_primo.objective import Kind
 from lightning_primo.problem import Problem
 from lightning_primo.result import Result
 from lightning_primo.space import check_space
-from lightning_primo.store import Event, Store, read_events
+from lightning_primo.store import FILE_NAME, Event, Store, read_events
 from lightning_primo.training import ExactCosts, check_trainer_arguments, preflight
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.trial import Evaluation, Proposal
@@ -69,20 +80,21 @@ class Search:
         seed: int = 0,
     ) -> None:
         check_space(space)
-        _check_choices(space)
-        _check_objectives(objectives, constraints)
-        _check_pair(epochs)
-        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-            raise InvalidArgumentError(f"'workers' must be a whole number of at least 1, got {workers!r}")
-        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-            raise InvalidArgumentError(f"'seed' must be a whole number of at least 0, got {seed!r}")
-        self.trainer = dict(trainer or {})
+        check_choices(space)
+        check_objectives("objectives", objectives, ObjectiveCallback)
+        check_objectives("constraints", constraints, CostCallback)
+        min_epochs, max_epochs = check_pair(epochs)
+        check_whole("workers", workers, least=1)
+        check_whole("seed", seed, least=0)
+        check_algorithm(algorithm)
+        check_executor(executor)
+        self.trainer = check_mapping("trainer", trainer)
         check_trainer_arguments(self.trainer)
         self.factory = Factory(module, datamodule)
         self.factory.check(list(space.keys()))
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
-        self.directory = Path(directory)
+        self.directory = check_directory(directory)
         self.workers = workers
         self.executor = executor
         self.seed = seed
@@ -91,12 +103,19 @@ class Search:
             space=space,
             objectives=tuple(callback.objective for callback in self.objectives),
             constraints=tuple(callback.objective for callback in self.constraints),
-            min_epochs=epochs[0],
-            max_epochs=epochs[1],
+            min_epochs=min_epochs,
+            max_epochs=max_epochs,
             exact=ExactCosts(self.factory, exact),
         )
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
+        self._description = describe(
+            self.problem,
+            objectives=self.objectives,
+            constraints=self.constraints,
+            algorithm=self.algorithm,
+            seed=seed,
+        )
 
     def run(
         self,
@@ -125,33 +144,54 @@ class Search:
         Raises:
             InvalidArgumentError: For a budget that is none.
             MetricNotLoggedError: The module does not log one of the objectives.
-            TrialFailedError: The first trials all failed with the same exception, or all broke the bounds.
+            TrialFailedError: The first trials, or many in a row, failed in the same way or broke the bounds.
+            ExecutorError: The executor that was given takes no more jobs.
             StoreError: The directory is in use, damaged, not writable, or holds another search.
         """
         budget = Budget(
             full_trainings=full_trainings, epochs=epochs, hours=hours, trials=trials, max_epochs=self.problem.max_epochs
         )
-        with Store(self.directory, self._description()) as store:
-            events = store.events()
-            self.algorithm.start(self.problem, seed=self.seed)
-            self.algorithm.restore(event for event, _ in events)
-            plan = self._plan()
-            if not any(isinstance(event, Evaluation) for event, _ in events):
-                preflight(plan.job(self._first_proposal()))
-            with self._executor() as executor:
-                loop = Loop(
-                    self.algorithm, plan, store, budget, executor, workers=self.workers, events=events, show=progress
+        with Store(self.directory, self._description) as store:
+            try:
+                self._search(store, budget, show=progress)
+            except KeyboardInterrupt:
+                result = self._result(store.events())
+                print(
+                    f"stopped by Ctrl-C after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that "
+                    f"was told is kept in {str(self.directory)!r}, and the same call goes on from there",
+                    file=sys.stderr,
                 )
-                loop.run()
+                return result
             return self._result(store.events())
 
     def result(self) -> Result:
         """What was found so far, without searching; also while another process searches.
 
         Raises:
-            StoreError: There is no search in the directory yet.
+            StoreError: There is no search in the directory yet, or another one, or its file is damaged.
         """
-        return self._result(read_events(self.directory))
+        return self._result(read_events(self.directory, self._description))
+
+    def _search(self, store: Store, budget: Budget, *, show: bool) -> None:
+        events = store.events()
+        self._restore(events)
+        plan = self._plan()
+        if not any(isinstance(event, Evaluation) for event, _ in events):
+            proposal = self._first_proposal()
+            if plan.rejection(proposal) is None:
+                preflight(plan.job(proposal))
+        with self._executor() as executor:
+            Loop(self.algorithm, plan, store, budget, executor, workers=self.workers, events=events, show=show).run()
+
+    def _restore(self, events: Sequence[Event]) -> None:
+        self.algorithm.start(self.problem, seed=self.seed)
+        try:
+            self.algorithm.restore(event for event, _ in events)
+        except Exception as error:
+            raise CorruptStoreError(
+                f"{str(self.directory / FILE_NAME)!r} holds what {type(self.algorithm).__name__} never asked or was "
+                f"told ({type(error).__name__}: {error}); was it written by another version? Start in a new directory"
+            ) from error
 
     def _plan(self) -> TrainingPlan:
         return TrainingPlan(
@@ -191,55 +231,5 @@ class Search:
             directory=self.directory,
             build=self.factory,
             trainer=self.trainer,
-            description=self._description(),
+            description=self._description,
         )
-
-    def _description(self) -> dict[str, str]:
-        """What must be the same for a directory to be gone on with."""
-        space = self.problem.space.to_serialized_dict()
-        parts = {key: space[key] for key in ("hyperparameters", "conditions", "forbiddens")}
-        return {
-            "space": json.dumps(parts, sort_keys=True, default=str),
-            "objectives": "; ".join(repr(objective) for objective in self.problem.objectives),
-            "constraints": "; ".join(repr(objective) for objective in self.problem.constraints),
-            "epochs": f"({self.problem.min_epochs}, {self.problem.max_epochs})",
-            "algorithm": repr(self.algorithm),
-            "seed": str(self.seed),
-        }
-
-
-def _check_choices(space: ConfigurationSpace) -> None:
-    """Configurations are stored as JSON, so their values must come back from it as they were."""
-    for hyperparameter in space.values():
-        if isinstance(hyperparameter, CategoricalHyperparameter):
-            choices = hyperparameter.choices
-        elif isinstance(hyperparameter, OrdinalHyperparameter):
-            choices = hyperparameter.sequence
-        elif isinstance(hyperparameter, Constant):
-            choices = (hyperparameter.value,)
-        else:
-            continue
-        for choice in choices:
-            if not isinstance(choice, (str, int, float, bool)):
-                raise InvalidArgumentError(
-                    f"'space' has the choice {choice!r} of {hyperparameter.name!r}; choices must be numbers, booleans "
-                    "or strings, so name it by a string and look it up where the module is built"
-                )
-
-
-def _check_objectives(objectives: Sequence[ObjectiveCallback], constraints: Sequence[CostCallback]) -> None:
-    for name, callbacks, kind in (
-        ("objectives", objectives, ObjectiveCallback),
-        ("constraints", constraints, CostCallback),
-    ):
-        if isinstance(callbacks, (str, ObjectiveCallback)) or not isinstance(callbacks, Sequence):
-            raise InvalidArgumentError(f"{name!r} must be a list, got {callbacks!r}")
-        for callback in callbacks:
-            if not isinstance(callback, kind):
-                example = "Metric('val_loss') or ParameterCount()" if kind is ObjectiveCallback else "FLOPs(at_most=1e7)"
-                raise InvalidArgumentError(f"{name!r} must hold objects like {example}, got {callback!r}")
-
-
-def _check_pair(epochs: tuple[int, int]) -> None:
-    if not isinstance(epochs, Sequence) or isinstance(epochs, str) or len(epochs) != 2:
-        raise InvalidArgumentError(f"'epochs' must be two whole numbers (shortest, full), got {epochs!r}")

@@ -6,33 +6,38 @@ the operating system keeps a second controller out; it vanishes with its process
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import socket
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import filelock
-
-from lightning_primo.errors import CorruptStoreError, DirectoryInUseError, SearchMismatchError, StoreError
-from lightning_primo.trial import Evaluation, Losses, Proposal, Status
+from lightning_primo.errors import CorruptStoreError, SearchMismatchError, StoreError
+from lightning_primo.lock import lock_directory
+from lightning_primo.records import (
+    decode_evaluation,
+    decode_proposal,
+    differences,
+    encode_evaluation,
+    encode_proposal,
+)
+from lightning_primo.trial import Evaluation, Proposal
 
 FILE_NAME = "search.sqlite"
-LOCK_NAME = "search.lock"
 VERSION = 1
 
-_SCHEMA = """
-CREATE TABLE description (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE event (
-    number INTEGER PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('ask', 'tell')), trial INTEGER NOT NULL,
-    elapsed REAL NOT NULL, payload TEXT NOT NULL
-);
-"""
+_APPLICATION = 0x5072694D  # SQLite's mark of whose file it is: "PriM"
+_BUSY_SECONDS = 30.0  # how long a backup or a reader with an old journal may hold the file
+_MAX_DIFFERENCES = 12
+
+_SCHEMA = (
+    "CREATE TABLE description (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE event (
+        number INTEGER PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('ask', 'tell')), trial INTEGER NOT NULL,
+        elapsed REAL NOT NULL, payload TEXT NOT NULL
+    )""",
+)
 
 Event = tuple[Proposal | Evaluation, float]
 """What was asked or told, and how many seconds the search had been running by then, over all its runs."""
@@ -49,7 +54,7 @@ class Store:
     Raises:
         DirectoryInUseError: Another process has it open for writing.
         SearchMismatchError: It holds a search with another description.
-        CorruptStoreError: Its file is damaged, or of a newer version of this package.
+        CorruptStoreError: Its file is damaged, of something else, or of a newer version of this package.
         StoreError: It can't be written to.
     """
 
@@ -60,7 +65,7 @@ class Store:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"'directory' {str(directory)!r} cannot be made: {error}") from error
-        self._lock = _lock(directory)
+        self._lock = lock_directory(directory)
         try:
             with _explained(self.path):
                 self._connection = self._open(description)
@@ -69,42 +74,42 @@ class Store:
             raise
 
     def _open(self, description: Mapping[str, str]) -> sqlite3.Connection:
-        new = not self.path.exists() or self.path.stat().st_size == 0
-        connection = sqlite3.connect(self.path, isolation_level=None)
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_SECONDS)
         try:
-            if not new:
-                _check_file(connection, self.path)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                # One transaction, so that a file killed half-way through its making is still new.
-                inserts = [("version", str(VERSION)), *description.items()]
-                connection.execute("BEGIN IMMEDIATE")
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    connection.execute(statement)
-                connection.executemany("INSERT INTO description VALUES (?, ?)", inserts)
-                connection.execute(f"PRAGMA user_version = {VERSION}")
-                connection.execute("COMMIT")
+            if _is_new(connection):
+                _set_durable(connection)
+                _create(connection, description)
             else:
-                _compare(read_description(connection), description, self.directory)
+                _check_file(connection, self.path)
+                _check_description(connection, description, self.directory)
+                _set_durable(connection)
         except BaseException:
             connection.close()
             raise
         return connection
 
     def ask(self, proposal: Proposal, *, elapsed: float) -> None:
-        """Record a proposal before it is carried out."""
+        """Record a proposal before it is carried out.
+
+        Raises:
+            InvalidArgumentError: If its configuration holds values that are no finite numbers, booleans or strings.
+            StoreError: If it can't be written.
+        """
         self._append("ask", proposal.trial_id, encode_proposal(proposal), elapsed)
 
     def tell(self, evaluation: Evaluation, *, elapsed: float) -> None:
-        """Record an evaluation; it is on the disk when this returns."""
+        """Record an evaluation; it is on the disk when this returns.
+
+        Raises:
+            StoreError: If it can't be written.
+        """
         self._append("tell", evaluation.trial_id, encode_evaluation(evaluation), elapsed)
 
-    def _append(self, kind: str, trial_id: int, payload: dict[str, Any], elapsed: float) -> None:
-        text = json.dumps(payload, allow_nan=False)
+    def _append(self, kind: str, trial_id: int, payload: str, elapsed: float) -> None:
         with _explained(self.path):
             self._connection.execute(
-                "INSERT INTO event (kind, trial, elapsed, payload) VALUES (?, ?, ?, ?)", (kind, trial_id, elapsed, text)
+                "INSERT INTO event (kind, trial, elapsed, payload) VALUES (?, ?, ?, ?)",
+                (kind, trial_id, elapsed, payload),
             )
 
     def events(self) -> list[Event]:
@@ -114,8 +119,10 @@ class Store:
 
     def close(self) -> None:
         """Close the file and let go of the directory. May be called twice."""
-        self._connection.close()
-        self._lock.release()
+        try:
+            self._connection.close()
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Store:
         return self
@@ -126,157 +133,138 @@ class Store:
         self.close()
 
 
-def read_events(directory: Path) -> list[Event]:
+def read_events(directory: Path, description: Mapping[str, str] | None = None) -> list[Event]:
     """Everything that was asked and told in the search of a directory; also while it runs.
 
+    Args:
+        directory: The search's directory, which may be read-only.
+        description: What the search is expected to be.
+
     Raises:
+        SearchMismatchError: It holds a search with another description.
         StoreError: There is no search in the directory.
-        CorruptStoreError: Its file is damaged, or of a newer version of this package.
+        CorruptStoreError: Its file is damaged, of something else, or of a newer version of this package.
     """
     path = directory / FILE_NAME
     if not path.exists():
         raise StoreError(f"'directory' {str(directory)!r} holds no search: there is no file {FILE_NAME!r} in it")
-    with _explained(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with _explained(path), closing(_connect_to_read(path)) as connection:
+        if _is_new(connection):
+            raise StoreError(f"'directory' {str(directory)!r} holds a search that was never begun; run it first")
         _check_file(connection, path)
+        if description is not None:
+            _check_description(connection, description, directory)
         return list(_events(connection, path))
 
 
-def read_description(connection: sqlite3.Connection) -> dict[str, str]:
-    """What the search is, as text by key."""
-    return dict(connection.execute("SELECT key, value FROM description"))
-
-
-def _events(connection: sqlite3.Connection, path: Path) -> Iterator[Event]:
-    for number, kind, elapsed, payload in connection.execute(
-        "SELECT number, kind, elapsed, payload FROM event ORDER BY number"
-    ):
-        try:
-            fields = json.loads(payload)
-            yield (decode_proposal(fields) if kind == "ask" else decode_evaluation(fields)), elapsed
-        except (KeyError, TypeError, ValueError) as error:
-            raise CorruptStoreError(f"{str(path)!r} is damaged: event {number} cannot be read ({error!r})") from error
-
-
-def _lock(directory: Path) -> filelock.BaseFileLock:
-    lock = filelock.FileLock(directory / LOCK_NAME, timeout=0)
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    uri = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
     try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        owner = directory / "search.owner"
-        holder = f" ({owner.read_text().strip()})" if owner.exists() else ""
-        raise DirectoryInUseError(
-            f"'directory' {str(directory)!r} is in use by another running search{holder}; wait for it, stop it, or "
-            "choose another directory"
-        ) from error
-    except OSError as error:
-        raise StoreError(f"'directory' {str(directory)!r} cannot be written to: {error}") from error
-    try:
-        (directory / "search.owner").write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
-    except OSError as error:
-        lock.release()
-        raise StoreError(f"'directory' {str(directory)!r} cannot be written to: {error}") from error
-    return lock
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:
+        connection.close()
+        if path.with_name(f"{path.name}-wal").exists():
+            raise
+        # A reader makes a file of shared memory beside this one, which it can't in a read-only directory. Nobody can
+        # write there now, so the file may be taken for one that does not change.
+        return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    return connection
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    """Whether nothing was written yet, be it that making the file was cut off."""
+    n_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return n_tables == 0 and _pragma(connection, "application_id") == 0 and _pragma(connection, "user_version") == 0
+
+
+def _set_durable(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _create(connection: sqlite3.Connection, description: Mapping[str, str]) -> None:
+    # One transaction, so that a file whose making is cut off is still new.
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA:
+        connection.execute(statement)
+    connection.executemany("INSERT INTO description VALUES (?, ?)", list(description.items()))
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> Any:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
 
 
 def _check_file(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if _pragma(connection, "application_id") != _APPLICATION:
+        raise CorruptStoreError(
+            f"{str(path)!r} is a database of something else, not of a search; choose another directory"
+        )
+    version = _pragma(connection, "user_version")
     if version > VERSION:
         raise CorruptStoreError(
             f"{str(path)!r} was written by a newer version of lightning_primo (format {version}, this one reads "
             f"{VERSION}); upgrade the package"
         )
-    check = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    check = _pragma(connection, "quick_check(1)")
     if check != "ok":
-        raise CorruptStoreError(f"{str(path)!r} is damaged: {check}; restore it from a copy, or start in a new directory")
+        raise _damaged(path, " ".join(str(check).split()))
 
 
-def _compare(stored: Mapping[str, str], given: Mapping[str, str], directory: Path) -> None:
-    for key, value in given.items():
-        if stored.get(key) != value:
-            raise SearchMismatchError(
-                f"'directory' {str(directory)!r} holds a search with another {key}:\n  stored: {stored.get(key)}\n"
-                f"  given:  {value}\nPass what is stored to go on with it, or choose another directory"
-            )
-
-
-class _explained:
-    """Turns the errors of SQLite into this package's."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if not isinstance(error, sqlite3.Error):
-            return
-        name = getattr(error, "sqlite_errorname", type(error).__name__)
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            raise CorruptStoreError(
-                f"{str(self._path)!r} is damaged or not a search's file: {error}; restore it from a copy, or start in "
-                "a new directory"
-            ) from error
-        raise StoreError(
-            f"{str(self._path)!r} cannot be written or read: {error} ({name}); check free space and permissions, then "
-            "run the same search again: all that was told before is kept"
-        ) from error
-
-
-def encode_proposal(proposal: Proposal) -> dict[str, Any]:
-    """A proposal as JSON-able values."""
-    return {
-        "trial_id": proposal.trial_id,
-        "config": dict(proposal.config),
-        "epoch": proposal.epoch,
-        "start_epoch": proposal.start_epoch,
-        "parent": proposal.parent,
-        "operation": proposal.operation,
-    }
-
-
-def decode_proposal(fields: Mapping[str, Any]) -> Proposal:
-    """The inverse of `encode_proposal`."""
-    return Proposal(**fields)
-
-
-def encode_evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    """An evaluation as JSON-able values; losses that are not finite become strings."""
-    return {
-        "trial_id": evaluation.trial_id,
-        "epoch": evaluation.epoch,
-        "losses": _encode_losses(evaluation.losses),
-        "status": evaluation.status.value,
-        "reason": evaluation.reason,
-        "curve": {str(epoch): _encode_losses(losses) for epoch, losses in evaluation.curve.items()},
-        "measurements": {name: _encode_losses((value,))[0] for name, value in evaluation.measurements.items()},
-        "cost": evaluation.cost,
-        "seconds": evaluation.seconds,
-        "finished": evaluation.finished,
-    }
-
-
-def decode_evaluation(fields: Mapping[str, Any]) -> Evaluation:
-    """The inverse of `encode_evaluation`."""
-    return Evaluation(
-        trial_id=fields["trial_id"],
-        epoch=fields["epoch"],
-        losses=_decode_losses(fields["losses"]),
-        status=Status(fields["status"]),
-        reason=fields["reason"],
-        curve={int(epoch): _decode_losses(losses) for epoch, losses in fields["curve"].items()},
-        measurements={name: float(value) for name, value in fields["measurements"].items()},
-        cost=fields["cost"],
-        seconds=fields["seconds"],
-        finished=fields["finished"],
+def _check_description(connection: sqlite3.Connection, given: Mapping[str, str], directory: Path) -> None:
+    stored = dict(connection.execute("SELECT key, value FROM description"))
+    lines = differences(stored, given)
+    if not lines:
+        return
+    shown = lines[:_MAX_DIFFERENCES]
+    if len(lines) > len(shown):
+        shown.append(f"and {len(lines) - len(shown)} more")
+    raise SearchMismatchError(
+        f"'directory' {str(directory)!r} holds another search; they differ in\n  " + "\n  ".join(shown) + "\n"
+        "Pass what is stored to go on with it, or choose another directory"
     )
 
 
-def _encode_losses(losses: Losses) -> list[float | str]:
-    return [loss if math.isfinite(loss) else repr(loss) for loss in losses]
+def _events(connection: sqlite3.Connection, path: Path) -> Iterator[Event]:
+    """The events in order; they must be numbered without a gap, and every tell must follow its ask."""
+    decoders: dict[str, Callable[[str], Proposal | Evaluation]] = {"ask": decode_proposal, "tell": decode_evaluation}
+    n_trials = 0
+    pending: set[int] = set()
+    rows = connection.execute("SELECT number, kind, elapsed, payload FROM event ORDER BY number")
+    for expected, (number, kind, elapsed, payload) in enumerate(rows, start=1):
+        if number != expected:
+            raise _damaged(path, f"event {expected} is missing")
+        try:
+            event, seconds = decoders[kind](payload), float(elapsed)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(path, f"event {number} cannot be read ({error})") from error
+        asks, trial = isinstance(event, Proposal), event.trial_id
+        if (trial > n_trials or trial in pending) if asks else trial not in pending:
+            raise _damaged(path, f"event {number} ({kind} of trial {trial}) does not follow from those before it")
+        n_trials = max(n_trials, trial + 1)
+        pending = pending | {trial} if asks else pending - {trial}
+        yield event, seconds
 
 
-def _decode_losses(losses: list[float | str]) -> Losses:
-    return tuple(float(loss) for loss in losses)
+def _damaged(path: Path, how: object) -> CorruptStoreError:
+    return CorruptStoreError(f"{str(path)!r} is damaged: {how}; restore it from a copy, or start in a new directory")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns the errors of SQLite into this package's."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "UTF-8" in str(error):
+            raise _damaged(path, error) from error
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise StoreError(
+            f"{str(path)!r} cannot be written or read: {error} ({name}); check free space and permissions, then run "
+            "the same search again: all that was told before is kept"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, error) from error

@@ -32,7 +32,7 @@ from lightning_primo.trial import Config, Evaluation, Proposal, Trial
 Array = npt.NDArray[np.float64]
 
 _N_FINALISTS = 12  # candidates whose exact objectives are computed
-_N_LOOKED_AT = 400  # candidates tried for one that is new and keeps the exact bounds
+_N_LOOKED_AT = 64  # candidates tried for finalists that are new and keep the exact bounds
 _N_FROM_PRIOR = 256
 _MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
 

@@ -53,7 +53,7 @@ class ExactModel:
                 self._processes[j] = process.condition(x[finite], y[finite, j])
 
     def predict(self, features: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """Predicted scaled losses, `q x m` with NaN where an objective is not exact, and who seems to break a bound.
+        """Predicted scaled losses, `q x m` with NaN where an objective is not exact, and who may break a bound.
 
         Args:
             features: `q x d`.
@@ -63,10 +63,10 @@ class ExactModel:
         for target, process in zip(self._targets, self._processes, strict=True):
             if process is None:
                 continue
-            predicted, _ = process.predict(features)
+            predicted, deviation = process.predict(features)
             if target in self._problem.objectives:
                 losses[:, self._problem.objectives.index(target)] = predicted
-            infeasible |= _breaks(target, predicted)
+            infeasible |= _may_break(target, predicted, deviation)
         return losses, infeasible
 
     def _fitted(self, j: int) -> GaussianProcess | None:
@@ -82,12 +82,12 @@ class ExactModel:
         return self._encoding.features(self._encoding.vectors(configs)), y
 
 
-def _breaks(target: Objective, predicted: Array) -> npt.NDArray[np.bool_]:
-    """Which predicted scaled losses break a bound of `target`."""
+def _may_break(target: Objective, predicted: Array, deviation: Array) -> npt.NDArray[np.bool_]:
+    """Which predicted scaled losses break a bound of `target`, or come within one standard deviation of it."""
     rising = 1.0 if target.mode == "min" else -1.0
     broken = np.zeros(len(predicted), dtype=np.bool_)
     if target.at_most is not None:
-        broken |= rising * (predicted - target.scaled(target.loss(target.at_most))) > 0
+        broken |= rising * (predicted - target.scaled(target.loss(target.at_most))) + deviation > 0
     if target.at_least is not None:
-        broken |= rising * (predicted - target.scaled(target.loss(target.at_least))) < 0
+        broken |= rising * (predicted - target.scaled(target.loss(target.at_least))) - deviation < 0
     return broken

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
-from botorch.models import SingleTaskGP
 from botorch.sampling import SobolQMCNormalSampler
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -15,6 +14,7 @@ from lightning_primo.surrogates import (
     log_expected_improvement,
     prior_exponent,
 )
+from tests.surrogates.test_gp import botorch_model
 
 
 @pytest.mark.parametrize(("mean", "deviation", "best"), [(0.0, 1.0, 0.0), (2.0, 0.5, 1.0), (-1.0, 2.0, 3.0)])
@@ -62,16 +62,8 @@ def noisy_data(offset_scale: float):
 def test_noisy_improvement_equals_botorch():
     x, y, _, at = noisy_data(0.0)
     process = GaussianProcess.fit(x, y)
-    model = SingleTaskGP(
-        torch.from_numpy(x),
-        torch.from_numpy(-(y - process.shift) / process.scale)[:, None],
-        covar_module=process.kernel,
-        outcome_transform=None,
-    )
+    model = botorch_model(process, x, y, sign=-1.0).eval()  # BoTorch maximises
     with torch.no_grad():
-        model.mean_module.constant.fill_(-process.mean)
-        model.likelihood.noise = process.noise
-        model.eval()
         sampler = SobolQMCNormalSampler(torch.Size([4096]), seed=0)
         reference = qLogNoisyExpectedImprovement(
             model, torch.from_numpy(x), sampler=sampler, prune_baseline=False, cache_root=False

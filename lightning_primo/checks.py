@@ -1,0 +1,99 @@
+"""Checks of a search's arguments, which must fail before anything is trained."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant, OrdinalHyperparameter
+
+from lightning_primo.algorithms import Algorithm
+from lightning_primo.callbacks import CostCallback, ObjectiveCallback
+from lightning_primo.errors import InvalidArgumentError
+
+_EXAMPLES = {"objectives": "Metric('val_loss') or ParameterCount()", "constraints": "FLOPs(at_most=1e7)"}
+
+
+def check_choices(space: ConfigurationSpace) -> None:
+    """Raise an InvalidArgumentError for choices that would not come back from JSON as they were."""
+    for hyperparameter in space.values():
+        if isinstance(hyperparameter, CategoricalHyperparameter):
+            choices = hyperparameter.choices
+        elif isinstance(hyperparameter, OrdinalHyperparameter):
+            choices = hyperparameter.sequence
+        elif isinstance(hyperparameter, Constant):
+            choices = (hyperparameter.value,)
+        else:
+            continue
+        for choice in choices:
+            is_scalar = isinstance(choice, (str, int, float, bool))
+            if not is_scalar or (isinstance(choice, float) and not math.isfinite(choice)):
+                raise InvalidArgumentError(
+                    f"'space' has the choice {choice!r} of {hyperparameter.name!r}; choices must be finite numbers, "
+                    "booleans or strings, so name it by a string and look it up where the module is built"
+                )
+
+
+def check_objectives(label: str, callbacks: object, kind: type[ObjectiveCallback]) -> None:
+    """Raise an InvalidArgumentError unless the argument called `label` is a sequence of callbacks of `kind`."""
+    example = _EXAMPLES[label]
+    if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
+        raise InvalidArgumentError(f"{label!r} must be a list of objects like {example}, got {callbacks!r}")
+    for callback in callbacks:
+        if isinstance(callback, type) and issubclass(callback, kind):
+            raise InvalidArgumentError(f"{label!r} holds the class {callback.__name__}; write {callback.__name__}(...)")
+        if kind is CostCallback and isinstance(callback, ObjectiveCallback) and not isinstance(callback, kind):
+            raise InvalidArgumentError(
+                f"{label!r} holds {callback!r}, which is known only after training; a constraint must be a cost that "
+                f"is known before, such as {example}"
+            )
+        if not isinstance(callback, kind):
+            raise InvalidArgumentError(f"{label!r} must hold objects like {example}, got {callback!r}")
+
+
+def check_pair(epochs: object) -> tuple[Any, Any]:
+    """The two items of `epochs`, whatever they are; an InvalidArgumentError if there are not two."""
+    if not isinstance(epochs, Sequence) or isinstance(epochs, str) or len(epochs) != 2:
+        raise InvalidArgumentError(f"'epochs' must be two whole numbers (shortest, full), got {epochs!r}")
+    return epochs[0], epochs[1]
+
+
+def check_whole(label: str, number: object, *, least: int) -> None:
+    """Raise an InvalidArgumentError unless the argument called `label` is a whole number of at least `least`."""
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise InvalidArgumentError(f"{label!r} must be a whole number of at least {least}, got {number!r}")
+
+
+def check_algorithm(algorithm: object) -> None:
+    """Raise an InvalidArgumentError unless it is an Algorithm or None."""
+    if isinstance(algorithm, type):
+        raise InvalidArgumentError(f"'algorithm' is the class {algorithm.__name__}; write {algorithm.__name__}()")
+    if algorithm is not None and not isinstance(algorithm, Algorithm):
+        raise InvalidArgumentError(f"'algorithm' must be an Algorithm such as PriMO(), got {algorithm!r}")
+
+
+def check_executor(executor: object) -> None:
+    """Raise an InvalidArgumentError unless it is an Executor or None."""
+    if executor is not None and not isinstance(executor, Executor):
+        raise InvalidArgumentError(
+            "'executor' must be a concurrent.futures.Executor, such as a ProcessPoolExecutor or Dask's "
+            f"Client.get_executor(), got {executor!r}"
+        )
+
+
+def check_mapping(label: str, arguments: object) -> dict[str, Any]:
+    """The argument called `label` as a dict, empty for None; an InvalidArgumentError if it is no mapping."""
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise InvalidArgumentError(f"{label!r} must be a dict, got {arguments!r}")
+    return dict(arguments or {})
+
+
+def check_directory(directory: object) -> Path:
+    """The directory as an absolute path, so that it stays the same in workers and after a change of directory."""
+    if not isinstance(directory, (str, os.PathLike)) or not str(directory):
+        raise InvalidArgumentError(f"'directory' must be a path such as 'runs/first', got {directory!r}")
+    return Path(directory).expanduser().absolute()

@@ -1,0 +1,46 @@
+"""Jobs for the tests, importable in other processes too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lightning_primo.callbacks import Metric
+from lightning_primo.callbacks.recorder import FILE_NAME
+from lightning_primo.nas import Factory
+from lightning_primo.training import Job
+from lightning_primo.trial import Evaluation, Losses
+from tests.tiny import Data, Net
+
+PARTS = ("state_dict", "optimizer_states", "lr_schedulers")
+
+
+def make_job(directory: Path, epoch: int = 3, *, module: Any = Net, data: Any = None, **fields: Any) -> Job:
+    """A job of at most 5 epochs, on the CPU."""
+    return Job(
+        **{
+            "trial_id": 4,
+            "config": {"lr": 0.02},
+            "seed": 11,
+            "epoch": epoch,
+            "max_epochs": 5,
+            "directory": directory,
+            "factory": Factory(module, data or Data()),
+            "objectives": (Metric("val_loss"),),
+            "trainer": {"accelerator": "cpu", **fields.pop("trainer", {})},
+            **fields,
+        }
+    )
+
+
+def state(directory: Path) -> dict[str, Any]:
+    """Weights, optimizers and schedules of the checkpoint in `directory`."""
+    checkpoint = torch.load(directory / FILE_NAME, weights_only=True)
+    return {part: checkpoint[part] for part in PARTS}
+
+
+def curve(*evaluations: Evaluation) -> dict[int, Losses]:
+    """The curves of successive evaluations, one after the other."""
+    return {epoch: losses for evaluation in evaluations for epoch, losses in evaluation.curve.items()}

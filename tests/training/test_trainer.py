@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from lightning_primo.callbacks import ParameterCount
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.training import check_trainer_arguments, run_job
+from lightning_primo.training.isolation import quiet_lightning
+from lightning_primo.training.trainer import make_trainer
+from tests.training.jobs import make_job
+
+
+class Service(Logger):
+    """A logger that is not bound to a directory."""
+
+    def __init__(self, seen: list[Any]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    @property
+    def name(self) -> str:
+        return "service"
+
+    @property
+    def version(self) -> int:
+        return 0
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        self.seen.append(metrics)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_epochs": 3}, "'epochs'"),
+        ({"default_root_dir": "x"}, "'directory'"),
+        ({"fast_dev_run": True}, "limit_train_batches"),
+        ({"enable_checkpointing": False}, "checkpoints"),
+        ({"barebones": True}, "metrics"),
+        ({"check_val_every_n_epoch": 5}, "limit_val_batches"),
+        ({"check_val_every_n_epoch": None}, "got|None"),
+        ({"callbacks": [3]}, "got 3"),
+        ({"callbacks": ParameterCount()}, "'objectives'"),
+        ({"logger": ["x"]}, "got 'x'"),
+    ],
+)
+def test_arguments_that_cannot_be_given(arguments: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        check_trainer_arguments(arguments)
+
+
+def test_unknown_arguments_and_good_ones() -> None:
+    with pytest.raises(UnknownNameError, match=r"'gpus'.*'accelerator'"):
+        check_trainer_arguments({"gpus": 1})
+    check_trainer_arguments(
+        {"accelerator": "cpu", "callbacks": Callback(), "logger": CSVLogger, "check_val_every_n_epoch": 1}
+    )
+
+
+def test_defaults_give_way_to_the_users_arguments(tmp_path: Path) -> None:
+    with quiet_lightning():
+        trainer = make_trainer(
+            {"accelerator": "cpu", "num_sanity_val_steps": 2, "logger": False}, directory=tmp_path, max_epochs=7
+        )
+    assert (trainer.max_epochs, trainer.num_sanity_val_steps, trainer.logger) == (7, 2, None)
+    assert trainer.default_root_dir == str(tmp_path)
+
+
+def files(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("metrics.csv")}
+
+
+def test_the_default_logger_writes_to_the_trial_and_keeps_earlier_logs(tmp_path: Path) -> None:
+    for epoch in (1, 2):
+        run_job(make_job(tmp_path, epoch))
+    assert files(tmp_path) == {"logs/version_0/metrics.csv", "logs/version_1/metrics.csv"}
+
+
+def test_the_users_loggers_are_copied_into_the_trials_directory(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    class Shared(Service):
+        def __deepcopy__(self, memo: Any) -> Shared:
+            return Shared(self.seen)
+
+    mine = CSVLogger(tmp_path / "elsewhere", name="mine", version=3)
+    for i in range(2):
+        evaluation = run_job(make_job(tmp_path / f"trial-{i}", 1, trainer={"logger": [mine, Shared(seen)]}))
+        assert evaluation.ok, evaluation.reason
+    assert files(tmp_path) == {f"trial-{i}/mine/version_0/metrics.csv" for i in range(2)}
+    assert any("val_loss" in metrics for metrics in seen)
+    assert mine.save_dir == str(tmp_path / "elsewhere")
+
+
+def test_a_function_makes_the_logger_of_each_trial(tmp_path: Path) -> None:
+    run_job(make_job(tmp_path, 1, trainer={"logger": lambda directory: CSVLogger(directory, name="made")}))
+    assert files(tmp_path) == {"made/version_0/metrics.csv"}
