@@ -42,7 +42,7 @@ class Budget:
                 f"run() needs a budget: give at least one of {', '.join(limits)}, for example run(full_trainings=20)"
             )
         for name, limit in given.items():
-            if isinstance(limit, bool) or not isinstance(limit, Real) or not limit > 0:
+            if isinstance(limit, bool) or not isinstance(limit, Real) or not float(limit) > 0:
                 raise InvalidArgumentError(f"{name!r} must be a positive number, got {limit!r}")
         if self.trials is not None and not isinstance(self.trials, Integral):
             raise InvalidArgumentError(f"'trials' must be a whole number, got {self.trials!r}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -47,8 +48,9 @@ class Objective:
             interest. Default: the bound, where there is one on the bad side, otherwise the worst value observed.
 
     Raises:
-        InvalidArgumentError: For an empty name, an unknown mode, non-finite or crossing bounds, or bounds on a trained
-            objective (they would be known only after the training that they are to save).
+        InvalidArgumentError: For an empty name, an unknown mode, bounds or a reference that are not finite (positive if
+            `log`) or cross, or bounds on a trained objective (they would be known only after the training that they
+            are to save).
     """
 
     name: str
@@ -66,8 +68,16 @@ class Objective:
             raise InvalidArgumentError(f"'mode' of objective {self.name!r} must be 'min' or 'max', got {self.mode!r}")
         for label in ("at_most", "at_least", "reference"):
             number = getattr(self, label)
-            if number is not None and not math.isfinite(number):
-                raise InvalidArgumentError(f"{label!r} of objective {self.name!r} must be finite, got {number!r}")
+            if number is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
+                raise InvalidArgumentError(
+                    f"{label!r} of objective {self.name!r} must be a finite number, got {number!r}"
+                )
+            if self.log and number <= 0:
+                raise InvalidArgumentError(
+                    f"{label!r} of objective {self.name!r} must be positive, as its values are, got {number!r}"
+                )
         if self.at_most is not None and self.at_least is not None and self.at_least > self.at_most:
             raise InvalidArgumentError(
                 f"'at_least' of objective {self.name!r} ({self.at_least:g}) exceeds its 'at_most' ({self.at_most:g})"
@@ -88,12 +98,12 @@ class Objective:
 
     def scaled(self, losses: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Losses on the scale of surrogates and hypervolume: base-10 logarithm if `log`, else unchanged; NaN stays."""
-        losses = np.asarray(losses, dtype=np.float64)
+        losses = np.array(losses, dtype=np.float64)
         if not self.log:
-            return losses.copy()
-        if self.mode == "min":
-            return np.log10(np.maximum(losses, _SMALLEST))
-        return -np.log10(np.maximum(-losses, _SMALLEST))
+            return losses
+        sign = 1.0 if self.mode == "min" else -1.0
+        scaled: npt.NDArray[np.float64] = sign * np.log10(np.maximum(sign * losses, _SMALLEST))
+        return scaled
 
     @property
     def reference_loss(self) -> float | None:

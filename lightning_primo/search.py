@@ -98,14 +98,14 @@ class Search:
         self.workers = workers
         self.executor = executor
         self.seed = seed
-        exact = [c for c in (*self.objectives, *self.constraints) if c.objective.kind is Kind.EXACT]
+        costs = [callback for callback in (*self.objectives, *self.constraints) if isinstance(callback, CostCallback)]
         self.problem = Problem(
             space=space,
             objectives=tuple(callback.objective for callback in self.objectives),
             constraints=tuple(callback.objective for callback in self.constraints),
             min_epochs=min_epochs,
             max_epochs=max_epochs,
-            exact=ExactCosts(self.factory, exact),
+            exact=ExactCosts(self.factory, [cost for cost in costs if cost.objective.kind is Kind.EXACT]),
         )
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)

@@ -174,8 +174,8 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
 
 def _is_new(connection: sqlite3.Connection) -> bool:
     """Whether nothing was written yet, be it that making the file was cut off."""
-    n_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    return n_tables == 0 and _pragma(connection, "application_id") == 0 and _pragma(connection, "user_version") == 0
+    tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    return not (tables or _pragma(connection, "application_id") or _pragma(connection, "user_version"))
 
 
 def _set_durable(connection: sqlite3.Connection) -> None:

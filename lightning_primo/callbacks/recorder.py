@@ -62,8 +62,8 @@ class Recorder(Checkpoint):
     rebuilds the module.
 
     It is a `Checkpoint` because Lightning runs these after the module's own hooks, where the last metrics are logged,
-    and adds no `ModelCheckpoint` of its own. Running last, it can also tell whether something else, such as EarlyStopping,
-    wants the training to end; that is why it contains `StopAtEpoch` and does not go with another one.
+    and adds no `ModelCheckpoint` of its own. Running last, it can also tell whether something else, such as
+    EarlyStopping, wants the training to end; that is why it contains `StopAtEpoch` and does not go with another one.
 
     Args:
         objectives: All objectives; the trained ones are read, the others taken from `costs`.

@@ -58,8 +58,8 @@ class ResumableMaxSteps(Callback):
     """Keeps to the Trainer's `max_steps` in a way that lets a checkpoint of an epoch's end be continued.
 
     Lightning takes such a checkpoint for one from the middle of an epoch wherever `max_steps` is set, and does not
-    validate where `max_steps` ends an epoch early. So the limit is taken from the loop once the optimizers have seen it,
-    and the training is stopped as EarlyStopping would do, after a last validation.
+    validate where `max_steps` ends an epoch early. So the limit is taken from the loop once the optimizers have seen
+    it, and the training is stopped as EarlyStopping would do, after a last validation.
     """
 
     def __init__(self) -> None:

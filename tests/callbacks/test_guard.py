@@ -110,7 +110,7 @@ def test_across_processes_the_sum_is_read_seldom_and_all_stop_together() -> None
     assert feed([1.0] * 7, every=3) == 3
     with pytest.raises(NonFiniteLossError, match="by batch 3"):
         feed([1.0, float("inf"), 1.0, 1.0], every=3)
-    with pytest.raises(NonFiniteLossError, match="in epoch 1$"):
+    with pytest.raises(NonFiniteLossError, match=r"in epoch 1$"):
         feed([float("inf"), -float("inf")], every=50)
     with pytest.raises(NonFiniteLossError, match="by batch 2"):
         feed([1.0] * 4, every=2, other=True)

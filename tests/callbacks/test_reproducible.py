@@ -117,6 +117,28 @@ def test_the_seed_matters_and_epochs_differ(tmp_path: Path) -> None:
     assert curve[0] != curve[1]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_every_epoch_has_an_order_and_an_augmentation_of_its_own(tmp_path: Path, workers: int) -> None:
+    class Watching(Callback):
+        def __init__(self) -> None:
+            self.epochs: list[list[list[float]]] = []
+
+        def on_train_epoch_start(self, *args: Any) -> None:
+            self.epochs.append([])
+
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            self.epochs[-1] += batch[0].tolist()
+
+    runs = [Watching(), Watching()]
+    for i, watching in enumerate(runs):
+        fit(3, path=tmp_path / str(i), data=Data(workers=workers), callbacks=[watching])
+    assert runs[0].epochs == runs[1].epochs
+    orders = [tuple(index for index, _ in epoch) for epoch in runs[0].epochs]
+    noise = [frozenset(noise for _, noise in epoch) for epoch in runs[0].epochs]
+    assert len(set(orders)) == len(set(noise)) == 3
+    assert all(sorted(order) == sorted(orders[0]) for order in orders)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_users_loader_gets_its_generator_back(tmp_path: Path, fails: bool) -> None:
     class Failing(Callback):
@@ -140,10 +162,13 @@ def test_persistent_workers_are_warned_of_once() -> None:
     def make() -> Any:
         return DataLoader(Augmented(), batch_size=4, num_workers=1, persistent_workers=True)
 
-    callback = ReproducibleEpochs(0)
-    with pytest.warns(UserWarning, match="persistent_workers") as caught, quiet_lightning():
-        for _ in range(2):
-            callback._attach(make())
+    def attach_twice() -> None:
+        with quiet_lightning():
+            for _ in range(2):
+                ReproducibleEpochs(0)._attach(make())
+
+    with pytest.warns(UserWarning, match="persistent_workers") as caught:
+        attach_twice()
     assert len(caught) == 1
 
 

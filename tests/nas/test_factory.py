@@ -79,7 +79,7 @@ def test_names_are_checked_against_module_and_data_together() -> None:
 
 
 def test_a_required_argument_that_is_inactive() -> None:
-    with pytest.raises(InvalidArgumentError, match="'depth'.*conditional"):
+    with pytest.raises(InvalidArgumentError, match=r"'depth'.*conditional"):
         Factory(Forwarding).module({"lr": 0.1})
 
 
@@ -122,7 +122,7 @@ def test_wrong_return_types() -> None:
 
 def test_a_module_of_the_other_package_is_told_so() -> None:
     foreign = type("Old", (), {"__module__": "pytorch_lightning.core"})
-    with pytest.raises(InvalidArgumentError, match="import lightning.pytorch instead"):
+    with pytest.raises(InvalidArgumentError, match=r"import lightning\.pytorch instead"):
         Factory(lambda config: foreign()).module({})
 
 

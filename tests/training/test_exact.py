@@ -81,10 +81,9 @@ def test_a_module_that_looks_at_values_is_built_on_the_cpu_with_one_warning() ->
 
     build = Recording(Looking)
     costs = ExactCosts(Factory(build, Data()), [ParameterCount(), FLOPs()])
-    with pytest.warns(SlowMeasurementWarning, match="meta device") as caught:
+    with pytest.warns(SlowMeasurementWarning, match="meta device"):
         assert costs({}) == {"parameters": COUNT, "flops": 12.0}
-        assert costs({"width": 8})["flops"] == 24.0
-    assert len(caught) == 1
+    assert costs({"width": 8})["flops"] == 24.0  # any warning would be an error here
     assert build.devices == ["cpu", "cpu"]
 
 

@@ -33,7 +33,8 @@ class Slow(Net):
 
 handler = signal.getsignal(signal.SIGINT)
 try:
-    run_job(make_job(Path(sys.argv[1]), 5, module=Slow, data=Data(workers=int(sys.argv[2])), checkpoint_every_seconds=0.0))
+    data = Data(workers=int(sys.argv[2]))
+    run_job(make_job(Path(sys.argv[1]), 5, module=Slow, data=data, checkpoint_every_seconds=0.0))
 except KeyboardInterrupt:
     assert signal.getsignal(signal.SIGINT) is handler
     print("interrupted", flush=True)
@@ -58,7 +59,7 @@ def started(directory: Path, workers: int = 0) -> subprocess.Popen[str]:
     raise AssertionError("the training did not get anywhere")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_equals_uninterrupted(tmp_path: Path, workers: int) -> None:
     process = started(tmp_path, workers)
     process.kill()

@@ -1,0 +1,165 @@
+"""A small search to be killed and started again: reads commands, a line of JSON each, and forks a process for each.
+
+The imports take seconds, a search of a dozen trials hardly longer; forking pays for them once. A command says where the
+search is, how far it goes, and which signal the process sends itself at which moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import lightning.pytorch as pl
+import torch
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from lightning_primo import Metric, ParameterCount, PriMO, Prior, Search
+from lightning_primo.algorithms import Algorithm
+from lightning_primo.store import Store
+
+EPOCHS = (1, 3)
+
+
+class Net(pl.LightningModule):
+    """Dropout, batch normalisation and shuffled data, so that a training that is repeated differently shows."""
+
+    def __init__(self, width: int = 4, lr: float = 0.01, dropout: float = 0.0, norm: bool = False) -> None:
+        super().__init__()
+        self.lr = lr
+        norms: list[nn.Module] = [nn.BatchNorm1d(width)] if norm else []
+        self.net = nn.Sequential(nn.Linear(3, width), *norms, nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1))
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        return nn.functional.mse_loss(self.net(batch[0]), batch[1])
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self.log("val_loss", nn.functional.mse_loss(self.net(batch[0]), batch[1]))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
+        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS[1])]
+
+
+def space() -> ConfigurationSpace:
+    space = ConfigurationSpace(seed=0)
+    regularised, dropout = Categorical("regularised", [True, False]), Float("dropout", (0.1, 0.6))
+    space.add(Float("lr", (1e-4, 0.3), log=True), Integer("width", (2, 64), log=True), regularised, dropout)
+    space.add(EqualsCondition(dropout, regularised, True))
+    return space
+
+
+def build(config: dict[str, Any]) -> Net:
+    regularised = bool(config["regularised"])
+    return Net(config["width"], config["lr"], config.get("dropout", 0.0), norm=regularised)
+
+
+def data() -> tuple[DataLoader[Any], DataLoader[Any]]:
+    x = torch.randn(48, 3, generator=torch.Generator().manual_seed(0))
+    y = (x.sin().sum(1, keepdim=True) + 0.1 * x[:, :1] ** 2).float()
+    train, val = TensorDataset(x[:32], y[:32]), TensorDataset(x[32:], y[32:])
+    return DataLoader(train, batch_size=8, shuffle=True), DataLoader(val, batch_size=16)
+
+
+def make_search(directory: str | Path, **changes: Any) -> Search:
+    arguments: dict[str, Any] = {
+        "module": build,
+        "datamodule": data(),
+        "objectives": [Metric("val_loss"), ParameterCount(at_most=300)],
+        "algorithm": PriMO(n_init=2, priors={"val_loss": Prior({"lr": 1e-2}, confidence=0.5)}),
+        "epochs": EPOCHS,
+        "trainer": {"accelerator": "cpu", "logger": False},
+    }
+    return Search(space(), directory=directory, **{**arguments, **changes})
+
+
+def strike(moment: str, number: int, signal_number: int) -> None:
+    """Send this process a signal the `number`-th time that a moment comes."""
+    left = number
+
+    def tick() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal_number)
+
+    def surround(owner: Any, name: str, *, after: bool, when: Callable[..., bool] = lambda *args: True) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            if not after and when(*args):
+                tick()
+            result = original(*args, **kwargs)
+            if after and when(*args):
+                tick()
+            return result
+
+        setattr(owner, name, wrapped)
+
+    if moment == "preflight":
+        surround(Net, "training_step", after=False, when=lambda module, *args: module.trainer.fast_dev_run)
+    elif moment == "training":
+        surround(Net, "training_step", after=False, when=lambda module, *args: not module.trainer.fast_dev_run)
+    elif moment == "asking":  # inside of the algorithm
+        surround(PriMO, "_bayesian", after=False)
+    elif moment == "asked":  # known to the algorithm, not stored
+        surround(Algorithm, "ask", after=True)
+    elif moment == "told":  # stored, not known to the algorithm
+        surround(Algorithm, "tell", after=False)
+    elif moment == "saved":  # the checkpoint is written, but not in its place
+        surround(pathlib.Path, "replace", after=False, when=lambda path, *args: path.name.endswith(".partial"))
+    elif moment == "evaluated":  # trained, not stored
+        surround(Store, "tell", after=False)
+    elif moment == "stored":  # a proposal is, but nothing was done
+        surround(Store, "ask", after=True)
+    elif moment == "milliseconds":
+        timer = threading.Timer(number / 1000, os.kill, (os.getpid(), signal_number))
+        timer.daemon = True
+        timer.start()
+    else:
+        raise ValueError(moment)
+
+
+def carry_out(command: dict[str, Any]) -> int:
+    descriptor = os.open(command["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    try:
+        search = make_search(command["directory"])
+        if "moment" in command:
+            strike(command["moment"], command["number"], command["signal"])
+        search.run(full_trainings=command["full_trainings"], progress=False)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
+
+
+def serve() -> None:
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os._exit(carry_out(json.loads(line)))
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    serve()

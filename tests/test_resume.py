@@ -1,0 +1,179 @@
+"""A search that is killed at any moment and started again finds the same, bit for bit, as one that never was."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_primo.store import FILE_NAME, read_events
+from lightning_primo.trial import Evaluation, Proposal
+from tests import resume_script
+
+FULL_TRAININGS = 7
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks and signals")
+
+
+class Searches:
+    """Runs the search of `resume_script` in processes of their own."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", resume_script.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+
+    def run(self, directory: Path, full_trainings: float = FULL_TRAININGS, **strike: Any) -> int:
+        """The exit code of a run; `strike` gives ``moment``, ``number`` and ``signal``."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        command = {"directory": str(directory), "log": str(self.log), "full_trainings": full_trainings, **strike}
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def searches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searches]:
+    searches = Searches(tmp_path_factory.mktemp("log") / "log")
+    yield searches
+    searches.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(searches: Searches, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("undisturbed")
+    assert searches.run(directory) == 0, searches.log.read_text()
+    return directory
+
+
+def history(directory: Path) -> list[str]:
+    """What was asked and told, without the times; equal texts mean equal bits."""
+    if not (directory / FILE_NAME).exists():
+        return []
+    return [repr(replace(e, seconds=0.0) if isinstance(e, Evaluation) else e) for e, _ in read_events(directory)]
+
+
+def weights(directory: Path) -> dict[str, dict[str, torch.Tensor]]:
+    paths = sorted((directory / "trials").glob("*/last.ckpt"))
+    return {path.parent.name: torch.load(path, weights_only=True)["state_dict"] for path in paths}
+
+
+def assert_same(directory: Path, undisturbed: Path) -> None:
+    assert history(directory) == history(undisturbed)
+    found, expected = weights(directory), weights(undisturbed)
+    assert found.keys() == expected.keys()
+    for trial, state in expected.items():
+        assert all(torch.equal(state[name], found[trial][name]) for name in state), trial
+
+
+def test_the_search_has_all_phases(undisturbed: Path) -> None:
+    events = [event for event, _ in read_events(undisturbed)]
+    proposals = [event for event in events if isinstance(event, Proposal)]
+    assert {proposal.operation for proposal in proposals} == {"sample", "bayesian"}
+    assert any(proposal.start_epoch for proposal in proposals)
+    assert len(proposals) * 2 == len(events)
+
+
+KILLS = [
+    ("preflight", 1),
+    ("asked", 1),
+    ("stored", 1),
+    ("preflight", 1),
+    ("training", 3),  # before the first checkpoint
+    ("saved", 1),
+    ("evaluated", 1),
+    ("told", 1),
+    ("training", 6),
+    ("saved", 2),  # of a promotion, after its earlier checkpoint
+    ("evaluated", 2),
+    ("asking", 1),
+    ("asked", 1),
+    ("training", 9),
+    ("evaluated", 1),
+    ("asking", 2),
+    ("told", 1),
+]
+
+
+def test_kill_at_any_moment(searches: Searches, undisturbed: Path, tmp_path: Path) -> None:
+    expected = history(undisturbed)
+    lengths = []
+    for moment, number in KILLS:
+        code = searches.run(tmp_path, moment=moment, number=number, signal=signal.SIGKILL)
+        assert code == -signal.SIGKILL, f"{moment} {number}: {searches.log.read_text()}"
+        found = history(tmp_path)
+        assert found == expected[: len(found)], f"after {moment} {number}"
+        lengths.append(len(found))
+    assert lengths == sorted(lengths)
+    assert 0 < lengths[-1] < len(expected)
+    assert searches.run(tmp_path) == 0, searches.log.read_text()
+    assert_same(tmp_path, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_kill_at_random_times(searches: Searches, undisturbed: Path, tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    expected = history(undisturbed)
+    for _ in range(200):
+        code = searches.run(tmp_path, moment="milliseconds", number=rng.randint(1, 4000), signal=signal.SIGKILL)
+        found = history(tmp_path)
+        assert found == expected[: len(found)]
+        if code == 0:
+            break
+    assert code == 0
+    assert_same(tmp_path, undisturbed)
+
+
+def test_a_larger_budget_goes_on(searches: Searches, undisturbed: Path, tmp_path: Path) -> None:
+    for full_trainings in (1.5, 4, 2, FULL_TRAININGS):
+        assert searches.run(tmp_path, full_trainings) == 0, searches.log.read_text()
+        found = history(tmp_path)
+        assert found == history(undisturbed)[: len(found)]
+    assert_same(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize(("moment", "number"), [("preflight", 1), ("training", 10), ("asking", 2)])
+def test_ctrl_c(searches: Searches, undisturbed: Path, tmp_path: Path, moment: str, number: int) -> None:
+    before = len(searches.log.read_text())
+    assert searches.run(tmp_path, moment=moment, number=number, signal=signal.SIGINT) == 0
+    said = searches.log.read_text()[before:]
+    assert "stopped by Ctrl-C after" in said
+    assert "the same call goes on from there" in said
+    assert "Traceback" not in said
+    assert searches.run(tmp_path) == 0
+    assert_same(tmp_path, undisturbed)
+
+
+def test_terminated(searches: Searches, undisturbed: Path, tmp_path: Path) -> None:
+    """As by a cluster that wants its node back."""
+    assert searches.run(tmp_path, moment="training", number=10, signal=signal.SIGTERM) != 0
+    assert searches.run(tmp_path) == 0
+    assert_same(tmp_path, undisturbed)
+
+
+def test_the_same_call_again_trains_nothing(searches: Searches, undisturbed: Path, tmp_path: Path) -> None:
+    before = history(undisturbed)
+    assert searches.run(undisturbed, moment="training", number=1, signal=signal.SIGKILL) == 0
+    assert history(undisturbed) == before
