@@ -1,0 +1,1 @@
+"""Speed and search quality, each figure reproducible by one command with `--help`."""

@@ -41,9 +41,7 @@ def evaluate(problem: Problem, proposal: Proposal) -> Evaluation:
     size = problem.known(proposal.config)[1]
     error = 0.9 - 0.08 * math.log10(size) + 0.05 * (math.log10(float(proposal.config["lr"])) + 3) ** 2
     losses = (min(max(error, 0.1), 0.95), size)
-    return Evaluation(
-        trial_id=proposal.trial_id, epoch=proposal.epoch, losses=losses, cost=float(proposal.epochs)
-    )
+    return Evaluation(trial_id=proposal.trial_id, epoch=proposal.epoch, losses=losses, cost=float(proposal.epochs))
 
 
 def main() -> None:

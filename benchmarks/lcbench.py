@@ -1,7 +1,7 @@
 """Search quality on LCBench: hypervolume of each algorithm on tabular networks, by a surrogate, in minutes.
 
-The surrogate is YAHPO Gym's (Pfisterer et al. 2022, arXiv 2109.03670) of LCBench (Zimmer et al. 2021, arXiv 2006.13799):
-an ONNX file with its encoding.json beside it, given with --data-dir. Objectives: validation error in percent and
+The surrogate is YAHPO Gym's (Pfisterer et al. 2022, arXiv 2109.03670) of LCBench (Zimmer et al. 2021, arXiv
+2006.13799): an ONNX file with its encoding.json beside it, given with --data-dir. Objectives: validation error in percent and
 training time in seconds; 2 to 52 epochs; full budget 52.
 """
 
@@ -166,7 +166,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="searches at a time (default: %(default)s)")
     arguments = parser.parse_args()
     names = arguments.algorithms or list(algorithms(arguments.data_dir, arguments.tasks[0]))
-    print(f"hypervolume after {arguments.full_trainings} full trainings, median of {arguments.seeds} seeds (min .. max)")
+    print(
+        f"hypervolume after {arguments.full_trainings} full trainings, median of {arguments.seeds} seeds (min .. max)"
+    )
     with ProcessPoolExecutor(arguments.workers) as pool:
         for task in arguments.tasks:
             print(f"\ntask {task}", flush=True)

@@ -13,8 +13,9 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import psutil
@@ -22,11 +23,10 @@ from lightning.pytorch.loggers import CSVLogger
 
 from datamodules import Digits
 from lightning_primo import Metric, ParameterCount, RandomSearch, Search
-from lightning_primo.trial import Config
 from models import ConvNetClassifier, conv_net_space
 
 
-def module(config: Config) -> ConvNetClassifier:
+def module(config: dict[str, Any]) -> ConvNetClassifier:
     """The network of a configuration."""
     return ConvNetClassifier(**config, in_channels=1, image_size=8, n_classes=10)
 
@@ -34,7 +34,9 @@ def module(config: Config) -> ConvNetClassifier:
 def make_search(directory: Path, batch_size: int) -> Search:
     """Random search over small networks, one epoch each."""
     return Search(
-        conv_net_space(max_conv=2, max_filters=64, max_neurons=64, min_batch_size=batch_size, max_batch_size=batch_size),
+        conv_net_space(
+            max_conv=2, max_filters=64, max_neurons=64, min_batch_size=batch_size, max_batch_size=batch_size
+        ),
         module=module,
         datamodule=lambda config: Digits(batch_size=batch_size),
         objectives=[Metric("val_error"), ParameterCount()],
@@ -44,7 +46,7 @@ def make_search(directory: Path, batch_size: int) -> Search:
     )
 
 
-def bare(configs: Sequence[Config], batch_size: int) -> float:
+def bare(configs: Sequence[Mapping[str, Any]], batch_size: int) -> float:
     """Seconds of the same trainings by a Trainer alone, with its usual logger and checkpoint."""
     start = time.perf_counter()
     for config in configs:
@@ -57,11 +59,11 @@ def bare(configs: Sequence[Config], batch_size: int) -> float:
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
             )
-            trainer.fit(module(config), datamodule=Digits(batch_size=batch_size))
+            trainer.fit(module(dict(config)), datamodule=Digits(batch_size=batch_size))
     return time.perf_counter() - start
 
 
-def searched(n_trials: int, batch_size: int) -> tuple[float, list[Config]]:
+def searched(n_trials: int, batch_size: int) -> tuple[float, list[Mapping[str, Any]]]:
     """Seconds of a search, construction included, and what it trained."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()

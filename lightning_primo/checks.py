@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant, OrdinalHyperparameter
 
 from lightning_primo.algorithms import Algorithm
@@ -30,8 +31,8 @@ def check_choices(space: ConfigurationSpace) -> None:
         else:
             continue
         for choice in choices:
-            is_scalar = isinstance(choice, (str, int, float, bool))
-            if not is_scalar or (isinstance(choice, float) and not math.isfinite(choice)):
+            value = choice.item() if isinstance(choice, np.generic) else choice
+            if not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
                 raise InvalidArgumentError(
                     f"'space' has the choice {choice!r} of {hyperparameter.name!r}; choices must be finite numbers, "
                     "booleans or strings, so name it by a string and look it up where the module is built"

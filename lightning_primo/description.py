@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -39,9 +39,15 @@ def describe(
     """
     space = problem.space.to_serialized_dict()
     return {
-        "space": _json({key: space[key] for key in ("hyperparameters", "conditions", "forbiddens")}),
-        "objectives": _json([_objective(callback) for callback in objectives]),
-        "constraints": _json([_objective(callback) for callback in constraints]),
+        "space": _json(
+            {
+                "hyperparameters": {entry["name"]: entry for entry in space["hyperparameters"]},
+                "conditions": space["conditions"],
+                "forbiddens": space["forbiddens"],
+            }
+        ),
+        "objectives": _json({callback.objective.name: _objective(callback) for callback in objectives}),
+        "constraints": _json({callback.objective.name: _objective(callback) for callback in constraints}),
         "epochs": f"({problem.min_epochs}, {problem.max_epochs})",
         "algorithm": _json(_algorithm(algorithm)),
         "seed": str(seed),
@@ -55,8 +61,8 @@ def _objective(callback: ObjectiveCallback) -> dict[str, Any]:
         for name, value in sorted(vars(callback).items())
         if not name.startswith("_") and name != "value" and isinstance(value, (bool, int, float, str, torch.dtype))
     }
-    fields = {name: value for name, value in asdict(callback.objective).items() if value is not None}
-    return {"class": type(callback).__qualname__, **own, **fields}
+    common = {name: value for name, value in asdict(callback.objective).items() if value is not None}
+    return {"class": type(callback).__qualname__, **own, **common}
 
 
 def _algorithm(algorithm: Algorithm) -> dict[str, Any]:
@@ -69,7 +75,10 @@ def _text(argument: Any) -> Any:
     if isinstance(argument, Algorithm):
         return _algorithm(argument)
     if isinstance(argument, Mapping):
-        return {str(key): _text(value) for key, value in argument.items()}
+        return {str(key): _text(argument[key]) for key in sorted(argument, key=str)}
+    if is_dataclass(argument) and not isinstance(argument, type):
+        named = {field.name: _text(getattr(argument, field.name)) for field in fields(argument) if field.repr}
+        return {"class": type(argument).__qualname__, **named}
     if argument is None or isinstance(argument, (bool, int, float, str)):
         return argument
     if inspect.isfunction(argument):
@@ -78,4 +87,4 @@ def _text(argument: Any) -> Any:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=lambda other: _ADDRESS.sub("", repr(other)))
+    return json.dumps(value, default=lambda other: _ADDRESS.sub("", repr(other)))

@@ -80,7 +80,8 @@ class Objective:
                 )
         if self.at_most is not None and self.at_least is not None and self.at_least > self.at_most:
             raise InvalidArgumentError(
-                f"'at_least' of objective {self.name!r} ({self.at_least:g}) exceeds its 'at_most' ({self.at_most:g})"
+                f"'at_least' of objective {self.name!r} ({_shown(self.at_least)}) exceeds its "
+                f"'at_most' ({_shown(self.at_most)})"
             )
         if self.kind is Kind.TRAINED and (self.at_most is not None or self.at_least is not None):
             raise InvalidArgumentError(
@@ -115,7 +116,12 @@ class Objective:
     def violation(self, value: float) -> str | None:
         """Why `value` breaks a bound, or None when it does not. NaN breaks none."""
         if self.at_most is not None and value > self.at_most:
-            return f"{self.name} = {value:g} exceeds at_most = {self.at_most:g}"
+            return f"{self.name} = {_shown(value)} exceeds at_most = {_shown(self.at_most)}"
         if self.at_least is not None and value < self.at_least:
-            return f"{self.name} = {value:g} is below at_least = {self.at_least:g}"
+            return f"{self.name} = {_shown(value)} is below at_least = {_shown(self.at_least)}"
         return None
+
+
+def _shown(number: float) -> str:
+    """Counts in full, so that one more than a million is not taken for a million."""
+    return f"{number:.0f}" if float(number).is_integer() and abs(number) < 1e15 else f"{number:.6g}"

@@ -130,7 +130,7 @@ def differences(stored: Mapping[str, str], given: Mapping[str, str]) -> list[str
     """In what two descriptions differ, a line for each place.
 
     Args:
-        stored: Text by key; where it is JSON, the line names the place in it.
+        stored: Text by key; where it is JSON, the line names the place in it. The order of entries counts.
         given: The same of another search. Keys that only `stored` has are left out.
     """
     lines: list[str] = []
@@ -149,11 +149,10 @@ def _parsed(text: str | None) -> Any:
 
 
 def _differences(place: str, stored: Any, given: Any) -> Iterator[str]:
-    if stored == given:
-        return
-    old, new = _by_name(stored), _by_name(given)
+    old, new = _entries(stored), _entries(given)
     if old is None or new is None:
-        yield f"{place}: stored {_shown(stored)}, given {_shown(given)}"
+        if stored != given:
+            yield f"{place}: stored {_shown(stored)}, given {_shown(given)}"
         return
     for key in dict.fromkeys((*old, *new)):
         if key not in new:
@@ -162,17 +161,15 @@ def _differences(place: str, stored: Any, given: Any) -> Iterator[str]:
             yield f"{place}: only given: {key}"
         else:
             yield from _differences(f"{place}: {key}", old[key], new[key])
-    if old == new:
+    if old.keys() == new.keys() and list(old) != list(new):
         yield f"{place}: another order: stored {', '.join(old)}; given {', '.join(new)}"
 
 
-def _by_name(value: Any) -> dict[str, Any] | None:
-    """A mapping as it is, a list's items by their names, or else by themselves; None for anything else."""
-    if isinstance(value, dict):
-        return value
-    if not isinstance(value, list):
-        return None
-    return {item["name"] if isinstance(item, dict) and "name" in item else json.dumps(item): item for item in value}
+def _entries(value: Any) -> dict[str, Any] | None:
+    """A mapping as it is, a list's items by their own text; None for anything else."""
+    if isinstance(value, list):
+        return {json.dumps(item): None for item in value}
+    return value if isinstance(value, dict) else None
 
 
 def _shown(value: Any) -> str:

@@ -56,7 +56,8 @@ class Search:
         algorithm: Default `PriMO()`.
         trainer: Arguments of the Lightning Trainer.
         workers: Trainings at a time; more than one run in local processes.
-        executor: Any `concurrent.futures.Executor` to train with instead, `workers` at a time.
+        executor: Any `concurrent.futures.Executor` to train with instead, `workers` at a time. It stays open, and on
+            Ctrl-C finishes what it runs.
         seed: All randomness follows from it.
 
     Raises:

@@ -39,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             crop_padding=4,
             download=not options.no_download,
         ),
-        objectives=[Metric("val_error", mode="min", reference=1.0), FLOPs(reference=1e9), ParameterCount(reference=1e8)],
+        objectives=[
+            Metric("val_error", mode="min", reference=1.0),
+            FLOPs(reference=1e9),
+            ParameterCount(reference=1e8),
+        ],
         algorithm=ALGORITHMS[options.algorithm](PRIORS),
         epochs=tuple(options.epochs),
         directory=options.directory,

@@ -88,7 +88,10 @@ def leave_behind(result: Result) -> None:
     print(result.summary())
     print(f"table of all trials: {table}")
     if result.front:
-        pictures = {"front": result.directory / "front.png", "hypervolume over cost": result.directory / "hypervolume.png"}
+        pictures = {
+            "front": result.directory / "front.png",
+            "hypervolume over cost": result.directory / "hypervolume.png",
+        }
         result.plot_front(pictures["front"])
         result.plot_hypervolume(pictures["hypervolume over cost"])
         for name, path in pictures.items():

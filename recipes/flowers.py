@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from datamodules import Flowers17, Flowers102
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Search
@@ -61,8 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--priors", choices=sorted(PRIORS), default="none", help="expert priors to use (default: %(default)s)"
     )
     options = parser.parse_args(arguments)
-    small = any((folder / Flowers17.file_name).exists() for folder in (options.data_dir, options.data_dir / "flowers17"))
-    shape = {"in_channels": 3, "image_size": 16 if small else 32, "n_classes": 17 if small else 102}
+    small = any(
+        (folder / Flowers17.file_name).exists() for folder in (options.data_dir, options.data_dir / "flowers17")
+    )
+    shape: dict[str, Any] = {"in_channels": 3, "image_size": 16 if small else 32, "n_classes": 17 if small else 102}
 
     def datamodule(config: dict[str, int]) -> Flowers17 | Flowers102:
         if small:

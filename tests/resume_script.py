@@ -42,11 +42,15 @@ class Net(pl.LightningModule):
         norms: list[nn.Module] = [nn.BatchNorm1d(width)] if norm else []
         self.net = nn.Sequential(nn.Linear(3, width), *norms, nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1))
 
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        return nn.functional.mse_loss(self.net(batch[0]), batch[1])
+        return nn.functional.mse_loss(self(batch[0]), batch[1])
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        self.log("val_loss", nn.functional.mse_loss(self.net(batch[0]), batch[1]))
+        self.log("val_loss", nn.functional.mse_loss(self(batch[0]), batch[1]))
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)

@@ -20,7 +20,7 @@ from lightning_primo.store import FILE_NAME, read_events
 from lightning_primo.trial import Evaluation, Proposal
 from tests import resume_script
 
-FULL_TRAININGS = 7
+FULL_TRAININGS = 9
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks and signals")
 
@@ -137,7 +137,7 @@ def test_kill_at_random_times(searches: Searches, undisturbed: Path, tmp_path: P
     rng = random.Random(seed)
     expected = history(undisturbed)
     for _ in range(200):
-        code = searches.run(tmp_path, moment="milliseconds", number=rng.randint(1, 4000), signal=signal.SIGKILL)
+        code = searches.run(tmp_path, moment="milliseconds", number=rng.randint(1, 1500), signal=signal.SIGKILL)
         found = history(tmp_path)
         assert found == expected[: len(found)]
         if code == 0:

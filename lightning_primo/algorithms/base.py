@@ -143,10 +143,10 @@ class Algorithm(ABC):
     def _propose(self, rng: np.random.Generator) -> Proposal | None:
         """The next proposal; a pure function of the state and `rng`."""
 
-    def _registered(self, proposal: Proposal) -> None:
+    def _registered(self, proposal: Proposal) -> None:  # noqa: B027 - not every algorithm keeps state of its own
         """Take note of a proposal of one's own."""
 
-    def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
+    def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:  # noqa: B027
         """Take note of an evaluation.
 
         Args:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import nds_epsilon_net_order
+from lightning_primo.problem import Problem
 from lightning_primo.trial import Config, Evaluation, Losses, Proposal, Trial
 
 Ranking = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.intp]]
@@ -101,7 +103,8 @@ class _Brackets(Algorithm):
     sampler: Sampler
     ranking: Ranking
 
-    def start(self, problem, *, seed=0):  # type: ignore[no-untyped-def]
+    @override
+    def start(self, problem: Problem, *, seed: int = 0) -> None:
         super().start(problem, seed=seed)
         self._brackets: list[Bracket] = []
         self._bracket_of: dict[int, Bracket] = {}

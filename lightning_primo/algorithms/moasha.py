@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import override
 
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.algorithms.halving import Ranking, check_eta, loss_rows, rung_epochs
@@ -31,6 +32,7 @@ class MOASHA(Algorithm):
         self.sampler = sampler or UniformSampler()
         self.ranking = ranking
 
+    @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         super().start(problem, seed=seed)
         self.rungs = rung_epochs(problem.min_epochs, problem.max_epochs, self.eta)
@@ -52,7 +54,7 @@ class MOASHA(Algorithm):
             return None
         ids = list(finished)
         order = self.ranking(loss_rows(list(finished.values()), len(self.problem.objectives)))
-        for row in order[:n_best]:
+        for row in order[:n_best].tolist():
             trial_id = ids[row]
             if trial_id not in promoted and finished[trial_id] is not None:
                 return trial_id

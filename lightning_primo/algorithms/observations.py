@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.algorithms.base import Algorithm
-from lightning_primo.pareto import normalise, ranges
-from lightning_primo.trial import Status, Trial
+from lightning_primo.pareto import non_dominated, normalise, ranges
+from lightning_primo.trial import Trial
 
 Array = npt.NDArray[np.float64]
 
@@ -20,13 +20,14 @@ class Observations:
 
     Attributes:
         vectors: Configurations with losses at the full budget, `n x h`.
-        losses: Their normalised losses, `n x m`: logarithmic objectives on their scale, then [0, 1] between `low` and `high`.
+        losses: Their normalised losses, `n x m`: logarithmic objectives on their scale, then [0, 1] between
+            `low` and `high`; beyond 1 off the front.
         failed: Configurations whose training failed at any epoch, `k x h`.
-        failed_losses: Their normalised losses, `k x m`: exact objectives as they are, 1 (the worst seen) for the rest.
+        failed_losses: Their normalised losses, `k x m`: exact objectives as they are, the worst seen for the rest.
         pending: Configurations being trained, `p x h`.
         pending_losses: Their normalised losses, `p x m`; NaN where not exact.
-        low: Smallest scaled loss at the full budget, `m`; of exact objectives: of any trial.
-        high: Largest scaled loss at any fidelity, `m`.
+        low: The front's ideal point, scaled, `m`.
+        high: The front's nadir point, scaled, `m`.
     """
 
     vectors: Array
@@ -46,9 +47,9 @@ class Observations:
 def observe(algorithm: Algorithm) -> Observations:
     """The observations of a search at its full budget.
 
-    Only the evaluations at `R` are modelled. They are normalised by the best of them and the worst of all, at any
-    fidelity: what an initial design has carried to `R` are its best, and their spread alone would make a small
-    difference among them look as large as the whole range of another objective.
+    Only the evaluations at `R` are modelled. They are normalised by the range of their Pareto front, from the ideal to
+    the nadir point, so that equal weights mean an even trade along the front; a range over everything seen would be
+    stretched by what is bad in every respect.
     """
     problem, encoding = algorithm.problem, algorithm.encoding
     full = [(trial, trial.at(problem.max_epochs)) for trial in algorithm.trials]
@@ -57,14 +58,9 @@ def observe(algorithm: Algorithm) -> Observations:
     pending = algorithm.pending
     losses = np.array([evaluation.losses for _, evaluation in ok], dtype=np.float64)
     scaled = problem.scaled(losses.reshape(len(ok), len(problem.objectives)))
-    exact = problem.exact_mask
-    low, _ = ranges(scaled)
-    _, high = ranges(problem.scaled(_all_losses(algorithm)))
-    if exact.any():
-        known = _known(algorithm, [trial for trial in algorithm.trials if trial.status is not Status.REJECTED])
-        low[exact], high[exact] = ranges(known[:, exact])
+    low, high = _front_ranges(scaled)
     failed_losses = normalise(_known(algorithm, failed), low, high)
-    failed_losses[:, ~exact] = 1.0
+    failed_losses[:, ~problem.exact_mask] = _worst(normalise(scaled, low, high), ~problem.exact_mask)
     return Observations(
         vectors=encoding.vectors([trial.config for trial, _ in ok]),
         losses=normalise(scaled, low, high),
@@ -77,10 +73,17 @@ def observe(algorithm: Algorithm) -> Observations:
     )
 
 
-def _all_losses(algorithm: Algorithm) -> Array:
-    """The losses of every successful evaluation, at any fidelity, `n x m`."""
-    rows = [evaluation.losses for trial in algorithm.trials for evaluation in trial.evaluations if evaluation.ok]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(algorithm.problem.objectives))
+def _front_ranges(scaled: Array) -> tuple[Array, Array]:
+    """The ideal and the nadir point, `m` each; an objective that does not vary on the front has its whole range."""
+    low, high = ranges(scaled)
+    ideal, nadir = ranges(scaled[non_dominated(scaled)])
+    varies = nadir > ideal
+    return np.where(varies, ideal, low), np.where(varies, nadir, high)
+
+
+def _worst(losses: Array, modelled: npt.NDArray[np.bool_]) -> Array:
+    """The largest normalised loss of each modelled objective; 1 before there is any."""
+    return losses[:, modelled].max(axis=0) if len(losses) else np.ones(int(modelled.sum()))
 
 
 def _known(algorithm: Algorithm, trials: list[Trial]) -> Array:

@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
+from typing_extensions import override
 
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.space import EncodedPrior, Encoding, Prior
@@ -40,6 +41,7 @@ class Sampler(ABC):
 class UniformSampler(Sampler):
     """Each hyperparameter from its own distribution in the space, which is uniform unless the space says otherwise."""
 
+    @override
     def candidates(
         self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
     ) -> Iterator[npt.NDArray[np.float64]]:
@@ -51,6 +53,7 @@ class UniformSampler(Sampler):
 class SobolSampler(Sampler):
     """One scrambled Sobol sequence through the whole search, pushed through the encoding (Owen 1998)."""
 
+    @override
     def candidates(
         self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
     ) -> Iterator[npt.NDArray[np.float64]]:
@@ -77,6 +80,7 @@ class PriorSampler(Sampler):
     def __post_init__(self) -> None:
         object.__setattr__(self, "_names", tuple(sorted(self.priors)))
 
+    @override
     def candidates(
         self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
     ) -> Iterator[npt.NDArray[np.float64]]:

@@ -40,7 +40,10 @@ def rank_candidates(score: Score, encoding: Encoding, starts: Array, rng: np.ran
     if len(starts):
         around = starts[rng.integers(len(starts), size=_N_AROUND)]
         scales = rng.choice(_SCALES, size=4)
-        pool += [starts, *(mutate_local(encoding, part, s, rng) for part, s in zip(np.array_split(around, 4), scales, strict=True))]
+        pool += [
+            starts,
+            *(mutate_local(encoding, part, s, rng) for part, s in zip(np.array_split(around, 4), scales, strict=True)),
+        ]
     vectors = np.concatenate(pool)
     values = score(vectors)
     best = np.argsort(-values, kind="stable")

@@ -221,6 +221,6 @@ def _root(matrix: Array) -> Array:
     for jitter in (0.0, 1e-10, 1e-8, 1e-6):
         try:
             return cholesky(matrix + jitter * np.eye(len(matrix)), lower=True, check_finite=False)  # type: ignore[no-any-return]
-        except np.linalg.LinAlgError:
+        except np.linalg.LinAlgError:  # noqa: PERF203 - rarely more than one try
             continue
     return cholesky(matrix + 1e-4 * np.eye(len(matrix)), lower=True)  # type: ignore[no-any-return]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from ConfigSpace import Categorical, ConfigurationSpace, Float, InCondition, Integer
@@ -37,7 +38,7 @@ def conditional_space() -> ConfigurationSpace:
 def network_size(config: Config) -> float:
     """Weights of the toy network: the products of neighbouring widths."""
     widths = [16, *(int(config[f"width_{i}"]) for i in (1, 2, 3) if f"width_{i}" in config), 10]
-    return float(sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True)))
+    return float(sum(a * b for a, b in pairwise(widths)))
 
 
 def network_error(config: Config, epoch: int) -> float:
@@ -132,7 +133,9 @@ def evaluator(
     return evaluate
 
 
-def drive(algorithm: Algorithm, evaluate: Evaluate, *, epochs: float, n_pending: int = 1) -> list[Proposal | Evaluation]:
+def drive(
+    algorithm: Algorithm, evaluate: Evaluate, *, epochs: float, n_pending: int = 1
+) -> list[Proposal | Evaluation]:
     """Ask and tell a started algorithm until `epochs` are committed; the events, in order.
 
     Args:

@@ -62,9 +62,7 @@ class TestPriorSampling(AlgorithmConformance):
 class TestParEGO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
-        return PriMO(
-            initial_design=RandomSearch(sampler=SobolSampler()), scalarization=AugmentedChebyshev(), n_init=5
-        )
+        return PriMO(initial_design=RandomSearch(sampler=SobolSampler()), scalarization=AugmentedChebyshev(), n_init=5)
 
 
 class TestPiBO(AlgorithmConformance):

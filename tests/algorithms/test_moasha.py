@@ -64,7 +64,7 @@ def test_looks_at_the_highest_rung_first():
     algorithm = MOASHA()
     algorithm.start(one_objective(), seed=0)
     promoted = []
-    for k in range(40):
+    for _ in range(40):
         proposal = algorithm.ask()
         if proposal.start_epoch:
             promoted.append((proposal.trial_id, proposal.epoch))
@@ -93,16 +93,12 @@ def test_a_rejected_trial_does_not_count():
 
 
 def test_ranks_a_rung_by_fronts_then_spreads_over_the_front():
-    problem = Problem(
-        space=conditional_space(), objectives=(Objective(name="a"), Objective(name="b")), max_epochs=3
-    )
+    problem = Problem(space=conditional_space(), objectives=(Objective(name="a"), Objective(name="b")), max_epochs=3)
     algorithm = MOASHA()
     algorithm.start(problem, seed=0)
     # six trials: a front of four of which 1 has the least a, 4 is farthest from it; 0 and 5 are dominated
     losses = [(0.9, 0.95), (0.0, 1.0), (0.1, 0.9), (0.2, 0.85), (1.0, 0.0), (1.1, 1.2)]
-    waiting = []
-    for _ in losses:
-        waiting.append(algorithm.ask())
+    waiting = [algorithm.ask() for _ in losses]
     for proposal, loss in zip(waiting, losses, strict=True):
         tell(algorithm, proposal, *loss)
     assert [algorithm.ask().trial_id, algorithm.ask().trial_id] == [1, 4]

@@ -200,7 +200,10 @@ def test_one_objective_and_many_pending_proposals_leave_torchs_random_state_alon
 @pytest.mark.parametrize("scalarization", [None, AugmentedChebyshev()])
 def test_beats_random_search_on_learning_curves(scalarization):
     problem = toy_problem(2)
-    ours = [volume(search(PriMO(scalarization=scalarization), problem, full_trainings=15, seed=s), problem) for s in range(5)]
+    ours = [
+        volume(search(PriMO(scalarization=scalarization), problem, full_trainings=15, seed=s), problem)
+        for s in range(5)
+    ]
     random = [volume(search(RandomSearch(), problem, full_trainings=15, seed=s), problem) for s in range(5)]
     assert np.median(ours) > np.median(random)
     assert sum(a > b for a in ours for b in random) >= 20  # of 25 pairs
@@ -210,10 +213,12 @@ def test_good_priors_help_and_bad_ones_are_recovered_from():
     problem = toy_problem(2)
 
     def median(priors, full_trainings):
-        return np.median([
-            volume(search(PriMO(priors=priors), problem, full_trainings=full_trainings, seed=s), problem)
-            for s in range(5)
-        ])
+        return np.median(
+            [
+                volume(search(PriMO(priors=priors), problem, full_trainings=full_trainings, seed=s), problem)
+                for s in range(5)
+            ]
+        )
 
     assert median(GOOD, 8) > median(None, 8)
     assert median(BAD, 20) > 0.95 * median(None, 20)

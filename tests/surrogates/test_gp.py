@@ -46,7 +46,9 @@ def test_objective_of_the_fit_equals_botorch():
     for seed in range(3):
         parameters = np.random.default_rng(seed).normal(scale=0.5, size=5) - np.eye(5)[-1] * 3
         process = GaussianProcess.fit(x, y)
-        process = replace(process, length_scales=np.exp(parameters[:-1]), noise=math.exp(parameters[-1])).condition(x, y)
+        process = replace(process, length_scales=np.exp(parameters[:-1]), noise=math.exp(parameters[-1])).condition(
+            x, y
+        )
         model = botorch_model(process, x, y).train()
         likelihood = ExactMarginalLogLikelihood(model.likelihood, model)
         with torch.no_grad():

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lightning_primo.budget import Budget
+from lightning_primo.errors import InvalidArgumentError
+
+
+def spent(budget: Budget, epochs: float = 0, hours: float = 0, trials: int = 0) -> float:
+    return budget.spent(epochs=epochs, seconds=3600 * hours, trials=trials)
+
+
+def test_each_limit_ends_the_search_when_it_is_reached() -> None:
+    assert spent(Budget(full_trainings=2, max_epochs=27), epochs=53.9) < 1
+    assert spent(Budget(full_trainings=2, max_epochs=27), epochs=54) == 1
+    assert spent(Budget(epochs=10, max_epochs=27), epochs=5) == 0.5
+    assert spent(Budget(hours=0.5, max_epochs=27), epochs=1e9, hours=0.25, trials=10**6) == 0.5
+    assert spent(Budget(trials=4, max_epochs=27), epochs=1e9, hours=1e9, trials=1) == 0.25
+
+
+def test_of_several_limits_the_nearest_counts() -> None:
+    budget = Budget(full_trainings=2, epochs=30, hours=1, trials=10, max_epochs=27)
+    assert budget.total_epochs == 30
+    assert spent(budget, epochs=15, hours=0.1, trials=9) == 0.9
+    assert budget.display(epochs=15, seconds=360, trials=9) == (9.0, 10.0, "trials")
+    assert budget.display(epochs=15, seconds=3600, trials=9) == (1.0, 1.0, "hours")
+    assert budget.display(epochs=30, seconds=0, trials=9) == (30, 30, "epochs")
+
+
+def test_without_a_limit_in_epochs_another_unit_is_shown() -> None:
+    assert Budget(hours=2, max_epochs=3).display(epochs=50, seconds=0, trials=5) == (0.0, 2, "hours")
+    assert Budget(trials=2, max_epochs=3).display(epochs=50, seconds=9, trials=0) == (0.0, 2.0, "trials")
+
+
+def test_a_search_may_go_on_until_it_is_stopped() -> None:
+    budget = Budget(full_trainings=math.inf, max_epochs=3)
+    assert spent(budget, epochs=1e12) == 0
+    assert budget.display(epochs=5, seconds=0, trials=1) == (5, math.inf, "epochs")
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert spent(Budget(epochs=np.int64(4), trials=np.int32(8), max_epochs=3), epochs=1, trials=1) == 0.25  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({}, ["full_trainings, epochs, hours, trials", "run(full_trainings=20)"]),
+        ({"epochs": 0}, ["'epochs'", "positive", "0"]),
+        ({"hours": -1.5}, ["'hours'", "positive", "-1.5"]),
+        ({"full_trainings": math.nan}, ["'full_trainings'", "nan"]),
+        ({"full_trainings": "20"}, ["'full_trainings'", "'20'"]),
+        ({"epochs": True}, ["'epochs'", "True"]),
+        ({"epochs": 3, "trials": 2.5}, ["'trials'", "whole number", "2.5"]),
+    ],
+)
+def test_errors_name_what_is_wrong(limits: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        Budget(**limits, max_epochs=9)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
