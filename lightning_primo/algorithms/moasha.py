@@ -55,7 +55,7 @@ class MOASHA(Algorithm):
         ids = list(finished)
         order = self.ranking(loss_rows(list(finished.values()), len(self.problem.objectives)))
         for row in order[:n_best].tolist():
-            trial_id = ids[row]
+            trial_id: int = ids[row]
             if trial_id not in promoted and finished[trial_id] is not None:
                 return trial_id
         return None

@@ -111,13 +111,15 @@ def test_epsilon_and_the_choice_of_objective_have_their_probabilities():
 
 
 def test_a_prior_without_confidence_is_not_dropped():
-    center = {"lr": 3e-4, "dropout": 0.8, "activation": "tanh"}
-    near = 0
-    for seed in range(6):
-        algorithm = PriMO(priors={"error": Prior(center)}, n_init=2, epsilon=0.0)
-        first = bayesian(search(algorithm, toy_problem(2), full_trainings=3, seed=seed))[0].config
-        near += abs(math.log10(first["lr"] / 3e-4)) < 1.5 and abs(first["dropout"] - 0.8) < 0.45
-    assert near >= 5
+    problem = toy_problem(2)
+    first = {}
+    for name, priors in (("default", {"error": Prior({"lr": 3e-4})}), ("none", {})):
+        events = search(PriMO(priors=priors, n_init=2, epsilon=0.0), problem, full_trainings=3)
+        first[name] = bayesian(events)[0].config
+    explicit = {"error": Prior({"lr": 3e-4}, confidence=0.75)}
+    events = search(PriMO(priors=explicit, n_init=2, epsilon=0.0), problem, full_trainings=3)
+    assert first["default"] == bayesian(events)[0].config
+    assert first["default"] != first["none"]
 
 
 def test_units_do_not_matter():
@@ -200,13 +202,13 @@ def test_one_objective_and_many_pending_proposals_leave_torchs_random_state_alon
 @pytest.mark.parametrize("scalarization", [None, AugmentedChebyshev()])
 def test_beats_random_search_on_learning_curves(scalarization):
     problem = toy_problem(2)
-    ours = [
-        volume(search(PriMO(scalarization=scalarization), problem, full_trainings=15, seed=s), problem)
-        for s in range(5)
-    ]
-    random = [volume(search(RandomSearch(), problem, full_trainings=15, seed=s), problem) for s in range(5)]
+
+    def volumes(make):
+        return [volume(search(make(), problem, full_trainings=20, seed=seed), problem) for seed in range(5)]
+
+    ours, random = volumes(lambda: PriMO(scalarization=scalarization)), volumes(RandomSearch)
     assert np.median(ours) > np.median(random)
-    assert sum(a > b for a in ours for b in random) >= 20  # of 25 pairs
+    assert sum(a > b for a in ours for b in random) >= 19  # of 25 pairs; 12.5 if they were alike, 4.8 the deviation
 
 
 def test_good_priors_help_and_bad_ones_are_recovered_from():
@@ -220,8 +222,8 @@ def test_good_priors_help_and_bad_ones_are_recovered_from():
             ]
         )
 
-    assert median(GOOD, 8) > median(None, 8)
-    assert median(BAD, 20) > 0.95 * median(None, 20)
+    assert median(GOOD, 9) > median(None, 9)
+    assert median(BAD, 20) > 0.97 * median(None, 20)
 
 
 def test_priors_that_fit_nothing_are_errors():
