@@ -13,7 +13,7 @@ from lightning_primo.algorithms import (
 )
 from lightning_primo.callbacks import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TrainingTime
 from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
-from lightning_primo.result import Result
+from lightning_primo.results import Result
 from lightning_primo.search import Search
 from lightning_primo.space import Prior
 

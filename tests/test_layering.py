@@ -17,11 +17,7 @@ FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 VALUES = {"errors", "objective", "trial", "problem"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "algorithms"}
 TRAINING = VALUES | {"measure", "callbacks", "nas", "training", "execution"}
-STORING = VALUES | {"records", "lock", "store"}
-BOTH_SIDES = {
-    *("search", "loop", "budget", "futility", "checks", "description"),
-    *("result", "trial_result", "front", "export", "plotting", "progress", "streams", "formatting"),
-}
+STORING = VALUES | {"store"}
 
 # What each module or subpackage of the package may import from the rest of it, besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -39,11 +35,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nas": VALUES | {"measure"},
     "training": VALUES | {"measure", "callbacks", "nas"},
     "execution": VALUES | {"training"},
-    "records": VALUES,
-    "lock": VALUES,
-    "store": STORING,
-    **dict.fromkeys(BOTH_SIDES, SEARCHING | TRAINING | STORING | BOTH_SIDES),
-    "__init__": SEARCHING | {"callbacks", "search", "result", "errors"},
+    "store": VALUES,
+    "results": VALUES | {"pareto", "store", "callbacks", "nas", "training"},
+    "display": VALUES | {"results"},
+    "search": SEARCHING | TRAINING | STORING | {"results", "display"},
+    "__init__": SEARCHING | {"callbacks", "search", "results", "errors"},
 }
 
 # Packages that these must do without.

@@ -16,7 +16,7 @@ from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.space import EncodedPrior, Encoding, Prior
 from lightning_primo.trial import Config
 
-_MAX_TRIES = 256  # candidates looked at for one that is new and keeps the exact bounds
+_MAX_TRIES = 100  # candidates looked at for one that is new and keeps the exact bounds
 _CHUNK = 64
 
 

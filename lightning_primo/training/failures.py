@@ -27,8 +27,10 @@ _OUT_OF_MEMORY = (
 _NON_FINITE = "returned nan values"  # torch.autograd's anomaly detection, Trainer(detect_anomaly=True)
 
 _LIBRARIES = tuple(
-    str(Path(folder)) + os.sep for folder in (lightning.__path__[0], torch.__path__[0], Path(__file__).parent.parent)
+    str(Path(folder)) + os.sep
+    for folder in (*lightning.__path__, *torch.__path__, Path(__file__).parent.parent, sysconfig.get_path("stdlib"))
 )
+_PLACE_OPENS = " ["  # after the message, before file:line, in the first line of a reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class Failure:
 
     Args:
         status: What it means for the trial.
-        reason: One line; for `Status.ERROR` a line as in `signature_of`, then the traceback.
+        reason: One line; for `Status.ERROR` that is ``Type: message [file:line]``, then the traceback.
     """
 
     status: Status
@@ -55,7 +57,8 @@ def classify(error: BaseException) -> Failure:
         ):
             return Failure(status=Status.OUT_OF_MEMORY, reason=_first_line(message) or type(cause).__name__)
     text = "".join(traceback.format_exception(error))
-    return Failure(status=Status.ERROR, reason=f"{type(error).__name__} at {_place(error)}\n{text.rstrip()}")
+    summary = f"{type(error).__name__}: {_first_line(str(error))}{_PLACE_OPENS}{_place(error)}]"
+    return Failure(status=Status.ERROR, reason=f"{summary}\n{text.rstrip()}")
 
 
 def signature_of(evaluation: Evaluation) -> str | None:
@@ -63,7 +66,10 @@ def signature_of(evaluation: Evaluation) -> str | None:
 
     Two trials that failed by the same mistake have the same signature.
     """
-    return _first_line(evaluation.reason) if evaluation.status is Status.ERROR else None
+    if evaluation.status is not Status.ERROR:
+        return None
+    summary, _, place = _first_line(evaluation.reason).rpartition(_PLACE_OPENS)
+    return f"{summary.partition(':')[0]} at {place.removesuffix(']')}"
 
 
 def metric_is_missing(evaluation: Evaluation) -> bool:
@@ -106,7 +112,7 @@ def _place(error: BaseException) -> str:
 
 
 def _is_library(file_name: str) -> bool:
-    return file_name.startswith(("<frozen", *_LIBRARIES))
+    return file_name.startswith(("<frozen", "<string", *_LIBRARIES))
 
 
 def _first_line(text: str) -> str:

@@ -46,6 +46,7 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
             raise InvalidArgumentError(f"'trainer' must not set {name!r}: {_OWNED[name]}")
         if name not in valid:
             raise UnknownNameError("argument in 'trainer'", name, [name for name in valid if name not in _OWNED])
+    _check_one_device(arguments)
     if arguments.get("check_val_every_n_epoch", 1) != 1:
         raise InvalidArgumentError(
             f"'trainer' must not set 'check_val_every_n_epoch' to {arguments['check_val_every_n_epoch']!r}: the "
@@ -68,6 +69,18 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
                     "'logger' in 'trainer' must be a Logger, a list of these, a function directory -> Logger, True "
                     f"or False, got {item!r}"
                 )
+
+
+def _check_one_device(arguments: Mapping[str, Any]) -> None:
+    """Lightning starts further processes by running the user's script again, which would be another search."""
+    devices = arguments.get("devices", 1)
+    several = len(devices) > 1 if isinstance(devices, (list, tuple)) else str(devices) not in ("0", "1")
+    for name, more in (("devices", several), ("num_nodes", arguments.get("num_nodes", 1) != 1)):
+        if more:
+            raise InvalidArgumentError(
+                f"'trainer' must not set {name!r} to {arguments[name]!r}: a trial trains on one device; use workers=n "
+                "to train n trials at a time, each on a device of its own"
+            )
 
 
 def make_trainer(

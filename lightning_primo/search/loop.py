@@ -11,12 +11,12 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future
 import cloudpickle
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.budget import Budget
+from lightning_primo.display import Snapshot, make_progress
 from lightning_primo.errors import ExecutorError, InvalidArgumentError, TrialFailedError
 from lightning_primo.execution import InProcess, LocalProcesses
-from lightning_primo.front import FrontTracker
-from lightning_primo.futility import Futility
-from lightning_primo.progress import Snapshot, make_progress
+from lightning_primo.results import FrontTracker
+from lightning_primo.search.budget import Budget
+from lightning_primo.search.futility import Futility
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job, crashed, metric_is_missing, run_job
 from lightning_primo.training.plan import TrainingPlan

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lightning_primo.budget import Budget
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.search.budget import Budget
 
 
 def spent(budget: Budget, epochs: float = 0, hours: float = 0, trials: int = 0) -> float:

@@ -19,8 +19,8 @@ from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.objective import Objective
 from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
+from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.trial import Evaluation
-from lightning_primo.trial_result import TrialResult
 
 SUFFIXES = (".png", ".svg", ".pdf")
 """What pictures are saved as."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent))
+    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import lightning.pytorch as pl
 import torch
@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_primo import Metric, ParameterCount, PriMO, Prior, Search
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.store import Store
+from lightning_primo.store.log import Store
 
 EPOCHS = (1, 3)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lightning_primo.formatting import format_duration, format_value, format_values
-from lightning_primo.progress import NoProgress, PlainProgress, Progress, RichProgress, Snapshot, make_progress
-from lightning_primo.streams import RedirectedStreams
+from lightning_primo.display.progress import NoProgress, PlainProgress, Progress, RichProgress, Snapshot, make_progress
+from lightning_primo.display.streams import RedirectedStreams
+from lightning_primo.results.formatting import format_duration, format_value, format_values
 from lightning_primo.trial import Evaluation, Proposal, Status
-from tests.search_log import ACCURACY, ERROR, PARAMETERS, make_problem
+from tests.results.search_log import ACCURACY, ERROR, PARAMETERS, make_problem
 
 PROPOSAL = Proposal(trial_id=7, config={}, epoch=9)
 EVALUATION = Evaluation(trial_id=7, epoch=9, losses=(0.412, 12345.0), cost=9.0)

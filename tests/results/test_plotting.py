@@ -10,7 +10,7 @@ from matplotlib import pyplot
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.trial import Status
-from tests.search_log import ACCURACY, ERROR, LATENCY, PARAMETERS, Log, make_problem, two_objective_log
+from tests.results.search_log import ACCURACY, ERROR, LATENCY, PARAMETERS, Log, make_problem, two_objective_log
 
 SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 

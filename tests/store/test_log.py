@@ -19,7 +19,6 @@ from ConfigSpace import Categorical, ConfigurationSpace, Float, ForbiddenEqualsC
 
 from lightning_primo import MOASHA, Latency, Metric, ParameterCount, PriMO, Prior, RandomSearch
 from lightning_primo.callbacks import ObjectiveCallback
-from lightning_primo.description import describe
 from lightning_primo.errors import (
     CorruptStoreError,
     DirectoryInUseError,
@@ -27,11 +26,12 @@ from lightning_primo.errors import (
     SearchMismatchError,
     StoreError,
 )
-from lightning_primo.lock import LOCK_NAME, OWNER_NAME
 from lightning_primo.objective import Objective
 from lightning_primo.problem import Problem
-from lightning_primo.records import differences
-from lightning_primo.store import FILE_NAME, VERSION, Event, Store, read_events
+from lightning_primo.search.description import describe
+from lightning_primo.store.lock import LOCK_NAME, OWNER_NAME
+from lightning_primo.store.log import FILE_NAME, VERSION, Event, Store, read_events
+from lightning_primo.store.records import differences
 from lightning_primo.trial import Evaluation, Proposal, Status
 
 DESCRIPTION = {"space": '{"hyperparameters": []}', "seed": "0"}
@@ -301,7 +301,7 @@ def test_a_search_that_was_killed_while_it_was_made_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def work(say: Callable[[str], None]) -> None:
-        monkeypatch.setattr("lightning_primo.store._APPLICATION", Killer())
+        monkeypatch.setattr("lightning_primo.store.log._APPLICATION", Killer())
         Store(tmp_path, DESCRIPTION)
 
     pid, _ = in_child(work)

@@ -10,7 +10,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float
 
 from lightning_primo.objective import Kind, Objective
 from lightning_primo.problem import Problem
-from lightning_primo.result import Result
+from lightning_primo.results.result import Result
 from lightning_primo.trial import Evaluation, Proposal, Status
 
 ERROR = Objective(name="val_error", reference=1.0)

@@ -18,10 +18,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lightning_primo.formatting import first_line, format_duration, format_value, format_values
+from lightning_primo.display.streams import RedirectedStreams
 from lightning_primo.objective import Objective
 from lightning_primo.problem import Problem
-from lightning_primo.streams import RedirectedStreams
+from lightning_primo.results.formatting import first_line, format_duration, format_value, format_values
 from lightning_primo.trial import Evaluation, Proposal, Status
 
 MAX_ROWS = 8

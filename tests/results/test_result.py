@@ -17,10 +17,10 @@ from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownName
 from lightning_primo.nas import Factory
 from lightning_primo.objective import Objective
 from lightning_primo.problem import Problem
-from lightning_primo.result import Result
+from lightning_primo.results.result import Result
 from lightning_primo.training.plan import trial_directory
 from lightning_primo.trial import Evaluation, Proposal, Status
-from tests.search_log import ACCURACY, ERROR, LATENCY, Log, make_problem, two_objective_log
+from tests.results.search_log import ACCURACY, ERROR, LATENCY, Log, make_problem, two_objective_log
 
 # With the reference at 1 and 10,000: boxes from the best error to the worst.
 HYPERVOLUME = 0.1 * 3 + 0.6 * 2 + 0.1 * 1

@@ -12,9 +12,15 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.algorithms import Algorithm, PriMO
-from lightning_primo.budget import Budget
 from lightning_primo.callbacks import CostCallback, ObjectiveCallback
-from lightning_primo.checks import (
+from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
+from lightning_primo.execution import InProcess, LocalProcesses
+from lightning_primo.nas import Factory
+from lightning_primo.objective import Kind
+from lightning_primo.problem import Problem
+from lightning_primo.results import Result
+from lightning_primo.search.budget import Budget
+from lightning_primo.search.checks import (
     check_algorithm,
     check_choices,
     check_directory,
@@ -24,16 +30,10 @@ from lightning_primo.checks import (
     check_pair,
     check_whole,
 )
-from lightning_primo.description import describe
-from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
-from lightning_primo.execution import InProcess, LocalProcesses
-from lightning_primo.loop import Loop
-from lightning_primo.nas import Factory
-from lightning_primo.objective import Kind
-from lightning_primo.problem import Problem
-from lightning_primo.result import Result
+from lightning_primo.search.description import describe
+from lightning_primo.search.loop import Loop
 from lightning_primo.space import check_space
-from lightning_primo.store import FILE_NAME, Event, Store, read_events
+from lightning_primo.store.log import FILE_NAME, Event, Store, read_events
 from lightning_primo.training import ExactCosts, check_trainer_arguments, preflight
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.trial import Evaluation, Proposal

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from lightning_primo.formatting import first_line, format_values
 from lightning_primo.problem import Problem
+from lightning_primo.results.formatting import first_line, format_values
 from lightning_primo.trial import Config, Losses, Status, Trial
 
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")

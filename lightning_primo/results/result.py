@@ -14,17 +14,17 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lightning_primo import plotting
 from lightning_primo.errors import InvalidArgumentError, PrimoError
-from lightning_primo.export import export_front, load_module, run_test, write_atomically
-from lightning_primo.formatting import format_value
-from lightning_primo.front import reference_point, values_of
 from lightning_primo.nas.factory import Factory
 from lightning_primo.pareto import hypervolume, hypervolume_over_time, non_dominated
 from lightning_primo.problem import Problem
+from lightning_primo.results import plotting
+from lightning_primo.results.export import export_front, load_module, run_test, write_atomically
+from lightning_primo.results.formatting import format_value
+from lightning_primo.results.front import reference_point, values_of
+from lightning_primo.results.trial_result import TrialResult, make_table
 from lightning_primo.training.plan import trial_directory
 from lightning_primo.trial import Evaluation, Proposal, fold_events
-from lightning_primo.trial_result import TrialResult, make_table
 
 _TESTS = "test.json"
 

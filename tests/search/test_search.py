@@ -34,9 +34,9 @@ from lightning_primo.errors import (
     TrialFailedError,
 )
 from lightning_primo.objective import Kind, Objective
-from lightning_primo.store import FILE_NAME, read_events
+from lightning_primo.store.log import FILE_NAME, read_events
 from lightning_primo.trial import Evaluation, Proposal, Status
-from tests.resume_script import Net, build, data, make_search
+from tests.search.resume_script import Net, build, data, make_search
 
 TRAINER = {"accelerator": "cpu", "logger": False}
 
@@ -546,7 +546,7 @@ SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import lightning.pytorch as pl
-from tests.resume_script import Net, make_search
+from tests.search.resume_script import Net, make_search
 
 
 class Mine(Net):
@@ -580,7 +580,7 @@ def children(pid: int) -> set[int]:
 def test_processes_of_a_script_without_a_guard_and_ctrl_c(tmp_path: Path) -> None:
     script, directory = tmp_path / "script.py", tmp_path / "run"
     script.write_text(SCRIPT)
-    root = str(Path(__file__).parent.parent)
+    root = str(Path(__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", str(script), root, str(directory), "1000"],
         stdout=subprocess.PIPE,

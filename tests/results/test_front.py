@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.front import FrontTracker, reference_point, values_of
 from lightning_primo.objective import Objective
 from lightning_primo.pareto import default_reference, hypervolume, non_dominated
 from lightning_primo.problem import Problem
+from lightning_primo.results.front import FrontTracker, reference_point, values_of
 from lightning_primo.trial import Evaluation, Status
-from tests.search_log import ACCURACY, ERROR, FULL, LATENCY, PARAMETERS, make_problem
+from tests.results.search_log import ACCURACY, ERROR, FULL, LATENCY, PARAMETERS, make_problem
 
 
 def told(problem: Problem, values: tuple[float, ...], **fields: object) -> Evaluation:

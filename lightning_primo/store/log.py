@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from lightning_primo.errors import CorruptStoreError, SearchMismatchError, StoreError
-from lightning_primo.lock import lock_directory
-from lightning_primo.records import (
+from lightning_primo.store.lock import lock_directory
+from lightning_primo.store.records import (
     decode_evaluation,
     decode_proposal,
     differences,

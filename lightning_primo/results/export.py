@@ -20,10 +20,10 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning_primo.callbacks.recorder import FILE_NAME
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.nas.factory import Factory
+from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.isolation import process_kept, quiet_lightning
 from lightning_primo.training.plan import trial_directory
 from lightning_primo.training.trainer import make_trainer
-from lightning_primo.trial_result import TrialResult
 
 TABLE = "front.csv"
 

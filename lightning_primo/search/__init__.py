@@ -1,0 +1,5 @@
+"""The search itself: what a user calls, the loop behind it, and the checks before and during it."""
+
+from lightning_primo.search.search import Search
+
+__all__ = ["Search"]
