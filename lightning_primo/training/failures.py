@@ -28,8 +28,13 @@ _OUT_OF_MEMORY = (
 _NON_FINITE = "returned nan values"  # torch.autograd's anomaly detection, Trainer(detect_anomaly=True)
 
 _LIBRARIES = tuple(
-    str(Path(folder)) + os.sep
-    for folder in (*lightning.__path__, *torch.__path__, Path(__file__).parent.parent, sysconfig.get_path("stdlib"))
+    f"{folder}{os.sep}"
+    for folder in (
+        lightning.__path__[0],
+        torch.__path__[0],
+        Path(__file__).parent.parent,
+        sysconfig.get_path("stdlib"),
+    )
 )
 _PLACE_OPENS = " ["  # after the message, before file:line, in the first line of a reason
 
