@@ -59,6 +59,7 @@ def noisy_data(offset_scale: float):
     return x, y, offset_scale * x.sum(axis=1), rng.random((40, 2))
 
 
+@pytest.mark.filterwarnings("ignore::botorch.exceptions.InputDataWarning")
 def test_noisy_improvement_equals_botorch():
     x, y, _, at = noisy_data(0.0)
     process = GaussianProcess.fit(x, y)

@@ -29,6 +29,7 @@ def botorch_model(process: GaussianProcess, x, y, sign: float = 1.0) -> SingleTa
     return model
 
 
+@pytest.mark.filterwarnings("ignore::botorch.exceptions.InputDataWarning")
 def test_posterior_equals_botorch():
     x, y = observations()
     at = np.random.default_rng(1).random((50, 4))
@@ -40,6 +41,7 @@ def test_posterior_equals_botorch():
     np.testing.assert_allclose(deviation, posterior.variance[:, 0].sqrt().numpy() * process.scale, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::botorch.exceptions.InputDataWarning")
 def test_objective_of_the_fit_equals_botorch():
     """Likelihood, kernel and priors are those of `SingleTaskGP`, wherever they are evaluated."""
     x, y = observations()

@@ -116,8 +116,8 @@ def test_a_damaged_checkpoint_and_one_of_another_trial_are_not_used(tmp_path: Pa
         ("diverge", Status.DIVERGED, "the training loss became NaN or infinite in epoch 2 by batch 1"),
         ("oom", Status.OUT_OF_MEMORY, "CUDA error: out of memory"),
         ("memory", Status.OUT_OF_MEMORY, "MemoryError"),
-        ("error", Status.ERROR, "ValueError at "),
-        ("exit", Status.ERROR, "SystemExit at "),
+        ("error", Status.ERROR, "ValueError: "),
+        ("exit", Status.ERROR, "SystemExit: "),
     ],
 )
 def test_failures(tmp_path: Path, behaviour: str, status: Status, reason: str) -> None:
@@ -155,7 +155,7 @@ def test_what_fails_before_training_costs_nothing(tmp_path: Path) -> None:
 
     evaluation = run_job(make_job(tmp_path, module=build))
     assert (evaluation.status, evaluation.cost, evaluation.epoch) == (Status.ERROR, 0.0, 0)
-    assert evaluation.reason.startswith("KeyError at ")
+    assert evaluation.reason.startswith("KeyError: ")
 
 
 def test_an_objective_that_is_not_finite_means_diverged(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""Each recipe end to end, on small data and budgets."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from torchvision import datasets
+
+from lightning_primo.store import read_events
+from lightning_primo.trial import Evaluation
+from models import conv_net_space
+from recipes import cifar10, digits, flowers
+from tests.datamodules.test_datamodules import without_checksums, write_cifar, write_flowers17
+
+SMALL = ["--epochs", "1", "2", "--full-trainings", "2", "--quiet"]
+
+
+def check(directory: Path, output: str, objectives: set[str]) -> pd.DataFrame:
+    table = pd.read_csv(directory / "trials.csv")
+    assert objectives <= set(table.columns)
+    assert (table.status == "ok").any()
+    assert "front of" in output
+    for picture in ("front.png", "hypervolume.png"):
+        assert (directory / picture).stat().st_size > 5_000
+        assert str(directory / picture) in output
+    return table
+
+
+def test_digits_goes_on_where_it_stopped(tmp_path, capsys):
+    arguments = ["--directory", str(tmp_path), *SMALL]
+    digits.main(arguments)
+    check(tmp_path, capsys.readouterr().out, {"val_error", "parameters", "latency_cpu", "lr", "n_conv"})
+    before = read_events(tmp_path)
+    digits.main(arguments)
+    assert read_events(tmp_path) == before
+    digits.main([*arguments, "--full-trainings", "3"])
+    after = read_events(tmp_path)
+    assert after[: len(before)] == before
+    assert sum(event.cost for event, _ in after if isinstance(event, Evaluation)) >= 6
+
+
+@pytest.mark.parametrize("algorithm", ["random", "primo"])
+def test_flowers_keeps_its_cap(tmp_path, capsys, algorithm):
+    write_flowers17(tmp_path / "data")
+    flowers.main(
+        [
+            "--directory",
+            str(tmp_path / "run"),
+            "--data-dir",
+            str(tmp_path / "data"),
+            *SMALL,
+            "--max-flops",
+            "3e5",
+            "--algorithm",
+            algorithm,
+            "--priors",
+            "sensible",
+        ]
+    )
+    table = check(tmp_path / "run", capsys.readouterr().out, {"val_error", "parameters", "flops"})
+    assert (table[table.status == "ok"].flops <= 3e5).all()
+
+
+def test_cifar10_runs(tmp_path, capsys, monkeypatch):
+    write_cifar(tmp_path / "data", datasets.CIFAR10, 10, "labels", n=20)
+    without_checksums(monkeypatch, datasets.CIFAR10)
+    cifar10.main(
+        [
+            "--directory",
+            str(tmp_path / "run"),
+            "--data-dir",
+            str(tmp_path / "data"),
+            "--no-download",
+            *SMALL,
+            "--epochs",
+            "1",
+            "1",
+            "--full-trainings",
+            "1",
+            "--algorithm",
+            "random",
+        ]
+    )
+    check(tmp_path / "run", capsys.readouterr().out, {"val_error", "parameters", "flops"})
+
+
+@pytest.mark.parametrize("name", flowers.PRIORS)
+def test_the_priors_of_the_flowers_recipe_fit_its_space(name):
+    for objective, prior in flowers.PRIORS[name].items():
+        prior.check(conv_net_space(), objective)
