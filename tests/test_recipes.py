@@ -42,6 +42,7 @@ def test_digits_goes_on_where_it_stopped(tmp_path, capsys):
 @pytest.mark.parametrize("algorithm", ["random", "primo"])
 def test_flowers_keeps_its_cap(tmp_path, capsys, algorithm):
     write_flowers17(tmp_path / "data")
+    chosen = ["--max-flops", "3e5", "--algorithm", algorithm, "--priors", "sensible"]
     flowers.main(
         [
             "--directory",
@@ -64,6 +65,7 @@ def test_flowers_keeps_its_cap(tmp_path, capsys, algorithm):
 def test_cifar10_runs(tmp_path, capsys, monkeypatch):
     write_cifar(tmp_path / "data", datasets.CIFAR10, 10, "labels", n=20)
     without_checksums(monkeypatch, datasets.CIFAR10)
+    one = ["--epochs", "1", "1", "--full-trainings", "1", "--algorithm", "random"]
     cifar10.main(
         [
             "--directory",
