@@ -30,7 +30,7 @@ ALGORITHMS: dict[str, Callable[[Priors], Algorithm]] = {
         initial_design=RandomSearch(sampler=SobolSampler()), scalarization=AugmentedChebyshev()
     ),
     "moasha": lambda priors: MOASHA(),
-    "moasha-priors": lambda priors: MOASHA(sampler=PriorSampler(priors)),
+    "moasha-priors": lambda priors: MOASHA(sampler=PriorSampler(priors) if priors else None),
     "hyperband": lambda priors: Hyperband(),
     "successive-halving": lambda priors: SuccessiveHalving(),
     "random": lambda priors: RandomSearch(),
@@ -40,13 +40,13 @@ ALGORITHMS: dict[str, Callable[[Priors], Algorithm]] = {
 
 
 def search_parser(
-    description: str | None, *, directory: str, full_trainings: float, epochs: tuple[int, int]
+    description: str | None, *, directory: str | None, full_trainings: float, epochs: tuple[int, int]
 ) -> argparse.ArgumentParser:
     """A parser with the arguments that every recipe has.
 
     Args:
         description: The recipe's docstring.
-        directory: Default of ``--directory``.
+        directory: Default of ``--directory``; None where the recipe chooses by its data.
         full_trainings: Default of ``--full-trainings``.
         epochs: Default of ``--epochs``: shortest and full training.
     """
@@ -69,8 +69,9 @@ def search_parser(
     parser.add_argument(
         "--directory",
         type=Path,
-        default=Path(directory),
-        help="where everything is kept; the same call goes on with what it holds (default: %(default)s)",
+        default=directory and Path(directory),
+        help="where everything is kept; the same call goes on with what it holds "
+        f"(default: {directory or 'a folder in runs named after the data'})",
     )
     parser.add_argument(
         "--algorithm", choices=sorted(ALGORITHMS), default="primo", help="how to search (default: %(default)s)"

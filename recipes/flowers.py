@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Of the command line; default: those of this process.
     """
-    parser = search_parser(__doc__, directory="runs/flowers", full_trainings=20, epochs=(1, 25))
+    parser = search_parser(__doc__, directory=None, full_trainings=20, epochs=(1, 25))
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="images (default: %(default)s)")
     parser.add_argument(
         "--max-flops",
@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     small = any(
         (folder / Flowers17.file_name).exists() for folder in (options.data_dir, options.data_dir / "flowers17")
     )
+    options.directory = options.directory or Path("runs/flowers17" if small else "runs/flowers102")
     shape: dict[str, Any] = {"in_channels": 3, "image_size": 16 if small else 32, "n_classes": 17 if small else 102}
 
     def datamodule(config: dict[str, int]) -> Flowers17 | Flowers102:

@@ -50,12 +50,7 @@ def test_flowers_keeps_its_cap(tmp_path, capsys, algorithm):
             "--data-dir",
             str(tmp_path / "data"),
             *SMALL,
-            "--max-flops",
-            "3e5",
-            "--algorithm",
-            algorithm,
-            "--priors",
-            "sensible",
+            *chosen,
         ]
     )
     table = check(tmp_path / "run", capsys.readouterr().out, {"val_error", "parameters", "flops"})
@@ -74,13 +69,7 @@ def test_cifar10_runs(tmp_path, capsys, monkeypatch):
             str(tmp_path / "data"),
             "--no-download",
             *SMALL,
-            "--epochs",
-            "1",
-            "1",
-            "--full-trainings",
-            "1",
-            "--algorithm",
-            "random",
+            *one,
         ]
     )
     check(tmp_path / "run", capsys.readouterr().out, {"val_error", "parameters", "flops"})

@@ -23,7 +23,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.trial import Config, Evaluation, Losses, Proposal, Trial
 
 Ranking = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.intp]]
-"""From losses, `n x m`, to the order of the rows, best first; rows with NaN last."""
+"""From scaled losses, `n x m`, to the order of the rows, best first; rows with NaN last."""
 
 
 def rung_epochs(min_epochs: int, max_epochs: int, eta: int) -> tuple[int, ...]:
@@ -49,12 +49,11 @@ def check_eta(eta: int) -> int:
     return eta
 
 
-def loss_rows(trial_losses: list[Losses | None], n_objectives: int) -> npt.NDArray[np.float64]:
-    """Losses as an array `n x m`; None (a failed trial) becomes a row of NaN."""
-    missing = (math.nan,) * n_objectives
-    return np.array([missing if losses is None else losses for losses in trial_losses], dtype=np.float64).reshape(
-        len(trial_losses), n_objectives
-    )
+def scaled_rows(trial_losses: list[Losses | None], problem: Problem) -> npt.NDArray[np.float64]:
+    """Scaled losses, `n x m`, so that an epsilon-net is even over orders of magnitude; a failed trial's are NaN."""
+    missing = (math.nan,) * len(problem.objectives)
+    rows = np.array([missing if losses is None else losses for losses in trial_losses], dtype=np.float64)
+    return problem.scaled(rows.reshape(len(trial_losses), len(problem.objectives)))
 
 
 @dataclass
@@ -75,24 +74,30 @@ class Bracket:
         """Whether the lowest rung is not full yet."""
         return len(self.started[0]) < self.sizes[0]
 
-    def next_promotion(self, ranking: Ranking, n_objectives: int) -> tuple[int, int] | None:
-        """The next trial to continue and its epoch; None while a rung is unfinished or when the bracket is done."""
-        if self.wants_new:
+    def next_promotion(self, ranking: Ranking, problem: Problem, *, full: bool = False) -> tuple[int, int] | None:
+        """The next trial to continue and its epoch; None while a rung is unfinished or when the bracket is done.
+
+        Args:
+            ranking: Order of a rung's losses.
+            problem: What is searched.
+            full: Whether to take the lowest rung for full, as where the space has nothing left to fill it with.
+        """
+        if self.wants_new and not full:
             return None
         for i in range(1, len(self.sizes)):
             if len(self.results[i - 1]) < len(self.started[i - 1]):
                 return None
-            survivors = self._survivors(i, ranking, n_objectives)
+            survivors = self._survivors(i, ranking, problem)
             waiting = [trial_id for trial_id in survivors if trial_id not in self.started[i]]
             if waiting:
                 return waiting[0], self.epochs[i]
         return None
 
-    def _survivors(self, i: int, ranking: Ranking, n_objectives: int) -> list[int]:
+    def _survivors(self, i: int, ranking: Ranking, problem: Problem) -> list[int]:
         ids = [trial_id for trial_id, losses in self.results[i - 1].items() if losses is not None]
         if not ids:
             return []
-        order = ranking(loss_rows([self.results[i - 1][trial_id] for trial_id in ids], n_objectives))
+        order = ranking(scaled_rows([self.results[i - 1][trial_id] for trial_id in ids], problem))
         return [ids[row] for row in order[: self.sizes[i]]]
 
 
@@ -106,6 +111,7 @@ class _Brackets(Algorithm):
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         super().start(problem, seed=seed)
+        self.sampler.check(problem)
         self._brackets: list[Bracket] = []
         self._bracket_of: dict[int, Bracket] = {}
 
@@ -120,7 +126,7 @@ class _Brackets(Algorithm):
 
     def _propose(self, rng: np.random.Generator) -> Proposal | None:
         for bracket in self._brackets:
-            promotion = bracket.next_promotion(self.ranking, len(self.problem.objectives))
+            promotion = bracket.next_promotion(self.ranking, self.problem)
             if promotion is not None:
                 return self.promotion(*promotion)
             if bracket.wants_new:
@@ -130,9 +136,17 @@ class _Brackets(Algorithm):
     def _new(self, bracket: Bracket, rng: np.random.Generator) -> Proposal | None:
         sampled = self._sample(rng)
         if sampled is None:
-            return None
+            return self._promote_without_waiting()
         config, operation = sampled
         return self.new_trial(config, bracket.epochs[0], operation=operation)
+
+    def _promote_without_waiting(self) -> Proposal | None:
+        """What is left to do in a space without a new configuration."""
+        for bracket in self._brackets:
+            promotion = bracket.next_promotion(self.ranking, self.problem, full=True)
+            if promotion is not None:
+                return self.promotion(*promotion)
+        return None
 
     def _registered(self, proposal: Proposal) -> None:
         if proposal.trial_id not in self._bracket_of:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from typing_extensions import override
 
 from lightning_primo.algorithms.base import Algorithm
-from lightning_primo.algorithms.halving import Ranking, check_eta, loss_rows, rung_epochs
+from lightning_primo.algorithms.halving import Ranking, check_eta, rung_epochs, scaled_rows
 from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
@@ -35,25 +37,34 @@ class MOASHA(Algorithm):
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         super().start(problem, seed=seed)
+        self.sampler.check(problem)
         self.rungs = rung_epochs(problem.min_epochs, problem.max_epochs, self.eta)
         self._finished: dict[int, dict[int, Losses | None]] = {epoch: {} for epoch in self.rungs}
         self._promoted: dict[int, set[int]] = {epoch: set() for epoch in self.rungs}
 
     def _propose(self, rng: np.random.Generator) -> Proposal | None:
+        promotion = self._promote(share=1 / self.eta)
+        if promotion is not None:
+            return promotion
+        config = draw(self, self.sampler, rng)
+        # A space without a new configuration leaves the best of those that were passed over.
+        return self._promote(share=1.0) if config is None else self.new_trial(config, self.rungs[0])
+
+    def _promote(self, *, share: float) -> Proposal | None:
+        """Continue a trial that is among the best `share` of its rung, the highest rung first."""
         for rung, above in reversed(list(zip(self.rungs[:-1], self.rungs[1:], strict=True))):
-            trial_id = self._promotable(rung)
+            trial_id = self._promotable(rung, share)
             if trial_id is not None:
                 return self.promotion(trial_id, above)
-        config = draw(self, self.sampler, rng)
-        return None if config is None else self.new_trial(config, self.rungs[0])
+        return None
 
-    def _promotable(self, rung: int) -> int | None:
+    def _promotable(self, rung: int, share: float) -> int | None:
         finished, promoted = self._finished[rung], self._promoted[rung]
-        n_best = len(finished) // self.eta
+        n_best = math.floor(len(finished) * share + 1e-9)
         if n_best == 0:
             return None
         ids = list(finished)
-        order = self.ranking(loss_rows(list(finished.values()), len(self.problem.objectives)))
+        order = self.ranking(scaled_rows(list(finished.values()), self.problem))
         for row in order[:n_best].tolist():
             trial_id: int = ids[row]
             if trial_id not in promoted and finished[trial_id] is not None:

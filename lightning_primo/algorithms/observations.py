@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.pareto import non_dominated, normalise, ranges
-from lightning_primo.trial import Trial
+from lightning_primo.trial import Status, Trial
 
 Array = npt.NDArray[np.float64]
 
@@ -22,7 +22,7 @@ class Observations:
         vectors: Configurations with losses at the full budget, `n x h`.
         losses: Their normalised losses, `n x m`: logarithmic objectives on their scale, then [0, 1] between
             `low` and `high`; beyond 1 off the front.
-        failed: Configurations whose training failed at any epoch, `k x h`.
+        failed: Configurations whose training failed at any epoch, or broke a bound on what was measured, `k x h`.
         failed_losses: Their normalised losses, `k x m`: exact objectives as they are, the worst seen for the rest.
         pending: Configurations being trained, `p x h`.
         pending_losses: Their normalised losses, `p x m`; NaN where not exact.
@@ -44,6 +44,9 @@ class Observations:
         return normalise(scaled, self.low, self.high)
 
 
+_LEAST_WIDTH = 0.1
+
+
 def observe(algorithm: Algorithm) -> Observations:
     """The observations of a search at its full budget.
 
@@ -54,36 +57,47 @@ def observe(algorithm: Algorithm) -> Observations:
     problem, encoding = algorithm.problem, algorithm.encoding
     full = [(trial, trial.at(problem.max_epochs)) for trial in algorithm.trials]
     ok = [(trial, evaluation) for trial, evaluation in full if evaluation is not None]
-    failed = [trial for trial in algorithm.trials if trial.status is not None and trial.status.failed]
+    failed = [trial for trial in algorithm.trials if _is_lost(algorithm, trial)]
     pending = algorithm.pending
     losses = np.array([evaluation.losses for _, evaluation in ok], dtype=np.float64)
     scaled = problem.scaled(losses.reshape(len(ok), len(problem.objectives)))
     low, high = _front_ranges(scaled)
+    normalised = normalise(scaled, low, high)
+    worst = normalised.max(axis=0) if len(normalised) else np.ones(len(problem.objectives))
     failed_losses = normalise(_known(algorithm, failed), low, high)
-    failed_losses[:, ~problem.exact_mask] = _worst(normalise(scaled, low, high), ~problem.exact_mask)
+    pending_losses = normalise(_known(algorithm, pending), low, high)
+    pending_losses[:, problem.exact_mask] = _filled(pending_losses, worst)[:, problem.exact_mask]
     return Observations(
         vectors=encoding.vectors([trial.config for trial, _ in ok]),
-        losses=normalise(scaled, low, high),
+        losses=normalised,
         failed=encoding.vectors([trial.config for trial in failed]),
-        failed_losses=failed_losses,
+        failed_losses=_filled(failed_losses, worst),
         pending=encoding.vectors([trial.config for trial in pending]),
-        pending_losses=normalise(_known(algorithm, pending), low, high),
+        pending_losses=pending_losses,
         low=low,
         high=high,
     )
 
 
 def _front_ranges(scaled: Array) -> tuple[Array, Array]:
-    """The ideal and the nadir point, `m` each; an objective that does not vary on the front has its whole range."""
+    """The ideal and the nadir point, `m` each, no objective narrower than a tenth of its whole range.
+
+    Without that least width a front on which an objective hardly varies would make every other value of it enormous.
+    """
     low, high = ranges(scaled)
     ideal, nadir = ranges(scaled[non_dominated(scaled)])
-    varies = nadir > ideal
-    return np.where(varies, ideal, low), np.where(varies, nadir, high)
+    return ideal, np.maximum(nadir, ideal + _LEAST_WIDTH * (high - low))
 
 
-def _worst(losses: Array, modelled: npt.NDArray[np.bool_]) -> Array:
-    """The largest normalised loss of each modelled objective; 1 before there is any."""
-    return losses[:, modelled].max(axis=0) if len(losses) else np.ones(int(modelled.sum()))
+def _is_lost(algorithm: Algorithm, trial: Trial) -> bool:
+    """Whether a model must learn to keep away: the training failed, or a bound was broken that is not exact."""
+    if trial.status is Status.REJECTED:
+        return algorithm.problem.violation(trial.config) is None
+    return trial.status is not None and trial.status.failed
+
+
+def _filled(losses: Array, worst: Array) -> Array:
+    return np.where(np.isnan(losses), worst, losses)
 
 
 def _known(algorithm: Algorithm, trials: list[Trial]) -> Array:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,8 @@ from typing_extensions import override
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.observations import Observations, observe
-from lightning_primo.algorithms.sampling import PriorSampler, Sampler, UniformSampler, draw
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.algorithms.sampling import UniformSampler, check_priors, draw, first_new
+from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import Scalarization, WeightedSum, sample_weights
 from lightning_primo.problem import Problem
 from lightning_primo.space import EncodedPrior, Prior
@@ -28,14 +28,15 @@ from lightning_primo.surrogates import (
     prior_exponent,
     rank_candidates,
 )
-from lightning_primo.trial import Config, Evaluation, Proposal, Trial
+from lightning_primo.trial import Config, Evaluation, Proposal, Status, Trial
 
 Array = npt.NDArray[np.float64]
 
-_N_FINALISTS = 12  # candidates whose exact objectives are computed
-_N_LOOKED_AT = 64  # candidates tried for finalists that are new and keep the exact bounds
+_N_FINALISTS = 8  # candidates whose exact objectives are computed
+_N_LOOKED_AT = 32  # candidates tried for finalists that are new and keep the exact bounds
 _N_FROM_PRIOR = 256
 _MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
+_NOTHING_TO_MODEL = 1e-9  # scale of the process where every objective is exact
 
 
 class PriMO(Algorithm):
@@ -56,8 +57,8 @@ class PriMO(Algorithm):
 
     Args:
         priors: A prior per objective's name, for any subset of the objectives. Default none.
-        n_init: Full trainings' worth of epochs that the initial design spends; 7 did better than 2, 3 and 4 in
-            searches of 20 full trainings (`benchmarks/lcbench.py`).
+        n_init: Full trainings' worth of epochs that the initial design spends; the default did better than 2 and 4
+            in searches of 20 full trainings (`benchmarks/lcbench.py`).
         epsilon: Probability of leaving the prior out of a proposal.
         initial_design: The algorithm of the first phase. Default `MOASHA()`: eta = 3, uniform sampling.
         scalarization: From normalised objectives to one. Default `WeightedSum()`.
@@ -84,15 +85,7 @@ class PriMO(Algorithm):
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:
-        names = [objective.name for objective in problem.objectives]
-        for name, prior in self.priors.items():
-            if name not in names:
-                raise UnknownNameError("objective in 'priors'", name, names)
-            if not isinstance(prior, Prior):
-                raise InvalidArgumentError(
-                    f"'priors' must hold a Prior per objective, got {prior!r} for {name!r}; write Prior({{...}})"
-                )
-            prior.check(problem.space, name)
+        check_priors(self.priors, problem)
         super().start(problem, seed=seed)
         self.initial_design.start(problem, seed=seed)
         self.n_bo = 0
@@ -108,11 +101,15 @@ class PriMO(Algorithm):
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         if trial.operation != _OPERATION:
             self.initial_design.tell(evaluation)
+        elif evaluation.status is Status.REJECTED:
+            self.n_bo -= 1  # the prior fades with what was evaluated
 
     def _propose(self, rng: np.random.Generator) -> Proposal | None:
         design_budget = self.n_init * self.problem.max_epochs
         if self.n_bo == 0 and self.initial_design.epochs_committed < design_budget:
-            return self.initial_design._propose(rng)
+            proposal = self.initial_design._propose(rng)
+            if proposal is not None or self.initial_design.pending:
+                return proposal
         config = self._bayesian(rng)
         if config is None:
             return None
@@ -124,7 +121,8 @@ class PriMO(Algorithm):
         prior = self._draw_prior(rng)
         data = observe(self)
         if len(data.vectors) < _MIN_OBSERVATIONS:
-            return draw(self, self._model_free_sampler(prior), rng)
+            config = None if prior is None else first_new(self, prior.sample(_N_FROM_PRIOR, rng))
+            return config or draw(self, UniformSampler(), rng)
         acquisition = self._acquisition(data, weights, prior, rng)
         starts = data.vectors
         if prior is not None:
@@ -149,9 +147,6 @@ class PriMO(Algorithm):
     def _gamma(self) -> float:
         return prior_exponent(self.n_bo, self.encoding.dimensions)
 
-    def _model_free_sampler(self, prior: EncodedPrior | None) -> Sampler:
-        return UniformSampler() if prior is None else PriorSampler({"": prior.prior})
-
     def _acquisition(
         self, data: Observations, weights: Array, prior: EncodedPrior | None, rng: np.random.Generator
     ) -> _Acquisition:
@@ -159,10 +154,12 @@ class PriMO(Algorithm):
         vectors = np.concatenate([data.vectors, data.failed])
         target, offset = self.scalarization.split(np.concatenate([data.losses, data.failed_losses]), weights, exact)
         process = GaussianProcess.fit(self.encoding.features(vectors), target)
-        # Failures shape the model but can't be improved upon; pending points count as if they were observed.
-        n_ok = len(data.vectors)
-        offset = np.concatenate([offset[:n_ok], self.scalarization.known(data.pending_losses, weights, exact)])
-        baseline = self.encoding.features(np.concatenate([data.vectors, data.pending]))
+        if exact.all():
+            process = replace(process, scale=_NOTHING_TO_MODEL)
+        # Pending points count as if they were observed. Failures are known to be bad, but are never the best.
+        offset[len(data.vectors) :] = math.inf
+        offset = np.concatenate([offset, self.scalarization.known(data.pending_losses, weights, exact)])
+        baseline = self.encoding.features(np.concatenate([vectors, data.pending]))
         improvement = LogNoisyExpectedImprovement(process, baseline, offset, rng=rng)
         return _Acquisition(self, data, weights, improvement, prior, self._screening_model())
 

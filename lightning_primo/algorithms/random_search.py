@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import override
 
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
+from lightning_primo.problem import Problem
 from lightning_primo.trial import Proposal
 
 
@@ -19,6 +21,11 @@ class RandomSearch(Algorithm):
 
     def __init__(self, *, sampler: Sampler | None = None) -> None:
         self.sampler = sampler or UniformSampler()
+
+    @override
+    def start(self, problem: Problem, *, seed: int = 0) -> None:
+        super().start(problem, seed=seed)
+        self.sampler.check(problem)
 
     def _propose(self, rng: np.random.Generator) -> Proposal | None:
         config = draw(self, self.sampler, rng)

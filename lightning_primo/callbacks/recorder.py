@@ -31,6 +31,10 @@ _HYPER_PARAMETERS = (
 )
 
 
+# Classes of modules whose checkpoints were seen to load: reading each one back would take as long as writing it.
+_verified: set[type] = set()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """What is known of a trial that has been trained for some epochs.
@@ -101,7 +105,6 @@ class Recorder(Checkpoint):
         self._stop_asked = False
         self._plateau: dict[int, torch.Tensor] = {}
         self._writing = False
-        self._verified = False
 
     @property
     def record(self) -> Record:
@@ -192,9 +195,10 @@ class Recorder(Checkpoint):
             self._writing = False
         if not trainer.is_global_zero:
             return
-        if not self._verified:
+        module = type(trainer.lightning_module)
+        if module not in _verified:
             _require_loadable(partial)
-            self._verified = True
+            _verified.add(module)
         _flush(partial)
         partial.replace(path)
         if os.name == "posix":

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 # Separate streams of random numbers. None is 0, as a SeedSequence does not tell trailing zeros from nothing.
-_MAKE_LOADER, _EPOCH, _LOADER, _AFTER_VALIDATION = range(1, 5)
+_MAKE_LOADER, _EPOCH, _LOADER, _AFTER_VALIDATION, _SET_UP = range(1, 6)
 
 
 def seed_globals(*entropy: int) -> None:
@@ -62,6 +62,8 @@ class ReproducibleEpochs(Callback):
         if stage != "fit":
             return
         self._resumed_epoch, self._first_epoch, self._prefetched = 0, None, None
+        # The data module was set up before, with whatever state it found; layers may be made after.
+        seed_globals(self.seed, _SET_UP, trainer.global_rank)
         # Where Lightning asks for the train loaders, be they made by a method or given to fit. The module's
         # configure_optimizers can cause this before the training's state is restored (estimated_stepping_batches).
         source = trainer.fit_loop._data_source

@@ -22,6 +22,7 @@ from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.nas.factory import Factory
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.isolation import process_kept, quiet_lightning
+from lightning_primo.training.job import build_data
 from lightning_primo.training.plan import trial_directory
 from lightning_primo.training.trainer import make_trainer
 
@@ -72,6 +73,7 @@ def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.Light
     state = load_state(directory, trial)
     with process_kept():  # the initial weights are drawn from the global generator
         module = build.module(trial.config)
+        module.configure_model()
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -84,19 +86,28 @@ def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.Light
 
 
 def run_test(
-    module: pl.LightningModule, data: pl.LightningDataModule | None, *, trainer: Mapping[str, Any], directory: Path
+    module: pl.LightningModule,
+    trial: TrialResult,
+    build: Factory,
+    *,
+    seed: int,
+    trainer: Mapping[str, Any],
+    directory: Path,
 ) -> dict[str, float]:
     """What a module logs in one pass over the test data, which leaves no files behind.
 
     Args:
         module: The trained module.
-        data: Its data; None if the module has its own.
+        trial: The trial.
+        build: How its data are built.
+        seed: The search's, with which a split that is drawn at random is the one that the trial was trained on.
         trainer: The user's arguments of the Trainer.
         directory: The trial's own.
 
     Raises:
         PrimoError: If there is no test data, the module has no test step, or it logs nothing there.
     """
+    data = build.data(trial.config)
     sources = [module] if data is None else [data, module]
     if not any(is_overridden("test_dataloader", source) for source in sources):
         raise PrimoError(
@@ -114,7 +125,7 @@ def run_test(
     silent = {"callbacks": callbacks, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     with process_kept(), quiet_lightning():
         runner = make_trainer({**trainer, **silent}, directory=directory, max_epochs=1)
-        results = runner.test(module, datamodule=data, verbose=False)
+        results = runner.test(module, datamodule=build_data(build, trial.config, seed), verbose=False)
     metrics = {name: float(value) for result in results for name, value in result.items()}
     if not metrics:
         raise PrimoError(f"{type(module).__name__} logs nothing in its test_step; call self.log there")

@@ -37,6 +37,7 @@ class Result:
         events: What was asked and told, with the seconds of search by then, in order.
         directory: The search's directory, for checkpoints and test results.
         build: How the module and the data of a configuration are built.
+        seed: The search's, for `test`.
         trainer: The user's arguments of the Trainer, for `test`.
         description: What the search is, as text by key, for `export`.
 
@@ -53,12 +54,14 @@ class Result:
         *,
         directory: str | Path,
         build: Factory,
+        seed: int = 0,
         trainer: Mapping[str, Any] | None = None,
         description: Mapping[str, str] | None = None,
     ) -> None:
         self.problem = problem
         self.directory = Path(directory)
         self._build = build
+        self._seed = seed
         self._trainer = dict(trainer or {})
         self._description = dict(description or {})
         trials = fold_events(event for event, _ in events)
@@ -172,7 +175,7 @@ class Result:
                 module = self.load(trial)
                 folder = trial_directory(self.directory, trial.id)
                 tests[trial.id] = run_test(
-                    module, self._build.data(trial.config), trainer=self._trainer, directory=folder
+                    module, trial, self._build, seed=self._seed, trainer=self._trainer, directory=folder
                 )
                 write_atomically(self.directory / _TESTS, json.dumps(tests, indent=2) + "\n")
         return self._front_table()

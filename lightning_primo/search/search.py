@@ -231,6 +231,7 @@ class Search:
             events,
             directory=self.directory,
             build=self.factory,
+            seed=self.seed,
             trainer=self.trainer,
             description=self._description,
         )

@@ -112,7 +112,7 @@ class EncodedPrior:
                 continue
             if isinstance(axis, CategoricalAxis):
                 masses = _categorical_masses(axis.size, int(vector), prior.confidence)
-                self._log_masses.append((column, np.log(masses)))
+                self._log_masses.append((column, np.log(masses * axis.size)))
                 self._quantiles[column] = _table(np.arange(axis.size, dtype=np.float64), masses)
             else:
                 ordered.append(column)
@@ -125,8 +125,8 @@ class EncodedPrior:
     def log_density(self, vectors: FloatArray) -> FloatArray:
         """Log densities of `vectors` (`n x h`), `n`: a sum over the centre's hyperparameters that are active in a row.
 
-        Numericals and ordinals contribute their density in the unit interval, categoricals their probability, inactive
-        and unnamed hyperparameters 0.
+        Each is relative to the uniform distribution: numericals and ordinals contribute their density in the unit
+        interval, categoricals with k choices k times their probability, inactive and unnamed hyperparameters nothing.
         """
         densities = self._normals.logpdf(vectors[:, self._ordered] / self._spans)  # n x len(ordered)
         total: FloatArray = np.where(np.isnan(densities), 0.0, densities).sum(axis=1)

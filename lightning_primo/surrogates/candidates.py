@@ -20,6 +20,7 @@ Score = Callable[[Array], Array]
 _N_SAMPLED = 1024
 _N_AROUND = 512  # mutants of the configurations to start from
 _N_CLIMBERS = 12
+_N_RANKED = 256  # different candidates returned
 _N_MUTANTS = 16  # of each climber, each round
 _SCALES = (0.25, 0.15, 0.1, 0.06, 0.04, 0.02, 0.01, 0.005)  # a round of local search each, in the unit cube
 
@@ -34,7 +35,7 @@ def rank_candidates(score: Score, encoding: Encoding, starts: Array, rng: np.ran
         rng: Source of randomness.
 
     Returns:
-        Vectors, `q x h`; each climber's last point, then the sample, by score.
+        Different vectors, `q x h`, of all that were looked at.
     """
     pool = [encoding.sample(_N_SAMPLED, rng)]
     if len(starts):
@@ -61,4 +62,9 @@ def rank_candidates(score: Score, encoding: Encoding, starts: Array, rng: np.ran
         climbers = np.where(better[:, None], mutants[rows * _N_MUTANTS + top], climbers)
         heights = np.where(better, per_climber[rows, top], heights)
     everything, values = np.concatenate(visited), np.concatenate(visited_values)
-    return everything[np.argsort(-values, kind="stable")]
+    distinct: dict[bytes, Array] = {}
+    for row in everything[np.argsort(-values, kind="stable")]:
+        distinct.setdefault(row.tobytes(), row)
+        if len(distinct) == _N_RANKED:
+            break
+    return np.stack(list(distinct.values()))

@@ -28,7 +28,7 @@ from lightning_primo.training.isolation import memory_freed, process_kept, quiet
 from lightning_primo.training.trainer import make_trainer
 from lightning_primo.trial import Config, Evaluation, Losses, Status
 
-_BUILD, _MEASURE = 11, 12  # streams of random numbers, apart from those of ReproducibleEpochs
+_BUILD, _MEASURE, _DATA = 11, 12, 13  # streams of random numbers, apart from those of ReproducibleEpochs
 
 _one_at_a_time = threading.RLock()  # a training seeds the generators of its whole process
 
@@ -46,10 +46,10 @@ class Job:
         directory: The trial's own; its checkpoint and logs are kept there.
         factory: Builds module and data.
         objectives: The objectives in the order of the losses.
+        data_seed: The search's, for what the data module draws when it is made and set up.
         start_epoch: Epochs that were told already; the cost counts from there.
         constraints: Costs that only have bounds, and are no losses.
         known: Values of exact (or measured) objectives that are known already, by name.
-        inputs: What modules are called with to be measured; None for `example_input_array`, or else a batch.
         trainer: The user's arguments for the Trainer, see `check_trainer_arguments`.
         checkpoint_every_seconds: Least time between two checkpoints before the last one.
     """
@@ -62,10 +62,10 @@ class Job:
     directory: Path
     factory: Factory
     objectives: tuple[ObjectiveCallback, ...]
+    data_seed: int = 0
     start_epoch: int = 0
     constraints: tuple[CostCallback, ...] = ()
     known: Mapping[str, float] = field(default_factory=dict)
-    inputs: Any = None
     trainer: Mapping[str, Any] = field(default_factory=dict)
     checkpoint_every_seconds: float = 30.0
 
@@ -184,8 +184,7 @@ def _run(job: Job, progress: _Progress) -> tuple[Failure | None, bool]:
             CheckpointWarning,
             stacklevel=2,
         )
-    _measure_costs(job, progress)
-    broken = _violation(job, progress.costs)
+    broken = measure_costs(job, progress.costs)
     if broken is not None:
         return Failure(status=Status.REJECTED, reason=broken), False
     recorder = Recorder(
@@ -210,9 +209,20 @@ def _run(job: Job, progress: _Progress) -> tuple[Failure | None, bool]:
 
 
 def build(job: Job) -> tuple[pl.LightningModule, pl.LightningDataModule | None]:
-    """The module and the data of `job`, with its initial weights."""
+    """The module of `job` with its initial weights, and its data, about to be set up."""
     seed_globals(job.seed, _BUILD)
-    return job.factory.module(job.config), job.factory.data(job.config)
+    module = job.factory.module(job.config)
+    return module, build_data(job.factory, job.config, job.data_seed)
+
+
+def build_data(factory: Factory, config: Config, seed: int) -> pl.LightningDataModule | None:
+    """The data of a configuration, with the global generators seeded for what it draws there and when it is set up.
+
+    All trials of a search have the same seed here: a split that is drawn in `setup` is then the same for all, and the
+    test data are not among those that any of them was trained on.
+    """
+    seed_globals(seed, _DATA)
+    return factory.data(config)
 
 
 def _fit(job: Job, recorder: Recorder, *, resume: bool) -> None:
@@ -244,24 +254,27 @@ def _usable_record(job: Job) -> Record | None:
     return record
 
 
-def _measure_costs(job: Job, progress: _Progress) -> None:
-    """Fill in the costs that are not known yet, on a module of their own: measuring must not touch the one trained."""
+def measure_costs(job: Job, costs: dict[str, float]) -> str | None:
+    """Fill in the costs that are not known yet, and say which bound is broken, or None.
+
+    They are measured on a module of their own: that must not touch the one that is trained.
+    """
     callbacks = [callback for callback in (*job.objectives, *job.constraints) if isinstance(callback, CostCallback)]
     for callback in callbacks:
         value = job.known.get(callback.objective.name, math.nan)
         if math.isfinite(value):
-            progress.costs.setdefault(callback.objective.name, value)
-    unknown = [callback for callback in callbacks if callback.objective.name not in progress.costs]
-    if not unknown:
-        return
-    seed_globals(job.seed, _MEASURE)
-    module = build_to_measure(job.factory, job.config)
-    inputs = job.inputs
-    if inputs is None and any(callback.needs_inputs for callback in unknown):
-        inputs = example_inputs(module, job.factory.data(job.config))
-    for callback in copy.deepcopy(unknown):
-        callback.value = float(callback.measure(module, inputs if callback.needs_inputs else None))
-        progress.costs.update(callback.logs())
+            costs.setdefault(callback.objective.name, value)
+    unknown = [callback for callback in callbacks if callback.objective.name not in costs]
+    if unknown:
+        seed_globals(job.seed, _MEASURE)
+        module = build_to_measure(job.factory, job.config)
+        inputs = None
+        if any(callback.needs_inputs for callback in unknown):
+            inputs = example_inputs(module, job.factory.data(job.config))
+        for callback in copy.deepcopy(unknown):
+            callback.value = float(callback.measure(module, inputs if callback.needs_inputs else None))
+            costs.update(callback.logs())
+    return _violation(job, costs)
 
 
 def _violation(job: Job, costs: Mapping[str, float]) -> str | None:

@@ -52,6 +52,7 @@ class TrainingPlan:
             config=proposal.config,
             seed=trial_seed(self.seed, proposal.trial_id),
             epoch=proposal.epoch,
+            data_seed=self.seed,
             start_epoch=proposal.start_epoch,
             max_epochs=self.problem.max_epochs,
             directory=trial_directory(self.directory, proposal.trial_id),

@@ -1,4 +1,4 @@
-"""One batch of training before a search starts, to find a metric that is never logged before hours are spent."""
+"""One batch of training before a search starts, to find before hours are spent what can never work."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.base import TrainedCallback
-from lightning_primo.errors import MetricNotLoggedError
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NotMeasurableError
 from lightning_primo.training.failures import interruption
 from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
-from lightning_primo.training.job import Job, build
+from lightning_primo.training.job import Job, build, measure_costs
 from lightning_primo.training.trainer import make_trainer
 
 
@@ -36,9 +36,12 @@ def preflight(job: Job) -> set[str] | None:
     It writes nothing to the trial's directory, and the process stays as it is.
 
     Returns:
-        The names, or None where the user's code raised an exception: the trial will meet and report it.
+        The names, or None where the user's code raised an exception, which the trial will meet and report, and where
+        a bound on a cost keeps this configuration from being trained.
 
     Raises:
+        NotMeasurableError: If a cost can't be measured.
+        InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
         MetricNotLoggedError: If an objective is not among them.
         KeyboardInterrupt: On Ctrl-C.
     """
@@ -47,6 +50,8 @@ def preflight(job: Job) -> set[str] | None:
     stop: BaseException | None = None
     with memory_freed(), process_kept(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
         try:
+            if measure_costs(job, {}) is not None:
+                return None
             module, data = build(job)
             trainer = make_trainer(
                 {**job.trainer, "fast_dev_run": True, "logger": True},
@@ -56,7 +61,7 @@ def preflight(job: Job) -> set[str] | None:
                 after=[collected],
             )
             trainer.fit(module, datamodule=data)
-        except MetricNotLoggedError as error:
+        except (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError) as error:
             raise error.with_traceback(None) from None
         except BaseException as error:
             stop = interruption(error)

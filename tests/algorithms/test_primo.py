@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_primo.algorithms import MOASHA, PriMO, RandomSearch, primo
+from lightning_primo.algorithms import MOASHA, PriMO, PriorSampler, RandomSearch, primo
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.objective import Kind, Objective
 from lightning_primo.pareto import AugmentedChebyshev, hypervolume, sample_weights
@@ -55,16 +55,9 @@ def test_weights_are_drawn_afresh_at_each_proposal(monkeypatch):
     assert sizes.max() - sizes.min() > 1.0
 
 
-def test_the_prior_decays_and_is_then_off(monkeypatch):
+def test_the_prior_decays_and_is_then_off():
     """`gamma * log pi`, not `log pi + gamma`: after sqrt(9.2 d) proposals the prior has no say at all."""
     problem = toy_problem(2)
-    asked = []
-    monkeypatch.setattr(
-        primo._Acquisition, "__call__", _spy(primo._Acquisition.__call__, lambda self: asked.append(self))
-    )
-    search(PriMO(priors=BAD, n_init=2, epsilon=0.0), problem, full_trainings=14)
-    with_prior = [acquisition.prior is not None for acquisition in asked if acquisition.algorithm.n_bo >= 0]
-    assert any(with_prior)
     off = math.ceil(math.sqrt(-math.log(1e-4) * 8))  # d = 8 hyperparameters
     algorithm = PriMO(priors=BAD, n_init=2, epsilon=0.0)
     search(algorithm, problem, full_trainings=4)
@@ -72,14 +65,6 @@ def test_the_prior_decays_and_is_then_off(monkeypatch):
     assert algorithm._draw_prior(np.random.default_rng(0)) is None
     algorithm.n_bo = off - 1
     assert algorithm._draw_prior(np.random.default_rng(0)) is not None
-
-
-def _spy(method, note):
-    def wrapped(self, *arguments):
-        note(self)
-        return method(self, *arguments)
-
-    return wrapped
 
 
 @pytest.mark.parametrize("n_bo", [0, 2, 4])
@@ -155,23 +140,13 @@ def test_exact_objectives_are_not_modelled(monkeypatch):
     targets.clear()
     acquisition = algorithm._acquisition(data, weights, None, np.random.default_rng(0))
     np.testing.assert_allclose(targets[0], 0.7 * data.losses[:, 0])
-    # two candidates alike to the model: the smaller one is better by exactly its weighted size
+    # a candidate's size enters as an offset: by its weight, on the front's scale
+    offset = 0.3 * (np.array([3.0, 4.0]) - data.low[1]) / (data.high[1] - data.low[1])
     vectors = np.repeat(data.vectors[:1], 2, axis=0)
+    features = algorithm.encoding.features(vectors)
     known = np.array([[np.nan, 3.0], [np.nan, 4.0]])
-    values = acquisition(vectors, known)
-    assert values[0] > values[1]
-
-
-def test_nothing_but_exact_objectives_still_works():
-    size = Objective(name="size", kind=Kind.EXACT, log=True)
-    problem = Problem(
-        space=conditional_space(),
-        objectives=(size,),
-        max_epochs=3,
-        exact=lambda config: {"size": network_size(config)},
-    )
-    events = search(PriMO(n_init=2), problem, full_trainings=12)
-    assert min(network_size(e.config) for e in bayesian(events)) < 200
+    np.testing.assert_allclose(acquisition(vectors, known), acquisition.improvement(features, offset))
+    assert acquisition(vectors, known)[0] > acquisition(vectors, known)[1]
 
 
 def test_bounds_on_exact_objectives_steer_the_proposals():
@@ -180,13 +155,27 @@ def test_bounds_on_exact_objectives_steer_the_proposals():
     assert all(network_size(proposal.config) <= 1000 for proposal in proposals)
 
 
-def test_failures_steer_the_model_away():
+def test_what_failed_is_known_to_be_bad():
+    """The acquisition at a failed point lies far below that at points as far from the observations."""
     problem = toy_problem(1)
-    algorithm = PriMO(n_init=5, initial_design=RandomSearch())
+    algorithm = PriMO(n_init=6, initial_design=RandomSearch())
     algorithm.start(problem, seed=3)
-    events = drive(algorithm, evaluator(problem, fails=lambda c: c["lr"] > 1e-3), epochs=20 * 27)
-    proposals = bayesian(events)
-    assert np.mean([proposal.config["lr"] > 1e-3 for proposal in proposals[-8:]]) <= 0.4  # 60 % of the space fails
+    drive(algorithm, evaluator(problem, fails=lambda c: c["lr"] > 1e-3), epochs=8 * 27)
+    data = primo.observe(algorithm)
+    assert len(data.failed) > 5
+    acquisition = algorithm._acquisition(data, np.ones(1), None, np.random.default_rng(0))
+    unknown = algorithm.encoding.sample(500, np.random.default_rng(1))
+    nothing = np.full((500, 1), np.nan)
+    assert np.median(acquisition(unknown, nothing)) > acquisition(data.failed, nothing[: len(data.failed)]).max() + 3
+
+
+def test_an_all_exact_problem_is_minimised_as_it_is_known():
+    size = Objective(name="size", kind=Kind.EXACT, log=True)
+    problem = Problem(
+        space=conditional_space(), objectives=(size,), max_epochs=3, exact=lambda c: {"size": network_size(c)}
+    )
+    events = search(PriMO(n_init=2), problem, full_trainings=12)
+    assert min(network_size(event.config) for event in bayesian(events)) == 104.0
 
 
 def test_one_objective_and_many_pending_proposals_leave_torchs_random_state_alone():
@@ -236,6 +225,10 @@ def test_priors_that_fit_nothing_are_errors():
         PriMO(priors={"error": Prior({"lr": 10.0})}).start(problem)
     with pytest.raises(InvalidArgumentError, match="Prior"):
         PriMO(priors={"error": {"lr": 1e-3}}).start(problem)
+    with pytest.raises(UnknownNameError, match=r"objective in 'priors'.*'accuracy'"):
+        MOASHA(sampler=PriorSampler({"accuracy": Prior({"lr": 1e-3})})).start(problem)
+    with pytest.raises(InvalidArgumentError, match="empty"):
+        PriorSampler({})
 
 
 @pytest.mark.parametrize("arguments", [{"epsilon": 1.5}, {"epsilon": -0.1}, {"n_init": -1}, {"n_init": math.nan}])

@@ -67,8 +67,8 @@ def test_density_by_hand() -> None:
     cnn = {"n": 2, "net": "cnn", "skip": True, "free": 0.9, "kernel": 7}
     middle, quarter = reference(0.5, 0.6), reference(0.25, 0.6)
     expected = [
-        middle.logpdf(1.0) + math.log(0.6) + math.log(0.6) + middle.logpdf(0.75),
-        middle.logpdf(0.5) + math.log(0.2) + math.log(0.4) + quarter.logpdf(0.5),
+        middle.logpdf(1.0) + math.log(0.6 * 3) + math.log(0.6 * 2) + middle.logpdf(0.75),
+        middle.logpdf(0.5) + math.log(0.2 * 3) + math.log(0.4 * 2) + quarter.logpdf(0.5),
     ]
     np.testing.assert_allclose(prior.log_density(encoding.vectors([mlp, cnn])), expected, rtol=1e-12)
 
@@ -76,7 +76,7 @@ def test_density_by_hand() -> None:
 @pytest.mark.parametrize(("confidence", "mass"), [(0.0, 1 / 2), (0.25, 1 / 2), (0.5, 1 / 2), (0.75, 0.75)])
 def test_the_experts_choice_is_never_the_least_likely(confidence: float, mass: float) -> None:
     prior = encoded(Prior({"on": True}, confidence), ConfigurationSpace({"on": [True, False]}))
-    np.testing.assert_allclose(np.exp(prior.log_density(frozen([[0], [1]]))), [mass, 1 - mass])
+    np.testing.assert_allclose(np.exp(prior.log_density(frozen([[0], [1]]))), [2 * mass, 2 - 2 * mass])
 
 
 def test_constants_and_unnamed_hyperparameters_add_nothing() -> None:
