@@ -54,7 +54,8 @@ class Search:
             class, plain DataLoaders, or None where the module has its own.
         constraints: Costs that only bound the search, for example ``FLOPs(at_most=1e7)``.
         algorithm: Default `PriMO()`.
-        trainer: Arguments of the Lightning Trainer.
+        trainer: Arguments of the Lightning Trainer. Its callbacks are copied for each trial; CSV and TensorBoard loggers
+            write into the trial's directory, for others give ``logger`` as a function ``directory -> Logger``.
         workers: Trainings at a time; more than one run in local processes.
         executor: Any `concurrent.futures.Executor` to train with instead, `workers` at a time. It stays open, and on
             Ctrl-C finishes what it runs.
@@ -136,7 +137,8 @@ class Search:
             full_trainings: Budget in trainings of the full number of epochs.
             epochs: Budget in epochs.
             hours: Budget in hours of wall-clock time during which the search ran.
-            trials: Budget in configurations that were not rejected before training.
+            trials: Budget in configurations started, those rejected before training not counted. The search ends with
+                the last one's first training: with algorithms that promote, other budgets say more.
             progress: Whether to show what is going on, on standard error.
 
         Returns:
