@@ -54,7 +54,7 @@ class Search:
             class, plain DataLoaders, or None where the module has its own.
         constraints: Costs that only bound the search, for example ``FLOPs(at_most=1e7)``.
         algorithm: Default `PriMO()`.
-        trainer: Arguments of the Lightning Trainer. Its callbacks are copied for each trial; CSV and TensorBoard loggers
+        trainer: Arguments of the Lightning Trainer. Callbacks are copied for each trial; CSV and TensorBoard loggers
             write into the trial's directory, for others give ``logger`` as a function ``directory -> Logger``.
         workers: Trainings at a time; more than one run in local processes.
         executor: Any `concurrent.futures.Executor` to train with instead, `workers` at a time. It stays open, and on
