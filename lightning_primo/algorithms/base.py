@@ -94,6 +94,15 @@ class Algorithm(ABC):
             else:
                 self.tell(event)
 
+    def may_continue(self, trial: Trial) -> bool:
+        """Whether a later proposal may continue this trial, so that its checkpoint has to be kept.
+
+        Args:
+            trial: One that was told and is not pending.
+        """
+        last = trial.evaluations[-1]
+        return last.ok and not last.finished and last.epoch < self.problem.max_epochs
+
     @property
     def pending(self) -> list[Trial]:
         """The trials that are being trained now."""

@@ -89,12 +89,18 @@ class PriMO(Algorithm):
         super().start(problem, seed=seed)
         self.initial_design.start(problem, seed=seed)
         self.n_bo = 0
+        self._design_is_over = False
         self._encoded_priors = [EncodedPrior(prior, self.encoding) for _, prior in sorted(self.priors.items())]
         self._exact_model: ExactModel | None = None
+
+    @override
+    def may_continue(self, trial: Trial) -> bool:
+        return not self._design_is_over and super().may_continue(trial)
 
     def _registered(self, proposal: Proposal) -> None:
         if proposal.operation == _OPERATION:
             self.n_bo += 1
+            self._design_is_over = True
         else:
             self.initial_design._register(proposal)
 
@@ -106,7 +112,7 @@ class PriMO(Algorithm):
 
     def _propose(self, rng: np.random.Generator) -> Proposal | None:
         design_budget = self.n_init * self.problem.max_epochs
-        if self.n_bo == 0 and self.initial_design.epochs_committed < design_budget:
+        if not self._design_is_over and self.initial_design.epochs_committed < design_budget:
             proposal = self.initial_design._propose(rng)
             if proposal is not None or self.initial_design.pending:
                 return proposal

@@ -48,8 +48,8 @@ def load_state(directory: Path, trial: TrialResult) -> StateDict:
     if not path.exists():
         raise PrimoError(
             f"the checkpoint of trial {trial.id} is gone, {str(path)!r} does not exist: checkpoints are kept for the "
-            "front and for trials that may still be continued. Train its configuration again, or choose a trial of "
-            "the front"
+            "front and for trials that may still be continued. Choose a trial of the front, or search with "
+            "keep_all_checkpoints=True"
         )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)

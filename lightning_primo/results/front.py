@@ -78,6 +78,7 @@ class FrontTracker:
         self.hypervolume = 0.0
         n_objectives = len(problem.objectives)
         self._losses = np.empty((0, n_objectives))  # of the front
+        self._ids = np.empty(0, dtype=np.int64)  # of the front's trials
         self._extremes = np.empty((0, n_objectives))  # lowest and highest scaled losses seen: two rows
         self._reference = np.empty(0)
 
@@ -102,12 +103,18 @@ class FrontTracker:
         if joins:
             dominated = (others >= point).all(axis=1) & (others > point).any(axis=1)
             self._losses = np.vstack([others[~dominated], point])
+            self._ids = np.append(self._ids[~dominated], evaluation.trial_id)
         scaled = self.problem.scaled(point)
         if self._move_reference(scaled):
             self.hypervolume = hypervolume(self.problem.scaled(self._losses), self._reference)
         elif joins:
             self.hypervolume += improvement(scaled[0], self.problem.scaled(others), self._reference)
         return joins
+
+    @property
+    def trial_ids(self) -> frozenset[int]:
+        """The front's trials."""
+        return frozenset(self._ids.tolist())
 
     @property
     def values(self) -> tuple[dict[str, float], ...]:

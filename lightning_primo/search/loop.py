@@ -16,7 +16,9 @@ from lightning_primo.errors import ExecutorError, InvalidArgumentError, TrialFai
 from lightning_primo.execution import InProcess, LocalProcesses
 from lightning_primo.results import FrontTracker
 from lightning_primo.search.budget import Budget
+from lightning_primo.search.checkpoints import Checkpoints
 from lightning_primo.search.futility import Futility
+from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job, crashed, metric_is_missing, run_job
 from lightning_primo.training.plan import TrainingPlan
@@ -37,6 +39,8 @@ class Loop:
         workers: Jobs at a time.
         events: What was asked and told in earlier runs.
         show: Whether to show progress.
+        keep_all: Whether to keep every checkpoint.
+        interrupt: Says whether Ctrl-C was pressed.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class Loop:
         workers: int,
         events: Sequence[Event],
         show: bool,
+        keep_all: bool,
+        interrupt: Interrupt,
     ) -> None:
         self._algorithm = algorithm
         self._plan = plan
@@ -58,6 +64,7 @@ class Loop:
         self._executor = executor
         self._workers = workers
         self._show = show
+        self._interrupt = interrupt
         self._running: dict[Future[Evaluation], Proposal] = {}
         self._unfinished = _unfinished(events)
         self._started = time.monotonic()
@@ -69,6 +76,7 @@ class Loop:
         for event, _ in events:
             if isinstance(event, Evaluation):
                 self._count(event)
+        self._checkpoints = None if keep_all else Checkpoints(store.directory, algorithm, self._tracker)
 
     def run(self) -> None:
         """Go on until the budget is used up or the algorithm has nothing left to propose.
@@ -79,8 +87,10 @@ class Loop:
             KeyboardInterrupt: On Ctrl-C.
         """
         with make_progress(self._show, problem=self._plan.problem, start=self._snapshot()) as self._display:
+            self._prune()
             try:
                 while self._fill():
+                    self._interrupt.check()
                     done, _ = wait(self._running, return_when=FIRST_COMPLETED)
                     for future in sorted(done, key=lambda future: self._running[future].trial_id):
                         self._finish(future)
@@ -98,6 +108,7 @@ class Loop:
     def _fill(self) -> bool:
         """Keep every worker busy while there is budget; whether any is busy then."""
         while len(self._running) < self._workers:
+            self._interrupt.check()
             proposal = self._next()
             if proposal is None:
                 break
@@ -157,6 +168,7 @@ class Loop:
         self._store.tell(evaluation, elapsed=self._elapsed())
         self._algorithm.tell(evaluation)
         self._count(evaluation)
+        self._prune(evaluation.trial_id)
         self._display.finished(proposal, evaluation, self._snapshot())
         self._futility.check(evaluation)
 
@@ -167,6 +179,10 @@ class Loop:
             self._failures[evaluation.status.value] = self._failures.get(evaluation.status.value, 0) + 1
         if evaluation.status is Status.REJECTED:
             self._n_rejected += 1
+
+    def _prune(self, told: int | None = None) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.prune(told)
 
     def _elapsed(self) -> float:
         return self._seconds_before + time.monotonic() - self._started

@@ -31,6 +31,7 @@ from lightning_primo.search.checks import (
     check_whole,
 )
 from lightning_primo.search.description import describe
+from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.loop import Loop
 from lightning_primo.space import check_space
 from lightning_primo.store.log import FILE_NAME, Event, Store, read_events
@@ -60,6 +61,8 @@ class Search:
         executor: Any `concurrent.futures.Executor` to train with instead, `workers` at a time. It stays open, and on
             Ctrl-C finishes what it runs.
         seed: All randomness follows from it.
+        keep_all_checkpoints: Whether to keep the weights of every trial. By default those of the front are kept, and
+            of trials that may still be continued.
 
     Raises:
         InvalidArgumentError: For any argument that cannot work, before anything is trained.
@@ -80,6 +83,7 @@ class Search:
         workers: int = 1,
         executor: Executor | None = None,
         seed: int = 0,
+        keep_all_checkpoints: bool = False,
     ) -> None:
         check_space(space)
         check_choices(space)
@@ -100,6 +104,7 @@ class Search:
         self.workers = workers
         self.executor = executor
         self.seed = seed
+        self.keep_all_checkpoints = keep_all_checkpoints
         costs = [callback for callback in (*self.objectives, *self.constraints) if isinstance(callback, CostCallback)]
         self.problem = Problem(
             space=space,
@@ -183,8 +188,20 @@ class Search:
             proposal = self._first_proposal()
             if plan.rejection(proposal) is None:
                 preflight(plan.job(proposal))
-        with self._executor() as executor:
-            Loop(self.algorithm, plan, store, budget, executor, workers=self.workers, events=events, show=show).run()
+        with Interrupt() as interrupt, self._executor() as executor:
+            loop = Loop(
+                self.algorithm,
+                plan,
+                store,
+                budget,
+                executor,
+                workers=self.workers,
+                events=events,
+                show=show,
+                keep_all=self.keep_all_checkpoints,
+                interrupt=interrupt,
+            )
+            loop.run()
 
     def _restore(self, events: Sequence[Event]) -> None:
         self.algorithm.start(self.problem, seed=self.seed)

@@ -70,6 +70,7 @@ def test_one_split_for_all_trials_and_for_the_test(tmp_path: Path) -> None:
         algorithm=RandomSearch(),
         epochs=(1, 2),
         directory=tmp_path,
+        keep_all_checkpoints=True,
     )
     for parts in SPLITS.values():
         parts.clear()

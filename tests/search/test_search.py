@@ -267,7 +267,9 @@ class Weight(CostCallback):
 
 def test_measured_costs_that_are_too_high_are_rejected_before_training_and_shown(tmp_path: Path) -> None:
     objectives = [Metric("val_loss"), Weight(at_most=30)]
-    result = run(make(tmp_path, objectives=objectives, constraints=[ParameterCount(at_most=1e6)]), trials=4)
+    constraints = [ParameterCount(at_most=1e6)]
+    search = make(tmp_path, objectives=objectives, constraints=constraints, keep_all_checkpoints=True)
+    result = run(search, trials=4)
     table = result.to_pandas()
     rejected = table["weight"] > 30
     assert (table["status"] == np.where(rejected, "rejected", "ok")).all()

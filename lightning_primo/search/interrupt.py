@@ -1,0 +1,44 @@
+"""Ctrl-C that cannot get lost.
+
+Python raises KeyboardInterrupt wherever the main thread happens to be. In a finaliser, a weak reference's callback or a
+callback from C it is printed and forgotten, and the search would go on. So it is also remembered, and asked for again
+where the loop can stop.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+
+class Interrupt:
+    """Remembers Ctrl-C while the ``with`` block lasts; in other threads than the main one it does nothing."""
+
+    def __init__(self) -> None:
+        self._requested = False
+        self._previous: object = None
+        self._installed = False
+
+    def __enter__(self) -> Interrupt:
+        self._previous = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and callable(self._previous):
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, self._previous)  # type: ignore[arg-type]
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        if self._requested:
+            raise KeyboardInterrupt
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._requested = True
+        if callable(self._previous):
+            self._previous(number, frame)

@@ -1,0 +1,67 @@
+import os
+import signal
+import threading
+from types import FrameType
+
+import pytest
+
+from lightning_primo.search.interrupt import Interrupt
+
+
+class Swallows:
+    """Is interrupted in its finaliser, where Python prints the exception and goes on."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):
+            pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_forgets_is_remembered() -> None:
+    with Interrupt() as interrupt:
+        interrupt.check()
+        Swallows()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.check()
+
+
+def test_it_interrupts_at_once_where_it_can_and_puts_the_handler_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(5)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_handler_of_the_users_is_called() -> None:
+    seen = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with Interrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                interrupt.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [signal.SIGINT]
+
+
+def test_in_another_thread_it_does_nothing() -> None:
+    errors = []
+
+    def body() -> None:
+        try:
+            with Interrupt() as interrupt:
+                interrupt.check()
+        except ValueError as error:  # what signal.signal raises outside the main thread
+            errors.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert not errors
