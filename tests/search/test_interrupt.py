@@ -29,8 +29,7 @@ def test_an_interrupt_that_python_forgets_is_remembered() -> None:
 def test_it_interrupts_at_once_where_it_can_and_puts_the_handler_back() -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), Interrupt():
-        os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(5)
+        signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
 
 
