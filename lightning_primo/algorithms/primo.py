@@ -57,8 +57,8 @@ class PriMO(Algorithm):
 
     Args:
         priors: A prior per objective's name, for any subset of the objectives. Default none.
-        n_init: Full trainings' worth of epochs that the initial design spends; the default did better than 2 and 4
-            in searches of 20 full trainings (`benchmarks/lcbench.py`).
+        n_init: Full trainings' worth of epochs that the initial design spends; against 2 and 4 the
+            default was better on three of four tasks of `benchmarks/lcbench.py`.
         epsilon: Probability of leaving the prior out of a proposal.
         initial_design: The algorithm of the first phase. Default `MOASHA()`: eta = 3, uniform sampling.
         scalarization: From normalised objectives to one. Default `WeightedSum()`.
