@@ -11,7 +11,7 @@ from pathlib import Path
 from datamodules import CIFAR10
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import ALGORITHMS, leave_behind, search_parser
+from recipes.common import ALGORITHMS, leave_behind, search_arguments, search_parser
 
 PRIORS = {
     "val_error": Prior({"lr": 1e-3, "batch_size": 128, "n_conv": 3, "batch_norm": True}, confidence=0.75),
@@ -45,11 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ParameterCount(reference=1e8),
         ],
         algorithm=ALGORITHMS[options.algorithm](PRIORS),
-        epochs=tuple(options.epochs),
-        directory=options.directory,
-        trainer={"accelerator": "auto"},
-        workers=options.workers,
-        seed=options.seed,
+        **search_arguments(options),
     )
     result = search.run(full_trainings=options.full_trainings, progress=not options.quiet)
     leave_behind(result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning_primo import (
     MOASHA,
@@ -80,6 +81,17 @@ def search_parser(
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
+
+
+def search_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of a `Search` that every recipe takes from its command line."""
+    return {
+        "epochs": tuple(options.epochs),
+        "directory": options.directory,
+        "trainer": {"accelerator": "auto"},
+        "workers": options.workers,
+        "seed": options.seed,
+    }
 
 
 def leave_behind(result: Result) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datamodules import Digits
 from lightning_primo import Latency, Metric, ParameterCount, Prior, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import ALGORITHMS, leave_behind, search_parser
+from recipes.common import ALGORITHMS, leave_behind, search_arguments, search_parser
 
 PRIORS = {
     "val_error": Prior({"lr": 3e-3, "batch_size": 32, "batch_norm": True, "n_fc": 1}, confidence=0.75),
@@ -37,11 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             Latency("cpu", batch_size=1, reference=1e-2),
         ],
         algorithm=ALGORITHMS[options.algorithm](PRIORS),
-        epochs=tuple(options.epochs),
-        directory=options.directory,
-        trainer={"accelerator": "auto"},
-        workers=options.workers,
-        seed=options.seed,
+        **search_arguments(options),
     )
     result = search.run(full_trainings=options.full_trainings, progress=not options.quiet)
     leave_behind(result)

@@ -15,7 +15,7 @@ from typing import Any
 from datamodules import Flowers17, Flowers102
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import ALGORITHMS, Priors, leave_behind, search_parser
+from recipes.common import ALGORITHMS, Priors, leave_behind, search_arguments, search_parser
 
 PRIORS: dict[str, Priors] = {
     "none": {},
@@ -80,11 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         objectives=[Metric("val_error", mode="min", reference=1.0), ParameterCount(reference=1e8)],
         constraints=[FLOPs(at_most=options.max_flops)] if math.isfinite(options.max_flops) else [],
         algorithm=ALGORITHMS[options.algorithm](PRIORS[options.priors]),
-        epochs=tuple(options.epochs),
-        directory=options.directory,
-        trainer={"accelerator": "auto"},
-        workers=options.workers,
-        seed=options.seed,
+        **search_arguments(options),
     )
     result = search.run(full_trainings=options.full_trainings, progress=not options.quiet)
     leave_behind(result)

@@ -34,7 +34,7 @@ class AlgorithmConformance:
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         """A fresh instance, with its defaults or small populations."""
-        raise NotImplementedError("give a fixture 'algorithm' that returns an instance")
+        pytest.fail("give a fixture 'algorithm' that returns an instance")
 
     @pytest.mark.parametrize("n_objectives", [1, 2, 3, 4])
     def test_spends_the_budget_on_valid_proposals(self, algorithm: Algorithm, n_objectives: int) -> None:
