@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from ConfigSpace import ConfigurationSpace
 
+from lightning_primo.architecture import ArchitectureOracle
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.objective import Kind, Objective
 from lightning_primo.trial import Config, Losses
@@ -33,6 +34,8 @@ class Problem:
         max_epochs: The full budget `R`: the longest training, at which the Pareto front is judged.
         constraints: Exact quantities that only bound the search; each has a bound and is not optimised.
         exact: The oracle of the exact objectives and constraints; it may be slow (milliseconds) but caches.
+        architecture: The oracle of the networks' architectures, for algorithms that grow and prune; None where there
+            are no networks.
 
     Raises:
         InvalidArgumentError: For no objective, two of one name, an epoch range that is not `1 <= min <= max`, or a
@@ -45,6 +48,7 @@ class Problem:
     max_epochs: int
     constraints: tuple[Objective, ...] = ()
     exact: ExactOracle = field(default=_no_exact, repr=False)
+    architecture: ArchitectureOracle | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.objectives:

@@ -51,6 +51,9 @@ class Proposal:
         start_epoch: Epochs that are trained already; 0 for a new trial.
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about, for the table: ``"sample"``, ``"bayesian"``, ``"mutation"``, …
+        inherits: Whether the training starts from the parent's weights, changed by `operation`.
+        final: Whether the trial is fully trained at `epoch`, though that may be less than the full budget: its result
+            counts as one of the full budget, and it is not continued.
     """
 
     trial_id: int
@@ -59,6 +62,8 @@ class Proposal:
     start_epoch: int = 0
     parent: int | None = None
     operation: str = "sample"
+    inherits: bool = False
+    final: bool = False
 
     @property
     def epochs(self) -> int:
@@ -82,7 +87,8 @@ class Evaluation:
         measurements: Further values by name, in their own unit, for the table: constraints, the spread of a latency.
         cost: Epochs trained for this proposal; 0 if rejected.
         seconds: Wall-clock seconds of this proposal.
-        finished: Whether the training ended by itself before `R`, so that the trial cannot be continued.
+        finished: Whether the training ended before `R`, by itself or as it was proposed to, so that the trial cannot be
+            continued.
     """
 
     trial_id: int

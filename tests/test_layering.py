@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "lightning_primo"
 FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 
-VALUES = {"errors", "objective", "trial", "problem"}
+VALUES = {"errors", "objective", "trial", "architecture", "problem"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "algorithms"}
 TRAINING = VALUES | {"measure", "callbacks", "nas", "training", "execution"}
 STORING = VALUES | {"store"}
@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "objective": {"errors"},
     "trial": {"errors"},
+    "architecture": {"errors", "trial"},
     "problem": VALUES,
     "space": VALUES,
     "pareto": VALUES,

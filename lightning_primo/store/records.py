@@ -33,6 +33,8 @@ def encode_proposal(proposal: Proposal) -> str:
         "start_epoch": proposal.start_epoch,
         "parent": proposal.parent,
         "operation": proposal.operation,
+        "inherits": proposal.inherits,
+        "final": proposal.final,
     }
     return json.dumps(fields, allow_nan=False)
 
@@ -53,6 +55,8 @@ def decode_proposal(text: str | bytes) -> Proposal:
         start_epoch=_whole(fields, "start_epoch"),
         parent=None if fields["parent"] is None else _whole(fields, "parent"),
         operation=str(fields["operation"]),
+        inherits=bool(fields["inherits"]),
+        final=bool(fields["final"]),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ConfigSpace import Categorical, ConfigurationSpace, Float, InCondition, Integer
 
 from lightning_primo.algorithms import Algorithm
+from lightning_primo.architecture import Architecture, Layer, LayerKind
 from lightning_primo.objective import Kind, Objective
 from lightning_primo.problem import Problem
 from lightning_primo.trial import Config, Evaluation, Proposal, Status
@@ -39,6 +40,24 @@ def network_size(config: Config) -> float:
     """Weights of the toy network: the products of neighbouring widths."""
     widths = [16, *(int(config[f"width_{i}"]) for i in (1, 2, 3) if f"width_{i}" in config), 10]
     return float(sum(a * b for a, b in pairwise(widths)))
+
+
+def network_architecture(config: Config) -> Architecture:
+    """A chain of linear layers, which can be made deeper after each."""
+    names = [name for name in ("width_1", "width_2", "width_3") if name in config]
+    units = [int(config[name]) for name in names]
+    layers = (Layer(width=name, units=n, kind=LayerKind.LINEAR) for name, n in zip(names, units, strict=True))
+    deeper = []
+    for i in range(len(units)):
+        widths = [*units[: i + 1], *units[i:]]
+        grown = {f"width_{j}": n for j, n in enumerate(widths, 1)}
+        deeper.append({**config, "n_layers": len(widths), **grown})
+    return Architecture(
+        layers=tuple(layers),
+        n_parameters=int(network_size(config)),
+        deeper=tuple(deeper),
+        training=("lr", "dropout"),
+    )
 
 
 def network_error(config: Config, epoch: int) -> float:
@@ -71,6 +90,7 @@ def toy_problem(n_objectives: int = 2, *, max_epochs: int = 27, at_most: float |
         max_epochs=max_epochs,
         constraints=constraints,
         exact=lambda config: {"size": network_size(config)},
+        architecture=network_architecture,
     )
 
 
@@ -128,6 +148,7 @@ def evaluator(
             losses=curve[proposal.epoch],
             curve=curve,
             cost=float(proposal.epochs),
+            finished=proposal.final and proposal.epoch < problem.max_epochs,
         )
 
     return evaluate
