@@ -19,16 +19,13 @@ from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.objective import Objective
 from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
+from lightning_primo.results._axes import TEXT, check_suffix, named, note, over_cost, saved, style
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.trial import Evaluation
-
-SUFFIXES = (".png", ".svg", ".pdf")
-"""What pictures are saved as."""
 
 _FRONT = "#c1392b"
 _FULL = "#6f8196"
 _PARTIAL = "#cbd3dc"
-_TEXT = "#333333"
 _NOTHING = "no trial at the full budget yet"
 
 
@@ -58,7 +55,7 @@ def plot_front(
         UnknownNameError: If `x` or `y` names no objective.
         InvalidArgumentError: If there are not two different objectives to draw, or for another suffix.
     """
-    _check_suffix(path)
+    check_suffix(path)
     objectives = problem.objectives
     if x is None and y is None and len(objectives) > 2:
         figure = _pair_matrix(problem, trials, front)
@@ -68,10 +65,10 @@ def plot_front(
         axes = figure.add_subplot()
         _scatter(axes, trials, front, horizontal, vertical)
         _surface(axes, trials, front, horizontal, vertical)
-        axes.set_xlabel(_named(horizontal), color=_TEXT)
-        axes.set_ylabel(_named(vertical), color=_TEXT)
+        axes.set_xlabel(named(horizontal), color=TEXT)
+        axes.set_ylabel(named(vertical), color=TEXT)
         _legend(figure, axes, outside=False)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path | None = None) -> Figure:
@@ -85,7 +82,7 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path 
     Raises:
         InvalidArgumentError: For another suffix.
     """
-    _check_suffix(path)
+    check_suffix(path)
     objective = problem.objectives[0]
     epochs = np.cumsum([evaluation.cost for evaluation in told], dtype=np.float64)
     losses = [e.losses[0] if e.counts_at(problem.max_epochs) else math.inf for e in told]
@@ -99,11 +96,11 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path 
     axes.step(epochs[reached], sign * best[reached], where="post", color=_FRONT, lw=1.8, label="best so far")
     if objective.log:
         axes.set_yscale("log")
-    _over_cost(axes, problem.max_epochs, _named(objective))
+    over_cost(axes, problem.max_epochs, named(objective))
     if not full.any():
-        _note(axes, _NOTHING)
+        note(axes, _NOTHING)
     _legend(figure, axes, outside=False)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def plot_hypervolume(table: pd.DataFrame, max_epochs: int, *, path: str | Path | None = None) -> Figure:
@@ -117,18 +114,18 @@ def plot_hypervolume(table: pd.DataFrame, max_epochs: int, *, path: str | Path |
     Raises:
         InvalidArgumentError: For another suffix.
     """
-    _check_suffix(path)
+    check_suffix(path)
     epochs = np.concatenate([[0.0], table["epochs"].to_numpy(dtype=np.float64)])
     volumes = np.concatenate([[0.0], table["hypervolume"].to_numpy(dtype=np.float64)])
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     axes.step(epochs, volumes, where="post", color=_FRONT, lw=1.8)
     axes.fill_between(epochs, volumes, step="post", color=_FRONT, alpha=0.08, lw=0)
-    _over_cost(axes, max_epochs, "hypervolume")
+    over_cost(axes, max_epochs, "hypervolume")
     axes.set_ylim(bottom=0.0)
     if not volumes.any():
-        _note(axes, "no fully trained trial within the reference point yet")
-    return _saved(figure, path)
+        note(axes, "no fully trained trial within the reference point yet")
+    return saved(figure, path)
 
 
 def _pair_matrix(problem: Problem, trials: Sequence[TrialResult], front: Collection[int]) -> Figure:
@@ -145,9 +142,9 @@ def _pair_matrix(problem: Problem, trials: Sequence[TrialResult], front: Collect
             panels.append((axes, horizontal, vertical))
             _scatter(axes, trials, front, horizontal, vertical)
             if row == size - 1:
-                axes.set_xlabel(_named(horizontal), color=_TEXT)
+                axes.set_xlabel(named(horizontal), color=TEXT)
             if column == 0:
-                axes.set_ylabel(_named(vertical), color=_TEXT)
+                axes.set_ylabel(named(vertical), color=TEXT)
     for axes, horizontal, vertical in panels:  # panels share axes, so the surfaces wait until all limits are known
         _surface(axes, trials, front, horizontal, vertical)
     _legend(figure, grid[0, 0], outside=True)
@@ -158,7 +155,7 @@ def _scatter(
     axes: Axes, trials: Sequence[TrialResult], front: Collection[int], horizontal: Objective, vertical: Objective
 ) -> None:
     """The trials as points, and the style and scales of the axes."""
-    _style(axes)
+    style(axes)
     if horizontal.log:
         axes.set_xscale("log")
     if vertical.log:
@@ -176,7 +173,7 @@ def _scatter(
                 points[:, 0], points[:, 1], s=size, color=color, lw=0, zorder=order, label=f"{label} ({len(points)})"
             )
     if not front:
-        _note(axes, _NOTHING)
+        note(axes, _NOTHING)
 
 
 def _surface(
@@ -203,40 +200,14 @@ def _surface(
     axes.set_ylim(bottom, top)
 
 
-def _over_cost(axes: Axes, max_epochs: int, label: str) -> None:
-    """What the pictures over the cost have in common."""
-    _style(axes)
-    axes.set_xlim(left=0.0)
-    axes.set_xlabel("epochs trained", color=_TEXT)
-    axes.set_ylabel(label, color=_TEXT)
-    above = axes.secondary_xaxis(
-        "top", functions=(lambda e: np.divide(e, max_epochs), lambda n: np.multiply(n, max_epochs))
-    )
-    above.set_xlabel("full trainings", color=_TEXT)
-    above.tick_params(colors=_TEXT, labelsize=9)
-    above.spines["top"].set_visible(False)
-
-
-def _style(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#999999")
-    axes.tick_params(which="both", colors=_TEXT, labelsize=9)
-    axes.grid(color="#e6e9ed", lw=0.8)
-    axes.set_axisbelow(True)
-
-
-def _note(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=_FULL)
-
-
 def _legend(figure: Figure, axes: Axes, *, outside: bool) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
     if outside:
-        figure.legend(handles[::-1], labels[::-1], loc="upper right", frameon=False, labelcolor=_TEXT)
+        figure.legend(handles[::-1], labels[::-1], loc="upper right", frameon=False, labelcolor=TEXT)
     else:
-        axes.legend(handles[::-1], labels[::-1], edgecolor="none", framealpha=0.85, fontsize=9, labelcolor=_TEXT)
+        axes.legend(handles[::-1], labels[::-1], edgecolor="none", framealpha=0.85, fontsize=9, labelcolor=TEXT)
 
 
 def _points(trials: Sequence[TrialResult], horizontal: Objective, vertical: Objective) -> npt.NDArray[np.float64]:
@@ -264,19 +235,3 @@ def _choose(objectives: Sequence[Objective], x: str | None, y: str | None) -> tu
             f"'x' and 'y' must be two different objectives, got {x!r} and {y!r}; there are: {', '.join(by_name)}"
         )
     return by_name[x], by_name[y]
-
-
-def _named(objective: Objective) -> str:
-    return f"{objective.name} ({'lower' if objective.mode == 'min' else 'higher'} is better)"
-
-
-def _check_suffix(path: str | Path | None) -> None:
-    if path is not None and Path(path).suffix.lower() not in SUFFIXES:
-        raise InvalidArgumentError(f"'path' must end with one of {', '.join(SUFFIXES)}, got {str(path)!r}")
-
-
-def _saved(figure: Figure, path: str | Path | None) -> Figure:
-    if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
-    return figure

@@ -148,6 +148,15 @@ class Result:
             }
         )
 
+    def losses_within(self, epochs: float) -> npt.NDArray[np.float64]:
+        """The minimised losses of the trials that were fully trained within the first `epochs` spent, `n x m`."""
+        spent, rows = 0.0, []
+        for evaluation, _ in self._told:
+            spent += evaluation.cost
+            if spent <= epochs and evaluation.counts_at(self.problem.max_epochs):
+                rows.append(evaluation.losses)
+        return self._matrix(rows)
+
     def load(self, trial: TrialResult | int) -> pl.LightningModule:
         """The trained module of a trial, on the CPU and in evaluation mode.
 

@@ -1,0 +1,65 @@
+"""What all pictures have in common: style, labels, saving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.objective import Objective
+
+SUFFIXES = (".png", ".svg", ".pdf")
+"""What pictures are saved as."""
+
+TEXT = "#333333"
+_FAINT = "#6f8196"
+
+
+def over_cost(axes: Axes, max_epochs: int, label: str) -> None:
+    """What the pictures over the cost have in common."""
+    style(axes)
+    axes.set_xlim(left=0.0)
+    axes.set_xlabel("epochs trained", color=TEXT)
+    axes.set_ylabel(label, color=TEXT)
+    above = axes.secondary_xaxis(
+        "top", functions=(lambda e: np.divide(e, max_epochs), lambda n: np.multiply(n, max_epochs))
+    )
+    above.set_xlabel("full trainings", color=TEXT)
+    above.tick_params(colors=TEXT, labelsize=9)
+    above.spines["top"].set_visible(False)
+
+
+def style(axes: Axes) -> None:
+    """Light axes with a faint grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#999999")
+    axes.tick_params(which="both", colors=TEXT, labelsize=9)
+    axes.grid(color="#e6e9ed", lw=0.8)
+    axes.set_axisbelow(True)
+
+
+def note(axes: Axes, text: str) -> None:
+    """Text in the middle of axes that show nothing."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=_FAINT)
+
+
+def named(objective: Objective) -> str:
+    """An axis label that says which direction is better."""
+    return f"{objective.name} ({'lower' if objective.mode == 'min' else 'higher'} is better)"
+
+
+def check_suffix(path: str | Path | None) -> None:
+    """Raise an InvalidArgumentError if a picture cannot be saved as what `path` ends with."""
+    if path is not None and Path(path).suffix.lower() not in SUFFIXES:
+        raise InvalidArgumentError(f"'path' must end with one of {', '.join(SUFFIXES)}, got {str(path)!r}")
+
+
+def saved(figure: Figure, path: str | Path | None) -> Figure:
+    """The figure, saved if there is a path."""
+    if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    return figure

@@ -1,0 +1,217 @@
+"""Several searches over the same problem side by side: which algorithm reached what, at equal cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.objective import Objective
+from lightning_primo.pareto import non_dominated
+from lightning_primo.problem import Problem
+from lightning_primo.results._axes import TEXT, check_suffix, named, over_cost, saved, style
+from lightning_primo.results.front import reference_point, values_of
+from lightning_primo.results.result import Result
+
+Array = npt.NDArray[np.float64]
+
+_COLOURS = ("#c1392b", "#2c6fbb", "#2e8b57", "#8e5ea2", "#d98c1f", "#17a2a2", "#6f8196", "#b5651d", "#444444")
+
+
+class Comparison:
+    """Searches by method, several seeds each, on one reference point and at one budget.
+
+    Args:
+        results: The results of each method, by its name in tables and pictures; all of one problem.
+        epochs: The budget at which they are compared. Default: what the shortest search has spent. What a search
+            spent beyond it is left out.
+        reference: Coordinates of the hypervolume's reference point by objective, in the user's units. Default: those of
+            the objectives, else somewhat beyond the worst value of all searches.
+
+    Raises:
+        InvalidArgumentError: Without a result, for a method without one, for results of different problems, or a search
+            that has not spent `epochs`.
+        UnknownNameError: If `reference` names no objective.
+    """
+
+    def __init__(
+        self,
+        results: Mapping[str, Sequence[Result]],
+        *,
+        epochs: float | None = None,
+        reference: Mapping[str, float] | None = None,
+    ) -> None:
+        self.results = {method: tuple(members) for method, members in results.items()}
+        self.problem = _problem(self.results)
+        everything = [result for members in self.results.values() for result in members]
+        shortest = min(result.epochs for result in everything)
+        if epochs is not None and not 0 < epochs <= shortest:
+            raise InvalidArgumentError(
+                f"'epochs' must be positive and at most the {shortest:g} that the shortest search has spent, got "
+                f"{epochs!r}; run the searches longer"
+            )
+        self.epochs = shortest if epochs is None else float(epochs)
+        scaled = self.problem.scaled(np.concatenate([result.losses_within(self.epochs) for result in everything]))
+        point = reference_point(self.problem, scaled, reference)
+        self.reference = values_of(self.problem, point)
+        self._curves = {
+            method: [result.hypervolume_over_cost(self.reference) for result in members]
+            for method, members in self.results.items()
+        }
+
+    def final(self) -> dict[str, Array]:
+        """The hypervolume of each search at the budget, by method."""
+        at_budget = np.array([self.epochs])
+        return {
+            method: np.array([_sampled(curve, at_budget)[0] for curve in curves])
+            for method, curves in self._curves.items()
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per method, the highest median first.
+
+        Returns:
+            Columns: method, searches, and of the hypervolume at the budget median, mean, standard_error (NaN for one
+            search), least and greatest.
+        """
+        rows = [
+            {
+                "method": method,
+                "searches": len(volumes),
+                "median": float(np.median(volumes)),
+                "mean": float(volumes.mean()),
+                "standard_error": float(_standard_error(volumes[:, None])[0]),
+                "least": float(volumes.min()),
+                "greatest": float(volumes.max()),
+            }
+            for method, volumes in self.final().items()
+        ]
+        return pd.DataFrame(rows).sort_values("median", ascending=False, kind="stable", ignore_index=True)
+
+    def hypervolume_over_cost(self) -> pd.DataFrame:
+        """How the hypervolume grew in the mean of each method's searches.
+
+        Returns:
+            Columns: method, `epochs` spent, the same in `full_trainings`, mean, standard_error (NaN for one search);
+            one row per method and number of epochs at which any of its searches was told something.
+        """
+        frames = []
+        for method, curves in self._curves.items():
+            told = np.unique(np.concatenate([curve["epochs"].to_numpy() for curve in curves]))
+            epochs = np.concatenate([[0.0], told[(told > 0) & (told < self.epochs)], [self.epochs]])
+            volumes = np.stack([_sampled(curve, epochs) for curve in curves])
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "method": method,
+                        "epochs": epochs,
+                        "full_trainings": epochs / self.problem.max_epochs,
+                        "mean": volumes.mean(axis=0),
+                        "standard_error": _standard_error(volumes),
+                    }
+                )
+            )
+        return pd.concat(frames, ignore_index=True)
+
+    def fronts(self) -> dict[str, Array]:
+        """The front of all of a method's searches together, by method: objectives in the user's units, `k x m`."""
+        fronts = {}
+        for method, members in self.results.items():
+            losses = np.concatenate([result.losses_within(self.epochs) for result in members])
+            front = losses[non_dominated(losses, keep_duplicates=False)]
+            front = front[np.argsort(front[:, 0], kind="stable")]
+            columns = [o.value(1.0) * front[:, j] for j, o in enumerate(self.problem.objectives)]
+            fronts[method] = np.stack(columns, axis=1)
+        return fronts
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Draw the mean hypervolume over the cost with its standard error, and the pooled fronts beside it.
+
+        With more than two objectives the front of each pair with the first is drawn; with one objective there is none.
+
+        Args:
+            path: Where to save it, as PNG, SVG or PDF by its suffix.
+
+        Raises:
+            InvalidArgumentError: For another suffix.
+        """
+        check_suffix(path)
+        others = self.problem.objectives[1:]
+        figure = Figure(figsize=(5.2 * (1 + len(others)), 4.2), layout="constrained")
+        panels = figure.subplots(1, 1 + len(others), squeeze=False)[0]
+        colours = {method: _COLOURS[i % len(_COLOURS)] for i, method in enumerate(self.results)}
+        self._draw_curves(panels[0], colours)
+        fronts = self.fronts()
+        for axes, objective in zip(panels[1:], others, strict=True):
+            self._draw_fronts(axes, fronts, objective, colours)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, labelcolor=TEXT, fontsize=9)
+        return saved(figure, path)
+
+    def _draw_curves(self, axes: Axes, colours: Mapping[str, str]) -> None:
+        for method, table in self.hypervolume_over_cost().groupby("method", sort=False):
+            epochs, mean = table["epochs"].to_numpy(), table["mean"].to_numpy()
+            error = table["standard_error"].fillna(0.0).to_numpy()
+            colour = colours[str(method)]
+            label = f"{method} ({len(self.results[str(method)])})"
+            axes.step(epochs, mean, where="post", color=colour, lw=1.6, label=label)
+            axes.fill_between(epochs, mean - error, mean + error, step="post", color=colour, alpha=0.12, lw=0)
+        over_cost(axes, self.problem.max_epochs, "hypervolume, mean and standard error")
+        axes.set_ylim(bottom=0.0)
+
+    def _draw_fronts(
+        self, axes: Axes, fronts: Mapping[str, Array], vertical: Objective, colours: Mapping[str, str]
+    ) -> None:
+        horizontal = self.problem.objectives[0]
+        column = self.problem.objectives.index(vertical)
+        style(axes)
+        for method, front in fronts.items():
+            points = front[:, [0, column]]
+            signs = np.array([horizontal.loss(1.0), vertical.loss(1.0)])
+            points = points[non_dominated(points * signs)]
+            axes.step(points[:, 0], points[:, 1], where="post", color=colours[method], lw=1.2, alpha=0.8)
+            axes.scatter(points[:, 0], points[:, 1], s=14, color=colours[method], lw=0)
+        if horizontal.log:
+            axes.set_xscale("log")
+        if vertical.log:
+            axes.set_yscale("log")
+        axes.set_xlabel(named(horizontal), color=TEXT)
+        axes.set_ylabel(named(vertical), color=TEXT)
+
+
+def _problem(results: Mapping[str, Sequence[Result]]) -> Problem:
+    empty = [method for method, members in results.items() if not members]
+    if not results or empty:
+        missing = f"{empty[0]!r} has none" if empty else "it is empty"
+        raise InvalidArgumentError(f"'results' must hold at least one Result per method; {missing}")
+    problems = [(method, result.problem) for method, members in results.items() for result in members]
+    first = problems[0][1]
+    for method, problem in problems:
+        if problem.objectives != first.objectives or problem.max_epochs != first.max_epochs:
+            raise InvalidArgumentError(
+                f"'results' must be of one problem, but the objectives or the full number of epochs of a search of "
+                f"{method!r} differ from those of {problems[0][0]!r}"
+            )
+    return first
+
+
+def _sampled(curve: pd.DataFrame, epochs: Array) -> Array:
+    """The hypervolume at given costs, constant between evaluations and 0 before the first."""
+    volumes = np.concatenate([[0.0], curve["hypervolume"].to_numpy(dtype=np.float64)])
+    sampled: Array = volumes[np.searchsorted(curve["epochs"].to_numpy(dtype=np.float64), epochs, side="right")]
+    return sampled
+
+
+def _standard_error(volumes: Array) -> Array:
+    """Over the rows; NaN for a single one."""
+    n = len(volumes)
+    if n < 2:
+        return np.full(volumes.shape[1], np.nan)
+    error: Array = volumes.std(axis=0, ddof=1) / np.sqrt(n)
+    return error
