@@ -1,0 +1,145 @@
+"""MO-BOHB: Hyperband whose new configurations come from Parzen densities of good and of bad observations.
+
+Guerrero-Viu et al. 2021, "Bag of Baselines for Multi-objective Joint Neural Architecture Search and Hyperparameter
+Optimization", arXiv 2105.01015, algorithms 2 and 3; it extends BOHB (Falkner, Klein, Hutter 2018, arXiv 1807.01774).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from lightning_primo.algorithms.halving import Hyperband, rung_epochs, scaled_rows
+from lightning_primo.algorithms.sampling import first_new
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.pareto import default_reference, nds_hssp_order
+from lightning_primo.surrogates.parzen import ParzenDensity
+from lightning_primo.trial import Config, Losses, Trial
+
+Array = npt.NDArray[np.float64]
+
+_OPERATION = "density"
+_LEAST_GOOD = 2  # one alone has no spread
+_N_RANKED = 1 << 12  # rungs whose order is remembered; finished ones are asked for again and again
+
+
+class MOBOHB(Hyperband):
+    """Hyperband that learns where good configurations lie.
+
+    A new configuration is uniform with probability `random_fraction`, and as long as no rung has `n_min` observations.
+    Otherwise the observations of the largest such rung are split into good and bad ones, by non-dominated sorting and
+    inside a front by hypervolume subset selection; a Parzen density is fitted to each, and of `n_samples` samples of
+    the good ones' the one with the highest ratio of the densities is taken that is new and keeps the bounds on exact
+    quantities. If none does, it is uniform too. With one objective this is BOHB with one-dimensional densities.
+
+    - A trial is observed at every rung that its learning curve passes.
+    - The best `quantile` are good, rounded up, but at least two, which have a spread. (BOHB wants `d + 1` for its
+      multi-dimensional density, which is half of the first model's data; one-dimensional ones do with fewer.)
+    - Failed and rejected trials are bad at every rung, as with BOHB, though they do not count towards `n_min`. So are
+      configurations in their first training, so that parallel proposals keep apart.
+    - Survivors of a rung are chosen like the good ones. The reference point of the hypervolume is a tenth of the range
+      beyond the worst losses among those compared.
+
+    Args:
+        eta: The halving factor, at least 2.
+        random_fraction: Probability of a uniform configuration.
+        quantile: Share of the observations that are good, between 0 and 1.
+        n_samples: Samples of the good ones' density that are compared, at least 1.
+        n_min: Observations that a model needs, at least 2. Default: `2 d + 1` for `d` hyperparameters.
+
+    Raises:
+        InvalidArgumentError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        eta: int = 3,
+        random_fraction: float = 1 / 6,
+        quantile: float = 0.1,
+        n_samples: int = 24,
+        n_min: int | None = None,
+    ) -> None:
+        super().__init__(eta=eta, ranking=nds_hssp_ranking)
+        if not 0 <= random_fraction <= 1:
+            raise InvalidArgumentError(f"'random_fraction' must be a probability in [0, 1], got {random_fraction!r}")
+        if not 0 < quantile < 1:
+            raise InvalidArgumentError(f"'quantile' must be a share between 0 and 1, got {quantile!r}")
+        self.random_fraction = random_fraction
+        self.quantile = quantile
+        self.n_samples = _check_number("n_samples", n_samples, least=1)
+        self.n_min = None if n_min is None else _check_number("n_min", n_min, least=_LEAST_GOOD)
+
+    @override
+    def _sample(self, rng: np.random.Generator) -> tuple[Config, str] | None:
+        densities = self._densities() if rng.random() >= self.random_fraction else None
+        if densities is not None:
+            good, bad = densities
+            vectors = good.sample(self.n_samples, rng)
+            ratio = good.log_density(vectors) - bad.log_density(vectors)
+            config = first_new(self, vectors[np.argsort(-ratio, kind="stable")])
+            if config is not None and self.problem.violation(config) is None:
+                return config, _OPERATION
+        return super()._sample(rng)
+
+    def _densities(self) -> tuple[ParzenDensity, ParzenDensity] | None:
+        """The densities `l` and `g`, or None without enough observations."""
+        split = self._split()
+        if split is None:
+            return None
+        good, bad = (self.encoding.vectors(configs) for configs in split)
+        return ParzenDensity.fit(self.encoding, good), ParzenDensity.fit(self.encoding, bad)
+
+    def _split(self) -> tuple[list[Config], list[Config]] | None:
+        """The good and the bad configurations at the largest rung with enough observations."""
+        n_min = 2 * self.encoding.dimensions + 1 if self.n_min is None else self.n_min
+        usable = [trial for trial in self.trials if trial.evaluations and trial.evaluations[-1].ok]
+        for epoch in reversed(rung_epochs(self.problem.min_epochs, self.problem.max_epochs, self.eta)):
+            observed = [(trial.config, losses) for trial in usable if (losses := _losses_at(trial, epoch)) is not None]
+            if len(observed) < n_min:
+                continue
+            order = self.ranking(scaled_rows([losses for _, losses in observed], self.problem))
+            ranked = [observed[row][0] for row in order]
+            n_good = max(_LEAST_GOOD, math.ceil(self.quantile * len(ranked)))
+            lost = [trial.config for trial in self.trials if not trial.evaluations or not trial.evaluations[-1].ok]
+            return ranked[:n_good], ranked[n_good:] + lost
+        return None
+
+
+def nds_hssp_ranking(losses: Array) -> npt.NDArray[np.intp]:
+    """All rows by front, inside a front by hypervolume subset selection, up to the rows' own `default_reference`.
+
+    Args:
+        losses: Scaled losses, `n x m`; `n` may be 0.
+
+    Returns:
+        A permutation of the row indices, read-only. With one objective this is a stable `argsort`.
+    """
+    return _ranking(losses.astype(np.float64).tobytes(), losses.shape)
+
+
+@lru_cache(maxsize=_N_RANKED)
+def _ranking(buffer: bytes, shape: tuple[int, ...]) -> npt.NDArray[np.intp]:
+    losses = np.frombuffer(buffer).reshape(shape)
+    order = nds_hssp_order(losses, default_reference(losses))
+    order.setflags(write=False)
+    return order
+
+
+def _losses_at(trial: Trial, epoch: int) -> Losses | None:
+    """The losses after `epoch` epochs, also where the trial was not told there but trained past it."""
+    evaluation = trial.at(epoch)
+    if evaluation is not None:
+        return evaluation.losses
+    passed = [evaluation.curve[epoch] for evaluation in trial.evaluations if epoch in evaluation.curve]
+    return next((losses for losses in passed if all(map(math.isfinite, losses))), None)
+
+
+def _check_number(name: str, number: int, *, least: int) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise InvalidArgumentError(f"{name!r} must be a whole number of at least {least}, got {number!r}")
+    return number
