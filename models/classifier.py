@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
-from models.conv_net import ConvNet
+from models.conv_net import ConvNet, Stage
+from models.space import deeper_conv_nets
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -29,8 +33,9 @@ class _MeanLoss(Metric):
 
     @override
     def update(self, loss: torch.Tensor, batch_size: int) -> None:
-        self.total += loss.detach() * batch_size
-        self.count += batch_size
+        # Not in place: after Trainer.validate the states are inference tensors, which a later fit could not change.
+        self.total = self.total + loss.detach() * batch_size
+        self.count = self.count + batch_size
 
     @override
     def compute(self) -> torch.Tensor:
@@ -88,6 +93,15 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         images, labels = batch
         loss = cross_entropy(self(images), labels)
+        self.train_mean.update(loss, len(labels))
+        return loss
+
+    def distillation_step(self, batch: Batch, batch_idx: int, teacher: nn.Module) -> torch.Tensor:
+        """In the place of `training_step`: the mean squared error to the teacher's logits, logged as `train_loss`."""
+        images, labels = batch
+        with torch.no_grad():
+            wanted: torch.Tensor = teacher(images)
+        loss = mse_loss(self(images), wanted)
         self.train_mean.update(loss, len(labels))
         return loss
 
@@ -155,7 +169,8 @@ class ConvNetClassifier(Classifier):
     """A `Classifier` of a `ConvNet`, from the hyperparameters of `conv_net_space` as keyword arguments.
 
     `ConvNetClassifier(**config)` and `ConvNetClassifier.load_from_checkpoint(path)` both work. The images default to
-    those of Flowers-17, 16 x 16 in colour.
+    those of Flowers-17, 16 x 16 in colour. There are up to six layers of each kind; arguments for layers beyond
+    `n_conv` and `n_fc` are not used.
 
     Args:
         in_channels: Channels of the images.
@@ -163,15 +178,14 @@ class ConvNetClassifier(Classifier):
         n_classes: Number of classes.
         n_conv: Number of convolutions.
         n_filters_1: Filters of the first convolution.
-        n_filters_2: Filters of the second, needed if there is one.
-        n_filters_3: Filters of the third, needed if there is one.
+        n_filters_2, n_filters_3, n_filters_4, n_filters_5, n_filters_6: Those of the others, as far as there are any.
+        pool_1, pool_2, pool_3, pool_4, pool_5, pool_6: Whether pooling follows the convolution of that number.
         kernel_size: Side of the convolutions' kernels.
         batch_norm: Whether the convolutions are followed by batch normalisation.
         global_average_pooling: Whether the maps are averaged over before the fully connected layers.
         n_fc: Number of fully connected layers before the head.
         n_neurons_1: Neurons of the first fully connected layer.
-        n_neurons_2: Neurons of the second, needed if there is one.
-        n_neurons_3: Neurons of the third, needed if there is one.
+        n_neurons_2, n_neurons_3, n_neurons_4, n_neurons_5, n_neurons_6: Those of the others, as far as there are any.
         lr: Learning rate of Adam.
         batch_size: Part of the search space, but the data module's business: accepted and not used.
         cosine: Whether the learning rate falls to 0 over the Trainer's `max_epochs`, along a cosine.
@@ -179,6 +193,10 @@ class ConvNetClassifier(Classifier):
     Raises:
         ValueError: What `ConvNet.from_config` and `Classifier` raise.
     """
+
+    network: ConvNet
+    training_hyperparameters = ("lr", "batch_size")
+    """Those that say nothing about the network."""
 
     def __init__(
         self,
@@ -190,6 +208,15 @@ class ConvNetClassifier(Classifier):
         n_filters_1: int,
         n_filters_2: int | None = None,
         n_filters_3: int | None = None,
+        n_filters_4: int | None = None,
+        n_filters_5: int | None = None,
+        n_filters_6: int | None = None,
+        pool_1: bool = True,
+        pool_2: bool = True,
+        pool_3: bool = True,
+        pool_4: bool = True,
+        pool_5: bool = True,
+        pool_6: bool = True,
         kernel_size: int = 3,
         batch_norm: bool = True,
         global_average_pooling: bool = True,
@@ -197,23 +224,35 @@ class ConvNetClassifier(Classifier):
         n_neurons_1: int,
         n_neurons_2: int | None = None,
         n_neurons_3: int | None = None,
+        n_neurons_4: int | None = None,
+        n_neurons_5: int | None = None,
+        n_neurons_6: int | None = None,
         lr: float = 1e-3,
         batch_size: int | None = None,
         cosine: bool = False,
     ) -> None:
-        config = {
+        config: dict[str, Any] = {
             "n_conv": n_conv,
-            "n_filters_1": n_filters_1,
-            "n_filters_2": n_filters_2,
-            "n_filters_3": n_filters_3,
             "kernel_size": kernel_size,
             "batch_norm": batch_norm,
             "global_average_pooling": global_average_pooling,
             "n_fc": n_fc,
-            "n_neurons_1": n_neurons_1,
-            "n_neurons_2": n_neurons_2,
-            "n_neurons_3": n_neurons_3,
         }
+        per_layer = {
+            "n_filters": (n_filters_1, n_filters_2, n_filters_3, n_filters_4, n_filters_5, n_filters_6),
+            "pool": (pool_1, pool_2, pool_3, pool_4, pool_5, pool_6),
+            "n_neurons": (n_neurons_1, n_neurons_2, n_neurons_3, n_neurons_4, n_neurons_5, n_neurons_6),
+        }
+        config |= {f"{name}_{i}": value for name, values in per_layer.items() for i, value in enumerate(values, 1)}
         network = ConvNet.from_config(config, in_channels=in_channels, image_size=image_size, n_classes=n_classes)
         super().__init__(network, n_classes, lr, cosine=cosine, input_shape=network.input_shape)
         self.save_hyperparameters()
+
+    def stages(self) -> list[Stage]:
+        """The network as a chain, input to head."""
+        return self.network.stages()
+
+    @staticmethod
+    def deeper(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The configurations with one identity layer more, see `deeper_conv_nets`."""
+        return deeper_conv_nets(config)

@@ -1,5 +1,22 @@
-"""From configurations to networks: building a LightningModule and its data from a configuration."""
+"""From configurations to networks: building a LightningModule and its data, and growing and pruning what was trained."""
 
+from lightning_primo.nas.distillation import distil
 from lightning_primo.nas.factory import Factory, Keywords, LoadersDataModule
+from lightning_primo.nas.morphable import Morphable, Stage, check_morphable
+from lightning_primo.nas.morphisms import deepen, inherit, widen
+from lightning_primo.nas.pruning import kept_units, prune
 
-__all__ = ["Factory", "Keywords", "LoadersDataModule"]
+__all__ = [
+    "Factory",
+    "Keywords",
+    "LoadersDataModule",
+    "Morphable",
+    "Stage",
+    "check_morphable",
+    "deepen",
+    "distil",
+    "inherit",
+    "kept_units",
+    "prune",
+    "widen",
+]

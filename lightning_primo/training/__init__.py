@@ -1,5 +1,6 @@
 """Training one trial: a job from one epoch to another, its failures classified, and what is known before it."""
 
+from lightning_primo.training.architectures import Architectures
 from lightning_primo.training.exact import ExactCosts, configuration_key
 from lightning_primo.training.failures import Failure, classify, metric_is_missing, signature_of
 from lightning_primo.training.job import Job, crashed, run_job
@@ -7,6 +8,7 @@ from lightning_primo.training.preflight import preflight
 from lightning_primo.training.trainer import check_trainer_arguments
 
 __all__ = [
+    "Architectures",
     "ExactCosts",
     "Failure",
     "Job",

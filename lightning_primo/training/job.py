@@ -23,6 +23,7 @@ from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.nas.factory import Factory
 from lightning_primo.training.exact import configuration_key
 from lightning_primo.training.failures import Failure, classify, interruption
+from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.training.inputs import build_to_measure, example_inputs
 from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
 from lightning_primo.training.trainer import make_trainer
@@ -48,6 +49,8 @@ class Job:
         objectives: The objectives in the order of the losses.
         data_seed: The search's, for what the data module draws when it is made and set up.
         start_epoch: Epochs that were told already; the cost counts from there.
+        final: Whether the trial is fully trained at `epoch`, and not to be continued.
+        inheritance: From whom the initial weights come; None for the module's own.
         constraints: Costs that only have bounds, and are no losses.
         known: Values of exact (or measured) objectives that are known already, by name.
         trainer: The user's arguments for the Trainer, see `check_trainer_arguments`.
@@ -64,6 +67,8 @@ class Job:
     objectives: tuple[ObjectiveCallback, ...]
     data_seed: int = 0
     start_epoch: int = 0
+    final: bool = False
+    inheritance: Inheritance | None = None
     constraints: tuple[CostCallback, ...] = ()
     known: Mapping[str, float] = field(default_factory=dict)
     trainer: Mapping[str, Any] = field(default_factory=dict)
@@ -164,7 +169,7 @@ def _evaluation(
         measurements={name: value for name, value in progress.costs.items() if name not in names},
         cost=float(max(0, spent - job.start_epoch)),
         seconds=seconds,
-        finished=finished and status is Status.OK,
+        finished=(finished or job.final) and status is Status.OK,
     )
 
 
@@ -227,6 +232,8 @@ def build_data(factory: Factory, config: Config, seed: int) -> pl.LightningDataM
 
 def _fit(job: Job, recorder: Recorder, *, resume: bool) -> None:
     module, data = build(job)
+    if job.inheritance is not None:
+        job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
     trained = [callback for callback in recorder.objectives if isinstance(callback, TrainedCallback)]
     trainer = make_trainer(
         job.trainer,

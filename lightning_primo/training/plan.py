@@ -13,8 +13,9 @@ import numpy as np
 from lightning_primo.callbacks.base import CostCallback, ObjectiveCallback
 from lightning_primo.nas.factory import Factory
 from lightning_primo.problem import Problem
+from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.training.job import Job
-from lightning_primo.trial import Evaluation, Proposal, Status
+from lightning_primo.trial import Config, Evaluation, Proposal, Status
 
 
 def trial_directory(directory: Path, trial_id: int) -> Path:
@@ -44,9 +45,16 @@ class TrainingPlan:
     directory: Path
     seed: int
 
-    def job(self, proposal: Proposal) -> Job:
-        """What a worker needs to carry out `proposal`."""
+    def job(self, proposal: Proposal, parent: Config | None = None) -> Job:
+        """What a worker needs to carry out `proposal`.
+
+        Args:
+            proposal: What to train.
+            parent: The configuration of its parent, if it inherits the weights.
+        """
         exact = self.problem.exact(proposal.config)
+        # Schedules are made for the whole of a training, wherever it ends.
+        max_epochs = proposal.epoch if proposal.final else self.problem.max_epochs
         return Job(
             trial_id=proposal.trial_id,
             config=proposal.config,
@@ -54,7 +62,9 @@ class TrainingPlan:
             epoch=proposal.epoch,
             data_seed=self.seed,
             start_epoch=proposal.start_epoch,
-            max_epochs=self.problem.max_epochs,
+            max_epochs=max_epochs,
+            final=proposal.final,
+            inheritance=self._inheritance(proposal, parent),
             directory=trial_directory(self.directory, proposal.trial_id),
             factory=self.factory,
             objectives=self.objectives,
@@ -62,6 +72,12 @@ class TrainingPlan:
             known={name: value for name, value in exact.items() if math.isfinite(value)},
             trainer=self.trainer,
         )
+
+    def _inheritance(self, proposal: Proposal, parent: Config | None) -> Inheritance | None:
+        if not proposal.inherits or proposal.parent is None or parent is None:
+            return None
+        directory = trial_directory(self.directory, proposal.parent)
+        return Inheritance(config=parent, directory=directory, operation=proposal.operation)
 
     def rejection(self, proposal: Proposal) -> Evaluation | None:
         """The evaluation of a proposal that breaks a bound on an exact quantity; None if it breaks none."""

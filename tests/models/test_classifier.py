@@ -72,6 +72,15 @@ def test_a_loss_that_is_not_a_number_is_logged_as_such() -> None:
     assert fit.callback_metrics["val_loss"].isnan()
 
 
+def test_a_module_that_was_validated_can_be_trained() -> None:
+    loader = DataLoader(TensorDataset(torch.zeros(4, 1), torch.zeros(4, dtype=torch.long)), batch_size=4)
+    module = constant_classifier([1.0, 0.0])
+    (before,) = trainer().validate(module, loader, verbose=False)
+    fit = trainer(max_epochs=1)
+    fit.fit(module, loader, loader)
+    assert fit.callback_metrics["val_loss"] == pytest.approx(before["val_loss"])
+
+
 def test_the_learning_rate_is_constant_unless_cosine() -> None:
     loader = DataLoader(TensorDataset(torch.zeros(4, 1), torch.zeros(4, dtype=torch.long)), batch_size=4)
 
@@ -119,6 +128,48 @@ def test_a_checkpoint_rebuilds_the_module_without_unpickling_code(tmp_path: Path
     loaded = ConvNetClassifier.load_from_checkpoint(tmp_path / "module.ckpt", weights_only=True)
     images = torch.randn(4, 1, 8, 8)
     assert torch.equal(loaded.eval()(images), module.eval()(images))
+
+
+def test_a_deeper_child_is_rebuilt_from_its_checkpoint(tmp_path: Path) -> None:
+    config = SMALL
+    for _ in range(4):  # six convolutions, of which those before the last of a width do not pool
+        config = ConvNetClassifier.deeper(config)[0]
+    assert (config["n_conv"], config["pool_1"], config["pool_5"], config["pool_6"]) == (6, False, True, True)
+    module = ConvNetClassifier(**config, **DIGITS)
+    assert [stage.width for stage in module.stages()[4:6]] == ["n_filters_5", "n_filters_6"]
+    assert [config[stage.width] for stage in module.stages() if stage.width] == [16] * 6 + [32]
+    fit = trainer(max_epochs=1, limit_train_batches=2, limit_val_batches=0)
+    fit.fit(module, datamodule=Digits())
+    fit.save_checkpoint(tmp_path / "child.ckpt")
+    loaded = ConvNetClassifier.load_from_checkpoint(tmp_path / "child.ckpt", weights_only=True)
+    images = torch.randn(4, 1, 8, 8)
+    assert torch.equal(loaded.eval()(images), module.eval()(images))
+    rebuilt = ConvNetClassifier(**config, **DIGITS)
+    rebuilt.load_state_dict(torch.load(tmp_path / "child.ckpt", weights_only=True)["state_dict"])
+    assert torch.equal(rebuilt.eval()(images), module(images))
+
+
+def test_a_misspelt_or_missing_layer_is_named() -> None:
+    with pytest.raises(TypeError, match="n_filter_2"):
+        ConvNetClassifier(**SMALL, **DIGITS, n_filter_2=3)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="'n_neurons_2', which is missing"):
+        ConvNetClassifier(**{**SMALL, "n_fc": 2}, **DIGITS)
+
+
+def test_the_distillation_step_logs_its_mean_over_images() -> None:
+    images = torch.randn(10, 1)
+    loader = DataLoader(TensorDataset(images, torch.zeros(10, dtype=torch.long)), batch_size=4)
+    student, teacher = constant_classifier([1.0, 0.0]), Classifier(nn.Linear(1, 2), 2)
+
+    class Distilled(pl.Callback):
+        def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+            pl_module.training_step = lambda batch, batch_idx: student.distillation_step(batch, batch_idx, teacher)
+
+    fit = trainer(max_epochs=1, callbacks=[Distilled()])
+    fit.fit(student, loader, loader)
+    expected = (torch.tensor([1.0, 0.0]) - teacher(images).detach()).square().mean()
+    assert fit.callback_metrics["train_loss"] == pytest.approx(float(expected))
+    assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
 def test_predictions_are_probabilities() -> None:

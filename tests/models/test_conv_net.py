@@ -30,7 +30,8 @@ def n_parameters(config: Mapping[str, Any], *, in_channels: int, image_size: int
         total += filters * (width * config["kernel_size"] ** 2 + 1 + 2 * bool(config["batch_norm"]))
         width = filters
     if not config["global_average_pooling"]:
-        width *= (image_size // 2 ** config["n_conv"]) ** 2
+        n_poolings = sum(config.get(f"pool_{i}", True) for i in range(1, config["n_conv"] + 1))
+        width *= (image_size // 2**n_poolings) ** 2
     for i in range(1, config["n_fc"] + 1):
         neurons = config[f"n_neurons_{i}"]
         total += (width + 1) * neurons
@@ -47,6 +48,7 @@ def n_parameters(config: Mapping[str, Any], *, in_channels: int, image_size: int
         ({"global_average_pooling": False}, 448 + 1025 * 4 + 85),
         ({"batch_norm": True, "kernel_size": 5}, 16 * (3 * 25 + 3) + 68 + 85),
         ({"n_conv": 2, "n_filters_2": 32, "n_fc": 2, "n_neurons_2": 2}, 448 + 32 * (16 * 9 + 1) + 33 * 4 + 10 + 51),
+        ({"pool_1": False, "pool_2": False, "global_average_pooling": False}, 448 + 4097 * 4 + 85),
     ],
 )
 def test_parameter_counts_by_hand(overrides: dict[str, Any], expected: int) -> None:
@@ -112,6 +114,44 @@ def test_images_need_not_be_square_and_hidden_layers_not_exist() -> None:
     assert network(torch.zeros(5, 2, 9, 12)).shape == (5, 3)
 
 
+@pytest.mark.parametrize("image_size", [8, 9])
+def test_stages_without_pooling_keep_the_size_of_the_maps(image_size: int) -> None:
+    network: Any = ConvNet(
+        in_channels=1,
+        image_size=image_size,
+        n_classes=2,
+        filters=(2, 3, 4, 5),
+        neurons=(3,),
+        global_average_pooling=False,
+        pooling=(False, True, False, True),
+    )
+    assert [hasattr(stage, "pool") for stage in network.convolutions] == [False, True, False, True]
+    maps, sizes = torch.zeros(1, 1, image_size, image_size), []
+    for stage in network.convolutions:
+        maps = stage(maps)
+        sizes.append(maps.shape[-1])
+    assert sizes == [image_size, 4, 4, 2]
+    assert network.fully_connected[0].linear.in_features == 5 * 4
+    assert network(torch.zeros(2, 1, image_size, image_size)).shape == (2, 2)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_the_stages_one_after_the_other_are_the_network(seed: int) -> None:
+    config = sample(seed, small=True)
+    network = ConvNet.from_config(config, **FLOWERS).eval()
+    stages = network.stages()
+    widths = [config[stage.width] for stage in stages if stage.width is not None]
+    assert widths == [s.layer.weight.shape[0] for s in stages[:-1]]
+    assert [stage.width for stage in stages][-1:] == [None]
+    images = torch.randn(2, 3, 16, 16)
+    x = images
+    for stage in stages:
+        for part in (stage.layer, *stage.after):
+            x = part(x)
+    assert torch.equal(x, network(images))
+
+
 def test_from_config_ignores_what_is_not_architecture_and_takes_the_constructors_defaults() -> None:
     config = {"n_conv": 1, "n_filters_1": 16, "n_fc": 1, "n_neurons_1": 4, "lr": 0.1, "batch_size": 8}
     unchanged = dict(config)
@@ -131,6 +171,11 @@ def test_from_config_ignores_what_is_not_architecture_and_takes_the_constructors
         ({"n_classes": 0}, "'n_classes' must be at least 1"),
         ({"filters": (16, 16, 16), "image_size": 7}, "'image_size' must be at least 8 pixels for 3 conv.* got 7 x 7"),
         ({"image_size": (1, 16)}, "'image_size' must be at least 2 pixels for 1 conv.* got 1 x 16"),
+        ({"pooling": (True, False)}, "'pooling' must have an entry for each of the 1 convolutions, got 2"),
+        (
+            {"filters": (4, 4, 4), "pooling": (True, True, False), "image_size": 3},
+            "at least 4 pixels for 3 convolutions, 2 of them with pooling, .* got 3 x 3",
+        ),
     ],
 )
 def test_impossible_networks_are_refused(change: dict[str, Any], message: str) -> None:

@@ -1,0 +1,73 @@
+"""The networks of configurations as algorithms that grow and prune them see them, read off modules without training."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import torch
+from torch import nn
+
+from lightning_primo.architecture import Architecture, Layer, LayerKind
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.measure import parameter_count
+from lightning_primo.measure.isolation import rng_kept
+from lightning_primo.nas.chain import Link, chain
+from lightning_primo.nas.factory import Factory
+from lightning_primo.training.exact import configuration_key
+from lightning_primo.training.inputs import build_to_measure
+from lightning_primo.trial import Config
+
+
+class Architectures:
+    """The architecture of a configuration, from its module on the meta device, or on the CPU where that fails.
+
+    The first one is always built on the CPU, where it is also run, to see that its stages are what it computes. Values
+    are kept, and the global generators are left as they are.
+
+    Args:
+        factory: Builds the modules, which implement `Morphable`.
+    """
+
+    def __init__(self, factory: Factory) -> None:
+        self._factory = factory
+        self._known: dict[str, Architecture] = {}
+
+    def __call__(self, config: Config) -> Architecture:
+        """The architecture of `config`.
+
+        Raises:
+            InvalidArgumentError: If the module does not implement `Morphable`, or not as its configuration says.
+        """
+        key = configuration_key(config)
+        if key not in self._known:
+            with rng_kept():
+                self._known[key] = _architecture(self._module(config), config)
+        return self._known[key]
+
+    def _module(self, config: Config) -> pl.LightningModule:
+        if self._known:
+            try:
+                with torch.device("meta"):
+                    return build_to_measure(self._factory, config)
+            except Exception:  # one that looks at its weights; on the CPU it is built as for training
+                return build_to_measure(self._factory, config)
+        return build_to_measure(self._factory, config)
+
+
+def _architecture(module: pl.LightningModule, config: Config) -> Architecture:
+    links = chain(module)
+    return Architecture(
+        layers=tuple(_layer(module, link, config) for link in links[:-1]),
+        n_parameters=parameter_count(module),
+        deeper=tuple(dict(deeper) for deeper in module.deeper(dict(config))),  # type: ignore[operator]
+        training=tuple(getattr(module, "training_hyperparameters", ())),
+    )
+
+
+def _layer(module: pl.LightningModule, link: Link, config: Config) -> Layer:
+    if link.width is None or config.get(link.width) != link.units:
+        raise InvalidArgumentError(
+            f"{type(module).__name__}.stages() has a layer of {link.units} units with 'width' {link.width!r}, which is "
+            f"{config.get(link.width or '')!r} in the configuration; it must name the hyperparameter that holds them"
+        )
+    kind = LayerKind.CONVOLUTION if isinstance(link.layer, nn.Conv2d) else LayerKind.LINEAR
+    return Layer(width=link.width, units=link.units, kind=kind)
