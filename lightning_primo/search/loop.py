@@ -117,8 +117,12 @@ class Loop:
                 self._tell(proposal, rejected)
                 continue
             self._display.started(proposal)
-            self._running[self._submit(self._plan.job(proposal))] = proposal
+            self._running[self._submit(self._job(proposal))] = proposal
         return bool(self._running)
+
+    def _job(self, proposal: Proposal) -> Job:
+        parent = proposal.parent if proposal.inherits else None
+        return self._plan.job(proposal, None if parent is None else self._algorithm.trials[parent].config)
 
     def _submit(self, job: Job) -> Future[Evaluation]:
         try:
@@ -156,7 +160,7 @@ class Loop:
         elif isinstance(error, Exception):
             text = "".join(traceback.format_exception(error)).strip()
             reason = f"the executor lost the job: {type(error).__name__}: {error}\n{text}"
-            evaluation = crashed(self._plan.job(proposal), reason)
+            evaluation = crashed(self._job(proposal), reason)
         else:
             raise error  # the worker was told to stop; its trial is not to blame
         self._tell(proposal, evaluation)

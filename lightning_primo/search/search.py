@@ -35,7 +35,7 @@ from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.loop import Loop
 from lightning_primo.space import check_space
 from lightning_primo.store.log import FILE_NAME, Event, Store, read_events
-from lightning_primo.training import ExactCosts, check_trainer_arguments, preflight
+from lightning_primo.training import Architectures, ExactCosts, check_trainer_arguments, preflight
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.trial import Evaluation, Proposal
 
@@ -113,6 +113,7 @@ class Search:
             min_epochs=min_epochs,
             max_epochs=max_epochs,
             exact=ExactCosts(self.factory, [cost for cost in costs if cost.objective.kind is Kind.EXACT]),
+            architecture=Architectures(self.factory),
         )
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
