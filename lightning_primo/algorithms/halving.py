@@ -64,6 +64,7 @@ class Bracket:
     epochs: tuple[int, ...]
     started: list[list[int]] = field(init=False)
     results: list[dict[int, Losses | None]] = field(init=False)
+    _ranked: dict[int, tuple[int, list[int]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.started = [[] for _ in self.sizes]
@@ -94,11 +95,14 @@ class Bracket:
         return None
 
     def _survivors(self, i: int, ranking: Ranking, problem: Problem) -> list[int]:
-        ids = [trial_id for trial_id, losses in self.results[i - 1].items() if losses is not None]
-        if not ids:
-            return []
-        order = ranking(scaled_rows([self.results[i - 1][trial_id] for trial_id in ids], problem))
-        return [ids[row] for row in order[: self.sizes[i]]]
+        """The best of rung `i - 1`; ranked once, as a rung that is finished gets no more results."""
+        n_results = len(self.results[i - 1])
+        if self._ranked.get(i, (-1, []))[0] != n_results:
+            ids = [trial_id for trial_id, losses in self.results[i - 1].items() if losses is not None]
+            rows = scaled_rows([self.results[i - 1][trial_id] for trial_id in ids], problem)
+            order = ranking(rows)[: self.sizes[i]] if ids else []
+            self._ranked[i] = (n_results, [ids[row] for row in order])
+        return self._ranked[i][1]
 
 
 class _Brackets(Algorithm):

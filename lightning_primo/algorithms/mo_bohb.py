@@ -7,7 +7,6 @@ Optimization", arXiv 2105.01015, algorithms 2 and 3; it extends BOHB (Falkner, K
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,6 @@ Array = npt.NDArray[np.float64]
 
 _OPERATION = "density"
 _LEAST_GOOD = 2  # one alone has no spread
-_N_RANKED = 1 << 12  # rungs whose order is remembered; finished ones are asked for again and again
 
 
 class MOBOHB(Hyperband):
@@ -117,17 +115,9 @@ def nds_hssp_ranking(losses: Array) -> npt.NDArray[np.intp]:
         losses: Scaled losses, `n x m`; `n` may be 0.
 
     Returns:
-        A permutation of the row indices, read-only. With one objective this is a stable `argsort`.
+        A permutation of the row indices. With one objective this is a stable `argsort`.
     """
-    return _ranking(losses.astype(np.float64).tobytes(), losses.shape)
-
-
-@lru_cache(maxsize=_N_RANKED)
-def _ranking(buffer: bytes, shape: tuple[int, ...]) -> npt.NDArray[np.intp]:
-    losses = np.frombuffer(buffer).reshape(shape)
-    order = nds_hssp_order(losses, default_reference(losses))
-    order.setflags(write=False)
-    return order
+    return nds_hssp_order(losses, default_reference(losses))
 
 
 def _losses_at(trial: Trial, epoch: int) -> Losses | None:
