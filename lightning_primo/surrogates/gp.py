@@ -1,9 +1,10 @@
 """A Gaussian process on the features of configurations: fit by maximum a posteriori, predict, draw functions.
 
-Kernel and priors are those of BoTorch's `SingleTaskGP`: squared exponential with a length scale per feature, whose
-log-normal prior grows with the square root of their number (Hvarfner et al. 2024, arXiv 2402.02229), on standardised
-outputs. The fit has its gradient in closed form (Rasmussen and Williams 2006, equation 5.9), which takes a tenth of
-the time of automatic differentiation through a kernel library and matters, as it is done anew for every proposal.
+Kernel and priors are those of BoTorch's `SingleTaskGP`: squared exponential, unless another kernel is given, with a
+length scale per feature, whose log-normal prior grows with the square root of their number (Hvarfner et al. 2024, arXiv
+2402.02229), on standardised outputs. The fit has its gradient in closed form (Rasmussen and Williams 2006, equation
+5.9), which takes a tenth of the time of automatic differentiation through a kernel library and matters, as it is done
+anew for every proposal.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from scipy.stats import norm, qmc
 
+from lightning_primo.surrogates.kernels import Kernel, SquaredExponential
+
 Array = npt.NDArray[np.float64]
 
 _LENGTH_SCALE_PRIOR = (math.sqrt(2), math.sqrt(3))  # location, without its 0.5 log(d), and scale of the log-normal
@@ -26,6 +29,7 @@ _LENGTH_SCALES = (0.025, 100.0)
 _NOISES = (1e-4, 1.0)
 _MAX_ITERATIONS = 200
 _SMALLEST_SPREAD = 1e-9
+_SQUARED_EXPONENTIAL = SquaredExponential()
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class GaussianProcess:
         x: Features of the observations, `n x d`.
         root: Lower Cholesky factor of the observations' covariance, `n x n`.
         weights: Inverse covariance times the centred observations, `n`.
+        kernel: The correlation of the function's values.
     """
 
     length_scales: Array
@@ -53,14 +58,16 @@ class GaussianProcess:
     x: Array
     root: Array
     weights: Array
+    kernel: Kernel = _SQUARED_EXPONENTIAL
 
     @classmethod
-    def fit(cls, x: Array, y: Array) -> GaussianProcess:
+    def fit(cls, x: Array, y: Array, *, kernel: Kernel = _SQUARED_EXPONENTIAL) -> GaussianProcess:
         """Fit length scales, noise and mean to observations by maximum a posteriori.
 
         Args:
             x: Features, `n x d`, `n >= 1`.
             y: Finite observations, `n`.
+            kernel: The correlation of the function's values.
         """
         shift, spread = float(np.mean(y)), float(np.std(y))
         scale = spread if spread > _SMALLEST_SPREAD else 1.0
@@ -71,7 +78,7 @@ class GaussianProcess:
         fitted = minimize(
             negative_log_posterior,
             modes,
-            args=(x, (y - shift) / scale),
+            args=(x, (y - shift) / scale, kernel),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -86,6 +93,7 @@ class GaussianProcess:
             x=x,
             root=np.empty((0, 0)),
             weights=np.empty(0),
+            kernel=kernel,
         )
         return unconditioned.condition(x, y)
 
@@ -127,7 +135,7 @@ class GaussianProcess:
         return Draws(process=self, x=x, values=self._outputs(values), root=root, weights=weights)
 
     def _covariance(self, a: Array, b: Array) -> Array:
-        return _squared_exponential(a, b, self.length_scales)
+        return self.kernel.correlation(cdist(a / self.length_scales, b / self.length_scales, "sqeuclidean"))
 
     def _outputs(self, standardised: Array) -> Array:
         outputs: Array = standardised * self.scale + self.shift
@@ -166,7 +174,9 @@ class Draws:
         return self.process._outputs(self.process.mean + cross @ self.weights), deviation * self.process.scale
 
 
-def negative_log_posterior(parameters: Array, x: Array, y: Array) -> tuple[float, Array]:
+def negative_log_posterior(
+    parameters: Array, x: Array, y: Array, kernel: Kernel = _SQUARED_EXPONENTIAL
+) -> tuple[float, Array]:
     """Negative logarithm of the posterior density of the hyperparameters, and its gradient.
 
     The constant mean takes its generalised least squares value, so that it needs no gradient.
@@ -175,19 +185,20 @@ def negative_log_posterior(parameters: Array, x: Array, y: Array) -> tuple[float
         parameters: Logarithms of the `d` length scales and of the noise variance, `d + 1`.
         x: Features, `n x d`.
         y: Standardised observations, `n`.
+        kernel: The correlation of the function's values.
     """
     n, d = x.shape
     logs = parameters[:-1]
     scaled = x / np.exp(logs)
-    kernel = np.exp(-0.5 * cdist(scaled, scaled, "sqeuclidean"))
+    correlation, decay = kernel.correlation_and_decay(cdist(scaled, scaled, "sqeuclidean"))
     noise = math.exp(parameters[-1])
-    root = _root(kernel + noise * np.eye(n))
+    root = _root(correlation + noise * np.eye(n))
     residual = y - _generalised_mean(root, y)
     alpha = cho_solve((root, True), residual)
     value = 0.5 * residual @ alpha + np.log(np.diag(root)).sum() + 0.5 * n * math.log(2 * math.pi)
     # R&W 5.9: d/dt = -1/2 tr((alpha alpha^T - K^-1) dK/dt); here with the opposite sign
     outer = cho_solve((root, True), np.eye(n)) - np.outer(alpha, alpha)
-    weighted = outer * kernel
+    weighted = outer * decay
     sums = weighted.sum(axis=1)
     # sum_ik W_ik (x_ij - x_kj)^2 / l_j^2, for all j at once
     by_length_scale = np.square(scaled).T @ sums - np.einsum("ij,ik,kj->j", scaled, weighted, scaled, optimize=True)
@@ -204,11 +215,6 @@ def negative_log_posterior(parameters: Array, x: Array, y: Array) -> tuple[float
 
 def _length_scale_location(d: int) -> float:
     return _LENGTH_SCALE_PRIOR[0] + 0.5 * math.log(d)
-
-
-def _squared_exponential(a: Array, b: Array, length_scales: Array) -> Array:
-    kernel: Array = np.exp(-0.5 * cdist(a / length_scales, b / length_scales, "sqeuclidean"))
-    return kernel
 
 
 def _generalised_mean(root: Array, y: Array) -> float:

@@ -35,7 +35,8 @@ class Architectures:
         """The architecture of `config`.
 
         Raises:
-            InvalidArgumentError: If the module does not implement `Morphable`, or not as its configuration says.
+            InvalidArgumentError: If the module cannot be built, does not implement `Morphable`, or not as its
+                configuration says.
         """
         key = configuration_key(config)
         if key not in self._known:
@@ -49,8 +50,18 @@ class Architectures:
                 with torch.device("meta"):
                     return build_to_measure(self._factory, config)
             except Exception:  # one that looks at its weights; on the CPU it is built as for training
-                return build_to_measure(self._factory, config)
-        return build_to_measure(self._factory, config)
+                return self._on_cpu(config)
+        return self._on_cpu(config)
+
+    def _on_cpu(self, config: Config) -> pl.LightningModule:
+        try:
+            return build_to_measure(self._factory, config)
+        except InvalidArgumentError:
+            raise
+        except Exception as error:
+            raise InvalidArgumentError(
+                f"'module': no module could be built for {dict(config)}: {type(error).__name__}: {error}"
+            ) from error
 
 
 def _architecture(module: pl.LightningModule, config: Config) -> Architecture:

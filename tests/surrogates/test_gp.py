@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import torch
 from botorch.models import SingleTaskGP
+from gpytorch.kernels import MaternKernel, RBFKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from scipy.optimize import approx_fprime
 
 from lightning_primo.surrogates import GaussianProcess
 from lightning_primo.surrogates.gp import negative_log_posterior
+from lightning_primo.surrogates.kernels import Matern52, SquaredExponential
 
 
 def observations(n: int = 30, d: int = 4, noise: float = 0.05, seed: int = 0):
@@ -61,13 +63,41 @@ def test_objective_of_the_fit_equals_botorch():
         assert value + constants == pytest.approx(expected, rel=1e-6)
 
 
-def test_gradient_of_the_fit_equals_finite_differences():
+@pytest.mark.parametrize("kernel", [SquaredExponential(), Matern52()])
+def test_gradient_of_the_fit_equals_finite_differences(kernel):
     x, y = observations(n=12)
+    x[1] = x[0]  # a distance of zero
     y = (y - y.mean()) / y.std()
     parameters = np.array([-0.5, 0.3, 1.0, -1.0, -2.0])
-    _, gradient = negative_log_posterior(parameters, x, y)
-    numerical = approx_fprime(parameters, lambda p: negative_log_posterior(p, x, y)[0], 1e-6)
+    _, gradient = negative_log_posterior(parameters, x, y, kernel)
+    numerical = approx_fprime(parameters, lambda p: negative_log_posterior(p, x, y, kernel)[0], 1e-6)
     np.testing.assert_allclose(gradient, numerical, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reference"), [(SquaredExponential(), RBFKernel()), (Matern52(), MaternKernel(nu=2.5))]
+)
+def test_kernels_equal_gpytorch(kernel, reference):
+    x = np.random.default_rng(0).random((20, 3))
+    length_scales = np.array([0.2, 0.5, 2.0])
+    process = replace(GaussianProcess.fit(x, x[:, 0], kernel=kernel), length_scales=length_scales)
+    scaled = torch.from_numpy(x / length_scales)
+    with torch.no_grad():
+        reference.lengthscale = 1.0
+        expected = reference.double()(scaled).to_dense().numpy()
+    np.testing.assert_allclose(process._covariance(x, x), expected, atol=1e-7)
+    assert process.condition(x[:5], x[:5, 0]).kernel is kernel
+
+
+def test_the_kernel_is_the_squared_exponential_unless_another_is_given():
+    x, y = observations()
+    default, explicit, matern = (
+        GaussianProcess.fit(x, y, **options)
+        for options in ({}, {"kernel": SquaredExponential()}, {"kernel": Matern52()})
+    )
+    np.testing.assert_array_equal(default.length_scales, explicit.length_scales)
+    np.testing.assert_array_equal(default.predict(x), explicit.predict(x))
+    assert not np.array_equal(default.length_scales, matern.length_scales)
 
 
 def test_the_fit_is_a_stationary_point():

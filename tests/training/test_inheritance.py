@@ -178,6 +178,11 @@ def test_modules_that_are_no_chain_or_not_morphable_are_refused() -> None:
     with pytest.raises(InvalidArgumentError, match=r"lacks 'stages' and 'deeper'"):
         Architectures(Factory(lambda config: Plain()))({})
 
+    with pytest.raises(InvalidArgumentError, match=r"no module could be built for .*n_conv.*ValueError"):
+        Architectures(Factory(lambda config: Net(**config)))(
+            {**PARENT, "n_conv": 4, "n_filters_3": 4, "n_filters_4": 4}
+        )
+
     class Misnamed(Net):
         def stages(self) -> Any:
             return [stage._replace(width=stage.width and stage.width + "x") for stage in super().stages()]
