@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules import CIFAR10
-from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Search
+from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Result, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import ALGORITHMS, leave_behind, search_arguments, search_parser
+from recipes.common import leave_behind, search_arguments, search_parser
 
 PRIORS = {
     "val_error": Prior({"lr": 1e-3, "batch_size": 128, "n_conv": 3, "batch_norm": True}, confidence=0.75),
@@ -19,8 +19,8 @@ PRIORS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the recipe.
+def run(arguments: Sequence[str] | None = None) -> Result:
+    """Search, as the command line says.
 
     Args:
         arguments: Of the command line; default: those of this process.
@@ -44,11 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             FLOPs(reference=1e9),
             ParameterCount(reference=1e8),
         ],
-        algorithm=ALGORITHMS[options.algorithm](PRIORS),
-        **search_arguments(options),
+        **search_arguments(options, PRIORS),
     )
-    result = search.run(full_trainings=options.full_trainings, progress=not options.quiet)
-    leave_behind(result)
+    return search.run(full_trainings=options.full_trainings, progress=not options.quiet)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the recipe and show what it found.
+
+    Args:
+        arguments: As for `run`.
+    """
+    leave_behind(run(arguments))
 
 
 if __name__ == "__main__":

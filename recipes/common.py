@@ -9,8 +9,13 @@ from typing import Any
 
 from lightning_primo import (
     MOASHA,
+    MOBANANAS,
+    MOBOHB,
+    MSEHVI,
+    SHEMOA,
     Algorithm,
     AugmentedChebyshev,
+    BulkAndCut,
     Hyperband,
     PriMO,
     Prior,
@@ -23,21 +28,29 @@ from lightning_primo import (
 
 Priors = Mapping[str, Prior]
 
-ALGORITHMS: dict[str, Callable[[Priors], Algorithm]] = {
-    "primo": lambda priors: PriMO(priors=priors),
-    "bo": lambda priors: PriMO(initial_design=RandomSearch()),
-    "pibo": lambda priors: PriMO(priors=priors, initial_design=RandomSearch()),
-    "parego": lambda priors: PriMO(
+ALGORITHMS: dict[str, Callable[[Priors, float], Algorithm]] = {
+    "primo": lambda priors, full_trainings: PriMO(priors=priors),
+    "bo": lambda priors, full_trainings: PriMO(initial_design=RandomSearch()),
+    "pibo": lambda priors, full_trainings: PriMO(priors=priors, initial_design=RandomSearch()),
+    "parego": lambda priors, full_trainings: PriMO(
         initial_design=RandomSearch(sampler=SobolSampler()), scalarization=AugmentedChebyshev()
     ),
-    "moasha": lambda priors: MOASHA(),
-    "moasha-priors": lambda priors: MOASHA(sampler=PriorSampler(priors) if priors else None),
-    "hyperband": lambda priors: Hyperband(),
-    "successive-halving": lambda priors: SuccessiveHalving(),
-    "random": lambda priors: RandomSearch(),
-    "sobol": lambda priors: RandomSearch(sampler=SobolSampler()),
+    "sh-emoa": lambda priors, full_trainings: SHEMOA(full_trainings=full_trainings),
+    "mo-bohb": lambda priors, full_trainings: MOBOHB(),
+    "ms-ehvi": lambda priors, full_trainings: MSEHVI(),
+    "mo-bananas": lambda priors, full_trainings: MOBANANAS(),
+    "bulk-and-cut": lambda priors, full_trainings: BulkAndCut(full_trainings=full_trainings),
+    "moasha": lambda priors, full_trainings: MOASHA(),
+    "moasha-priors": lambda priors, full_trainings: MOASHA(sampler=PriorSampler(priors) if priors else None),
+    "hyperband": lambda priors, full_trainings: Hyperband(),
+    "successive-halving": lambda priors, full_trainings: SuccessiveHalving(),
+    "random": lambda priors, full_trainings: RandomSearch(),
+    "sobol": lambda priors, full_trainings: RandomSearch(sampler=SobolSampler()),
 }
-"""The algorithms by the name they have on the command line, made from a recipe's priors."""
+"""The algorithms by the name they have on the command line, from a recipe's priors and the budget in full trainings."""
+
+BAG_OF_BASELINES = ("random", "sh-emoa", "mo-bohb", "ms-ehvi", "mo-bananas", "bulk-and-cut")
+"""Those that the Bag of Baselines paper compares."""
 
 
 def search_parser(
@@ -57,7 +70,8 @@ def search_parser(
         type=float,
         default=full_trainings,
         metavar="N",
-        help="budget in full trainings, in total over all runs in the directory (default: %(default)g)",
+        help="budget in full trainings, in total over all runs in the directory, so for sh-emoa and "
+        "bulk-and-cut, which plan with it, it must stay the same (default: %(default)g)",
     )
     parser.add_argument(
         "--epochs",
@@ -83,9 +97,10 @@ def search_parser(
     return parser
 
 
-def search_arguments(options: argparse.Namespace) -> dict[str, Any]:
+def search_arguments(options: argparse.Namespace, priors: Priors) -> dict[str, Any]:
     """The arguments of a `Search` that every recipe takes from its command line."""
     return {
+        "algorithm": ALGORITHMS[options.algorithm](priors, options.full_trainings),
         "epochs": tuple(options.epochs),
         "directory": options.directory,
         "trainer": {"accelerator": "auto"},

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from datamodules import Flowers17, Flowers102
-from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Search
+from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Result, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import ALGORITHMS, Priors, leave_behind, search_arguments, search_parser
+from recipes.common import Priors, leave_behind, search_arguments, search_parser
 
 PRIORS: dict[str, Priors] = {
     "none": {},
@@ -43,8 +43,8 @@ PRIORS: dict[str, Priors] = {
 """Priors by name: around sensible values, and around the opposite."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the recipe.
+def run(arguments: Sequence[str] | None = None) -> Result:
+    """Search, as the command line says.
 
     Args:
         arguments: Of the command line; default: those of this process.
@@ -74,16 +74,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return Flowers102(options.data_dir, batch_size=config["batch_size"], image_size=32, download=True)
 
     search = Search(
-        conv_net_space(),
+        conv_net_space(optional_pooling=options.algorithm == "bulk-and-cut"),  # without it nothing grows deeper
         module=lambda config: ConvNetClassifier(**config, **shape),
         datamodule=datamodule,
         objectives=[Metric("val_error", mode="min", reference=1.0), ParameterCount(reference=1e8)],
         constraints=[FLOPs(at_most=options.max_flops)] if math.isfinite(options.max_flops) else [],
-        algorithm=ALGORITHMS[options.algorithm](PRIORS[options.priors]),
-        **search_arguments(options),
+        **search_arguments(options, PRIORS[options.priors]),
     )
-    result = search.run(full_trainings=options.full_trainings, progress=not options.quiet)
-    leave_behind(result)
+    return search.run(full_trainings=options.full_trainings, progress=not options.quiet)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the recipe and show what it found.
+
+    Args:
+        arguments: As for `run`.
+    """
+    leave_behind(run(arguments))
 
 
 if __name__ == "__main__":
