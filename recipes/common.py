@@ -70,8 +70,8 @@ def search_parser(
         type=float,
         default=full_trainings,
         metavar="N",
-        help="budget in full trainings, in total over all runs in the directory, so for sh-emoa and "
-        "bulk-and-cut, which plan with it, it must stay the same (default: %(default)g)",
+        help="budget in full trainings, in total over all runs in the directory; sh-emoa and bulk-and-cut plan with it "
+        "and refuse another one in the same directory (default: %(default)g)",
     )
     parser.add_argument(
         "--epochs",

@@ -1,4 +1,4 @@
-"""From configurations to networks: building a LightningModule and its data, and growing and pruning what was trained."""
+"""From configurations to networks: building LightningModules and their data, growing and pruning trained networks."""
 
 from lightning_primo.nas.distillation import distil
 from lightning_primo.nas.factory import Factory, Keywords, LoadersDataModule

@@ -15,18 +15,18 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import lightning.pytorch as pl
 import torch
-from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, GreaterThanCondition, Integer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_primo import Metric, ParameterCount, PriMO, Prior, Search
+from lightning_primo import BulkAndCut, Metric, ParameterCount, PriMO, Prior, Search
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.store.log import Store
 
@@ -89,6 +89,63 @@ def make_search(directory: str | Path, **changes: Any) -> Search:
     return Search(space(), directory=directory, **{**arguments, **changes})
 
 
+class Part(NamedTuple):
+    layer: nn.Linear
+    after: tuple[nn.Module, ...] = ()
+    width: str | None = None
+
+
+class Growing(Net):
+    """Layers with normalisation and dropout that can be deepened and pruned."""
+
+    training_hyperparameters = ("lr",)
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(lr=config["lr"])
+        sizes = [3, *(config[f"width_{i}"] for i in range(1, config["n_layers"] + 1))]
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.BatchNorm1d(b), nn.Dropout(0.1))
+            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        )
+        self.net = nn.Sequential(*self.blocks, nn.Linear(sizes[-1], 1))
+        self.example_input_array = torch.zeros(2, 3)
+
+    def stages(self) -> list[Part]:
+        parts = [Part(block[0], tuple(block[1:]), f"width_{i}") for i, block in enumerate(self.blocks, 1)]
+        return [*parts, Part(self.net[-1])]
+
+    @staticmethod
+    def deeper(config: dict[str, Any]) -> list[dict[str, Any]]:
+        widths = [config[f"width_{i}"] for i in range(1, config["n_layers"] + 1)]
+        grown = [[*widths[:i], *widths[i - 1 :]] for i in range(1, len(widths) + 1)]
+        return [{**config, "n_layers": len(w), **{f"width_{i}": n for i, n in enumerate(w, 1)}} for w in grown]
+
+
+def growing_space() -> ConfigurationSpace:
+    space = ConfigurationSpace(seed=0)
+    n_layers = Integer("n_layers", (1, 3))
+    widths = [Integer(f"width_{i}", (2, 32), log=True) for i in (1, 2, 3)]
+    space.add(n_layers, *widths, Float("lr", (1e-4, 0.3), log=True))
+    space.add(*(GreaterThanCondition(widths[i], n_layers, i) for i in (1, 2)))
+    return space
+
+
+def make_growing_search(directory: str | Path) -> Search:
+    return Search(
+        growing_space(),
+        module=lambda config: Growing(config),
+        datamodule=data(),
+        objectives=[Metric("val_loss"), ParameterCount()],
+        algorithm=BulkAndCut(full_trainings=9),
+        epochs=EPOCHS,
+        directory=directory,
+        trainer={"accelerator": "cpu", "logger": False},
+    )
+
+
+SEARCHES = {"primo": make_search, "bulk-and-cut": make_growing_search}
+
+
 def strike(moment: str, number: int, signal_number: int) -> None:
     """Send this process a signal the `number`-th time that a moment comes."""
     left = number
@@ -118,6 +175,7 @@ def strike(moment: str, number: int, signal_number: int) -> None:
         surround(Net, "training_step", after=False, when=lambda module, *args: not module.trainer.fast_dev_run)
     elif moment == "asking":  # inside of the algorithm
         surround(PriMO, "_bayesian", after=False)
+        surround(BulkAndCut, "_with_training", after=False)
     elif moment == "asked":  # known to the algorithm, not stored
         surround(Algorithm, "ask", after=True)
     elif moment == "told":  # stored, not known to the algorithm
@@ -141,7 +199,7 @@ def carry_out(command: dict[str, Any]) -> int:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     try:
-        search = make_search(command["directory"])
+        search = SEARCHES[command["search"]](command["directory"])
         if "moment" in command:
             strike(command["moment"], command["number"], command["signal"])
         search.run(full_trainings=command["full_trainings"], progress=False)

@@ -45,6 +45,7 @@ class Searches:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         command = {"directory": str(directory), "log": str(self.log), "full_trainings": full_trainings, **strike}
+        command.setdefault("search", "primo")
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
@@ -171,6 +172,45 @@ def test_terminated(searches: Searches, undisturbed: Path, tmp_path: Path) -> No
     assert searches.run(tmp_path, moment="training", number=10, signal=signal.SIGTERM) != 0
     assert searches.run(tmp_path) == 0
     assert_same(tmp_path, undisturbed)
+
+
+GROWING = "bulk-and-cut"
+GROWING_KILLS = [
+    ("training", 15),  # init
+    ("evaluated", 1),
+    ("asked", 1),
+    ("training", 5),
+    ("asking", 1),  # bulk-up
+    ("stored", 1),
+    ("training", 2),  # of a child, before its first checkpoint
+    ("saved", 2),
+    ("evaluated", 1),
+    ("told", 1),
+    ("evaluated", 2),
+    ("asking", 1),  # cut-down
+    ("training", 2),
+    ("stored", 1),
+    ("saved", 1),
+    ("evaluated", 1),
+    ("told", 1),
+]
+
+
+def test_bulk_and_cut_killed_in_each_of_its_phases(searches: Searches, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert searches.run(whole, search=GROWING) == 0, searches.log.read_text()
+    expected = history(whole)
+    operations = []
+    for moment, number in GROWING_KILLS:
+        code = searches.run(killed, search=GROWING, moment=moment, number=number, signal=signal.SIGKILL)
+        assert code == -signal.SIGKILL, f"{moment} {number}: {searches.log.read_text()}"
+        found = history(killed)
+        assert found == expected[: len(found)], f"after {moment} {number}"
+        proposals = [event for event, _ in read_events(killed) if isinstance(event, Proposal)]
+        operations.append(proposals[-1].operation)
+    assert set(operations) == {"sample", "deepen", "prune"}
+    assert searches.run(killed, search=GROWING) == 0, searches.log.read_text()
+    assert_same(killed, whole)
 
 
 def test_the_same_call_again_trains_nothing(searches: Searches, undisturbed: Path, tmp_path: Path) -> None:
