@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,8 +105,7 @@ class Growing(Net):
         super().__init__(lr=config["lr"])
         sizes = [3, *(config[f"width_{i}"] for i in range(1, config["n_layers"] + 1))]
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.BatchNorm1d(b), nn.Dropout(0.1))
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.BatchNorm1d(b), nn.Dropout(0.1)) for a, b in pairwise(sizes)
         )
         self.net = nn.Sequential(*self.blocks, nn.Linear(sizes[-1], 1))
         self.example_input_array = torch.zeros(2, 3)
