@@ -9,16 +9,39 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_python_example_runs(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    script = tmp_path / "example.py"
+SEARCH, CHAIN = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+# What the text says of the module: a child begins as what its parent has learnt.
+CHECK = """
+import torch
+from lightning_primo.nas import deepen
+
+config = {"lr": 0.1, "n_layers": 1, "width_1": 8}
+(deeper,) = Perceptron.deeper(config)
+parent, child = Perceptron(**config), Perceptron(**deeper)
+deepen(child, parent, noise=0.0, generator=torch.Generator())
+x = torch.rand(5, 64)
+torch.testing.assert_close(child(x), parent(x))
+"""
+
+
+def run_script(code, directory):
+    script = directory / "example.py"
     script.write_text(code)
     run = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, script], cwd=directory, capture_output=True, text=True, timeout=240, check=False
     )
     assert run.returncode == 0, run.stderr
-    assert "front of" in run.stdout
+    return run.stdout
+
+
+def test_the_search_runs(tmp_path):
+    assert "front of" in run_script(SEARCH, tmp_path)
     assert (tmp_path / "runs/readme/front.png").stat().st_size > 1000
+
+
+def test_the_chain_can_be_deepened(tmp_path):
+    run_script(CHAIN + CHECK, tmp_path)
 
 
 HELP = """

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
+from lightning_primo.algorithms._acquire import AcquisitionSearch
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.observations import Observations, observe
@@ -21,19 +22,11 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import Scalarization, WeightedSum, sample_weights
 from lightning_primo.problem import Problem
 from lightning_primo.space import EncodedPrior, Prior
-from lightning_primo.surrogates import (
-    ExactModel,
-    GaussianProcess,
-    LogNoisyExpectedImprovement,
-    prior_exponent,
-    rank_candidates,
-)
+from lightning_primo.surrogates import GaussianProcess, LogNoisyExpectedImprovement, prior_exponent
 from lightning_primo.trial import Config, Evaluation, Proposal, Status, Trial
 
 Array = npt.NDArray[np.float64]
 
-_N_FINALISTS = 8  # candidates whose exact objectives are computed
-_N_LOOKED_AT = 32  # candidates tried for finalists that are new and keep the exact bounds
 _N_FROM_PRIOR = 256
 _MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
 _NOTHING_TO_MODEL = 1e-9  # scale of the process where every objective is exact
@@ -91,7 +84,7 @@ class PriMO(Algorithm):
         self.n_bo = 0
         self._design_is_over = False
         self._encoded_priors = [EncodedPrior(prior, self.encoding) for _, prior in sorted(self.priors.items())]
-        self._exact_model: ExactModel | None = None
+        self._search = AcquisitionSearch(self)
 
     @override
     def may_continue(self, trial: Trial) -> bool:
@@ -133,14 +126,7 @@ class PriMO(Algorithm):
         starts = data.vectors
         if prior is not None:
             starts = np.concatenate([starts, prior.sample(_N_FROM_PRIOR, rng)])
-        ranking = rank_candidates(acquisition.screen, self.encoding, starts, rng)
-        finalists = self._finalists(ranking)
-        if not finalists:
-            return draw(self, UniformSampler(), rng)
-        vectors = self.encoding.vectors(finalists)
-        known = np.array([self.problem.known(config) for config in finalists])
-        values = acquisition(vectors, self.problem.scaled(known))
-        return finalists[int(np.argmax(np.where(np.isnan(values), -math.inf, values)))]
+        return self._search.best(acquisition, starts, rng) or draw(self, UniformSampler(), rng)
 
     def _draw_prior(self, rng: np.random.Generator) -> EncodedPrior | None:
         """The prior of an objective drawn at random; None with probability epsilon, and once the prior has faded."""
@@ -167,28 +153,7 @@ class PriMO(Algorithm):
         offset = np.concatenate([offset, self.scalarization.known(data.pending_losses, weights, exact)])
         baseline = self.encoding.features(np.concatenate([vectors, data.pending]))
         improvement = LogNoisyExpectedImprovement(process, baseline, offset, rng=rng)
-        return _Acquisition(self, data, weights, improvement, prior, self._screening_model())
-
-    def _screening_model(self) -> ExactModel | None:
-        if not self.problem.exact_mask.any() and not self.problem.bounded:
-            return None
-        if self._exact_model is None:
-            self._exact_model = ExactModel(self.problem, self.encoding, seed=self.seed)
-        self._exact_model.condition([trial.config for trial in self.trials])
-        return self._exact_model
-
-    def _finalists(self, ranking: Array) -> list[Config]:
-        """The first candidates that no trial has and that keep the bounds on exact quantities."""
-        finalists: dict[str, Config] = {}
-        for vector in ranking[:_N_LOOKED_AT]:
-            config = self.encoding.config(vector)
-            key = self.encoding.key(config)
-            if key in finalists or self.seen(config) or self.problem.violation(config) is not None:
-                continue
-            finalists[key] = config
-            if len(finalists) == _N_FINALISTS:
-                break
-        return list(finalists.values())
+        return _Acquisition(self, data, weights, improvement, prior)
 
 
 _OPERATION = "bayesian"
@@ -203,7 +168,6 @@ class _Acquisition:
     weights: Array
     improvement: LogNoisyExpectedImprovement
     prior: EncodedPrior | None
-    screening: ExactModel | None
 
     def __call__(self, vectors: Array, scaled: Array) -> Array:
         """Values at vectors, `q x h`, whose exact objectives are known: `scaled`, `q x m`, NaN where not exact."""
@@ -213,10 +177,3 @@ class _Acquisition:
         if self.prior is not None:
             values = values + self.algorithm._gamma * self.prior.log_density(vectors)
         return values
-
-    def screen(self, vectors: Array) -> Array:
-        """Values at vectors whose exact objectives are predicted; -inf where a bound seems to be broken."""
-        if self.screening is None:
-            return self(vectors, np.full((len(vectors), len(self.weights)), math.nan))
-        scaled, infeasible = self.screening.predict(self.algorithm.encoding.features(vectors))
-        return np.where(infeasible, -math.inf, self(vectors, scaled))
