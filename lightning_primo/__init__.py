@@ -2,7 +2,12 @@
 
 from lightning_primo.algorithms import (
     MOASHA,
+    MOBANANAS,
+    MOBOHB,
+    MSEHVI,
+    SHEMOA,
     Algorithm,
+    BulkAndCut,
     Hyperband,
     PriMO,
     PriorSampler,
@@ -13,14 +18,20 @@ from lightning_primo.algorithms import (
 )
 from lightning_primo.callbacks import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TrainingTime
 from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
-from lightning_primo.results import Result
+from lightning_primo.results import Comparison, Result
 from lightning_primo.search import Search
 from lightning_primo.space import Prior
 
 __all__ = [
     "MOASHA",
+    "MOBANANAS",
+    "MOBOHB",
+    "MSEHVI",
+    "SHEMOA",
     "Algorithm",
     "AugmentedChebyshev",
+    "BulkAndCut",
+    "Comparison",
     "FLOPs",
     "Hyperband",
     "Latency",

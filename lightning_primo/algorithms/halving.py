@@ -100,8 +100,8 @@ class Bracket:
         if self._ranked.get(i, (-1, []))[0] != n_results:
             ids = [trial_id for trial_id, losses in self.results[i - 1].items() if losses is not None]
             rows = scaled_rows([self.results[i - 1][trial_id] for trial_id in ids], problem)
-            order = ranking(rows)[: self.sizes[i]] if ids else []
-            self._ranked[i] = (n_results, [ids[row] for row in order])
+            best = ranking(rows)[: self.sizes[i]].tolist() if ids else []
+            self._ranked[i] = (n_results, [ids[row] for row in best])
         return self._ranked[i][1]
 
 
