@@ -105,7 +105,7 @@ class Bracket:
         return self._ranked[i][1]
 
 
-class _Brackets(Algorithm):
+class Brackets(Algorithm):
     """Brackets one after another; the next is opened early only where workers would otherwise wait."""
 
     eta: int
@@ -169,7 +169,7 @@ class _Brackets(Algorithm):
         bracket.results[bracket.epochs.index(target)][trial.id] = evaluation.losses if survives else None
 
 
-class SuccessiveHalving(_Brackets):
+class SuccessiveHalving(Brackets):
     """Train `n` configurations to the lowest rung, the best `1/eta` of them to the next, and so on up to `R`; again.
 
     Args:
@@ -200,7 +200,7 @@ class SuccessiveHalving(_Brackets):
         return Bracket(sizes=tuple(max(1, n // self.eta**i) for i in range(len(epochs))), epochs=epochs)
 
 
-class Hyperband(_Brackets):
+class Hyperband(Brackets):
     """Successive halving in brackets that trade the number of configurations against their shortest training.
 
     Bracket `s = s_max, …, 0` starts `ceil((s_max + 1) / (s + 1) * eta^s)` configurations at rung `R / eta^s`; after
