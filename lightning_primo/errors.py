@@ -37,13 +37,18 @@ class MetricNotLoggedError(PrimoError):
     Args:
         metric: The missing metric.
         logged: The metrics that were logged.
+        distilled: Whether a distillation took the place of `training_step`.
     """
 
-    def __init__(self, metric: str, logged: Iterable[str]) -> None:
-        names = ", ".join(repr(name) for name in sorted(logged)) or "none"
+    def __init__(self, metric: str, logged: Iterable[str], *, distilled: bool = False) -> None:
+        self.metric, self.logged = metric, tuple(sorted(logged))
+        names = ", ".join(map(repr, self.logged)) or "none"
+        step = "training_step"
+        if distilled:
+            step = "distillation_step(batch, batch_idx, teacher), which takes the place of training_step in this trial"
         super().__init__(
             f"the metric {metric!r} is an objective, but the LightningModule did not log it by the end of the epoch; "
-            f"logged: {names}. Call self.log({metric!r}, value) in training_step, validation_step or at their epoch's "
+            f"logged: {names}. Call self.log({metric!r}, value) in {step}, validation_step or at their epoch's "
             "end, or name one of the logged metrics"
         )
 

@@ -228,6 +228,24 @@ def read_record(directory: Path) -> Record | None:
         return None
 
 
+def read_weights(directory: Path) -> dict[str, torch.Tensor]:
+    """The module's state dict in the checkpoint in `directory`, on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        CheckpointError: If it cannot be read.
+    """
+    path = directory / FILE_NAME
+    try:
+        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a damaged file leads to
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"the checkpoint {str(path)!r} cannot be read: {reason}") from error
+    return weights
+
+
 def _ended_by_itself(trainer: pl.Trainer, epoch: int) -> bool:
     """Whether something else than a target epoch stops the training now."""
     allowed = epoch >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)

@@ -118,10 +118,13 @@ def _link(stage: Stage, label: str) -> Link:
             f"{' and no '.join(map(repr, missing))}"
         )
     layer = stage.layer
-    if not isinstance(layer, (nn.Conv2d, nn.Linear)):
+    # A subclass, a parametrization or a weight norm may compute its weights from others, which would be left behind.
+    names = [name for name, _ in layer.named_parameters()]
+    if type(layer) not in (nn.Conv2d, nn.Linear) or not {"weight", "bias"}.issuperset(names):
         raise InvalidArgumentError(
-            f"'layer' of {label} must be an nn.Conv2d or nn.Linear, got {type(layer).__name__}; other layers with "
-            "parameters cannot be part of a chain"
+            f"'layer' of {label} must be an nn.Conv2d or nn.Linear with no parameters but weight and bias, got "
+            f"{type(layer).__name__} with {', '.join(names) or 'none'}; subclasses, weight norms and other "
+            "parametrizations cannot be part of a chain"
         )
     if isinstance(layer, nn.Conv2d) and layer.groups != 1:
         raise InvalidArgumentError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from lightning_primo.callbacks.recorder import FILE_NAME
+from lightning_primo.callbacks.recorder import FILE_NAME, read_weights
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.nas.factory import Factory
 from lightning_primo.results.trial_result import TrialResult
@@ -51,12 +50,7 @@ def load_state(directory: Path, trial: TrialResult) -> StateDict:
             "front and for trials that may still be continued. Choose a trial of the front, or search with "
             "keep_all_checkpoints=True"
         )
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        state: StateDict = checkpoint["state_dict"]
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError) as error:
-        raise PrimoError(f"the checkpoint {str(path)!r} of trial {trial.id} cannot be read: {error}") from error
-    return state
+    return read_weights(path.parent)
 
 
 def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.LightningModule:

@@ -55,8 +55,8 @@ def decode_proposal(text: str | bytes) -> Proposal:
         start_epoch=_whole(fields, "start_epoch"),
         parent=None if fields["parent"] is None else _whole(fields, "parent"),
         operation=str(fields["operation"]),
-        inherits=bool(fields["inherits"]),
-        final=bool(fields["final"]),
+        inherits=bool(fields.get("inherits", False)),  # these two are not in the first logs that were written
+        final=bool(fields.get("final", False)),
     )
 
 

@@ -41,8 +41,20 @@ class Architectures:
         key = configuration_key(config)
         if key not in self._known:
             with rng_kept():
-                self._known[key] = _architecture(self._module(config), config)
+                self._known[key] = self._read(config)
         return self._known[key]
+
+    def _read(self, config: Config) -> Architecture:
+        module = self._module(config)
+        try:
+            return _architecture(module, config)
+        except InvalidArgumentError:
+            raise
+        except Exception as error:  # of the user's methods
+            raise InvalidArgumentError(
+                f"'module': {type(module).__name__} cannot be read as a chain of layers for {dict(config)}: "
+                f"{type(error).__name__}: {error}; see 'stages', 'deeper' and 'example_input_array'"
+            ) from error
 
     def _module(self, config: Config) -> pl.LightningModule:
         if self._known:
@@ -66,11 +78,22 @@ class Architectures:
 
 def _architecture(module: pl.LightningModule, config: Config) -> Architecture:
     links = chain(module)
+    training = getattr(module, "training_hyperparameters", ())
+    if isinstance(training, str):
+        raise InvalidArgumentError(
+            f"'training_hyperparameters' of {type(module).__name__} must be names in a tuple, got {training!r}; write "
+            f"({training!r},)"
+        )
+    if not module.automatic_optimization:
+        raise InvalidArgumentError(
+            f"'module': {type(module).__name__} optimises manually, so its pruned children could not be distilled; use "
+            "automatic optimisation, or another algorithm"
+        )
     return Architecture(
         layers=tuple(_layer(module, link, config) for link in links[:-1]),
         n_parameters=parameter_count(module),
         deeper=tuple(dict(deeper) for deeper in module.deeper(dict(config))),  # type: ignore[operator]
-        training=tuple(getattr(module, "training_hyperparameters", ())),
+        training=tuple(training),
     )
 
 

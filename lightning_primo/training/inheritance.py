@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,13 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 
-from lightning_primo.callbacks.recorder import FILE_NAME
-from lightning_primo.errors import CheckpointWarning
+from lightning_primo.callbacks.recorder import FILE_NAME, read_weights
+from lightning_primo.errors import CheckpointError, CheckpointWarning
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.nas.distillation import distil
 from lightning_primo.nas.factory import Factory
 from lightning_primo.nas.morphisms import inherit
 from lightning_primo.trial import Config
-
-_DISTILLED = frozenset({"prune"})
-"""Operations that change the function, so that the child is trained to match its parent's outputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,42 +33,54 @@ class Inheritance:
     directory: Path
     operation: str
 
+    @property
+    def distils(self) -> bool:
+        """Whether the child is trained to match its parent's outputs: the operation does not preserve the function."""
+        return self.operation == "prune"
+
     def apply(self, child: pl.LightningModule, factory: Factory, *, seed: int, resumed: bool) -> None:
         """Give a module that is about to be trained its parent's weights, and the parent as teacher if it was pruned.
 
-        Without the parent's checkpoint the child is trained from scratch, with a CheckpointWarning.
+        Without a usable checkpoint of the parent the child is trained without it, with a CheckpointWarning. The global
+        generators are left as they are.
 
         Args:
             child: Newly built.
             factory: Builds the parent.
-            seed: For what is drawn; the global generators are left as they are.
+            seed: For what is drawn.
             resumed: Whether the child's own checkpoint will follow, so that only the teacher is needed.
         """
-        if resumed and self.operation not in _DISTILLED:
+        if resumed and not self.distils:
             return
-        parent = self._parent(factory)
-        if parent is None:
-            return
-        if not resumed:
-            child.configure_model()
-            inherit(child, parent, self.operation, torch.Generator().manual_seed(seed))
-        if self.operation in _DISTILLED:
-            distil(child, parent)
+        with rng_kept():
+            parent = self._parent(factory, resumed=resumed)
+            if parent is None:
+                return
+            if not resumed:
+                child.configure_model()
+                # The Trainer calls it again, which would make layers that know nothing of the parent.
+                child.configure_model = types.MethodType(_leave_as_it_is, child)  # type: ignore[method-assign]
+                inherit(child, parent, self.operation, torch.Generator().manual_seed(seed))
+            if self.distils:
+                distil(child, parent)
 
-    def _parent(self, factory: Factory) -> pl.LightningModule | None:
-        path = self.directory / FILE_NAME
+    def _parent(self, factory: Factory, *, resumed: bool) -> pl.LightningModule | None:
         try:
-            weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        except FileNotFoundError:
+            weights = read_weights(self.directory)
+        except (FileNotFoundError, CheckpointError) as error:
+            instead = "goes on without its teacher" if resumed else "is trained from scratch"
             warnings.warn(
-                f"{path} is missing, whose weights were to be inherited ({self.operation}); the trial is trained from "
-                "scratch",
+                f"{self.directory / FILE_NAME}, the parent that a trial inherits from ({self.operation}), cannot be "
+                f"read ({error}); the trial {instead}",
                 CheckpointWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
             return None
-        with rng_kept():
-            parent = factory.module(self.config)
-            parent.configure_model()
+        parent = factory.module(self.config)
+        parent.configure_model()
         parent.load_state_dict(weights)
         return parent
+
+
+def _leave_as_it_is(module: pl.LightningModule) -> None:
+    """In the place of `configure_model`, once its layers are made."""

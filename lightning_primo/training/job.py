@@ -19,7 +19,7 @@ from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, read_record
 from lightning_primo.callbacks.reproducible import ReproducibleEpochs, seed_globals
 from lightning_primo.callbacks.stop_at_epoch import ResumableMaxSteps
-from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
+from lightning_primo.errors import CheckpointWarning, InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.nas.factory import Factory
 from lightning_primo.training.exact import configuration_key
 from lightning_primo.training.failures import Failure, classify, interruption
@@ -242,10 +242,13 @@ def _fit(job: Job, recorder: Recorder, *, resume: bool) -> None:
         before=[ReproducibleEpochs(job.seed), NonFiniteGuard(), ResumableMaxSteps(), *trained],
         after=[recorder],
     )
-    if resume:
-        trainer.fit(module, datamodule=data, ckpt_path=job.directory / FILE_NAME, weights_only=True)
-    else:
-        trainer.fit(module, datamodule=data)
+    checkpoint = {"ckpt_path": job.directory / FILE_NAME, "weights_only": True} if resume else {}
+    try:
+        trainer.fit(module, datamodule=data, **checkpoint)
+    except MetricNotLoggedError as error:
+        if job.inheritance is None or not job.inheritance.distils:
+            raise
+        raise MetricNotLoggedError(error.metric, error.logged, distilled=True) from error
 
 
 def _usable_record(job: Job) -> Record | None:

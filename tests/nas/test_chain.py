@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.nas.chain import chain
@@ -74,7 +75,8 @@ def test_what_is_missing_is_named_with_what_to_write() -> None:
         ((Part(nn.Conv2d(3, 3, 1), (), "n"), HEAD), "cannot come after"),
         ((Part(nn.Linear(3, 4), (), "n"), Part(nn.Conv2d(4, 4, 1), (), "m"), HEAD), "cannot come after Linear"),
         ((Part(nn.Conv2d(4, 4, 1, groups=2), (), "n"), HEAD), "groups=2.*only groups=1"),
-        ((Part(nn.Conv1d(4, 4, 1), (), "n"), HEAD), "nn.Conv2d or nn.Linear, got Conv1d"),
+        ((Part(nn.Conv1d(4, 4, 1), (), "n"), HEAD), "must be an nn.Conv2d or nn.Linear .* got Conv1d"),
+        ((Part(weight_norm(nn.Linear(4, 4)), (), "n"), HEAD), "got .*Linear with bias.*weight norms"),
         ((Part(HIDDEN, (nn.LayerNorm(4),), "n"), HEAD), "LayerNorm.*only nn.BatchNorm1d"),
         ((Part(HIDDEN, (nn.PReLU(),), "n"), HEAD), "PReLU"),
         ((Part(HIDDEN, (nn.BatchNorm1d(4), nn.BatchNorm1d(4)), "n"), HEAD), "at most one batch norm.*got 2"),

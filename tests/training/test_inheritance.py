@@ -17,7 +17,7 @@ from lightning_primo.callbacks import Metric
 from lightning_primo.callbacks.recorder import FILE_NAME
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.nas import Factory
-from lightning_primo.training import Architectures, Job, run_job
+from lightning_primo.training import Architectures, Job, metric_is_missing, run_job
 from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.trial import Status
 from models import ConvNetClassifier
@@ -132,9 +132,69 @@ def test_interrupted_and_resumed_it_is_the_same_to_the_bit(
 
 def test_without_the_parents_checkpoint_it_is_trained_from_scratch(tmp_path: Path) -> None:
     inheritance = Inheritance(config=PARENT, directory=tmp_path / "gone", operation="prune")
-    with pytest.warns(CheckpointWarning, match="whose weights were to be inherited"):
+    with pytest.warns(CheckpointWarning, match="the trial is trained from scratch"):
         evaluation = run_job(make_job(tmp_path, PRUNED, 1, inheritance=inheritance))
     assert evaluation.ok
+    with pytest.warns(CheckpointWarning, match="goes on without its teacher"):
+        assert run_job(make_job(tmp_path, PRUNED, 2, inheritance=inheritance)).ok
+
+
+def test_a_damaged_checkpoint_of_the_parent_is_as_none(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / FILE_NAME).write_bytes(b"half a file")
+    inheritance = Inheritance(config=PARENT, directory=damaged, operation="deepen")
+    with pytest.warns(CheckpointWarning, match="cannot be read"):
+        assert run_job(make_job(tmp_path / "child", DEEPER, 1, inheritance=inheritance)).ok
+
+
+class Deferred(Net):
+    """Makes its layers late, and anew each time, as drawing from the global generator."""
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        self.config = config
+
+    def configure_model(self) -> None:
+        self.network = Net(**self.config).network
+
+
+class RandomSplit(Data):
+    def setup(self, stage: str) -> None:
+        torch.save(torch.randperm(48), Path(self.trainer.default_root_dir) / "split.pt")  # type: ignore[union-attr]
+
+
+def test_layers_made_late_inherit_too_and_data_are_split_alike(tmp_path: Path) -> None:
+    factory = Factory(Deferred, RandomSplit())
+    parent, child = tmp_path / "parent", tmp_path / "child"
+    assert run_job(make_job(parent, PARENT, 4, factory=factory)).ok
+    inheritance = Inheritance(config=PARENT, directory=parent, operation="deepen")
+    assert run_job(make_job(child, DEEPER, 1, factory=factory, inheritance=inheritance)).ok
+    first = torch.load(child / "first_logits.pt", weights_only=True)
+    expected = trained(parent, PARENT).logits()
+    assert (first - expected).norm() < 0.02 * expected.norm()
+    assert torch.equal(*(torch.load(path / "split.pt", weights_only=True) for path in (parent, child)))
+
+
+def test_a_metric_of_the_training_step_is_missed_where_it_is_distilled(parent: Path, tmp_path: Path) -> None:
+    class Logs(Net):
+        distillation_step = None  # type: ignore[assignment]
+
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            loss = super().training_step(batch, batch_idx)
+            self.log("own_loss", loss, on_epoch=True)
+            return loss
+
+        def on_train_epoch_end(self) -> None:
+            """Nothing to log of the steps that were not made."""
+
+    inheritance = Inheritance(config=PARENT, directory=parent, operation="prune")
+    job = make_job(tmp_path, PRUNED, 1, factory=Factory(Logs, Data()), objectives=(Metric("own_loss"),))
+    evaluation = run_job(dataclasses.replace(job, inheritance=inheritance))
+    assert metric_is_missing(evaluation)
+    assert "in distillation_step(batch, batch_idx, teacher), which takes the place of training_step" in (
+        evaluation.reason
+    )
 
 
 def test_a_child_that_does_not_fit_its_parent_is_an_error_of_the_trial(parent: Path, tmp_path: Path) -> None:
@@ -149,10 +209,9 @@ def test_architectures_are_read_off_modules_and_kept() -> None:
 
     def module(config: dict[str, Any]) -> Net:
         net = Net(**config)
-        built.append(str(net.head_device))
+        built.append(str(net.network.head.weight.device))
         return net
 
-    Net.head_device = property(lambda self: self.network.head.weight.device)  # type: ignore[attr-defined]
     architectures = Architectures(Factory(module))
     first, second = architectures(PARENT), architectures(DEEPER)
     assert architectures(PARENT) is first
@@ -182,6 +241,25 @@ def test_modules_that_are_no_chain_or_not_morphable_are_refused() -> None:
         Architectures(Factory(lambda config: Net(**config)))(
             {**PARENT, "n_conv": 4, "n_filters_3": 4, "n_filters_4": 4}
         )
+
+    class Manual(Net):
+        automatic_optimization = False
+
+    with pytest.raises(InvalidArgumentError, match="optimises manually"):
+        Architectures(Factory(lambda config: Manual(**config)))(PARENT)
+
+    class Forgot(Net):
+        training_hyperparameters = "lr"  # type: ignore[assignment]
+
+    with pytest.raises(InvalidArgumentError, match=r"write \('lr',\)"):
+        Architectures(Factory(lambda config: Forgot(**config)))(PARENT)
+
+    class Broken(Net):
+        def stages(self) -> Any:
+            return {}["x"]
+
+    with pytest.raises(InvalidArgumentError, match=r"Broken cannot be read as a chain .*KeyError: 'x'"):
+        Architectures(Factory(lambda config: Broken(**config)))(PARENT)
 
     class Misnamed(Net):
         def stages(self) -> Any:
