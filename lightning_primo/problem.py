@@ -103,6 +103,14 @@ class Problem:
                 return broken
         return None
 
+    @property
+    def scaled_reference(self) -> npt.NDArray[np.float64]:
+        """The objectives' reference points as scaled losses, `m`; NaN for one that has none."""
+        losses = [objective.reference_loss for objective in self.objectives]
+        known = np.array([[math.nan if loss is None else loss for loss in losses]])
+        reference: npt.NDArray[np.float64] = self.scaled(known)[0]
+        return reference
+
     def scaled(self, losses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Losses, `n x m`, with the logarithmic objectives on their logarithmic scale."""
         columns = [objective.scaled(losses[:, j]) for j, objective in enumerate(self.objectives)]

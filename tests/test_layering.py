@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "lightning_primo"
 FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 
-VALUES = {"errors", "objective", "trial", "architecture", "problem"}
+VALUES = {"errors", "checks", "objective", "trial", "architecture", "problem"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "algorithms"}
 TRAINING = VALUES | {"measure", "callbacks", "nas", "training", "execution"}
 STORING = VALUES | {"store"}
@@ -22,6 +22,7 @@ STORING = VALUES | {"store"}
 # What each module or subpackage of the package may import from the rest of it, besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "checks": {"errors"},
     "objective": {"errors"},
     "trial": {"errors"},
     "architecture": {"errors", "trial"},

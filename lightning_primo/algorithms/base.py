@@ -104,6 +104,11 @@ class Algorithm(ABC):
         return last.ok and not last.finished and last.epoch < self.problem.max_epochs
 
     @property
+    def planned_epochs(self) -> float:
+        """The total number of epochs that it plans with; one that ends earlier has done only a part. 0: any will do."""
+        return 0.0
+
+    @property
     def pending(self) -> list[Trial]:
         """The trials that are being trained now."""
         return [trial for trial in self.trials if trial.pending is not None]

@@ -22,6 +22,7 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.objective import Kind
 from lightning_primo.problem import Problem
 from lightning_primo.surrogates.constrained import ConstrainedModel, Networks
+from lightning_primo.surrogates.outliers import without_outliers
 from lightning_primo.trial import Config, Proposal, Status, Trial
 
 _SAMPLE, _DEEPEN, _PRUNE = "sample", "deepen", "prune"
@@ -54,7 +55,8 @@ class BulkAndCut(Algorithm):
     hyperparameters in init.
 
     Args:
-        full_trainings: The search's total budget in full trainings, of which the phases have their shares.
+        full_trainings: The search's total budget in full trainings, of which the phases have their shares. It is a part
+            of the plan: to go on with a search beyond it, give `run` a larger budget and leave this as it was.
         shares: Of init, bulk-up and cut-down in the budget; they sum to 1.
         stop_probability: With which the walk through the fronts stops at each but the last, where it always does.
         kappa: Standard deviations that the confidence bound lies below the mean.
@@ -100,6 +102,11 @@ class BulkAndCut(Algorithm):
         self._legal_deeper: dict[int, list[Config]] = {}
         self._check_architectures()
 
+    @property
+    @override
+    def planned_epochs(self) -> float:
+        return self.full_trainings * self.problem.max_epochs
+
     @override
     def may_continue(self, trial: Trial) -> bool:
         return trial.at(self.problem.max_epochs) is not None  # each may become a parent, whose weights are then needed
@@ -133,8 +140,8 @@ class BulkAndCut(Algorithm):
             return None
         losses = self._losses(parents)
         # The chance level is not known, so the worst network that was trained stands for one that learnt nothing.
-        worst = self._losses(self._trained())[:, self._target].max()
-        weights = np.square(worst - losses[:, self._target])
+        worst = without_outliers(self._losses(self._trained()))[:, self._target].max()
+        weights = np.square(np.maximum(worst - losses[:, self._target], 0.0))
         parent = parents[pareto_epsilon_greedy(losses, self.stop_probability, rng, weights=weights)]
         deeper = options[parent.id]
         child = self._with_training(deeper[rng.integers(len(deeper))], (_SAMPLE, _DEEPEN), rng)
@@ -152,7 +159,7 @@ class BulkAndCut(Algorithm):
             pruned = self._pruned(parent.config, rng)
             if pruned is not None:
                 child = self._with_training(pruned, (_PRUNE,), rng)
-                epoch = max(1, round(self.problem.max_epochs / 3))
+                epoch = max(self.problem.min_epochs, round(self.problem.max_epochs / 3))
                 proposal = self.new_trial(child, epoch, operation=_PRUNE, parent=parent.id)
                 return replace(proposal, inherits=True, final=True)
         return None
@@ -207,16 +214,19 @@ class BulkAndCut(Algorithm):
         if child is None or k == 0 or len(told) < least:
             return config
         losses = self._losses([trial for trial, _ in told])[:, self._target]
-        model = ConstrainedModel(self.encoding, training, self._networks(told), losses, self._networks(pending))
-        itself = self._networks([(Trial(id=len(self.trials), config=config), child)])
+        observed, begun = (
+            self._networks([(trial.config, network) for trial, network in pairs]) for pairs in (told, pending)
+        )
+        model = ConstrainedModel(self.encoding, training, observed, losses, begun)
+        itself = self._networks([(config, child)])
         ranking = model.rank(itself, kappa=self.kappa, rng=rng)[:_N_LOOKED_AT]
         return first_new(self, [*ranking, *itself.vectors]) or config
 
-    def _networks(self, trials: Sequence[tuple[Trial, Architecture]]) -> Networks:
+    def _networks(self, pairs: Sequence[tuple[Config, Architecture]]) -> Networks:
         return Networks(
-            vectors=self.encoding.vectors([trial.config for trial, _ in trials]),
-            depths=np.array([len(network.layers) for _, network in trials]),
-            n_parameters=np.array([network.n_parameters for _, network in trials]),
+            vectors=self.encoding.vectors([config for config, _ in pairs]),
+            depths=np.array([len(network.layers) for _, network in pairs]),
+            n_parameters=np.array([network.n_parameters for _, network in pairs]),
         )
 
     def _trained(self) -> list[Trial]:

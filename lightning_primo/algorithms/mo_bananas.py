@@ -1,6 +1,6 @@
 """MO-BANANAS: mutants of the best, chosen by Thompson sampling from an ensemble of networks, in successive halving.
 
-Izquierdo et al. 2021, "Bag of Baselines for Multi-objective Joint Neural Architecture Search and Hyperparameter
+Guerrero-Viu et al. 2021, "Bag of Baselines for Multi-objective Joint Neural Architecture Search and Hyperparameter
 Optimization", arXiv 2105.01015, section 3.4, algorithm 5 and appendix B.4; after BANANAS (White et al. 2019,
 arXiv 1910.11858).
 """
@@ -17,11 +17,13 @@ from typing_extensions import override
 from lightning_primo.algorithms.halving import Bracket, Brackets, check_eta, rung_epochs
 from lightning_primo.algorithms.observations import observe
 from lightning_primo.algorithms.sampling import UniformSampler
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem import Problem
 from lightning_primo.space import mutate_gaussian
 from lightning_primo.surrogates.ensemble import NetworkEnsemble
+from lightning_primo.surrogates.outliers import without_outliers
 from lightning_primo.trial import Config, Evaluation, Losses, Proposal, Trial
 
 Array = npt.NDArray[np.float64]
@@ -35,22 +37,21 @@ class MOBANANAS(Brackets):
     """Evolution led by a neural predictor, each batch of new configurations trained by successive halving.
 
     A batch is opened with `n_new` places, the first with `n_init`, which are filled uniformly. Each place is filled at
-    its own ask, on what is known by then: the `n_mutated` best members of the population are mutated, an ensemble of
+    its own ask, on what is known by then: the `n_mutants` best members of the population are mutated, an ensemble of
     networks predicts the objectives at the full budget, one value per mutant and objective is drawn from its mean and
     variance (independent Thompson sampling), and the mutant is taken that comes first by non-dominated sorting and
     crowding distance of these draws. Exact objectives are not predicted.
 
     Trials that were not promoted count too. The ensemble learns from the results of all rungs, with the logarithm of
-    the epoch as an input: against learning from full trainings alone that was better on two of three problems and as
-    good on the third. The population is sorted rung by rung, the full budget first, so that there are parents from the
-    first results on. Where it has fewer members than `n_mutated`, the best are mutated more often.
+    the epoch as an input. The population is sorted rung by rung, the full budget first, so that there are parents from
+    the first results on. Where it has fewer members than `n_mutants`, the best are mutated more often.
 
     Args:
         n_init: Random configurations in the first batch. The authors' code has 10, without halving.
-        n_mutated: Mutants to choose each new configuration from. The authors' code has 20; 10 was worse, 50 no better.
-        n_new: Configurations in each later batch. The authors' code has 10; 5 was worse.
+        n_mutants: Mutants to choose each new configuration from. The authors' code has 20.
+        n_new: Configurations in each later batch. The authors' code has 10.
         sigma: Standard deviation of the mutation's noise, in the unit cube. The authors' code has 1/3 on three of the
-            hyperparameters; on all of them 0.2 was as good, 0.1 worse. Far below, no choice of three or more changes.
+            hyperparameters. Far below the default, hardly any categorical hyperparameter changes.
         eta: The halving factor, at least 2.
         ensemble_size: Networks in the ensemble, at least 2.
 
@@ -62,20 +63,20 @@ class MOBANANAS(Brackets):
         self,
         *,
         n_init: int = 10,
-        n_mutated: int = 20,
+        n_mutants: int = 20,
         n_new: int = 10,
         sigma: float = 0.3,
         eta: int = 3,
         ensemble_size: int = 5,
     ) -> None:
-        self.n_init = _check_count("n_init", n_init, 1)
-        self.n_mutated = _check_count("n_mutated", n_mutated, 1)
-        self.n_new = _check_count("n_new", n_new, 1)
+        self.n_init = check_whole("n_init", n_init, least=1)
+        self.n_mutants = check_whole("n_mutants", n_mutants, least=1)
+        self.n_new = check_whole("n_new", n_new, least=1)
         if not 0 < sigma < math.inf:
             raise InvalidArgumentError(f"'sigma' must be a positive, finite standard deviation, got {sigma!r}")
         self.sigma = sigma
         self.eta = check_eta(eta)
-        self.ensemble_size = _check_count("ensemble_size", ensemble_size, 2)
+        self.ensemble_size = check_whole("ensemble_size", ensemble_size, least=2)
         self.sampler = UniformSampler()
         self.ranking = nds_crowding_order
 
@@ -112,7 +113,7 @@ class MOBANANAS(Brackets):
         parents = self._parents()
         if not parents or len(self._results()) < _MIN_OBSERVATIONS:
             return None
-        parents = [parents[i % len(parents)] for i in range(self.n_mutated)]
+        parents = [parents[i % len(parents)] for i in range(self.n_mutants)]
         vectors = self.encoding.vectors([parent.config for parent in parents])
         for _ in range(_ROUNDS):
             configs = self.encoding.configs(mutate_gaussian(self.encoding, vectors, self.sigma, rng))
@@ -122,7 +123,7 @@ class MOBANANAS(Brackets):
         return None
 
     def _parents(self) -> list[Trial]:
-        """The `n_mutated` best members of the population: from the highest rung down, each by fronts and crowding."""
+        """The `n_mutants` best members of the population: from the highest rung down, each by fronts and crowding."""
         # A trial's last result counts; one that failed later is none to go on from.
         going = [result for result in self._results() if result[0].evaluations[-1].ok]
         reached = {trial.id: (trial, level, losses) for trial, level, losses in going}
@@ -131,7 +132,7 @@ class MOBANANAS(Brackets):
             members = [(trial, losses) for trial, level, losses in reached.values() if level == rung]
             order = nds_crowding_order(self._scaled([losses for _, losses in members]))
             parents += [members[row][0] for row in order]
-        return parents[: self.n_mutated]
+        return parents[: self.n_mutants]
 
     def _draw(self, configs: Sequence[Config], rng: np.random.Generator) -> Array:
         """One value per configuration and objective, scaled, `n x m`: drawn where predicted, and exact where exact."""
@@ -157,7 +158,7 @@ class MOBANANAS(Brackets):
         results = self._results()
         vectors = self.encoding.vectors([trial.config for trial, _, _ in results])
         levels = np.array([level for _, level, _ in results])
-        losses = self._scaled([losses for _, _, losses in results])
+        losses = without_outliers(self._scaled([losses for _, _, losses in results]))
         failed = observe(self).failed  # known to be bad, though not how bad
         x = _at_level(
             self.encoding.features(np.concatenate([vectors, failed])), np.append(levels, np.ones(len(failed)))
@@ -189,9 +190,3 @@ class MOBANANAS(Brackets):
 def _at_level(features: Array, levels: Array) -> Array:
     """The ensemble's inputs, `n x (d + 1)`."""
     return np.column_stack([features, levels])
-
-
-def _check_count(name: str, count: int, least: int) -> int:
-    if not isinstance(count, int) or isinstance(count, bool) or count < least:
-        raise InvalidArgumentError(f"{name!r} must be a whole number of at least {least}, got {count!r}")
-    return count

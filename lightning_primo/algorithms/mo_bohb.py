@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from lightning_primo.algorithms.halving import Hyperband, rung_epochs, scaled_rows
 from lightning_primo.algorithms.sampling import first_new
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import default_reference, nds_hssp_order
 from lightning_primo.surrogates.parzen import ParzenDensity
@@ -21,7 +22,7 @@ from lightning_primo.trial import Config, Losses, Trial
 
 Array = npt.NDArray[np.float64]
 
-_OPERATION = "density"
+_OPERATION = "parzen"
 _LEAST_GOOD = 2  # one alone has no spread
 
 
@@ -69,8 +70,8 @@ class MOBOHB(Hyperband):
             raise InvalidArgumentError(f"'quantile' must be a share between 0 and 1, got {quantile!r}")
         self.random_fraction = random_fraction
         self.quantile = quantile
-        self.n_samples = _check_number("n_samples", n_samples, least=1)
-        self.n_min = None if n_min is None else _check_number("n_min", n_min, least=_LEAST_GOOD)
+        self.n_samples = check_whole("n_samples", n_samples, least=1)
+        self.n_min = None if n_min is None else check_whole("n_min", n_min, least=_LEAST_GOOD)
 
     @override
     def _sample(self, rng: np.random.Generator) -> tuple[Config, str] | None:
@@ -127,9 +128,3 @@ def _losses_at(trial: Trial, epoch: int) -> Losses | None:
         return evaluation.losses
     passed = [evaluation.curve[epoch] for evaluation in trial.evaluations if epoch in evaluation.curve]
     return next((losses for losses in passed if all(map(math.isfinite, losses))), None)
-
-
-def _check_number(name: str, number: int, *, least: int) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or number < least:
-        raise InvalidArgumentError(f"{name!r} must be a whole number of at least {least}, got {number!r}")
-    return number

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.pareto import non_dominated, normalise, ranges
+from lightning_primo.surrogates.outliers import without_outliers
 from lightning_primo.trial import Status, Trial
 
 Array = npt.NDArray[np.float64]
@@ -52,7 +53,7 @@ def observe(algorithm: Algorithm) -> Observations:
 
     Only the evaluations at `R` are modelled. They are normalised by the range of their Pareto front, from the ideal to
     the nadir point, so that equal weights mean an even trade along the front; a range over everything seen would be
-    stretched by what is bad in every respect.
+    stretched by what is bad in every respect. Outliers among what is not exact are drawn in, see `without_outliers`.
     """
     problem, encoding = algorithm.problem, algorithm.encoding
     full = [(trial, trial.at(problem.max_epochs)) for trial in algorithm.trials]
@@ -61,6 +62,7 @@ def observe(algorithm: Algorithm) -> Observations:
     pending = algorithm.pending
     losses = np.array([evaluation.losses for _, evaluation in ok], dtype=np.float64)
     scaled = problem.scaled(losses.reshape(len(ok), len(problem.objectives)))
+    scaled = np.where(problem.exact_mask, scaled, without_outliers(scaled))
     low, high = _front_ranges(scaled)
     normalised = normalise(scaled, low, high)
     worst = normalised.max(axis=0) if len(normalised) else np.ones(len(problem.objectives))
@@ -93,7 +95,7 @@ def _is_lost(algorithm: Algorithm, trial: Trial) -> bool:
     """Whether a model must learn to keep away: the training failed, or a bound was broken that is not exact."""
     if trial.status is Status.REJECTED:
         return algorithm.problem.violation(trial.config) is None
-    return trial.status is not None and trial.status.failed
+    return bool(trial.evaluations) and not trial.evaluations[-1].ok
 
 
 def _filled(losses: Array, worst: Array) -> Array:

@@ -17,6 +17,7 @@ from typing_extensions import override
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.algorithms.sampling import UniformSampler, draw
 from lightning_primo.algorithms.stages import plan_stages, stage_budgets
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import contributions, default_reference, fronts, hssp_drop
 from lightning_primo.problem import Problem
@@ -25,6 +26,7 @@ from lightning_primo.trial import Evaluation, Proposal, Trial
 
 Array = npt.NDArray[np.float64]
 
+_N_MUTATED = 5
 _MAX_TRIES = 100  # of variations for a child that is new and keeps the exact bounds
 
 
@@ -54,20 +56,23 @@ class SHEMOA(Algorithm):
     same budget only. A parent is the best of a tournament, by its front, then by its contribution inside the front.
 
     The hypervolume's reference point is that of the objectives where they have one, otherwise it lies a tenth of the
-    range beyond the worst loss seen so far.
+    population's range beyond its worst loss.
 
     After the total is spent, children are evaluated at `R` as long as the search goes on.
 
     Args:
         full_trainings: The total that the stages spend together, in full trainings: the budget that the search is
-            given. A search that ends earlier has not reached `R`, or hardly.
+            given. A search that ends earlier has not reached `R`, or hardly. It is a part of the plan: to go on with a
+            search beyond it, give `run` a larger budget and leave this as it was.
         population_size: The largest population; smaller where the total is, see `plan_stages`. What comes of it is in
             the attribute `schedule`, after the start of the search.
         n_stages: The largest number of stages; fewer where the first budget would be below the shortest training. With
             one stage, which is at `R`, this is SMS-EMOA. At 25 full trainings, 3 stages were better than 1 or 2 on the
             four tasks of `benchmarks/lcbench.py`, and 4 about as good as 3.
-        tournament_size: Members drawn, with replacement, for a parent.
-        n_mutated: Hyperparameters that a mutation samples again.
+        tournament_size: Members drawn for a parent, for either one of a recombination; with replacement, so that in a
+            small population it is not always the best.
+        n_mutated: Hyperparameters that a mutation samples again; all of them where there are fewer. Default: the
+            paper's 5, but no more than half of those of the space, as little would be left of the parent.
         mutation_probability: Of a mutation; otherwise a child takes each hyperparameter from either of two parents.
 
     Raises:
@@ -81,7 +86,7 @@ class SHEMOA(Algorithm):
         population_size: int = 100,
         n_stages: int = 3,
         tournament_size: int = 3,
-        n_mutated: int = 5,
+        n_mutated: int | None = None,
         mutation_probability: float = 0.5,
     ) -> None:
         if not 1 <= full_trainings < math.inf:
@@ -94,10 +99,10 @@ class SHEMOA(Algorithm):
                 f"'mutation_probability' must be a probability in [0, 1], got {mutation_probability!r}"
             )
         self.full_trainings = full_trainings
-        self.population_size = _positive("population_size", population_size)
-        self.n_stages = _positive("n_stages", n_stages)
-        self.tournament_size = _positive("tournament_size", tournament_size)
-        self.n_mutated = _positive("n_mutated", n_mutated)
+        self.population_size = check_whole("population_size", population_size, least=1)
+        self.n_stages = check_whole("n_stages", n_stages, least=1)
+        self.tournament_size = check_whole("tournament_size", tournament_size, least=1)
+        self.n_mutated = n_mutated if n_mutated is None else check_whole("n_mutated", n_mutated, least=1)
         self.mutation_probability = mutation_probability
 
     @override
@@ -107,12 +112,18 @@ class SHEMOA(Algorithm):
         self.schedule = plan_stages(self.full_trainings, self.population_size, budgets)
         self._ends = np.cumsum(self.schedule.epochs).tolist()
         self._stage = _Stage()
-        self._extremes = np.empty((0, len(problem.objectives)))  # the scaled losses seen so far, best and worst
+        most = max(1, min(_N_MUTATED, self.encoding.dimensions // 2))
+        self._n_mutated = self.n_mutated or most
 
     @property
     def population(self) -> tuple[Trial, ...]:
         """The members, all evaluated at the budget of the stage, in the order in which they joined."""
         return tuple(self.trials[trial_id] for trial_id in self._stage.members)
+
+    @property
+    @override
+    def planned_epochs(self) -> float:
+        return self.full_trainings * self.problem.max_epochs
 
     @override
     def may_continue(self, trial: Trial) -> bool:
@@ -166,7 +177,7 @@ class SHEMOA(Algorithm):
         if any(self.trials[trial_id].pending is not None for trial_id in stage.before):
             ids, number = tuple(i for i in stage.before if i in ids or self.trials[i].pending is not None), number - 1
         losses = self._losses(ids, number)
-        reference = self._reference()
+        reference = self._reference(losses)
         order: list[int] = []
         for front in fronts(losses):
             order.extend(front[np.argsort(-contributions(losses[front], reference), kind="stable")])
@@ -183,7 +194,7 @@ class SHEMOA(Algorithm):
             if recombines and attempt < _MAX_TRIES // 2:
                 operation, made = "recombination", crossover(self.encoding, vectors[:1], vectors[1:], rng)
             else:
-                operation, made = "mutation", mutate_uniform(self.encoding, vectors[:1], self.n_mutated, rng)
+                operation, made = "mutation", mutate_uniform(self.encoding, vectors[:1], self._n_mutated, rng)
             config = self.encoding.config(made[0])
             if self.seen(config):
                 continue
@@ -210,13 +221,11 @@ class SHEMOA(Algorithm):
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         if not evaluation.counts_at(target):
             return
-        seen = np.concatenate([self._extremes, self.problem.scaled(np.array([evaluation.losses]))])
-        self._extremes = np.stack([seen.min(axis=0), seen.max(axis=0)])
         members = (*self._stage.members, trial.id)
         if len(members) > self.schedule.population_size:
             losses = self._losses(members, self._stage.number)
             last_front = fronts(losses)[-1]
-            dropped = last_front[hssp_drop(losses[last_front], self._reference())]
+            dropped = last_front[hssp_drop(losses[last_front], self._reference(losses))]
             members = (*members[:dropped], *members[dropped + 1 :])
         self._stage = replace(self._stage, members=members)
 
@@ -226,15 +235,7 @@ class SHEMOA(Algorithm):
         losses = np.array([evaluation.losses for evaluation in evaluations if evaluation is not None])
         return self.problem.scaled(losses.reshape(len(ids), len(self.problem.objectives)))
 
-    def _reference(self) -> Array:
-        """The reference point of the hypervolume, `m` scaled losses."""
-        given = [objective.reference_loss for objective in self.problem.objectives]
-        known = np.array([[math.nan if loss is None else loss for loss in given]])
-        scaled = self.problem.scaled(known)[0]
-        return np.where(np.isnan(scaled), default_reference(self._extremes), scaled)
-
-
-def _positive(name: str, value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidArgumentError(f"{name!r} must be a whole number of at least 1, got {value!r}")
-    return value
+    def _reference(self, losses: Array) -> Array:
+        """The reference point of the hypervolume for a population with these scaled losses, `m`."""
+        given = self.problem.scaled_reference
+        return np.where(np.isnan(given), default_reference(losses), given)

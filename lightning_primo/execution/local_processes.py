@@ -23,6 +23,7 @@ from lightning_primo.training.job import Job, crashed
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_BLOCK, _UNBLOCK = getattr(signal, "SIG_BLOCK", None), getattr(signal, "SIG_UNBLOCK", None)  # not on Windows
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
 _ATTEMPTS = 2
@@ -135,6 +136,8 @@ class LocalProcesses(Executor):
 
     def _serve(self, slot: int) -> None:
         """Run tasks in this slot's process until there are no more."""
+        # Its process inherits this, so that a Ctrl-C while it still imports goes unheard; see `_initialize`.
+        _mask_interrupts(how=_BLOCK)
         while True:
             task = self._tasks.get()
             if task is None:
@@ -196,8 +199,15 @@ def _call(payload: bytes) -> Any:
 def _initialize(parent: int, threads: int) -> None:
     """Prepare a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _mask_interrupts(how=_UNBLOCK)
     torch.set_num_threads(threads)
     threading.Thread(target=_die_with_parent, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def _mask_interrupts(*, how: int | None) -> None:
+    """Block or unblock Ctrl-C in this thread, and in what it starts; on Windows there is no such thing."""
+    if how is not None:
+        signal.pthread_sigmask(how, {signal.SIGINT})
 
 
 def _die_with_parent(parent: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lightning_primo.results.result import Result
 
 Array = npt.NDArray[np.float64]
 
+_ROUNDING = 1e-9  # relative, of hypervolumes, which are sums of rounded numbers
 _COLOURS = ("#c1392b", "#2c6fbb", "#2e8b57", "#8e5ea2", "#d98c1f", "#17a2a2", "#6f8196", "#b5651d", "#444444")
 
 
@@ -28,15 +30,17 @@ class Comparison:
     """Searches by method, several seeds each, on one reference point and at one budget.
 
     Args:
-        results: The results of each method, by its name in tables and pictures; all of one problem.
+        results: The results of each method, by its name in tables and pictures; all with the same objectives and the
+            same epochs of a full training. Their spaces may differ, and are not compared: some methods search a larger
+            one, as `BulkAndCut` does where growing leaves the space that the others sample.
         epochs: The budget at which they are compared. Default: what the shortest search has spent. What a search
             spent beyond it is left out.
         reference: Coordinates of the hypervolume's reference point by objective, in the user's units. Default: those of
             the objectives, else somewhat beyond the worst value of all searches.
 
     Raises:
-        InvalidArgumentError: Without a result, for a method without one, for results of different problems, or a search
-            that has not spent `epochs`.
+        InvalidArgumentError: Without a result, for a method without one, for results of different objectives or epochs,
+            or a search that has spent nothing or not `epochs`.
         UnknownNameError: If `reference` names no objective.
     """
 
@@ -72,6 +76,27 @@ class Comparison:
             method: np.array([_sampled(curve, at_budget)[0] for curve in curves])
             for method, curves in self._curves.items()
         }
+
+    def full_trainings_to(self, hypervolume: float) -> dict[str, Array]:
+        """The full trainings that each search had spent when it reached a hypervolume, by method.
+
+        Args:
+            hypervolume: Up to `reference`.
+
+        Returns:
+            One number per search, in their order; infinite where the budget ended before.
+
+        Raises:
+            InvalidArgumentError: If `hypervolume` is not positive and finite.
+        """
+        if not (math.isfinite(hypervolume) and hypervolume > 0):
+            raise InvalidArgumentError(f"'hypervolume' must be positive and finite, got {hypervolume!r}")
+        enough = hypervolume * (1 - _ROUNDING)
+        needed = {}
+        for method, curves in self._curves.items():
+            reached = [curve[(curve.hypervolume >= enough) & (curve.epochs <= self.epochs)] for curve in curves]
+            needed[method] = np.array([rows.full_trainings.min() if len(rows) else math.inf for rows in reached])
+        return needed
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per method, the highest median first.
@@ -186,16 +211,23 @@ class Comparison:
 
 
 def _problem(results: Mapping[str, Sequence[Result]]) -> Problem:
+    """The problem of the first search, once all have its objectives and epochs; spaces are not looked at."""
     empty = [method for method, members in results.items() if not members]
     if not results or empty:
         missing = f"{empty[0]!r} has none" if empty else "it is empty"
         raise InvalidArgumentError(f"'results' must hold at least one Result per method; {missing}")
+    for method, members in results.items():
+        if any(result.epochs <= 0 for result in members):
+            raise InvalidArgumentError(
+                f"'results' holds a search of {method!r} that has not spent any epochs, so that all would be compared "
+                "at 0; run it, or leave it out"
+            )
     problems = [(method, result.problem) for method, members in results.items() for result in members]
     first = problems[0][1]
     for method, problem in problems:
         if problem.objectives != first.objectives or problem.max_epochs != first.max_epochs:
             raise InvalidArgumentError(
-                f"'results' must be of one problem, but the objectives or the full number of epochs of a search of "
+                f"'results' must be comparable, but the objectives or the full number of epochs of a search of "
                 f"{method!r} differ from those of {problems[0][0]!r}"
             )
     return first

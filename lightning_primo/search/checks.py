@@ -63,12 +63,6 @@ def check_pair(epochs: object) -> tuple[Any, Any]:
     return epochs[0], epochs[1]
 
 
-def check_whole(label: str, number: object, *, least: int) -> None:
-    """Raise an InvalidArgumentError unless the argument called `label` is a whole number of at least `least`."""
-    if not isinstance(number, int) or isinstance(number, bool) or number < least:
-        raise InvalidArgumentError(f"{label!r} must be a whole number of at least {least}, got {number!r}")
-
-
 def check_algorithm(algorithm: object) -> None:
     """Raise an InvalidArgumentError unless it is an Algorithm or None."""
     if isinstance(algorithm, type):

@@ -13,6 +13,7 @@ from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.algorithms import Algorithm, PriMO
 from lightning_primo.callbacks import CostCallback, ObjectiveCallback
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
 from lightning_primo.execution import InProcess, LocalProcesses
 from lightning_primo.nas import Factory
@@ -28,7 +29,6 @@ from lightning_primo.search.checks import (
     check_mapping,
     check_objectives,
     check_pair,
-    check_whole,
 )
 from lightning_primo.search.description import describe
 from lightning_primo.search.interrupt import Interrupt
@@ -160,6 +160,12 @@ class Search:
         budget = Budget(
             full_trainings=full_trainings, epochs=epochs, hours=hours, trials=trials, max_epochs=self.problem.max_epochs
         )
+        if budget.total_epochs < self.algorithm.planned_epochs:
+            print(
+                f"{type(self.algorithm).__name__} plans with {self.algorithm.planned_epochs:g} epochs in all, and this "
+                f"run ends at {budget.total_epochs:g}: few trials or none may be fully trained by then",
+                file=sys.stderr,
+            )
         with Store(self.directory, self._description) as store:
             try:
                 self._search(store, budget, show=progress)

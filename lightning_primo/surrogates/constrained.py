@@ -21,6 +21,7 @@ from lightning_primo.pareto import normalise
 from lightning_primo.space import Encoding
 from lightning_primo.surrogates.gp import GaussianProcess
 from lightning_primo.surrogates.kernels import Matern52
+from lightning_primo.surrogates.outliers import without_outliers
 
 Array = npt.NDArray[np.float64]
 
@@ -87,6 +88,7 @@ class ConstrainedModel:
         self._high = np.maximum(sizes.max(axis=0), self._low + _LEAST_WIDTH)
         self._known = np.concatenate([observed.vectors, pending.vectors])
         failed = np.isnan(losses)
+        losses = without_outliers(losses[:, None])[:, 0]
         y = np.where(failed, 0.0 if failed.all() else np.nanmax(losses), losses)
         x = self._features(observed.vectors, observed.sizes)
         self._process = GaussianProcess.fit(x, y, kernel=_KERNEL)

@@ -242,9 +242,11 @@ def _fit(job: Job, recorder: Recorder, *, resume: bool) -> None:
         before=[ReproducibleEpochs(job.seed), NonFiniteGuard(), ResumableMaxSteps(), *trained],
         after=[recorder],
     )
-    checkpoint = {"ckpt_path": job.directory / FILE_NAME, "weights_only": True} if resume else {}
     try:
-        trainer.fit(module, datamodule=data, **checkpoint)
+        if resume:
+            trainer.fit(module, datamodule=data, ckpt_path=job.directory / FILE_NAME, weights_only=True)
+        else:
+            trainer.fit(module, datamodule=data)
     except MetricNotLoggedError as error:
         if job.inheritance is None or not job.inheritance.distils:
             raise

@@ -28,11 +28,11 @@ def _short_training(monkeypatch):
 class TestMOBANANASConformance(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self):
-        return MOBANANAS(n_init=5, n_mutated=8, n_new=3)
+        return MOBANANAS(n_init=5, n_mutants=8, n_new=3)
 
 
 def small(**options):
-    return MOBANANAS(**{"n_init": 4, "n_mutated": 6, "n_new": 3, **options})
+    return MOBANANAS(**{"n_init": 4, "n_mutants": 6, "n_new": 3, **options})
 
 
 def search(algorithm, problem, *, full_trainings, seed=0, **options):
@@ -75,19 +75,19 @@ def by_fronts_and_crowding(trials, problem):
 
 def test_parents_are_the_best_members_and_those_at_the_full_budget_come_first():
     problem = toy_problem(2)
-    algorithm = small(n_mutated=20)
+    algorithm = small(n_mutants=20)
     search(algorithm, problem, full_trainings=12)
     rungs = [[trial for trial in algorithm.trials if trial.epoch == epoch] for epoch in (27, 9, 3, 1)]
     expected = [trial_id for rung in rungs if rung for trial_id in by_fronts_and_crowding(rung, problem)]
     assert 4 <= len(rungs[0]) < 20 < len(expected)
     assert [parent.id for parent in algorithm._parents()] == expected[:20]
-    algorithm.n_mutated = 3
+    algorithm.n_mutants = 3
     assert [parent.id for parent in algorithm._parents()] == expected[:3]
 
 
 def test_a_small_population_is_mutated_more_often():
     problem = toy_problem(1)
-    algorithm = small(n_mutated=40)
+    algorithm = small(n_mutants=40)
     events = search(algorithm, problem, full_trainings=3)
     assert len({trial.id for trial in algorithm._parents()}) < 40
     assert mutants(events)
@@ -258,7 +258,7 @@ def test_bounds_are_checked_only_until_one_keeps_them():
         calls.append(config)
         return {"size": network_size(config)}
 
-    algorithm = small(n_mutated=50)
+    algorithm = small(n_mutants=50)
     algorithm.start(replace(problem, exact=exact), seed=0)
     drive(algorithm, evaluator(problem), epochs=6 * 27)
     calls.clear()
@@ -281,7 +281,7 @@ def test_a_measured_objective_is_modelled():
     ("options", "message"),
     [
         ({"n_init": 0}, "'n_init' must be"),
-        ({"n_mutated": 0}, "'n_mutated' must be"),
+        ({"n_mutants": 0}, "'n_mutants' must be"),
         ({"n_new": 1.5}, "'n_new' must be"),
         ({"n_new": True}, "'n_new' must be"),
         ({"sigma": 0.0}, "'sigma' must be"),

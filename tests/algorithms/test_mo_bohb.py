@@ -102,9 +102,9 @@ def test_nothing_is_modelled_with_too_few_observations():
                 observed[epoch].add(event.trial_id)
         elif not event.start_epoch:
             enough = max(map(len, observed.values())) >= 17
-            assert event.operation == ("density" if enough else "sample")
+            assert event.operation == ("parzen" if enough else "sample")
             operations.add(event.operation)
-    assert operations == {"sample", "density"}
+    assert operations == {"sample", "parzen"}
 
 
 def test_failed_trials_do_not_count_as_observations_but_are_bad():
@@ -210,7 +210,7 @@ def test_samples_come_from_the_good_region(n_objectives):
         x = proposal.config["x"]
         tell(algorithm, proposal, *[(x - 0.3) ** 2, (x - 0.4) ** 2][:n_objectives])
     late = np.array([trial.config["x"] for trial in algorithm.trials[20:]])
-    assert {trial.operation for trial in algorithm.trials[20:]} == {"density"}
+    assert {trial.operation for trial in algorithm.trials[20:]} == {"parzen"}
     assert np.mean((late > 0.2) & (late < 0.5)) > 0.8  # 0.3 of the line
 
 
@@ -259,14 +259,14 @@ def test_where_the_good_region_breaks_a_bound_samples_are_uniform_instead():
     algorithm = MOBOHB(random_fraction=0.0)
     algorithm.start(problem, seed=0)
     drive(algorithm, evaluator(problem), epochs=6 * 27)
-    assert algorithm._sample(np.random.default_rng(0))[1] == "density"
+    assert algorithm._sample(np.random.default_rng(0))[1] == "parzen"
     tight = replace(problem.objectives[1], at_most=200.0)  # a few percent of the space
     algorithm.problem = replace(problem, objectives=(problem.objectives[0], tight))
     sampled = [algorithm._sample(np.random.default_rng(seed)) for seed in range(20)]
     assert {operation for _, operation in sampled} >= {"sample"}
     kept = [algorithm.problem.violation(config) is None for config, _ in sampled]
     assert np.mean(kept) > 0.8
-    assert all(ok for ok, (_, operation) in zip(kept, sampled, strict=True) if operation == "density")
+    assert all(ok for ok, (_, operation) in zip(kept, sampled, strict=True) if operation == "parzen")
 
 
 def test_with_one_objective_survivors_are_the_best():
