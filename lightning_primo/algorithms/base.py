@@ -95,7 +95,7 @@ class Algorithm(ABC):
                 self.tell(event)
 
     def may_continue(self, trial: Trial) -> bool:
-        """Whether a later proposal may continue this trial, so that its checkpoint has to be kept.
+        """Whether a later proposal may continue this trial or start from its weights, so that these have to be kept.
 
         Args:
             trial: One that was told and is not pending.

@@ -62,7 +62,7 @@ class Search:
             Ctrl-C finishes what it runs.
         seed: All randomness follows from it.
         keep_all_checkpoints: Whether to keep the weights of every trial. By default those of the front are kept, and
-            of trials that may still be continued.
+            of trials that may still be continued or inherited from (with `BulkAndCut` those of every full training).
 
     Raises:
         InvalidArgumentError: For any argument that cannot work, before anything is trained.

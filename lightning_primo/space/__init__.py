@@ -6,6 +6,7 @@ search goes through thousands of candidates per proposal; only finalists become 
 
 from lightning_primo.space._axis import Axis
 from lightning_primo.space._choice_axes import CategoricalAxis
+from lightning_primo.space._numerical_axes import IntegerAxis
 from lightning_primo.space.encoding import Encoding, check_space
 from lightning_primo.space.prior import EncodedPrior, Prior
 from lightning_primo.space.variation import crossover, mutate_gaussian, mutate_local, mutate_uniform
@@ -15,6 +16,7 @@ __all__ = [
     "CategoricalAxis",
     "EncodedPrior",
     "Encoding",
+    "IntegerAxis",
     "Prior",
     "check_space",
     "crossover",

@@ -16,8 +16,7 @@ from ConfigSpace.hyperparameters import CategoricalHyperparameter
 from scipy.special import ndtr, ndtri
 from typing_extensions import override
 
-from lightning_primo.space import Axis, Encoding
-from lightning_primo.space._numerical_axes import IntegerAxis
+from lightning_primo.space import Axis, Encoding, IntegerAxis
 
 Array = npt.NDArray[np.float64]
 

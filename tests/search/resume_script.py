@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_primo import BulkAndCut, Metric, ParameterCount, PriMO, Prior, Search
 from lightning_primo.algorithms import Algorithm
+from lightning_primo.errors import CheckpointWarning
 from lightning_primo.store.log import Store
 
 EPOCHS = (1, 3)
@@ -130,17 +132,16 @@ def growing_space() -> ConfigurationSpace:
     return space
 
 
-def make_growing_search(directory: str | Path) -> Search:
-    return Search(
-        growing_space(),
-        module=lambda config: Growing(config),
-        datamodule=data(),
-        objectives=[Metric("val_loss"), ParameterCount()],
-        algorithm=BulkAndCut(full_trainings=9),
-        epochs=EPOCHS,
-        directory=directory,
-        trainer={"accelerator": "cpu", "logger": False},
-    )
+def make_growing_search(directory: str | Path, **changes: Any) -> Search:
+    arguments: dict[str, Any] = {
+        "module": lambda config: Growing(config),
+        "datamodule": data(),
+        "objectives": [Metric("val_loss"), ParameterCount()],
+        "algorithm": BulkAndCut(full_trainings=9),
+        "epochs": EPOCHS,
+        "trainer": {"accelerator": "cpu", "logger": False},
+    }
+    return Search(growing_space(), directory=directory, **{**arguments, **changes})
 
 
 SEARCHES = {"primo": make_search, "bulk-and-cut": make_growing_search}
@@ -214,6 +215,7 @@ def carry_out(command: dict[str, Any]) -> int:
 
 def serve() -> None:
     torch.set_num_threads(1)
+    warnings.simplefilter("error", CheckpointWarning)  # a child without its parent's weights would be as reproducible
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
