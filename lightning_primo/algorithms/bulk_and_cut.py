@@ -18,6 +18,7 @@ from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.algorithms.offspring import lowest_width, pareto_epsilon_greedy, pruned_widths
 from lightning_primo.algorithms.sampling import UniformSampler, draw, first_new
 from lightning_primo.architecture import Architecture
+from lightning_primo.checks import check_full_trainings
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.objective import Kind
 from lightning_primo.problem import Problem
@@ -70,10 +71,6 @@ class BulkAndCut(Algorithm):
         stop_probability: float = 0.85,
         kappa: float = 2.5,
     ) -> None:
-        if not 0 < full_trainings < math.inf:
-            raise InvalidArgumentError(
-                f"'full_trainings' must be the search's budget in full trainings, above 0, got {full_trainings!r}"
-            )
         if len(shares) != 3 or not all(share >= 0 for share in shares) or not math.isclose(sum(shares), 1):
             raise InvalidArgumentError(
                 f"'shares' must be three numbers of at least 0 that sum to 1, for init, bulk-up and cut-down, got "
@@ -83,7 +80,7 @@ class BulkAndCut(Algorithm):
             raise InvalidArgumentError(f"'stop_probability' must be a probability in (0, 1], got {stop_probability!r}")
         if not 0 <= kappa < math.inf:
             raise InvalidArgumentError(f"'kappa' must be a number of at least 0, got {kappa!r}")
-        self.full_trainings = full_trainings
+        self.full_trainings = check_full_trainings(full_trainings)
         self.shares = shares
         self.stop_probability = stop_probability
         self.kappa = kappa

@@ -6,7 +6,6 @@ Optimization", arXiv 2105.01015, algorithm 1 and appendix B.1; the selection is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +16,7 @@ from typing_extensions import override
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.algorithms.sampling import UniformSampler, draw
 from lightning_primo.algorithms.stages import plan_stages, stage_budgets
-from lightning_primo.checks import check_whole
+from lightning_primo.checks import check_full_trainings, check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import contributions, default_reference, fronts, hssp_drop
 from lightning_primo.problem import Problem
@@ -89,16 +88,11 @@ class SHEMOA(Algorithm):
         n_mutated: int | None = None,
         mutation_probability: float = 0.5,
     ) -> None:
-        if not 1 <= full_trainings < math.inf:
-            raise InvalidArgumentError(
-                f"'full_trainings' must be a finite number of at least 1, got {full_trainings!r}; give the total that "
-                "the search may spend, as in run(full_trainings=...)"
-            )
         if not 0 <= mutation_probability <= 1:
             raise InvalidArgumentError(
                 f"'mutation_probability' must be a probability in [0, 1], got {mutation_probability!r}"
             )
-        self.full_trainings = full_trainings
+        self.full_trainings = check_full_trainings(full_trainings)
         self.population_size = check_whole("population_size", population_size, least=1)
         self.n_stages = check_whole("n_stages", n_stages, least=1)
         self.tournament_size = check_whole("tournament_size", tournament_size, least=1)
