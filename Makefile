@@ -16,7 +16,7 @@ demo: install
 	$(BIN)/python -m recipes.digits
 
 test: install
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 slow: install
 	$(BIN)/python -m pytest -m slow
