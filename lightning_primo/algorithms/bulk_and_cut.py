@@ -31,7 +31,6 @@ _INIT, _BULK_UP, _CUT_DOWN = range(3)
 _NETWORK_IS_UNFIT = (Status.REJECTED, Status.OUT_OF_MEMORY, Status.TIMEOUT, Status.CRASHED, Status.ERROR)
 _N_PRUNING_TRIES = 5
 _N_LOOKED_AT = 32  # of the model's candidates
-_LEAST_OBSERVATIONS = 2  # fewer say nothing about scale or trend
 _N_CHECKED = 8  # configurations whose architecture is looked at before the search
 _STREAM = 0xB01C  # keeps their random numbers apart from those of the asks
 
@@ -51,9 +50,9 @@ class BulkAndCut(Algorithm):
     as its next child would be much the same network.
 
     The training hyperparameters minimise a lower confidence bound of the first trained objective, given the network's
-    depth and size; cut-down has a model of its own. A child keeps its parent's as long as there are fewer than 2
-    observations, a random configuration its own as long as there are fewer than `2 (k + 2)` of `k` training
-    hyperparameters in init.
+    depth and size; cut-down has a model of its own. As long as a model has fewer than `2 (k + 2)` observations of `k`
+    training hyperparameters, a child keeps its parent's, which have served that, and a random configuration its own:
+    with fewer the bound is lowest in the corners of the space, where hardly any network learns.
 
     Args:
         full_trainings: The search's total budget in full trainings, of which the phases have their shares. It is a part
@@ -207,8 +206,7 @@ class BulkAndCut(Algorithm):
         child = self._architecture(config)
         training = set(child.training).union(*(network.training for _, network in known)) if child else set()
         k = int(np.sum(self.encoding.variable & [name in training for name in self.encoding.names]))
-        least = 2 * (k + 2) if self._phase == _INIT else _LEAST_OBSERVATIONS
-        if child is None or k == 0 or len(told) < least:
+        if child is None or k == 0 or len(told) < 2 * (k + 2):  # the numbers that it knows a network by are k + 2
             return config
         losses = self._losses([trial for trial, _ in told])[:, self._target]
         observed, begun = (

@@ -297,12 +297,12 @@ def test_pruned_networks_have_a_model_of_their_own(models):
     algorithm.start(problem, seed=5)
     evaluate = evaluator(problem)
     n_pruned = 0
-    while n_pruned < 6:
+    while n_pruned < 10:
         models.clear()
         proposal = algorithm.ask()
         before = algorithm.trials[:-1]
         if proposal.operation == "prune":
-            if n_pruned < 2:  # as its parent, until there is something to learn from
+            if n_pruned < 8:  # 2 (k + 2); as its parent, until there is something to learn from
                 assert not models
                 assert training_of(proposal.config) == training_of(before[proposal.parent].config)
             family = {"prune"}
@@ -320,33 +320,33 @@ def test_pruned_networks_have_a_model_of_their_own(models):
 
 
 def test_failed_and_pending_trials_are_told_to_the_model_and_rejected_ones_not(models):
-    algorithm = BulkAndCut(full_trainings=20)
+    algorithm = BulkAndCut(full_trainings=30)
     problem = toy_problem(2)
     algorithm.start(problem, seed=0)
-    asked = [algorithm.ask() for _ in range(6)]
+    asked = [algorithm.ask() for _ in range(10)]
     evaluate = evaluator(problem)
     failing = evaluator(problem, fails=lambda config: True)
-    for proposal in asked[:3]:
+    for proposal in asked[:7]:
         algorithm.tell(evaluate(proposal))
-    algorithm.tell(failing(asked[3]))
-    algorithm.tell(Evaluation(trial_id=4, epoch=0, losses=(math.nan, 1.0), status=Status.REJECTED))
+    algorithm.tell(failing(asked[7]))
+    algorithm.tell(Evaluation(trial_id=8, epoch=0, losses=(math.nan, 1.0), status=Status.REJECTED))
     for _ in range(5):
         if (proposal := algorithm.ask()).operation == "deepen":
             break
     _, observed, losses, pending = models[-1]
-    assert observed == [dict(p.config) for p in asked[:4]]
-    assert np.isnan(losses).tolist() == [False, False, False, True]
-    assert pending == [trial.config for trial in algorithm.trials[5:-1]]
+    assert observed == [dict(p.config) for p in asked[:8]]
+    assert np.isnan(losses).tolist() == [False] * 7 + [True]
+    assert pending == [trial.config for trial in algorithm.trials[9:-1]]
 
 
 def test_learns_how_to_train():
-    asked = proposals(search(BulkAndCut(full_trainings=20), toy_problem(2), full_trainings=20))
+    asked = proposals(search(BulkAndCut(full_trainings=30), toy_problem(2), full_trainings=30))
 
     def misfit(config) -> float:  # of the toy problem, best at lr = 1e-2 without dropout; 0.24 on average
         return 0.08 * (math.log10(config["lr"]) + 2) ** 2 + 0.2 * config["dropout"] ** 2
 
-    for operation in ("deepen", "prune"):
-        last = [misfit(p.config) for p in asked if p.operation == operation][2:]
+    for operation, n_unmodelled in (("deepen", 0), ("prune", 8)):
+        last = [misfit(p.config) for p in asked if p.operation == operation][n_unmodelled + 2 :]
         assert np.median(last) < 0.08
 
 
