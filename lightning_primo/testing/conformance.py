@@ -99,7 +99,7 @@ class AlgorithmConformance:
     def test_goes_on_after_failures(self, algorithm: Algorithm, n_objectives: int) -> None:
         problem = toy_problem(n_objectives)
         algorithm.start(problem, seed=6)
-        evaluate = evaluator(problem, fails=lambda config: float(config["lr"]) > 1e-3)
+        evaluate = evaluator(problem, fails=lambda config: int(config["width_1"]) % 2 == 1)
         events = drive(algorithm, evaluate, epochs=_FULL_TRAININGS * 27)
         evaluations = [event for event in events if isinstance(event, Evaluation)]
         assert any(not evaluation.ok for evaluation in evaluations)
