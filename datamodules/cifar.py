@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from filelock import FileLock  # torch needs it too
 from torchvision import datasets
 from typing_extensions import override
 
@@ -24,7 +26,7 @@ class CIFAR10(InMemoryDataModule):
         batch_size: Images per training batch.
         val_fraction: Share of the training images that is held out for validation.
         seed: Determines that split.
-        download: Whether to download the images (170 MB) if they are not there.
+        download: Whether to download the images (170 MB) if they are not there; one process does, others wait for it.
         flip: Whether training images are mirrored left to right at random.
         crop_padding: Training images are shifted at random by up to this many pixels.
         num_workers: Processes that load the data.
@@ -65,10 +67,16 @@ class CIFAR10(InMemoryDataModule):
 
     @override
     def splits(self) -> ImageSplits:
+        try:
+            return self._splits()
+        except FileNotFoundError:
+            if not self.download:
+                raise
+        _open(self.source, self.data_dir, train=True, download=True)
+        return self._splits()
+
+    def _splits(self) -> ImageSplits:
         modified = _modified(self.data_dir / self.source.base_folder)
-        if modified is None and self.download:
-            _open(self.source, self.data_dir, train=True, download=True)
-            modified = _modified(self.data_dir / self.source.base_folder)
         # mypy takes a class with an untyped base for unhashable.
         return _load(self.source, self.data_dir, modified, self.val_fraction, self.seed)  # type: ignore[arg-type]
 
@@ -94,12 +102,15 @@ def _load(
 
 def _open(source: type[datasets.CIFAR10], data_dir: Path, *, train: bool, download: bool) -> datasets.CIFAR10:
     try:
-        return source(data_dir, train=train, download=download)
+        if download:
+            data_dir.mkdir(parents=True, exist_ok=True)
+        # Of several processes the first downloads; for those that waited, torchvision then finds all files there.
+        with FileLock(data_dir / f"{source.base_folder}.lock") if download else nullcontext():
+            return source(data_dir, train=train, download=download)
     except (OSError, RuntimeError) as error:
         raise FileNotFoundError(
             f"no complete {source.__name__} in 'data_dir', {str(data_dir)!r} ({error}); unpack {source.filename} into "
-            f"it, which makes {data_dir / source.base_folder}, or delete that directory and pass download=True, which "
-            "needs a connection"
+            f"it, which makes {data_dir / source.base_folder}, or pass download=True, which needs a connection"
         ) from error
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from filelock import FileLock  # torch needs it too
 from PIL import Image
 from torchvision.datasets import Flowers102 as TorchvisionFlowers102
 from torchvision.transforms.functional import center_crop, resize
@@ -83,7 +85,8 @@ class Flowers102(InMemoryDataModule):
         data_dir: torchvision's root: the directory with `flowers-102`, or where to put it.
         batch_size: Images per training batch.
         image_size: Height and width in pixels.
-        download: Whether to download the photographs (330 MB) if they are not there.
+        download: Whether to download the photographs (330 MB) if they are not there; one process does, others wait for
+            it.
         flip: Whether training images are mirrored left to right at random.
         crop_padding: Training images are shifted at random by up to this many pixels.
         num_workers: Processes that load the data.
@@ -134,9 +137,7 @@ class Flowers102(InMemoryDataModule):
         arrays: dict[str, npt.NDArray[np.uint8]] = {}
         for split in _SPLITS:
             try:
-                photographs = TorchvisionFlowers102(
-                    self.data_dir, split=split, download=self.download, loader=self._small_image
-                )
+                photographs = self._photographs(split)
             except (OSError, RuntimeError) as error:
                 raise FileNotFoundError(
                     f"no complete Flowers-102 in 'data_dir', {str(self.data_dir)!r} ({error}); put "
@@ -147,6 +148,13 @@ class Flowers102(InMemoryDataModule):
             arrays[f"x_{split}"] = np.stack([image for image, _ in pairs])
             arrays[f"y_{split}"] = np.array([label for _, label in pairs], dtype=np.uint8)
         return arrays
+
+    def _photographs(self, split: str) -> TorchvisionFlowers102:
+        if self.download:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        # Of several processes the first downloads; for those that waited, torchvision then finds all files there.
+        with FileLock(self.data_dir / "flowers-102.lock") if self.download else nullcontext():
+            return TorchvisionFlowers102(self.data_dir, split=split, download=self.download, loader=self._small_image)
 
     def _small_image(self, path: str | Path) -> npt.NDArray[np.uint8]:
         with Image.open(path) as photograph:

@@ -5,13 +5,14 @@ Meant for a GPU: 45,000 training images, flipped and shifted at random. torchvis
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules import CIFAR10
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Result, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import leave_behind, search_arguments, search_parser
+from recipes.common import leave_behind, pooling_changes, search_arguments, search_parser, usage_errors
 
 PRIORS = {
     "val_error": Prior({"lr": 1e-3, "batch_size": 128, "n_conv": 3, "batch_norm": True}, confidence=0.75),
@@ -19,18 +20,18 @@ PRIORS = {
 }
 
 
-def run(arguments: Sequence[str] | None = None) -> Result:
-    """Search, as the command line says.
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    command = search_parser(__doc__, directory="runs/cifar10", full_trainings=25, epochs=(1, 27))
+    command.add_argument("--data-dir", type=Path, default=Path("data"), help="images (default: %(default)s)")
+    command.add_argument("--no-download", action="store_true", help="fail if the images are not in --data-dir")
+    return command
 
-    Args:
-        arguments: Of the command line; default: those of this process.
-    """
-    parser = search_parser(__doc__, directory="runs/cifar10", full_trainings=25, epochs=(1, 27))
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="images (default: %(default)s)")
-    parser.add_argument("--no-download", action="store_true", help="fail if the images are not in --data-dir")
-    options = parser.parse_args(arguments)
+
+def run(options: argparse.Namespace) -> Result:
+    """Search, as the options of `parser` say."""
     search = Search(
-        conv_net_space(min_batch_size=32),
+        conv_net_space(min_batch_size=32, optional_pooling=pooling_changes(options)),
         module=lambda config: ConvNetClassifier(**config, in_channels=3, image_size=32, n_classes=10, cosine=True),
         datamodule=lambda config: CIFAR10(
             options.data_dir,
@@ -53,9 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the recipe and show what it found.
 
     Args:
-        arguments: As for `run`.
+        arguments: Of the command line; default: those of this process.
     """
-    leave_behind(run(arguments))
+    command = parser()
+    options = command.parse_args(arguments)
+    with usage_errors(command):
+        result = run(options)
+    leave_behind(result)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from lightning_primo import (
     SobolSampler,
     SuccessiveHalving,
 )
+from lightning_primo.errors import InvalidArgumentError
 
 Priors = Mapping[str, Prior]
 
@@ -64,7 +66,9 @@ def search_parser(
         full_trainings: Default of ``--full-trainings``.
         epochs: Default of ``--epochs``: shortest and full training.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument(
         "--full-trainings",
         type=float,
@@ -89,7 +93,12 @@ def search_parser(
         f"(default: {directory or 'a folder in runs named after the data'})",
     )
     parser.add_argument(
-        "--algorithm", choices=sorted(ALGORITHMS), default="primo", help="how to search (default: %(default)s)"
+        "--algorithm",
+        choices=sorted(ALGORITHMS),
+        default="primo",
+        metavar="NAME",
+        help=f"how to search: {', '.join(sorted(ALGORITHMS))} (default: %(default)s); with bulk-and-cut the "
+        "space of convolutional networks also has the pooling, which random samples keep and only growing changes",
     )
     parser.add_argument("--seed", type=int, default=0, help="all randomness follows from it (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time (default: %(default)s)")
@@ -97,20 +106,47 @@ def search_parser(
     return parser
 
 
-def search_arguments(options: argparse.Namespace, priors: Priors) -> dict[str, Any]:
-    """The arguments of a `Search` that every recipe takes from its command line."""
+@contextmanager
+def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """Arguments that a search refuses are reported like those that its command line refuses."""
+    try:
+        yield
+    except InvalidArgumentError as error:
+        parser.error(str(error))
+
+
+def search_arguments(
+    options: argparse.Namespace, priors: Priors, *, directory: str | Path | None = None
+) -> dict[str, Any]:
+    """The arguments of a `Search` that every recipe takes from its command line.
+
+    Args:
+        options: From a `search_parser`.
+        priors: The recipe's.
+        directory: In place of a ``--directory`` that is not given.
+    """
     return {
         "algorithm": ALGORITHMS[options.algorithm](priors, options.full_trainings),
         "epochs": tuple(options.epochs),
-        "directory": options.directory,
+        "directory": options.directory or directory,
         "trainer": {"accelerator": "auto"},
         "workers": options.workers,
         "seed": options.seed,
     }
 
 
+def pooling_changes(options: argparse.Namespace) -> bool:
+    """Whether `conv_net_space` needs ``optional_pooling``: with `BulkAndCut`, or it never adds a convolution.
+
+    A convolution more would halve the image once more if each had its pooling. The space then also has ``pool_i``,
+    which only growing changes: every random sample pools after each convolution, as in the space of the others.
+    """
+    return str(options.algorithm) == "bulk-and-cut"
+
+
 def leave_behind(result: Result) -> None:
     """Print the front, and write the table and the pictures into the search's directory."""
+    result.directory.mkdir(parents=True, exist_ok=True)
     table = result.directory / "trials.csv"
     result.to_pandas().to_csv(table, index=False)
     print(result.summary())

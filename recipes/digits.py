@@ -6,12 +6,13 @@ pooling) and training (learning rate, batch size) are searched jointly, with an 
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from datamodules import Digits
 from lightning_primo import Latency, Metric, ParameterCount, Prior, Result, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import leave_behind, search_arguments, search_parser
+from recipes.common import leave_behind, pooling_changes, search_arguments, search_parser, usage_errors
 
 PRIORS = {
     "val_error": Prior({"lr": 3e-3, "batch_size": 32, "batch_norm": True, "n_fc": 1}, confidence=0.75),
@@ -19,16 +20,23 @@ PRIORS = {
 }
 
 
-def run(arguments: Sequence[str] | None = None) -> Result:
-    """Search, as the command line says.
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    return search_parser(__doc__, directory="runs/digits", full_trainings=12, epochs=(1, 9))
 
-    Args:
-        arguments: Of the command line; default: those of this process.
-    """
-    parser = search_parser(__doc__, directory="runs/digits", full_trainings=12, epochs=(1, 9))
-    options = parser.parse_args(arguments)
+
+def run(options: argparse.Namespace) -> Result:
+    """Search, as the options of `parser` say."""
+    space = conv_net_space(
+        max_conv=2,
+        max_filters=64,
+        max_neurons=128,
+        min_batch_size=16,
+        max_batch_size=256,
+        optional_pooling=pooling_changes(options),
+    )
     search = Search(
-        conv_net_space(max_conv=2, max_filters=64, max_neurons=128, min_batch_size=16, max_batch_size=256),
+        space,
         module=lambda config: ConvNetClassifier(**config, in_channels=1, image_size=8, n_classes=10),
         datamodule=lambda config: Digits(batch_size=config["batch_size"]),
         objectives=[
@@ -45,9 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the recipe and show what it found.
 
     Args:
-        arguments: As for `run`.
+        arguments: Of the command line; default: those of this process.
     """
-    leave_behind(run(arguments))
+    command = parser()
+    options = command.parse_args(arguments)
+    with usage_errors(command):
+        result = run(options)
+    leave_behind(result)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ downloaded there and scaled to 32 x 32. The FLOPs cap keeps every training withi
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from datamodules import Flowers17, Flowers102
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Result, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import Priors, leave_behind, search_arguments, search_parser
+from recipes.common import Priors, leave_behind, pooling_changes, search_arguments, search_parser, usage_errors
 
 PRIORS: dict[str, Priors] = {
     "none": {},
@@ -43,29 +44,28 @@ PRIORS: dict[str, Priors] = {
 """Priors by name: around sensible values, and around the opposite."""
 
 
-def run(arguments: Sequence[str] | None = None) -> Result:
-    """Search, as the command line says.
-
-    Args:
-        arguments: Of the command line; default: those of this process.
-    """
-    parser = search_parser(__doc__, directory=None, full_trainings=20, epochs=(1, 25))
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="images (default: %(default)s)")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    command = search_parser(__doc__, directory=None, full_trainings=20, epochs=(1, 25))
+    command.add_argument("--data-dir", type=Path, default=Path("data"), help="images (default: %(default)s)")
+    command.add_argument(
         "--max-flops",
         type=float,
         default=1e7,
         metavar="M",
         help="cap on the multiply-adds per image; inf for none (default: %(default)g)",
     )
-    parser.add_argument(
+    command.add_argument(
         "--priors", choices=sorted(PRIORS), default="none", help="expert priors to use (default: %(default)s)"
     )
-    options = parser.parse_args(arguments)
+    return command
+
+
+def run(options: argparse.Namespace) -> Result:
+    """Search, as the options of `parser` say."""
     small = any(
         (folder / Flowers17.file_name).exists() for folder in (options.data_dir, options.data_dir / "flowers17")
     )
-    options.directory = options.directory or Path("runs/flowers17" if small else "runs/flowers102")
     shape: dict[str, Any] = {"in_channels": 3, "image_size": 16 if small else 32, "n_classes": 17 if small else 102}
 
     def datamodule(config: dict[str, int]) -> Flowers17 | Flowers102:
@@ -74,12 +74,12 @@ def run(arguments: Sequence[str] | None = None) -> Result:
         return Flowers102(options.data_dir, batch_size=config["batch_size"], image_size=32, download=True)
 
     search = Search(
-        conv_net_space(optional_pooling=options.algorithm == "bulk-and-cut"),  # without it nothing grows deeper
+        conv_net_space(optional_pooling=pooling_changes(options)),
         module=lambda config: ConvNetClassifier(**config, **shape),
         datamodule=datamodule,
         objectives=[Metric("val_error", mode="min", reference=1.0), ParameterCount(reference=1e8)],
         constraints=[FLOPs(at_most=options.max_flops)] if math.isfinite(options.max_flops) else [],
-        **search_arguments(options, PRIORS[options.priors]),
+        **search_arguments(options, PRIORS[options.priors], directory="runs/flowers17" if small else "runs/flowers102"),
     )
     return search.run(full_trainings=options.full_trainings, progress=not options.quiet)
 
@@ -88,9 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the recipe and show what it found.
 
     Args:
-        arguments: As for `run`.
+        arguments: Of the command line; default: those of this process.
     """
-    leave_behind(run(arguments))
+    command = parser()
+    options = command.parse_args(arguments)
+    with usage_errors(command):
+        result = run(options)
+    leave_behind(result)
 
 
 if __name__ == "__main__":

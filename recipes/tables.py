@@ -18,19 +18,21 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo import Algorithm, Result
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.nas import Factory
 from lightning_primo.objective import Kind, Objective
 from lightning_primo.pareto import hypervolume, non_dominated
 from lightning_primo.problem import Problem
-from lightning_primo.testing.problems import evaluator
+from lightning_primo.testing.problems import drive, evaluator
 from lightning_primo.trial import Config, Evaluation, Proposal
-from models.nas_bench_201 import EDGE_NAMES, OPERATIONS, nas_bench_201_space
+from models.nas_bench_201 import EDGE_NAMES, OPERATIONS, NASBench201Classifier, nas_bench_201_space
 
 Array = npt.NDArray[np.float64]
 
@@ -181,6 +183,38 @@ class TableProblem:
             return Objective(name=name, reference=CHANCE_ERROR)
         kind = Kind.EXACT if name in ("flops", "parameters") else Kind.MEASURED
         return Objective(name=name, kind=kind, log=True, reference=float(self._columns[name].max()))
+
+
+@cache
+def table_problem(path: Path, objectives: tuple[str, ...]) -> TableProblem:
+    """The problem on the table in a file, which is read once per process."""
+    return TableProblem(NASBench201Table.load(path), objectives)
+
+
+def look_up(
+    problem: TableProblem, algorithm: Algorithm, *, seed: int, full_trainings: float, directory: Path
+) -> Result:
+    """One search on the table; there are no networks to load from its result, and nothing is stored.
+
+    Args:
+        problem: What is searched.
+        algorithm: With what.
+        seed: Of the search.
+        full_trainings: Its budget, in trainings of 200 epochs.
+        directory: Where what is made of the result may be kept.
+    """
+    searched = problem.problem
+    algorithm.start(searched, seed=seed)
+    events = drive(algorithm, problem.evaluate, epochs=full_trainings * searched.max_epochs)
+    # The oracle would take the whole table along to other processes.
+    known = Problem(
+        space=searched.space,
+        objectives=searched.objectives,
+        min_epochs=searched.min_epochs,
+        max_epochs=searched.max_epochs,
+    )
+    build = Factory(NASBench201Classifier)
+    return Result(known, [(event, 0.0) for event in events], directory=directory, build=build, seed=seed)
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[np.generic]]:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
-import pickle
-from functools import partial
+import re
+from argparse import Namespace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
+import pandas as pd
 import pytest
 from torchvision import datasets
 
-from lightning_primo import MOASHA, RandomSearch
+from lightning_primo import MOASHA, RandomSearch, Result
 from lightning_primo.algorithms import Algorithm, rung_epochs
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, StoreError, UnknownNameError
+from lightning_primo.execution import InProcess
 from lightning_primo.objective import Kind
 from lightning_primo.problem import Problem
+from lightning_primo.results import Comparison
 from lightning_primo.testing.problems import drive
 from lightning_primo.trial import Evaluation, Proposal
 from models.nas_bench_201 import EDGE_NAMES, OPERATIONS
-from recipes import nasbench201
-from recipes.table_search import Found, Task, carry_out, carry_out_all, target_summary
-from recipes.tables import NASBench201Table, TableProblem
+from recipes import compare, nasbench201
+from recipes.tables import NASBench201Table, TableProblem, look_up, table_problem
 from tests.datamodules.test_datamodules import without_checksums, write_cifar
 
 TABLE = os.environ.get("NASBENCH201_TABLE")
@@ -63,11 +67,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def table(path: Path) -> NASBench201Table:
     return NASBench201Table.load(path)
-
-
-def task(path: Path, *, algorithm: Any = RandomSearch, **options: Any) -> Task:
-    defaults: dict[str, Any] = {"objectives": ("val_error", "flops"), "name": "it", "seed": 0, "full_trainings": 5}
-    return Task(table=path, algorithm=algorithm, **(defaults | {"quiet": True} | options))
 
 
 class TestTable:
@@ -178,92 +177,18 @@ class TestProblem:
         events = drive(algorithm, problem.evaluate, epochs=3 * 200)
         assert {event.epoch for event in events if isinstance(event, Evaluation)} == {12, 200}
 
-    def test_stages_on_the_table_double_once(self, table: NASBench201Table) -> None:
+    def test_stages_on_the_table_begin_at_its_short_trainings(self, table: NASBench201Table) -> None:
         problem = TableProblem(table)
-        algorithm = nasbench201.make_algorithm("sh-emoa", {}, 6)
+        algorithm = nasbench201.make_algorithm("sh-emoa", {}, 20)
         algorithm.start(problem.problem, seed=1)
-        events = drive(algorithm, problem.evaluate, epochs=6 * 200)
-        assert {event.epoch for event in events if isinstance(event, Evaluation)} == {100, 200}
+        events = drive(algorithm, problem.evaluate, epochs=20 * 200)
+        assert {event.epoch for event in events if isinstance(event, Evaluation)} == {13, 25, 50, 100, 200}
 
     @pytest.mark.skipif(TABLE is None, reason="NASBENCH201_TABLE does not name the table's .npz file")
     @pytest.mark.parametrize(("objective", "n_cells"), [("flops", 13), ("latency_raspi4", 57)])
     def test_the_real_fronts(self, objective: str, n_cells: int) -> None:
         problem = TableProblem(NASBench201Table.load(str(TABLE)), ("val_error", objective))
         assert len(problem.front) == n_cells
-
-
-class TestSearches:
-    def test_what_is_found_is_counted_within_the_budget(self, path: Path, table: NASBench201Table) -> None:
-        problem = TableProblem(table)
-        found = carry_out(task(path, algorithm=partial(MOASHA, eta=17), full_trainings=6.5))
-        assert len(found.losses) == len(found.costs) == len(found.shares) > 0
-        assert np.all(np.diff(found.costs) > 0)
-        assert found.costs[-1] <= 6.5
-        assert np.all(np.diff(found.shares) >= 0)
-        assert found.share == pytest.approx(problem.hypervolume_of(found.losses) / problem.hypervolume)
-        assert all((table.error_200 == error).any() for error, _ in found.losses)
-        again = carry_out(task(path, algorithm=partial(MOASHA, eta=17), full_trainings=6.5))
-        assert np.array_equal(again.losses, found.losses)
-        other = carry_out(task(path, algorithm=partial(MOASHA, eta=17), full_trainings=6.5, seed=1))
-        assert not np.array_equal(other.losses, found.losses)
-
-    def test_a_search_stops_at_its_target(self, path: Path) -> None:
-        whole = carry_out(task(path, full_trainings=20))
-        target = float(whole.shares[7])
-        stopped = carry_out(task(path, full_trainings=20, target=target))
-        first = np.flatnonzero(whole.shares >= target)[0]
-        assert len(stopped.losses) == first + 1
-        assert stopped.full_trainings_to(target) == whole.full_trainings_to(target) == whole.costs[first]
-        assert whole.full_trainings_to(1.5) == np.inf
-
-    def test_cells_of_the_true_front_are_recognised(self, path: Path, table: NASBench201Table) -> None:
-        problem = TableProblem(table)
-        found = carry_out(task(path, algorithm=partial(Given, problem), full_trainings=len(problem.front) + 1))
-        assert found.n_true == len(problem.front)
-        assert found.share == pytest.approx(1)
-        assert np.allclose(np.sort(found.front, axis=0), np.sort(problem.losses[problem.front], axis=0))
-
-    def test_a_budget_too_small_for_a_full_training_finds_nothing(self, path: Path) -> None:
-        found = carry_out(task(path, full_trainings=0.5))
-        assert (found.losses.shape, found.share, found.n_true, len(found.front)) == ((0, 2), 0.0, 0, 0)
-
-    def test_tasks_pass_to_other_processes(self, path: Path) -> None:
-        algorithm = partial(nasbench201.make_algorithm, "moasha", nasbench201.priors_for("sensible", ["flops"]), 3.0)
-        copied = pickle.loads(pickle.dumps(task(path, algorithm=algorithm)))
-        assert np.array_equal(carry_out(copied).losses, carry_out(task(path, algorithm=algorithm)).losses)
-
-    @pytest.mark.slow
-    def test_workers_find_the_same_in_the_same_order(self, path: Path) -> None:
-        tasks = [task(path, seed=seed) for seed in range(3)]
-        alone, together = (list(carry_out_all(tasks, workers=workers)) for workers in (1, 2))
-        for one, other in zip(alone, together, strict=True):
-            assert one.seed == other.seed
-            assert np.array_equal(one.losses, other.losses)
-
-    @pytest.mark.parametrize(
-        ("needed", "expected"),
-        [
-            ([10.0, 30.0, 20.0], "20.0 full trainings (10.0 .. 30.0), 3 of 3 seeds"),
-            ([10.0, 20.0], "15.0 full trainings (10.0 .. 20.0), 2 of 2 seeds"),
-            ([10.0, 20.0, np.inf], "20.0 full trainings (10.0 .. 20.0), 2 of 3 seeds"),
-            ([10.0, np.inf], "not reached (10.0 .. 10.0), 1 of 2 seeds"),
-            ([np.inf], "not reached, 0 of 1 seeds"),
-        ],
-    )
-    def test_the_median_counts_searches_that_did_not_reach_the_target(self, needed: list[float], expected: str) -> None:
-        found = [
-            Found(
-                name="it",
-                seed=seed,
-                losses=np.zeros((1, 2)),
-                costs=np.array([min(cost, 99.0)]),
-                shares=np.array([0.98 if np.isfinite(cost) else 0.9]),
-                n_true=0,
-                seconds=1.0,
-            )
-            for seed, cost in enumerate(needed)
-        ]
-        assert expected in target_summary(found, 0.98)
 
 
 class Given(Algorithm):
@@ -280,7 +205,34 @@ class Given(Algorithm):
 
 class Refusing(RandomSearch):
     def start(self, problem: Problem, *, seed: int = 0) -> None:
-        raise InvalidArgumentError("'space' has no widths")
+        raise InvalidArgumentError("'space' has no widths\nat all")
+
+
+class TestSearches:
+    def test_the_budget_is_spent_and_the_seed_decides(self, table: NASBench201Table, tmp_path: Path) -> None:
+        def errors(seed: int) -> list[float]:
+            algorithm = MOASHA(eta=17)
+            result = look_up(TableProblem(table), algorithm, seed=seed, full_trainings=6.5, directory=tmp_path)
+            assert 6.5 <= result.full_trainings < 7.5
+            return [trial.values["val_error"] for trial in result.trials if trial.trained_fully]
+
+        first = errors(0)
+        assert first
+        assert set(first) <= set(table.error_200)
+        assert errors(0) == first != errors(1)
+
+    def test_the_true_front_has_its_hypervolume(self, table: NASBench201Table, tmp_path: Path) -> None:
+        problem = TableProblem(table)
+        budget = len(problem.front) + 1
+        result = look_up(problem, Given(problem), seed=0, full_trainings=budget, directory=tmp_path)
+        assert result.hypervolume() == pytest.approx(problem.hypervolume)
+        assert [problem.table.row(trial.config) for trial in result.front] == problem.front.tolist()
+        comparison = Comparison({"given": [result]})
+        assert comparison.full_trainings_to(problem.hypervolume)["given"].tolist() == [len(problem.front)]
+
+    def test_a_result_travels_without_the_table(self, table: NASBench201Table, tmp_path: Path) -> None:
+        result = look_up(TableProblem(table), RandomSearch(), seed=0, full_trainings=1, directory=tmp_path)
+        assert len(cloudpickle.dumps(result)) < 100_000
 
 
 def recipe(*arguments: object) -> None:
@@ -288,27 +240,31 @@ def recipe(*arguments: object) -> None:
 
 
 class TestRecipe:
-    def test_one_algorithm_on_the_table(self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        recipe("--table", path, "--algorithm", "moasha", "--seeds", 2, "--full-trainings", 3, "--directory", tmp_path)
+    def test_one_search_on_the_table(self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = tmp_path / "run"
+        three = ["--objectives", "val_error", "latency_fpga", "flops"]
+        recipe("--table", path, *three, "--algorithm", "moasha", "--full-trainings", 3, "--directory", folder)
         out = capsys.readouterr().out
-        assert "val_error, flops of 15,625 cells; true front: " in out
-        assert "moasha                 hypervolume" in out
-        assert "% of the true front's (" in out
-        assert (tmp_path / "front_moasha.png").stat().st_size > 5_000
+        assert "front of" in out
+        assert re.search(r"\d\d\.\d\d% of the true front's hypervolume, .*, and \d+ of its \d+ cells", out)
+        assert (folder / "trials.csv").exists()
+        for name in ("front", "hypervolume", "true_front_latency_fpga", "true_front_flops"):
+            assert (folder / f"{name}.png").stat().st_size > 5_000
 
-    def test_several_up_to_a_target(
+    def test_a_search_that_finds_the_true_front(
         self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        algorithms = {"random": lambda *_: RandomSearch(), "refusing": lambda *_: Refusing()}
-        monkeypatch.setattr(nasbench201, "ALGORITHMS", algorithms)
-        goal = ["--compare", "--target", "0.5", "--seeds", "2", "--full-trainings", "5"]
-        recipe("--table", path, *goal, "--objectives", "val_error", "latency_fpga", "flops", "--directory", tmp_path)
-        captured = capsys.readouterr()
-        assert "refusing is left out: 'space' has no widths" in captured.err
-        assert "random                 " in captured.out
-        assert "of 2 seeds" in captured.out
-        assert (tmp_path / "front_random.png").stat().st_size > 5_000
-        assert not (tmp_path / "front_refusing.png").exists()
+        problem = table_problem(path, ("val_error", "flops"))
+        monkeypatch.setattr(nasbench201, "ON_TABLE", {"random": lambda *_: Given(problem)})
+        recipe("--table", path, "--algorithm", "random", "--directory", tmp_path)
+        n = len(problem.front)
+        assert re.search(
+            rf"100\.00% of the true front's hypervolume, .*, and {n} of its {n} cells", capsys.readouterr().out
+        )
+
+    def test_a_search_that_finds_nothing(self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        recipe("--table", path, "--algorithm", "moasha", "--full-trainings", 0.1, "--directory", tmp_path)
+        assert "0.00% of the true front's hypervolume" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -316,27 +272,23 @@ class TestRecipe:
             (["--epochs", "1", "200"], "'--epochs' must be 12 200 with --table, which holds no others, got 1 200"),
             (["--objectives", "val_error"], "'--objectives' must name at least two, got val_error"),
             (["--objectives", "val_error", "size"], "unknown objective of the table: 'size'; valid choices: 'val_err"),
-            (["--seeds", "0"], "'--seeds' must be at least 1, got 0"),
-            (["--target", "98"], "'--target' must be a share in (0, 1], got 98"),
+            (["--workers", "2"], "'--workers' must be 1 with --table"),
+            (["--algorithm", "bulk-and-cut"], "'problem' has no 'architecture'"),
+            (["--algo", "random"], "unrecognized arguments: --algo random"),
         ],
     )
     def test_what_the_table_cannot_do_is_refused(
         self, path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
     ) -> None:
-        with pytest.raises(SystemExit):
+        with pytest.raises(SystemExit) as end:
             recipe("--table", path, *arguments)
+        assert end.value.code == 2
         assert message in capsys.readouterr().err
 
-    def test_a_wrong_file_and_an_algorithm_that_refuses_are_told_in_a_line(
-        self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_wrong_file_is_told_in_a_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             recipe("--table", tmp_path / "nothing.npz")
         assert "nothing.npz', cannot be read" in capsys.readouterr().err
-        monkeypatch.setattr(nasbench201, "ON_TABLE", {"primo": lambda *_: Refusing()})
-        with pytest.raises(SystemExit):
-            recipe("--table", path)
-        assert "error: 'space' has no widths" in capsys.readouterr().err
 
     def test_real_trainings(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -349,3 +301,91 @@ class TestRecipe:
         assert "front of" in out
         header = (tmp_path / "run" / "trials.csv").read_text().splitlines()[0].split(",")
         assert {"val_error", "flops", "parameters", "edge_0_1", "lr", "batch_size"} <= set(header)
+
+
+class TestCompare:
+    @pytest.fixture(autouse=True)
+    def _in_this_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(compare, "LocalProcesses", lambda workers: InProcess())
+
+    def run(self, path: Path, directory: Path, *arguments: object) -> pd.DataFrame:
+        fixed = ["nasbench201", "--table", path, "--directory", directory, "--full-trainings", 5]
+        compare.main([str(argument) for argument in (*fixed, *arguments)])
+        return pd.read_csv(directory / "comparison.csv").set_index("method")
+
+    def test_a_method_that_refuses_is_left_out(
+        self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nasbench201, "ON_TABLE", nasbench201.ON_TABLE | {"hyperband": lambda *_: Refusing()})
+        methods = ["hyperband", "random", "bulk-and-cut", "moasha", "random"]
+        table = self.run(path, tmp_path, "--methods", *methods, "--seeds", 2)
+        assert set(table.index) == {"random", "moasha"}
+        assert table.searches.tolist() == [2, 2]
+        assert "reached" not in table
+        out = capsys.readouterr().out
+        for seed in range(2):
+            assert f"hyperband, seed {seed}, is left out: 'space' has no widths\n" in out
+            assert f"bulk-and-cut, seed {seed}, is left out: 'problem' has no 'architecture'" in out
+        assert "8 of 8" in out
+        assert (tmp_path / "comparison.png").stat().st_size > 5_000
+
+    def test_some_seeds_of_a_method_may_be_missing(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = nasbench201.run
+
+        def refuses_seed_1(options: Namespace) -> Result:
+            if options.seed == 1:
+                raise StoreError("the directory is full")
+            return run(options)
+
+        recipes = {"nasbench201": replace(compare.RECIPES["nasbench201"], run=refuses_seed_1)}
+        monkeypatch.setattr(compare, "RECIPES", recipes)
+        table = self.run(path, tmp_path, "--methods", "random", "--seeds", 3)
+        assert table.searches.tolist() == [2]
+
+    def test_nothing_left_is_an_error(self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit, match="there is nothing to compare: every search was left out"):
+            self.run(path, tmp_path / "none", "--methods", "bulk-and-cut", "--seeds", 1)
+        assert "is left out: 'problem' has no 'architecture'" in capsys.readouterr().out
+        assert not (tmp_path / "none").exists()
+
+    def test_searches_that_reached_the_target_are_counted(
+        self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        problem = table_problem(path, ("val_error", "flops"))
+        given = {"bo": lambda *_: Given(problem), "sobol": lambda *_: Refusing()}
+        monkeypatch.setattr(nasbench201, "ON_TABLE", nasbench201.ON_TABLE | given)
+        fixed = ["--methods", "bo", "sobol", "random", "--seeds", 2, "--full-trainings", len(problem.front) + 1]
+        table = self.run(path, tmp_path, *fixed, "--target", 1)
+        assert table.loc["bo", ["reached", "full_trainings"]].tolist() == [2, len(problem.front)]
+        assert table.loc["random", ["reached", "full_trainings"]].tolist() == [0, np.inf]
+        out = capsys.readouterr().out
+        assert f"the true front has {problem.hypervolume:.4g}" in out
+        assert "reached: searches with 100.00% of the true front's" in out
+
+    def test_without_a_true_front_the_best_search_is_the_measure(
+        self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recipes = {"nasbench201": replace(compare.RECIPES["nasbench201"], true_hypervolume=lambda options: None)}
+        monkeypatch.setattr(compare, "RECIPES", recipes)
+        table = self.run(path, tmp_path, "--methods", "random", "--seeds", 3, "--target", 1)
+        assert table.loc["random", "reached"] == 1
+        assert "reached: searches with 100.00% of the best search's" in capsys.readouterr().out
+
+    def test_a_target_that_nobody_came_near(self, path: Path, tmp_path: Path) -> None:
+        table = self.run(path, tmp_path, "--methods", "sobol", "--seeds", 2, "--target", 0.9999)
+        assert table.loc["sobol", ["reached", "full_trainings"]].tolist() == [0, np.inf]
+
+    def test_ctrl_c_is_told_in_a_line(
+        self, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(options: Namespace) -> Result:
+            raise KeyboardInterrupt
+
+        recipes = {"nasbench201": replace(compare.RECIPES["nasbench201"], run=interrupted)}
+        monkeypatch.setattr(compare, "RECIPES", recipes)
+        with pytest.raises(SystemExit) as end:
+            self.run(path, tmp_path)
+        assert end.value.code == 130
+        assert "stopped; the same call goes on from what is in" in capsys.readouterr().err

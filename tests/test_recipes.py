@@ -1,11 +1,16 @@
 """Each recipe end to end, on small data and budgets."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from torchvision import datasets
 
+from lightning_primo.execution import InProcess
 from lightning_primo.store import read_events
 from lightning_primo.trial import Evaluation
 from models import conv_net_space
@@ -94,28 +99,87 @@ def test_compare_goes_on_with_what_it_has(tmp_path, capsys):
     assert "4 of 4" in capsys.readouterr().out
 
 
-def test_compare_says_what_is_wrong(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        compare.main(["digits", "--seeds", "0"])
-    assert "--seeds: must be at least 1" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "0"], "argument --seeds: must be at least 1, got 0"),
+        (["--workers", "0"], "argument --workers: must be at least 1, got 0"),
+        (["--target", "98"], "argument --target: must be a share above 0 and up to 1, got 98"),
+        (["--methods", "randon"], "argument --methods: invalid choice: 'randon'"),
+        (["--bogus"], "digits: error: unrecognized arguments: --bogus"),
+        (["--full-trainings", "many"], "digits: error: argument --full-trainings: invalid float value: 'many'"),
+        (["--algorithm", "random"], "argument --algorithm: every method is an algorithm; name them with --methods"),
+        (["--seed=0"], "argument --seed: the searches of a method have the seeds 0, 1, ...; say how many with --seeds"),
+        (["--quiet"], "argument --quiet: the searches of a comparison show no progress anyway; leave it out"),
+        (["--work", "2"], "digits: error: unrecognized arguments: --work 2"),
+    ],
+)
+def test_compare_says_what_is_wrong_before_it_starts(capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr(compare, "LocalProcesses", None)
+    with pytest.raises(SystemExit) as end:
+        compare.main(["digits", *arguments])
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
 
 
-def test_cifar10_runs(tmp_path, capsys, monkeypatch):
+@pytest.mark.slow
+def test_compare_stops_at_ctrl_c_and_goes_on(tmp_path):
+    few = ["digits", "--methods", "random", "--seeds", "2", "--workers", "1", "--directory", str(tmp_path)]
+    call = [sys.executable, "-m", "recipes.compare", *few, "--epochs", "1", "2", "--full-trainings", "4"]
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("1 of 2")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == f"stopped; the same call goes on from what is in {tmp_path}"
+    assert "Traceback" not in err
+    done = read_events(tmp_path / "random-0")
+    compare.main([*few, "--epochs", "1", "2", "--full-trainings", "4"])
+    assert read_events(tmp_path / "random-0") == done
+    assert pd.read_csv(tmp_path / "comparison.csv").searches.tolist() == [2]
+
+
+@pytest.mark.slow
+def test_compare_goes_on_without_a_method_that_another_budget_keeps_from_going_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "LocalProcesses", lambda workers: InProcess())
+    arguments = ["digits", "--methods", "random", "sh-emoa", "--directory", str(tmp_path), "--seeds", "1"]
+    for budget in ("2", "3"):
+        compare.main([*arguments, "--epochs", "1", "2", "--full-trainings", budget])
+    assert "sh-emoa, seed 0, is left out: " in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "comparison.csv").method.tolist() == ["random"]
+
+
+def write_small_cifar10(tmp_path, monkeypatch):
     write_cifar(tmp_path / "data", datasets.CIFAR10, 10, "labels", n=20)
     without_checksums(monkeypatch, datasets.CIFAR10)
-    one = ["--epochs", "1", "1", "--full-trainings", "1", "--algorithm", "random"]
-    cifar10.main(
-        [
-            "--directory",
-            str(tmp_path / "run"),
-            "--data-dir",
-            str(tmp_path / "data"),
-            "--no-download",
-            *SMALL,
-            *one,
-        ]
-    )
-    check(tmp_path / "run", capsys.readouterr().out, {"val_error", "parameters", "flops"})
+    return ["--data-dir", str(tmp_path / "data"), "--no-download"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "algorithm"),
+    [
+        (digits, "random"),
+        (digits, "bulk-and-cut"),
+        (cifar10, "bulk-and-cut"),
+        pytest.param(cifar10, "random", marks=pytest.mark.slow),
+    ],
+)
+def test_only_bulk_and_cut_may_leave_pooling_out(tmp_path, capsys, monkeypatch, recipe, algorithm):
+    data = write_small_cifar10(tmp_path, monkeypatch) if recipe is cifar10 else []
+    one = ["--epochs", "1", "1", "--full-trainings", "1", "--quiet", "--algorithm", algorithm]
+    recipe.main(["--directory", str(tmp_path / "run"), *data, *one])
+    table = check(tmp_path / "run", capsys.readouterr().out, {"val_error", "parameters"})
+    assert ("pool_1" in table) == (algorithm == "bulk-and-cut")
+
+
+@pytest.mark.slow
+def test_bulk_and_cut_adds_convolutions_to_digits(tmp_path, capsys):
+    budget = ["--epochs", "1", "3", "--full-trainings", "14", "--quiet"]
+    digits.main(["--directory", str(tmp_path), "--algorithm", "bulk-and-cut", *budget])
+    table = check(tmp_path, capsys.readouterr().out, {"val_error", "parameters"})
+    deepened = table[table.operation == "deepen"]
+    assert (deepened.n_conv > table.set_index("id").n_conv[deepened.parent].to_numpy()).any()
 
 
 @pytest.mark.parametrize("name", flowers.PRIORS)

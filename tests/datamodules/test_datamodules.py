@@ -3,6 +3,9 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,13 @@ def all_batches(module: InMemoryDataModule) -> dict[str, tuple[torch.Tensor, tor
         split: (torch.cat([x for x, _ in loader]), torch.cat([y for _, y in loader]))
         for split, loader in loaders.items()
     }
+
+
+def prepare_twice(module_class: type[Any], data_dir: Path) -> None:
+    """As two searches that start at the same time."""
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(module_class(data_dir, download=True).prepare_data) for _ in range(2)]:
+            future.result()
 
 
 class TestStratifiedSplit:
@@ -193,6 +203,22 @@ class TestFlowers102:
             Flowers102(tmp_path, download=True).prepare_data()
         assert str(tmp_path) in str(info.value)
 
+    def test_one_of_two_searches_downloads(
+        self, flowers102: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        elsewhere = (flowers102 / "flowers-102").rename(tmp_path / "elsewhere")
+        calls = []
+
+        def download(self: Any) -> None:
+            if not self._check_integrity():
+                calls.append(self.root)
+                time.sleep(0.1)
+                shutil.copytree(elsewhere, tmp_path / "data" / "flowers-102")
+
+        monkeypatch.setattr(datasets.Flowers102, "download", download)
+        prepare_twice(Flowers102, tmp_path / "data")
+        assert len(calls) == 1
+
     def test_image_size_must_be_positive(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="'image_size' must be at least 1"):
             Flowers102(tmp_path, image_size=0)
@@ -264,6 +290,37 @@ class TestCIFAR:
         for _ in range(2):
             CIFAR10(tmp_path, download=True).prepare_data()
         assert len(calls) == 1
+
+    def test_one_of_two_searches_downloads_and_both_wait_for_all_files(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls = []
+
+        def download(self: Any) -> None:
+            if not self._check_integrity():
+                calls.append(self.root)
+                partly = tmp_path / datasets.CIFAR10.base_folder
+                partly.mkdir()
+                (partly / "data_batch_1").touch()
+                time.sleep(0.1)
+                shutil.rmtree(partly)
+                write_cifar(tmp_path, datasets.CIFAR10, 10, "labels", n=20)
+
+        without_checksums(monkeypatch, datasets.CIFAR10)
+        monkeypatch.setattr(datasets.CIFAR10, "download", download)
+        prepare_twice(CIFAR10, tmp_path)
+        assert len(calls) == 1
+
+    def test_half_a_download_is_completed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_cifar(tmp_path, datasets.CIFAR10, 10, "labels", n=20)
+        without_checksums(monkeypatch, datasets.CIFAR10)
+        whole = tmp_path / datasets.CIFAR10.base_folder / "data_batch_5"
+        content = whole.read_bytes()
+        whole.unlink()
+        with pytest.raises(FileNotFoundError, match="no complete CIFAR10"):
+            CIFAR10(tmp_path).prepare_data()
+        monkeypatch.setattr(datasets.CIFAR10, "download", lambda self: whole.write_bytes(content))
+        CIFAR10(tmp_path, download=True).prepare_data()
 
     def test_a_failed_download_names_the_directory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def offline(self: Any) -> None:

@@ -35,6 +35,24 @@ def test_at_the_budget_of_the_shortest_search(tmp_path: Path) -> None:
     np.testing.assert_allclose(final["other"], [0.25])  # what came after the budget does not count
 
 
+def test_the_full_trainings_to_a_hypervolume_count_up_to_the_budget(tmp_path: Path) -> None:
+    comparison = make_comparison(tmp_path)
+    to_a_quarter = comparison.full_trainings_to(0.25)
+    assert to_a_quarter["one"].tolist() == [1, 2]
+    assert to_a_quarter["other"].tolist() == [2]
+    assert comparison.full_trainings_to(0.36)["one"].tolist() == [np.inf, 2]
+    assert comparison.full_trainings_to(0.3)["other"].tolist() == [np.inf]  # 1 after the budget
+    for wrong in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(InvalidArgumentError, match="'hypervolume' must be positive and finite, got"):
+            comparison.full_trainings_to(wrong)
+
+
+def test_a_hypervolume_that_is_rounded_otherwise_is_reached(tmp_path: Path) -> None:
+    comparison = make_comparison(tmp_path)
+    (volume,) = comparison.final()["other"]
+    assert comparison.full_trainings_to(np.nextafter(volume, 1))["other"].tolist() == [2]
+
+
 def test_the_table_has_the_highest_median_first(tmp_path: Path) -> None:
     table = make_comparison(tmp_path).to_pandas()
     assert table.method.tolist() == ["one", "other"]
@@ -104,6 +122,8 @@ def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
         Comparison({})
     with pytest.raises(InvalidArgumentError, match="'b' has none"):
         Comparison({"a": [result], "b": []})
+    with pytest.raises(InvalidArgumentError, match="a search of 'b' that has not spent any epochs"):
+        Comparison({"a": [result], "b": [result, search(tmp_path)]})
     other = search(tmp_path, (0.5,), objectives=(ERROR,))
     with pytest.raises(InvalidArgumentError, match="of 'b' differ from those of 'a'"):
         Comparison({"a": [result], "b": [other]})
