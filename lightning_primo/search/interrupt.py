@@ -2,14 +2,16 @@
 
 Python raises KeyboardInterrupt wherever the main thread happens to be. In a finaliser, a weak reference's callback or a
 callback from C it is printed and forgotten, and the search would go on. So it is also remembered, and asked for again
-where the loop can stop.
+where the loop can stop; what Python prints of it is left out.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
+from typing import Any
 
 
 class Interrupt:
@@ -24,6 +26,7 @@ class Interrupt:
         self._previous = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is threading.main_thread() and callable(self._previous):
             signal.signal(signal.SIGINT, self._handle)
+            self._previous_hook, sys.unraisablehook = sys.unraisablehook, self._forgotten
             self._installed = True
         return self
 
@@ -32,6 +35,7 @@ class Interrupt:
     ) -> None:
         if self._installed:
             signal.signal(signal.SIGINT, self._previous)  # type: ignore[arg-type]
+            sys.unraisablehook = self._previous_hook
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C was pressed."""
@@ -42,3 +46,7 @@ class Interrupt:
         self._requested = True
         if callable(self._previous):
             self._previous(number, frame)
+
+    def _forgotten(self, unraisable: Any) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            self._previous_hook(unraisable)

@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 import threading
 from types import FrameType
 
@@ -17,13 +18,26 @@ class Swallows:
             pass
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupt_that_python_forgets_is_remembered() -> None:
+class Fails:
+    """Raises in its finaliser."""
+
+    def __del__(self) -> None:
+        raise ValueError
+
+
+def test_an_interrupt_that_python_forgets_is_remembered_and_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: printed.append(unraisable.exc_type))
+    before = sys.unraisablehook
     with Interrupt() as interrupt:
         interrupt.check()
         Swallows()
         with pytest.raises(KeyboardInterrupt):
             interrupt.check()
+        assert printed == []
+        Fails()
+    assert printed == [ValueError]
+    assert sys.unraisablehook is before
 
 
 def test_it_interrupts_at_once_where_it_can_and_puts_the_handler_back() -> None:
