@@ -172,9 +172,9 @@ class TestProblem:
     def test_rungs_on_the_table_are_its_two_epochs(self, table: NASBench201Table, name: str) -> None:
         assert rung_epochs(12, 200, 17) == (12, 200)
         problem = TableProblem(table)
-        algorithm = nasbench201.make_algorithm(name, {}, 3)
+        algorithm = nasbench201.make_algorithm(name, {}, 4)
         algorithm.start(problem.problem, seed=1)
-        events = drive(algorithm, problem.evaluate, epochs=3 * 200)
+        events = drive(algorithm, problem.evaluate, epochs=4 * 200)
         assert {event.epoch for event in events if isinstance(event, Evaluation)} == {12, 200}
 
     def test_stages_on_the_table_begin_at_its_short_trainings(self, table: NASBench201Table) -> None:
