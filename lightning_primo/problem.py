@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -106,10 +106,16 @@ class Problem:
     @property
     def scaled_reference(self) -> npt.NDArray[np.float64]:
         """The objectives' reference points as scaled losses, `m`; NaN for one that has none."""
-        losses = [objective.reference_loss for objective in self.objectives]
-        known = np.array([[math.nan if loss is None else loss for loss in losses]])
-        reference: npt.NDArray[np.float64] = self.scaled(known)[0]
+        given = (objective.reference_loss for objective in self.objectives)
+        losses = tuple(math.nan if loss is None else loss for loss in given)
+        reference: npt.NDArray[np.float64] = self.scaled_losses([losses])[0]
         return reference
+
+    def scaled_losses(self, rows: Sequence[Losses | None]) -> npt.NDArray[np.float64]:
+        """Loss vectors as scaled losses, `n x m`; `n` may be 0, and None (a failed trial) is a row of NaN."""
+        m = len(self.objectives)
+        losses = np.array([(math.nan,) * m if row is None else row for row in rows], dtype=np.float64)
+        return self.scaled(losses.reshape(len(rows), m))
 
     def scaled(self, losses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Losses, `n x m`, with the logarithmic objectives on their logarithmic scale."""

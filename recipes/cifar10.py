@@ -12,7 +12,7 @@ from pathlib import Path
 from datamodules import CIFAR10
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Result, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import leave_behind, pooling_changes, search_arguments, search_parser, usage_errors
+from recipes.common import carry_out, pooling_changes, search_arguments, search_parser
 
 PRIORS = {
     "val_error": Prior({"lr": 1e-3, "batch_size": 128, "n_conv": 3, "batch_norm": True}, confidence=0.75),
@@ -56,11 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Of the command line; default: those of this process.
     """
-    command = parser()
-    options = command.parse_args(arguments)
-    with usage_errors(command):
-        result = run(options)
-    leave_behind(result)
+    carry_out(parser(), run, arguments)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,28 @@ def search_parser(
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
+
+
+def carry_out(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], Result],
+    arguments: Sequence[str] | None,
+) -> tuple[argparse.Namespace, Result]:
+    """Run a recipe from its command line, and leave behind what it found.
+
+    Args:
+        parser: Of its command line.
+        run: Searches, as the options say.
+        arguments: Of the command line; None: those of this process.
+
+    Returns:
+        The options and the result.
+    """
+    options = parser.parse_args(arguments)
+    with usage_errors(parser):
+        result = run(options)
+    leave_behind(result)
+    return options, result
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 from datamodules import Flowers17, Flowers102
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Result, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import Priors, leave_behind, pooling_changes, search_arguments, search_parser, usage_errors
+from recipes.common import Priors, carry_out, pooling_changes, search_arguments, search_parser
 
 PRIORS: dict[str, Priors] = {
     "none": {},
@@ -90,11 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Of the command line; default: those of this process.
     """
-    command = parser()
-    options = command.parse_args(arguments)
-    with usage_errors(command):
-        result = run(options)
-    leave_behind(result)
+    carry_out(parser(), run, arguments)
 
 
 if __name__ == "__main__":

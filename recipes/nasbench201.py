@@ -40,7 +40,7 @@ from lightning_primo import (
 )
 from lightning_primo.errors import InvalidArgumentError
 from models.nas_bench_201 import EDGE_NAMES, NASBench201Classifier, nas_bench_201_space
-from recipes.common import ALGORITHMS, Priors, leave_behind, search_arguments, search_parser, usage_errors
+from recipes.common import ALGORITHMS, Priors, carry_out, search_arguments, search_parser
 from recipes.tables import EPOCHS, TableProblem, look_up, table_problem
 
 _ETA = 17  # 200 / 17 is 12, rounded
@@ -114,11 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Of the command line; default: those of this process.
     """
-    command = parser()
-    options = command.parse_args(arguments)
-    with usage_errors(command):
-        result = run(options)
-    leave_behind(result)
+    options, result = carry_out(parser(), run, arguments)
     if options.table is not None:
         _beside_the_true_front(result, _on_table(options))
 

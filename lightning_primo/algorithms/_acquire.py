@@ -51,8 +51,8 @@ class AcquisitionSearch:
         finalists = self._finalists(rank_candidates(self._screened(acquisition), encoding, starts, rng))
         if not finalists:
             return None
-        known = np.array([problem.known(config) for config in finalists])
-        values = acquisition(encoding.vectors(finalists), problem.scaled(known))
+        known = problem.scaled_losses([problem.known(config) for config in finalists])
+        values = acquisition(encoding.vectors(finalists), known)
         return finalists[int(np.argmax(np.where(np.isnan(values), -math.inf, values)))]
 
     def _screened(self, acquisition: Acquisition) -> Callable[[Array], Array]:

@@ -229,9 +229,8 @@ class BulkAndCut(Algorithm):
 
     def _losses(self, trials: Sequence[Trial]) -> npt.NDArray[np.float64]:
         """Scaled losses of fully trained trials, `n x m`; NaN for others."""
-        missing = (math.nan,) * len(self.problem.objectives)
         evaluations = [trial.at(self.problem.max_epochs) for trial in trials]
-        return self.problem.scaled(np.array([missing if e is None else e.losses for e in evaluations]))
+        return self.problem.scaled_losses([e.losses if e else None for e in evaluations])
 
     def _architecture(self, config: Config) -> Architecture | None:
         """The network of a configuration, or None where it can't be told: such a trial is no parent."""

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
@@ -40,20 +41,6 @@ def rung_epochs(min_epochs: int, max_epochs: int, eta: int) -> tuple[int, ...]:
         if epoch != rungs[-1]:
             rungs.append(epoch)
     return tuple(reversed(rungs))
-
-
-def check_eta(eta: int) -> int:
-    """`eta`, if it is a whole number of at least 2."""
-    if not isinstance(eta, int) or isinstance(eta, bool) or eta < 2:
-        raise InvalidArgumentError(f"'eta' must be a whole number of at least 2, got {eta!r}")
-    return eta
-
-
-def scaled_rows(trial_losses: list[Losses | None], problem: Problem) -> npt.NDArray[np.float64]:
-    """Scaled losses, `n x m`, so that an epsilon-net is even over orders of magnitude; a failed trial's are NaN."""
-    missing = (math.nan,) * len(problem.objectives)
-    rows = np.array([missing if losses is None else losses for losses in trial_losses], dtype=np.float64)
-    return problem.scaled(rows.reshape(len(trial_losses), len(problem.objectives)))
 
 
 @dataclass
@@ -99,7 +86,7 @@ class Bracket:
         n_results = len(self.results[i - 1])
         if self._ranked.get(i, (-1, []))[0] != n_results:
             ids = [trial_id for trial_id, losses in self.results[i - 1].items() if losses is not None]
-            rows = scaled_rows([self.results[i - 1][trial_id] for trial_id in ids], problem)
+            rows = problem.scaled_losses([self.results[i - 1][trial_id] for trial_id in ids])
             best = ranking(rows)[: self.sizes[i]].tolist() if ids else []
             self._ranked[i] = (n_results, [ids[row] for row in best])
         return self._ranked[i][1]
@@ -187,7 +174,7 @@ class SuccessiveHalving(Brackets):
         sampler: Sampler | None = None,
         ranking: Ranking = nds_epsilon_net_order,
     ) -> None:
-        self.eta = check_eta(eta)
+        self.eta = check_whole("eta", eta, least=2)
         if n_configurations is not None and n_configurations < 1:
             raise InvalidArgumentError(f"'n_configurations' must be at least 1, got {n_configurations!r}")
         self.n_configurations = n_configurations
@@ -215,7 +202,7 @@ class Hyperband(Brackets):
     def __init__(
         self, *, eta: int = 3, sampler: Sampler | None = None, ranking: Ranking = nds_epsilon_net_order
     ) -> None:
-        self.eta = check_eta(eta)
+        self.eta = check_whole("eta", eta, least=2)
         self.sampler = sampler or UniformSampler()
         self.ranking = ranking
 

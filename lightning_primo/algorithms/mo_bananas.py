@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.algorithms.halving import Bracket, Brackets, check_eta, rung_epochs
+from lightning_primo.algorithms.halving import Bracket, Brackets, rung_epochs
 from lightning_primo.algorithms.observations import observe
 from lightning_primo.algorithms.sampling import UniformSampler
 from lightning_primo.checks import check_whole
@@ -75,7 +75,7 @@ class MOBANANAS(Brackets):
         if not 0 < sigma < math.inf:
             raise InvalidArgumentError(f"'sigma' must be a positive, finite standard deviation, got {sigma!r}")
         self.sigma = sigma
-        self.eta = check_eta(eta)
+        self.eta = check_whole("eta", eta, least=2)
         self.ensemble_size = check_whole("ensemble_size", ensemble_size, least=2)
         self.sampler = UniformSampler()
         self.ranking = nds_crowding_order
@@ -130,14 +130,14 @@ class MOBANANAS(Brackets):
         parents: list[Trial] = []
         for rung in sorted({level for _, level, _ in reached.values()}, reverse=True):
             members = [(trial, losses) for trial, level, losses in reached.values() if level == rung]
-            order = nds_crowding_order(self._scaled([losses for _, losses in members]))
+            order = nds_crowding_order(self.problem.scaled_losses([losses for _, losses in members]))
             parents += [members[row][0] for row in order]
         return parents[: self.n_mutants]
 
     def _draw(self, configs: Sequence[Config], rng: np.random.Generator) -> Array:
         """One value per configuration and objective, scaled, `n x m`: drawn where predicted, and exact where exact."""
         modelled = ~self.problem.exact_mask
-        draws = self._scaled([self.problem.known(config) for config in configs])
+        draws = self.problem.scaled_losses([self.problem.known(config) for config in configs])
         if modelled.any():
             features = self.encoding.features(self.encoding.vectors(configs))
             mean, deviation = self._model().predict(_at_level(features, np.ones(len(configs))))
@@ -158,7 +158,7 @@ class MOBANANAS(Brackets):
         results = self._results()
         vectors = self.encoding.vectors([trial.config for trial, _, _ in results])
         levels = np.array([level for _, level, _ in results])
-        losses = without_outliers(self._scaled([losses for _, _, losses in results]))
+        losses = without_outliers(self.problem.scaled_losses([losses for _, _, losses in results]))
         failed = observe(self).failed  # known to be bad, though not how bad
         x = _at_level(
             self.encoding.features(np.concatenate([vectors, failed])), np.append(levels, np.ones(len(failed)))
@@ -181,10 +181,6 @@ class MOBANANAS(Brackets):
         if evaluation.counts_at(full):
             return 1.0
         return math.log(evaluation.epoch / shortest) / math.log(full / shortest)
-
-    def _scaled(self, losses: list[Losses]) -> Array:
-        rows = np.array(losses, dtype=np.float64)
-        return self.problem.scaled(rows.reshape(len(losses), len(self.problem.objectives)))
 
 
 def _at_level(features: Array, levels: Array) -> Array:

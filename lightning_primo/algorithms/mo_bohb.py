@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.algorithms.halving import Hyperband, rung_epochs, scaled_rows
+from lightning_primo.algorithms.halving import Hyperband, rung_epochs
 from lightning_primo.algorithms.sampling import first_new
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
@@ -101,7 +101,7 @@ class MOBOHB(Hyperband):
             observed = [(trial.config, losses) for trial in usable if (losses := _losses_at(trial, epoch)) is not None]
             if len(observed) < n_min:
                 continue
-            order = self.ranking(scaled_rows([losses for _, losses in observed], self.problem))
+            order = self.ranking(self.problem.scaled_losses([losses for _, losses in observed]))
             ranked = [observed[row][0] for row in order]
             n_good = max(_LEAST_GOOD, math.ceil(self.quantile * len(ranked)))
             lost = [trial.config for trial in self.trials if not trial.evaluations or not trial.evaluations[-1].ok]

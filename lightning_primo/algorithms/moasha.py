@@ -8,8 +8,9 @@ import numpy as np
 from typing_extensions import override
 
 from lightning_primo.algorithms.base import Algorithm
-from lightning_primo.algorithms.halving import Ranking, check_eta, rung_epochs, scaled_rows
+from lightning_primo.algorithms.halving import Ranking, rung_epochs
 from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
+from lightning_primo.checks import check_whole
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
 from lightning_primo.trial import Evaluation, Losses, Proposal, Status, Trial
@@ -30,7 +31,7 @@ class MOASHA(Algorithm):
     def __init__(
         self, *, eta: int = 3, sampler: Sampler | None = None, ranking: Ranking = nds_epsilon_net_order
     ) -> None:
-        self.eta = check_eta(eta)
+        self.eta = check_whole("eta", eta, least=2)
         self.sampler = sampler or UniformSampler()
         self.ranking = ranking
 
@@ -64,7 +65,7 @@ class MOASHA(Algorithm):
         if n_best == 0:
             return None
         ids = list(finished)
-        order = self.ranking(scaled_rows(list(finished.values()), self.problem))
+        order = self.ranking(self.problem.scaled_losses(list(finished.values())))
         for row in order[:n_best].tolist():
             trial_id: int = ids[row]
             if trial_id not in promoted and finished[trial_id] is not None:

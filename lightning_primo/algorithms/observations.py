@@ -60,8 +60,7 @@ def observe(algorithm: Algorithm) -> Observations:
     ok = [(trial, evaluation) for trial, evaluation in full if evaluation is not None]
     failed = [trial for trial in algorithm.trials if _is_lost(algorithm, trial)]
     pending = algorithm.pending
-    losses = np.array([evaluation.losses for _, evaluation in ok], dtype=np.float64)
-    scaled = problem.scaled(losses.reshape(len(ok), len(problem.objectives)))
+    scaled = problem.scaled_losses([evaluation.losses for _, evaluation in ok])
     scaled = np.where(problem.exact_mask, scaled, without_outliers(scaled))
     low, high = _front_ranges(scaled)
     normalised = normalise(scaled, low, high)
@@ -104,5 +103,4 @@ def _filled(losses: Array, worst: Array) -> Array:
 
 def _known(algorithm: Algorithm, trials: list[Trial]) -> Array:
     """Scaled losses known before training, `n x m`, NaN where not exact."""
-    rows = np.array([algorithm.problem.known(trial.config) for trial in trials], dtype=np.float64)
-    return algorithm.problem.scaled(rows.reshape(len(trials), len(algorithm.problem.objectives)))
+    return algorithm.problem.scaled_losses([algorithm.problem.known(trial.config) for trial in trials])

@@ -226,8 +226,7 @@ class SHEMOA(Algorithm):
     def _losses(self, ids: Sequence[int], number: int) -> Array:
         """Scaled losses at the budget of a stage, `n x m`."""
         evaluations = [self.trials[trial_id].at(self.schedule.budgets[number]) for trial_id in ids]
-        losses = np.array([evaluation.losses for evaluation in evaluations if evaluation is not None])
-        return self.problem.scaled(losses.reshape(len(ids), len(self.problem.objectives)))
+        return self.problem.scaled_losses([e.losses if e else None for e in evaluations])
 
     def _reference(self, losses: Array) -> Array:
         """The reference point of the hypervolume for a population with these scaled losses, `m`."""

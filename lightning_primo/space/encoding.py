@@ -36,6 +36,7 @@ Config = dict[str, Any]
 _MAX_REJECTED = 1 << 17  # draws in a row that break forbidden clauses before giving up
 _MAX_BATCH = 1 << 12
 _REPAIR_ROUNDS = 10
+_DRAW_ROUNDS = 50  # of drawing forbidden rows again
 
 _AXES: tuple[tuple[type[Hyperparameter[Any, Any]], Callable[[Any], Axis]], ...] = (
     (FloatHyperparameter, FloatAxis),
@@ -267,6 +268,24 @@ class Encoding:
             illegal = illegal[~self.legal(vectors[illegal])]
         vectors[illegal] = self.sample(illegal.size, rng)
         return vectors
+
+    def draw_legal(self, draw: Callable[[int], FloatArray], n: int, rng: np.random.Generator) -> FloatArray:
+        """`n` valid vectors, `n x h`, from a distribution, those that are forbidden drawn again.
+
+        Where the distribution sits on what is forbidden, rows are repaired in the end.
+
+        Args:
+            draw: Gives `k` vectors that are valid but for forbidden clauses, `k x h`.
+            n: How many to return.
+            rng: For the repair.
+        """
+        vectors = draw(n)
+        for _ in range(_DRAW_ROUNDS):
+            forbidden = np.flatnonzero(~self.legal(vectors))
+            if forbidden.size == 0:
+                return vectors
+            vectors[forbidden] = draw(forbidden.size)
+        return self.repair(vectors, rng)
 
     def _deactivate(self, vectors: FloatArray) -> tuple[FloatArray, BoolArray]:
         """Sets inactive entries of `vectors` to NaN, in place; also the mask of active ones."""

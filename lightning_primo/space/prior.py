@@ -19,7 +19,6 @@ from lightning_primo.space._numerical_axes import IntegerAxis
 from lightning_primo.space._truncnorm import FloatArray, UnitTruncatedNormal
 from lightning_primo.space.encoding import Encoding, axis_of
 
-_ROUNDS = 50  # of drawing forbidden rows again
 _MAX_TABLE = 1 << 16  # integers with more values are drawn as if they were continuous
 
 
@@ -141,13 +140,7 @@ class EncodedPrior:
 
         Where a confident prior sits on what is forbidden, the rows are repaired in the end.
         """
-        vectors = self._draw(n, rng)
-        for _ in range(_ROUNDS):
-            forbidden = np.flatnonzero(~self.encoding.legal(vectors))
-            if forbidden.size == 0:
-                return vectors
-            vectors[forbidden] = self._draw(forbidden.size, rng)
-        return self.encoding.repair(vectors, rng)
+        return self.encoding.draw_legal(lambda k: self._draw(k, rng), n, rng)
 
     def _draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         u = rng.random((n, len(self.encoding.axes)))

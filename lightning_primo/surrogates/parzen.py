@@ -22,7 +22,6 @@ Array = npt.NDArray[np.float64]
 
 _NORMAL_REFERENCE = 1.06  # Silverman 1986, equation 3.28: the best bandwidth for normal data, over sigma n^(-1/5)
 _UNIFORM_VARIANCE = 1 / 12
-_ROUNDS = 50  # of drawing forbidden rows again
 
 
 @dataclass(frozen=True)
@@ -78,13 +77,7 @@ class ParzenDensity:
 
         Where the density sits on what is forbidden, rows are repaired in the end.
         """
-        vectors = self._draw(n, rng)
-        for _ in range(_ROUNDS):
-            forbidden = np.flatnonzero(~self.encoding.legal(vectors))
-            if forbidden.size == 0:
-                return vectors
-            vectors[forbidden] = self._draw(forbidden.size, rng)
-        return self.encoding.repair(vectors, rng)
+        return self.encoding.draw_legal(lambda k: self._draw(k, rng), n, rng)
 
     def _draw(self, n: int, rng: np.random.Generator) -> Array:
         columns = [
