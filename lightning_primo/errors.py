@@ -7,10 +7,17 @@ choices. All derive from `PrimoError`, so one `except` clause catches what this 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class PrimoError(Exception):
-    """Base class of the errors raised on purpose by lightning_primo."""
+    """Base class of the errors raised on purpose by lightning_primo.
+
+    They reach other processes whatever their constructors take, so that a worker's error arrives as itself.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class InvalidArgumentError(PrimoError, ValueError):
@@ -99,3 +106,9 @@ class SearchMismatchError(StoreError):
 
 class CorruptStoreError(StoreError):
     """The search's file is damaged, or was written by another version."""
+
+
+def _restored(kind: type[PrimoError], args: tuple[Any, ...], state: dict[str, Any]) -> PrimoError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
