@@ -18,7 +18,7 @@ import loky
 import torch
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.training.job import Job, crashed
+from lightning_primo.training import Job, crashed
 
 P = ParamSpec("P")
 T = TypeVar("T")

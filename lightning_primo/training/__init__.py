@@ -3,8 +3,9 @@
 from lightning_primo.training.architectures import Architectures
 from lightning_primo.training.exact import ExactCosts, configuration_key
 from lightning_primo.training.failures import Failure, classify, metric_is_missing, signature_of
-from lightning_primo.training.job import Job, crashed, run_job
+from lightning_primo.training.job import Job
 from lightning_primo.training.preflight import preflight
+from lightning_primo.training.run import crashed, run_job
 from lightning_primo.training.trainer import check_trainer_arguments
 
 __all__ = [

@@ -11,9 +11,10 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.base import TrainedCallback
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NotMeasurableError
+from lightning_primo.training.costs import measure_costs
 from lightning_primo.training.failures import interruption
 from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
-from lightning_primo.training.job import Job, build, measure_costs
+from lightning_primo.training.job import Job, build
 from lightning_primo.training.trainer import make_trainer
 
 
