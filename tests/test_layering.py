@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "results": VALUES | {"pareto", "store", "callbacks", "nas", "training"},
     "display": VALUES | {"results"},
     "search": SEARCHING | TRAINING | STORING | {"results", "display"},
+    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search", "namespaces"},
     "__init__": SEARCHING | {"callbacks", "search", "results", "errors"},
 }
 
