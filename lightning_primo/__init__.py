@@ -17,6 +17,7 @@ from lightning_primo.algorithms import (
     UniformSampler,
 )
 from lightning_primo.callbacks import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TrainingTime
+from lightning_primo.namespaces import alias_pytorch_lightning
 from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
 from lightning_primo.results import Comparison, Result
 from lightning_primo.search import Search
@@ -49,6 +50,7 @@ __all__ = [
     "TrainingTime",
     "UniformSampler",
     "WeightedSum",
+    "alias_pytorch_lightning",
 ]
 
 __version__ = "0.1.0"

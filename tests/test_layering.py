@@ -16,13 +16,14 @@ FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 
 VALUES = {"errors", "checks", "objective", "trial", "architecture", "problem"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "algorithms"}
-TRAINING = VALUES | {"measure", "callbacks", "nas", "training", "execution"}
+TRAINING = VALUES | {"namespaces", "measure", "callbacks", "nas", "training", "execution"}
 STORING = VALUES | {"store"}
 
 # What each module or subpackage of the package may import from the rest of it, besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "checks": {"errors"},
+    "namespaces": {"errors"},
     "objective": {"errors"},
     "trial": {"errors"},
     "architecture": {"errors", "trial"},
@@ -34,15 +35,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": SEARCHING,
     "measure": VALUES,
     "callbacks": VALUES | {"measure"},
-    "nas": VALUES | {"measure"},
-    "training": VALUES | {"measure", "callbacks", "nas"},
-    "execution": VALUES | {"training"},
+    "nas": VALUES | {"namespaces", "measure"},
+    "training": VALUES | {"namespaces", "measure", "callbacks", "nas"},
+    "execution": VALUES | {"namespaces", "training"},
     "store": VALUES,
     "results": VALUES | {"pareto", "store", "callbacks", "nas", "training"},
     "display": VALUES | {"results"},
     "search": SEARCHING | TRAINING | STORING | {"results", "display"},
-    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search", "namespaces"},
-    "__init__": SEARCHING | {"callbacks", "search", "results", "errors"},
+    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search"},
+    "__init__": SEARCHING | {"namespaces", "callbacks", "search", "results", "errors"},
 }
 
 # Packages that these must do without.

@@ -18,6 +18,7 @@ import loky
 import torch
 
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.namespaces import Namespaces
 from lightning_primo.training import Job, crashed
 
 P = ParamSpec("P")
@@ -77,7 +78,7 @@ class LocalProcesses(Executor):
             RuntimeError: After `shutdown`.
         """
         try:
-            payload = cloudpickle.dumps((fn, args, kwargs))
+            payload = cloudpickle.dumps((Namespaces(), fn, args, kwargs))
         except Exception as error:
             raise InvalidArgumentError(
                 f"the job cannot be sent to a worker process ({type(error).__name__}: {error}); give 'module' and "
@@ -192,7 +193,7 @@ class LocalProcesses(Executor):
 
 
 def _call(payload: bytes) -> Any:
-    fn, args, kwargs = cloudpickle.loads(payload)
+    _, fn, args, kwargs = cloudpickle.loads(payload)
     return fn(*args, **kwargs)
 
 

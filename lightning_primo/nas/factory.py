@@ -13,6 +13,7 @@ import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.namespaces import foreign_hint
 from lightning_primo.trial import Config
 
 _STAGES = ("train", "val", "test")
@@ -194,14 +195,10 @@ def _keywords(target: Any, base: type, label: str) -> Keywords | None:
         return None
     if not issubclass(made, base):
         raise InvalidArgumentError(
-            f"{label!r} is the class {made.__name__}, which is not a lightning.pytorch.{base.__name__}{_hint(made)}"
+            f"{label!r} is the class {made.__name__}, which is not a lightning.pytorch.{base.__name__}"
+            f"{foreign_hint(made)}"
         )
     return Keywords.of(target)
-
-
-def _hint(made: type) -> str:
-    foreign = any(owner.__module__.split(".")[0] == "pytorch_lightning" for owner in made.__mro__)
-    return "; it derives from the package pytorch_lightning: import lightning.pytorch instead" if foreign else ""
 
 
 def _build(label: str, target: Callable[..., Any], keywords: Keywords | None, config: Config) -> Any:
@@ -219,7 +216,8 @@ def _build(label: str, target: Callable[..., Any], keywords: Keywords | None, co
 def _wrong_type(label: str, expected: type, built: object) -> str:
     made = type(built)
     return (
-        f"{label!r} returned a {made.__name__} where a lightning.pytorch.{expected.__name__} was expected{_hint(made)}"
+        f"{label!r} returned a {made.__name__} where a lightning.pytorch.{expected.__name__} was expected"
+        f"{foreign_hint(made)}"
     )
 
 

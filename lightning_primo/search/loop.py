@@ -14,6 +14,7 @@ from lightning_primo.algorithms import Algorithm
 from lightning_primo.display import Snapshot, make_progress
 from lightning_primo.errors import ExecutorError, InvalidArgumentError, TrialFailedError
 from lightning_primo.execution import InProcess, LocalProcesses
+from lightning_primo.namespaces import Namespaces
 from lightning_primo.results import FrontTracker
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.checkpoints import Checkpoints
@@ -222,13 +223,13 @@ class Loop:
 
 def run_pickled(payload: bytes) -> Evaluation:
     """`run_job` for a job that came by cloudpickle, so that executors with pickle alone take lambdas as well."""
-    job: Job = cloudpickle.loads(payload)
+    _, job = cloudpickle.loads(payload)
     return run_job(job)
 
 
 def _pickled(job: Job) -> bytes:
     try:
-        return bytes(cloudpickle.dumps(job))
+        return bytes(cloudpickle.dumps((Namespaces(), job)))
     except Exception as error:
         raise InvalidArgumentError(
             f"the job cannot be sent to another process ({type(error).__name__}: {error}); give 'module' and "

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from lightning_primo.callbacks.base import ObjectiveCallback
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.namespaces import foreign_hint
 
 _OWNED = {
     "max_epochs": "the full training is the second number of 'epochs'",
@@ -56,6 +57,7 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
         if not isinstance(callback, Callback):
             raise InvalidArgumentError(
                 f"'callbacks' in 'trainer' must hold lightning.pytorch callbacks, got {callback!r}"
+                f"{foreign_hint(type(callback))}"
             )
         if isinstance(callback, ObjectiveCallback):
             raise InvalidArgumentError(
@@ -67,7 +69,7 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
             if not isinstance(item, Logger):
                 raise InvalidArgumentError(
                     "'logger' in 'trainer' must be a Logger, a list of these, a function directory -> Logger, True "
-                    f"or False, got {item!r}"
+                    f"or False, got {item!r}{foreign_hint(type(item))}"
                 )
 
 

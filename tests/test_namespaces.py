@@ -1,0 +1,98 @@
+"""Projects written with `import pytorch_lightning`, in processes of their own: imports can't be undone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+PROJECT = """
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.loggers import CSVLogger
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Line(pl.LightningModule):
+    def __init__(self, lr):
+        super().__init__()
+        self.lr, self.layer = lr, torch.nn.Linear(1, 1)
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return (self.layer(x) - y).square().mean()
+
+    def validation_step(self, batch, batch_idx):
+        x, y = batch
+        self.log("val_loss", (self.layer(x) - y).square().mean())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), self.lr)
+
+
+class Data(pl.LightningDataModule):
+    def train_dataloader(self):
+        x = torch.linspace(-1, 1, 8)[:, None]
+        return DataLoader(TensorDataset(x, 2 * x), 4)
+
+    val_dataloader = train_dataloader
+"""
+
+SEARCH = """
+import sys
+from ConfigSpace import ConfigurationSpace
+from lightning_primo import Metric, ParameterCount, RandomSearch, Search, alias_pytorch_lightning
+
+{first}
+import project
+
+trainer = {{"callbacks": project.EarlyStopping("val_loss"), "logger": project.CSVLogger("."), "accelerator": "cpu"}}
+search = Search(
+    ConfigurationSpace({{"lr": (1e-3, 1e-1)}}), module=project.Line, datamodule=project.Data, trainer=trainer,
+    objectives=[Metric("val_loss"), ParameterCount()], algorithm=RandomSearch(), epochs=(1, 2),
+    directory=sys.argv[1], workers=int(sys.argv[2]),
+)
+result = search.run(full_trainings=2, progress=False)
+assert [trial.outcome for trial in result.trials] == ["ok", "ok"], result.to_pandas().to_string()
+print(type(result.load(result.front[0])).__mro__[1].__module__)
+"""
+
+
+def run(folder: Path, first: str, workers: int = 1) -> subprocess.CompletedProcess[str]:
+    (folder / "project.py").write_text(PROJECT)
+    (folder / "search.py").write_text(SEARCH.format(first=first))
+    environment = {"PYTHONPATH": f"{ROOT}:{folder}", "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "search.py", "runs", str(workers)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_with_the_alias_it_is_searched(tmp_path: Path, workers: int) -> None:
+    done = run(tmp_path, "alias_pytorch_lightning()\nalias_pytorch_lightning()  # once is enough", workers)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "lightning.pytorch.core.module"
+
+
+def test_without_it_the_error_says_which_package(tmp_path: Path) -> None:
+    done = run(tmp_path, "")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "derives from the package pytorch_lightning" in last
+    assert "alias_pytorch_lightning()" in last
+
+
+def test_too_late(tmp_path: Path) -> None:
+    done = run(tmp_path, "import pytorch_lightning\nalias_pytorch_lightning()")
+    assert done.returncode == 1
+    assert "came too late" in done.stderr.strip().splitlines()[-1]
