@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-SEARCH, CHAIN = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+SEARCH, ALONE, CHAIN = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 # What the text says of the module: a child begins as what its parent has learnt.
 CHECK = """
@@ -42,6 +42,24 @@ def test_the_search_runs(tmp_path):
 
 def test_the_chain_can_be_deepened(tmp_path):
     run_script(CHAIN + CHECK, tmp_path)
+
+
+# The trainer of the text, with Lightning's own demonstration module.
+TRAIN = """
+import torch
+from lightning.pytorch.demos.boring_classes import BoringModel
+
+module = BoringModel()
+module.example_input_array = torch.zeros(1, 32)
+trainer.fit(module)
+print(trainer.current_epoch, *sorted(trainer.callback_metrics))
+"""
+
+
+def test_the_callbacks_work_alone(tmp_path):
+    epochs, *metrics = run_script(ALONE + TRAIN, tmp_path).strip().splitlines()[-1].split()
+    assert epochs == "3"
+    assert {"parameters", "flops", "latency_cpu", "latency_cpu_iqr", "memory_cpu", "training_seconds"} <= set(metrics)
 
 
 HELP = """
