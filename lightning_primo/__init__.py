@@ -1,27 +1,33 @@
 """Joint neural architecture search and hyperparameter optimisation with several objectives, for PyTorch Lightning."""
 
-from lightning_primo.algorithms import (
-    MOASHA,
-    MOBANANAS,
-    MOBOHB,
-    MSEHVI,
-    SHEMOA,
-    Algorithm,
-    BulkAndCut,
-    Hyperband,
-    PriMO,
-    PriorSampler,
-    RandomSearch,
-    SobolSampler,
-    SuccessiveHalving,
-    UniformSampler,
-)
-from lightning_primo.callbacks import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TrainingTime
-from lightning_primo.namespaces import alias_pytorch_lightning
-from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
-from lightning_primo.results import Comparison, Result
-from lightning_primo.search import Search
-from lightning_primo.space import Prior
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning_primo.algorithms import (
+        MOASHA,
+        MOBANANAS,
+        MOBOHB,
+        MSEHVI,
+        SHEMOA,
+        Algorithm,
+        BulkAndCut,
+        Hyperband,
+        PriMO,
+        PriorSampler,
+        RandomSearch,
+        SobolSampler,
+        SuccessiveHalving,
+        UniformSampler,
+    )
+    from lightning_primo.callbacks import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TrainingTime
+    from lightning_primo.namespaces import alias_pytorch_lightning
+    from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
+    from lightning_primo.results import Comparison, Result
+    from lightning_primo.search import Search, read_result
+    from lightning_primo.space import Prior
 
 __all__ = [
     "MOASHA",
@@ -51,6 +57,30 @@ __all__ = [
     "UniformSampler",
     "WeightedSum",
     "alias_pytorch_lightning",
+    "read_result",
 ]
 
 __version__ = "0.1.0"
+
+_HOMES = ("algorithms", "callbacks", "namespaces", "pareto", "results", "search", "space")
+
+
+def __getattr__(name: str) -> Any:
+    # Torch and Lightning take seconds to import: whoever asks the command line for help does not wait for them.
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in __all__:
+        homes = (importlib.import_module(f"{__name__}.{home}") for home in _HOMES)
+        found = next(getattr(home, name) for home in homes if hasattr(home, name))
+        globals()[name] = found
+        return found
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

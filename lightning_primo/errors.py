@@ -64,6 +64,14 @@ class NonFiniteLossError(PrimoError):
     """The training loss became NaN or infinite."""
 
 
+class MicroBatchError(PrimoError):
+    """Batches cannot be divided into as many micro-batches."""
+
+
+class TrialTimeoutError(PrimoError):
+    """A training has taken longer than it may."""
+
+
 class CheckpointError(PrimoError):
     """A trial's checkpoint cannot be loaded again."""
 
@@ -84,12 +92,24 @@ class NotMeasurableError(PrimoError):
     """A cost of the module cannot be measured: it cannot be called with these inputs, on this device, or yet."""
 
 
+class DeviceMismatchError(PrimoError):
+    """A value would be measured on another device than those that it is to be compared with."""
+
+
+class UnquietMeasurementWarning(UserWarning):
+    """A latency was measured while something else of this user trained or measured on the same machine."""
+
+
 class UncountedOperatorWarning(UserWarning):
     """An operator does arithmetic for which there is no formula, so that its multiply-adds are missing in the FLOPs."""
 
 
 class SlowMeasurementWarning(UserWarning):
     """A module must be built on the CPU to know its exact objectives, which takes longer than on the meta device."""
+
+
+class UnsynchronizedMetricWarning(UserWarning):
+    """An objective differs from process to process of a trial, as its metric was logged without ``sync_dist=True``."""
 
 
 class StoreError(PrimoError):
@@ -106,6 +126,10 @@ class SearchMismatchError(StoreError):
 
 class CorruptStoreError(StoreError):
     """The search's file is damaged, or was written by another version."""
+
+
+class ProjectError(PrimoError):
+    """The code of a project that the command line searches over raised an exception."""
 
 
 def _restored(kind: type[PrimoError], args: tuple[Any, ...], state: dict[str, Any]) -> PrimoError:

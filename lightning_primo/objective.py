@@ -106,6 +106,19 @@ class Objective:
         scaled: npt.NDArray[np.float64] = sign * np.log10(np.maximum(sign * losses, _SMALLEST))
         return scaled
 
+    def scaled_deviations(self, losses: npt.ArrayLike, deviations: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Standard deviations of losses on the scale of `scaled`, to first order (the delta method); NaN stays.
+
+        Args:
+            losses: `n` losses.
+            deviations: Their standard deviations in the objective's unit, `n`.
+        """
+        deviations = np.array(deviations, dtype=np.float64)
+        if not self.log:
+            return deviations
+        scaled: npt.NDArray[np.float64] = deviations / (np.maximum(np.abs(losses), _SMALLEST) * math.log(10))
+        return scaled
+
     @property
     def reference_loss(self) -> float | None:
         """The reference point's coordinate as a loss: from `reference`, else from the bound on the bad side."""

@@ -18,6 +18,24 @@ Config = Mapping[str, "int | float | bool | str"]
 Losses = tuple[float, ...]
 """One minimised value per objective, in the problem's order; NaN where it is not known."""
 
+Place = Mapping[str, str]
+"""Where and how a value was measured: ``hardware``, ``device``, ``threads``, ``batch_size``, ``dtype``, …"""
+
+_OF_THE_NETWORK = ("dtype",)  # where it is the measurement's, it is among the objective's own settings
+_SPEAKS_FOR_ITSELF = ("hardware", "device", "dtype")
+
+
+def same_place(one: Place, other: Place) -> bool:
+    """Whether values that were measured there are comparable; the network's own data type may differ."""
+    names = {*one, *other}.difference(_OF_THE_NETWORK)
+    return all(one.get(name) == other.get(name) for name in names)
+
+
+def place_text(place: Place) -> str:
+    """A place for people: ``AMD EPYC 7763 64-Core Processor, cpu, threads 2, batch size 1, float32``."""
+    named = ((name.replace("_", " "), value) for name, value in place.items())
+    return ", ".join(value if name in _SPEAKS_FOR_ITSELF else f"{name} {value}" for name, value in named)
+
 
 class Status(str, Enum):
     """How an evaluation ended."""
@@ -84,7 +102,10 @@ class Evaluation:
         status: How it ended.
         reason: One line why, if `status` is not ok; for `Status.ERROR` the traceback.
         curve: Losses after each epoch trained for this proposal: ``{epoch: losses}``.
-        measurements: Further values by name, in their own unit, for the table: constraints, the spread of a latency.
+        measurements: Further values by name, in their own unit, for the table: constraints, quartiles of a latency.
+        deviations: Standard deviations of measured values that are noisy, in their own unit, by the objective's name.
+        measured_on: Where and how values were measured, by the objective's name; only such as were measured on the
+            same device are comparable (`same_place`).
         cost: Epochs trained for this proposal; 0 if rejected.
         seconds: Wall-clock seconds of this proposal.
         finished: Whether the training ended before `R`, by itself or as it was proposed to, so that the trial cannot be
@@ -98,6 +119,8 @@ class Evaluation:
     reason: str = ""
     curve: Mapping[int, Losses] = field(default_factory=dict)
     measurements: Mapping[str, float] = field(default_factory=dict)
+    deviations: Mapping[str, float] = field(default_factory=dict)
+    measured_on: Mapping[str, Place] = field(default_factory=dict)
     cost: float = 0.0
     seconds: float = 0.0
     finished: bool = False

@@ -27,6 +27,7 @@ from lightning_primo import (
     SuccessiveHalving,
 )
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.results.report import write_report
 
 Priors = Mapping[str, Prior]
 
@@ -124,7 +125,7 @@ def carry_out(
     options = parser.parse_args(arguments)
     with usage_errors(parser):
         result = run(options)
-    leave_behind(result)
+    write_report(result)
     return options, result
 
 
@@ -164,21 +165,3 @@ def pooling_changes(options: argparse.Namespace) -> bool:
     which only growing changes: every random sample pools after each convolution, as in the space of the others.
     """
     return str(options.algorithm) == "bulk-and-cut"
-
-
-def leave_behind(result: Result) -> None:
-    """Print the front, and write the table and the pictures into the search's directory."""
-    result.directory.mkdir(parents=True, exist_ok=True)
-    table = result.directory / "trials.csv"
-    result.to_pandas().to_csv(table, index=False)
-    print(result.summary())
-    print(f"table of all trials: {table}")
-    if result.front:
-        pictures = {
-            "front": result.directory / "front.png",
-            "hypervolume over cost": result.directory / "hypervolume.png",
-        }
-        result.plot_front(pictures["front"])
-        result.plot_hypervolume(pictures["hypervolume over cost"])
-        for name, path in pictures.items():
-            print(f"picture of the {name}: {path}")

@@ -39,10 +39,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": VALUES | {"namespaces", "measure", "callbacks", "nas"},
     "execution": VALUES | {"namespaces", "training"},
     "store": VALUES,
-    "results": VALUES | {"pareto", "store", "callbacks", "nas", "training"},
+    "results": VALUES | {"pareto", "store", "measure", "callbacks", "nas", "training"},
     "display": VALUES | {"results"},
     "search": SEARCHING | TRAINING | STORING | {"results", "display"},
-    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search"},
+    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search", "__init__"},
     "__init__": SEARCHING | {"namespaces", "callbacks", "search", "results", "errors"},
 }
 

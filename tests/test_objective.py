@@ -104,3 +104,17 @@ def test_it_is_a_value() -> None:
     assert len({Objective(name="x"), Objective(name="x"), Objective(name="y")}) == 2
     with pytest.raises(FrozenInstanceError):
         Objective(name="x").name = "y"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("mode", "log"), [("min", True), ("max", True), ("min", False)])
+def test_deviations_are_scaled_like_the_losses_to_first_order(mode: Any, log: bool) -> None:
+    objective = Objective(name="latency", mode=mode, log=log)
+    losses = np.array([objective.loss(value) for value in (1e-3, 0.5, 20.0)])
+    deviations = 1e-6 * np.abs(losses)
+    expected = np.abs(objective.scaled(losses + deviations) - objective.scaled(losses))
+    np.testing.assert_allclose(objective.scaled_deviations(losses, deviations), expected, rtol=1e-5)
+
+
+def test_unknown_deviations_stay_unknown() -> None:
+    scaled = Objective(name="latency", log=True).scaled_deviations([1.0, 2.0], [math.nan, 0.0])
+    np.testing.assert_array_equal(scaled, [math.nan, 0.0])

@@ -212,7 +212,8 @@ class BulkAndCut(Algorithm):
         observed, begun = (
             self._networks([(trial.config, network) for trial, network in pairs]) for pairs in (told, pending)
         )
-        model = ConstrainedModel(self.encoding, training, observed, losses, begun)
+        variances = self._variances([trial for trial, _ in told])
+        model = ConstrainedModel(self.encoding, training, observed, losses, begun, variances=variances)
         itself = self._networks([(config, child)])
         ranking = model.rank(itself, kappa=self.kappa, rng=rng)[:_N_LOOKED_AT]
         return first_new(self, [*ranking, *itself.vectors]) or config
@@ -231,6 +232,15 @@ class BulkAndCut(Algorithm):
         """Scaled losses of fully trained trials, `n x m`; NaN for others."""
         evaluations = [trial.at(self.problem.max_epochs) for trial in trials]
         return self.problem.scaled_losses([e.losses if e else None for e in evaluations])
+
+    def _variances(self, trials: Sequence[Trial]) -> npt.NDArray[np.float64] | None:
+        """Known variances of the target's scaled losses, `n`, 0 where the training failed; None if all are 0."""
+        objective = self.problem.objectives[self._target]
+        evaluations = [trial.at(self.problem.max_epochs) for trial in trials]
+        pairs = [(e.losses[self._target], e.deviations.get(objective.name, 0.0)) if e else (1.0, 0.0) for e in evaluations]
+        losses, deviations = np.array(pairs).T
+        variances = np.square(objective.scaled_deviations(losses, deviations))
+        return np.where(np.isfinite(variances), variances, 0.0) if variances.any() else None
 
     def _architecture(self, config: Config) -> Architecture | None:
         """The network of a configuration, or None where it can't be told: such a trial is no parent."""

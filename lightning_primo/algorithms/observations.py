@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy.typing as npt
 
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.pareto import non_dominated, normalise, ranges
+from lightning_primo.problem import Problem
 from lightning_primo.surrogates.outliers import without_outliers
-from lightning_primo.trial import Status, Trial
+from lightning_primo.trial import Evaluation, Status, Trial
 
 Array = npt.NDArray[np.float64]
 
@@ -23,6 +25,7 @@ class Observations:
         vectors: Configurations with losses at the full budget, `n x h`.
         losses: Their normalised losses, `n x m`: logarithmic objectives on their scale, then [0, 1] between
             `low` and `high`; beyond 1 off the front.
+        variances: Known variances of those losses, `n x m`, as far as their measurements scatter; 0 where none is known.
         failed: Configurations whose training failed at any epoch, or broke a bound on what was measured, `k x h`.
         failed_losses: Their normalised losses, `k x m`: exact objectives as they are, the worst seen for the rest.
         pending: Configurations being trained, `p x h`.
@@ -33,12 +36,20 @@ class Observations:
 
     vectors: Array
     losses: Array
+    variances: Array
     failed: Array
     failed_losses: Array
     pending: Array
     pending_losses: Array
     low: Array
     high: Array
+
+    @property
+    def noise(self) -> Array | None:
+        """The variances of `losses` and then `failed_losses`, `(n + k) x m`; None where all are 0."""
+        if not self.variances.any():
+            return None
+        return np.concatenate([self.variances, np.zeros_like(self.failed_losses)])
 
     def normalise(self, scaled: Array) -> Array:
         """Scaled losses, `q x m`, on the scale of the observations'."""
@@ -71,6 +82,7 @@ def observe(algorithm: Algorithm) -> Observations:
     return Observations(
         vectors=encoding.vectors([trial.config for trial, _ in ok]),
         losses=normalised,
+        variances=_variances(problem, [evaluation for _, evaluation in ok], high - low),
         failed=encoding.vectors([trial.config for trial in failed]),
         failed_losses=_filled(failed_losses, worst),
         pending=encoding.vectors([trial.config for trial in pending]),
@@ -78,6 +90,18 @@ def observe(algorithm: Algorithm) -> Observations:
         low=low,
         high=high,
     )
+
+
+def _variances(problem: Problem, evaluations: Sequence[Evaluation], widths: Array) -> Array:
+    """Variances of normalised losses, `n x m`, where `widths`, `m`, is normalised to 1."""
+    variances = np.zeros((len(evaluations), len(problem.objectives)))
+    for j, objective in enumerate(problem.objectives):
+        deviations = [evaluation.deviations.get(objective.name, 0.0) for evaluation in evaluations]
+        if widths[j] > 0 and any(deviations):
+            losses = [evaluation.losses[j] for evaluation in evaluations]
+            scaled = objective.scaled_deviations(losses, deviations) / widths[j]
+            variances[:, j] = np.where(np.isfinite(scaled), np.square(scaled), 0.0)
+    return variances
 
 
 def _front_ranges(scaled: Array) -> tuple[Array, Array]:

@@ -144,8 +144,10 @@ class PriMO(Algorithm):
     ) -> _Acquisition:
         exact = self.problem.exact_mask
         vectors = np.concatenate([data.vectors, data.failed])
-        target, offset = self.scalarization.split(np.concatenate([data.losses, data.failed_losses]), weights, exact)
-        process = GaussianProcess.fit(self.encoding.features(vectors), target)
+        losses, noise = np.concatenate([data.losses, data.failed_losses]), data.noise
+        target, offset = self.scalarization.split(losses, weights, exact)
+        variances = None if noise is None else self.scalarization.variance(losses, noise, weights, exact)
+        process = GaussianProcess.fit(self.encoding.features(vectors), target, variances=variances)
         if exact.all():
             process = replace(process, scale=_NOTHING_TO_MODEL)
         # Pending points count as if they were observed. Failures are known to be bad, but are never the best.

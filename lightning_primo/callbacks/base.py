@@ -20,6 +20,7 @@ from typing_extensions import override
 from lightning_primo.measure.inputs import model_inputs, sample_batch, to_device
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.objective import Objective
+from lightning_primo.trial import Place
 
 
 class ObjectiveCallback(Callback, ABC):
@@ -72,9 +73,32 @@ class CostCallback(ObjectiveCallback):
         """Whether `measure` calls the module."""
         return True
 
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of the last measurement, in the objective's unit; None where it is not noisy."""
+        return None
+
+    @property
+    def measured_on(self) -> Place:
+        """Where and how the last value was measured, as text by name; empty where it is the same everywhere."""
+        return {}
+
+    @property
+    def noisy(self) -> bool:
+        """Whether another measurement may come out differently, so that the front is measured again in the end."""
+        return False
+
+    def place(self) -> Place:
+        """Where and how it would be measured in this process: `measured_on` without what is the module's."""
+        return {}
+
+    def measure_as_on(self, place: Place) -> None:
+        """Adopt what this objective leaves open, and an earlier measurement had settled at `place`."""
+
     def logs(self) -> Mapping[str, float]:
         """What is logged after a measurement: the value under the objective's name, and more where there is more."""
-        return {self.objective.name: self.value}
+        logs = {self.objective.name: self.value}
+        return logs if self.deviation is None else {**logs, spread_name(self.objective.name): self.deviation}
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -103,6 +127,16 @@ class TrainedCallback(ObjectiveCallback):
         Raises:
             MetricNotLoggedError: If the value is a metric that was not logged.
         """
+
+    def read_in_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
+        """The value that all processes agree on, called in all of them: that of rank zero."""
+        self.value = float(trainer.strategy.broadcast(self.read(trainer, pl_module), src=0))
+        return self.value
+
+
+def spread_name(objective: str) -> str:
+    """The name under which an objective's standard deviation is logged and shown."""
+    return f"{objective}_spread"
 
 
 def fit_inputs(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Any:

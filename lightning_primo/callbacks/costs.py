@@ -10,12 +10,15 @@ from typing_extensions import override
 
 from lightning_primo.callbacks.base import CostCallback
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.flops import count_flops
 from lightning_primo.measure.inputs import first_sample, require_positive
+from lightning_primo.measure.isolation import dtype_name, dtype_of
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.measure.memory import peak_memory
 from lightning_primo.measure.parameters import parameter_count
 from lightning_primo.objective import Kind, Objective
+from lightning_primo.trial import Place
 
 
 class ParameterCount(CostCallback):
@@ -81,17 +84,18 @@ class FLOPs(CostCallback):
 
 
 class Latency(CostCallback):
-    """Seconds of a forward pass: the median over many calls. Measured.
+    """Seconds of a forward pass: the median over many calls. Measured, with nothing of this user's beside it.
 
     Logged as ``latency_cpu``, ``latency_cuda``, … (``latency`` for ``"auto"``) together with the interquartile range
-    over the calls, ``latency_cpu_iqr``.
+    over the calls, ``latency_cpu_iqr``, and the standard deviation of the measurement, ``latency_cpu_spread``. In a
+    search this spread is known to the models, and the front is measured again in the end.
 
     Args:
         device: Where to measure, whatever the module is trained on. ``"auto"`` is the accelerator where there is one,
             else the CPU.
         batch_size: Samples per call.
         dtype: Cast weights and inputs to this floating-point type; default: as they are.
-        threads: CPU threads within an operator; default: as set in the process.
+        threads: CPU threads within an operator; default: as set in the process that makes a search's first measurement.
         at_most: Configurations that take longer, in seconds, are rejected.
         at_least: Configurations that take less, in seconds, are rejected.
         reference: Coordinate of the hypervolume's reference point, in seconds.
@@ -146,6 +150,32 @@ class Latency(CostCallback):
         )
         return self.measurement.median
 
+    @property
+    @override
+    def deviation(self) -> float | None:
+        return None if self.measurement is None else self.measurement.deviation
+
+    @property
+    @override
+    def measured_on(self) -> Place:
+        return {} if self.measurement is None else self.measurement.measured_on
+
+    @property
+    @override
+    def noisy(self) -> bool:
+        return True
+
+    @override
+    def place(self) -> Place:
+        device = resolve_device(self.device)
+        threads = torch.get_num_threads() if self.threads is None else self.threads
+        return measuring_place(device.type, device_name(device), batch_size=self.batch_size, threads=threads)
+
+    @override
+    def measure_as_on(self, place: Place) -> None:
+        if self.threads is None and "threads" in place:
+            self.threads = int(place["threads"])
+
     @override
     def logs(self) -> Mapping[str, float]:
         logs = dict(super().logs())
@@ -198,12 +228,25 @@ class PeakMemory(CostCallback):
         self.device = str(device)
         self.batch_size = batch_size
         self.training = training
+        self._measured_on: Place = {}
 
     @override
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
-        return float(
-            peak_memory(module, inputs, device=self.device, batch_size=self.batch_size, training=self.training)
-        )
+        value = peak_memory(module, inputs, device=self.device, batch_size=self.batch_size, training=self.training)
+        self._measured_on = {**self.place(), "dtype": dtype_name(dtype_of(module, inputs))}
+        return float(value)
+
+    @property
+    @override
+    def measured_on(self) -> Place:
+        return self._measured_on
+
+    @override
+    def place(self) -> Place:
+        device = resolve_device(self.device)
+        # Elsewhere than on CUDA devices tensors are counted, which is the same on every machine.
+        hardware = {"hardware": device_name(device)} if device.type == "cuda" else {}
+        return {**hardware, "device": device.type, "batch_size": str(self.batch_size)}
 
 
 def _device_name(what: str, device: str) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
 from lightning_primo.callbacks.base import TrainedCallback, log_value
-from lightning_primo.errors import MetricNotLoggedError
+from lightning_primo.errors import MetricNotLoggedError, UnsynchronizedMetricWarning
 from lightning_primo.measure.devices import synchronize
 from lightning_primo.objective import Kind, Mode, Objective
 
@@ -46,6 +50,35 @@ class Metric(TrainedCallback):
         return self.value
 
     @override
+    def read_in_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
+        """The value that all processes agree on.
+
+        Where it was logged without ``sync_dist=True``, each process has that of its share of the data: then it is the
+        mean of these, with one UnsynchronizedMetricWarning.
+
+        Raises:
+            MetricNotLoggedError: In all processes, if none logged it.
+        """
+        if trainer.world_size == 1:
+            return self.read(trainer, pl_module)
+        name, metrics = self.objective.name, trainer.callback_metrics
+        own = float(metrics[name]) if name in metrics else None
+
+        def reduced(by: str, *numbers: float) -> list[float]:
+            tensor = torch.tensor(numbers, dtype=torch.float64, device=pl_module.device)
+            result: list[float] = torch.as_tensor(trainer.strategy.reduce(tensor, reduce_op=by)).tolist()
+            return result
+
+        n_logged, total = reduced("sum", 0.0, 0.0) if own is None else reduced("sum", 1.0, own)
+        largest, negated_least = reduced("max", *(2 * [-math.inf] if own is None else [own, -own]))
+        if n_logged == 0:
+            raise MetricNotLoggedError(name, metrics)
+        self.value = largest if largest == -negated_least else total / n_logged
+        if math.isfinite(self.value) and largest != -negated_least:
+            _warn_of_shares(name)
+        return self.value
+
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epochs = 0
         self._validated = not trainer.enable_validation
@@ -72,6 +105,15 @@ class Metric(TrainedCallback):
         due = self._epochs > 0 and self._validated
         if due or (self._epochs > 0 and self.objective.name in trainer.callback_metrics):
             self.read(trainer, pl_module)
+
+
+@functools.cache
+def _warn_of_shares(name: str) -> None:
+    rank_zero_warn(
+        f"the metric {name!r} differs from process to process; the objective is the mean over them. To have all data "
+        f"counted alike, log it with self.log({name!r}, value, sync_dist=True), or as a torchmetrics metric",
+        category=UnsynchronizedMetricWarning,
+    )
 
 
 class TrainingTime(TrainedCallback):

@@ -18,6 +18,7 @@ from typing_extensions import override
 from lightning_primo.callbacks.base import ObjectiveCallback, TrainedCallback, log_value
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.errors import CheckpointError, CheckpointWarning
+from lightning_primo.trial import Place
 
 FILE_NAME = "last.ckpt"
 
@@ -43,13 +44,17 @@ class Record:
         identity: Text that tells this trial from any other.
         curve: The objectives' values after each epoch, by epoch (from 1) and name.
         costs: The values of those objectives that do not change during training.
+        measured_on: Where they were measured, by the objective's name.
         finished: Whether the training ended by itself, so that it can't be continued.
+        micro_batches: In how many parts its batches are trained.
     """
 
     identity: str = ""
     curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
+    measured_on: Mapping[str, Place] = field(default_factory=dict)
     finished: bool = False
+    micro_batches: int = 1
 
     @property
     def epoch(self) -> int:
@@ -73,9 +78,12 @@ class Recorder(Checkpoint):
         objectives: All objectives; the trained ones are read, the others taken from `costs`.
         directory: Where the checkpoint is kept.
         target: The epoch, counted from 1, after which the training is stopped.
-        costs: Values of the objectives that do not change during training, by name.
+        costs: Values of the objectives that do not change during training, by name; they come before those of a
+            checkpoint.
+        measured_on: Where they were measured, by the objective's name.
         identity: Text that tells this trial from any other.
         every_seconds: Least time between two checkpoints before `target`.
+        micro_batches: In how many parts the batches are trained, for the record.
         clock: Seconds, monotonic.
     """
 
@@ -86,16 +94,20 @@ class Recorder(Checkpoint):
         directory: Path,
         target: int,
         costs: Mapping[str, float] | None = None,
+        measured_on: Mapping[str, Place] | None = None,
         identity: str = "",
         every_seconds: float = 30.0,
+        micro_batches: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.objectives = tuple(objectives)
         self.directory = directory
         self.target = target
         self.costs = dict(costs or {})
+        self.measured_on = dict(measured_on or {})
         self.identity = identity
         self.every_seconds = every_seconds
+        self.micro_batches = micro_batches
         self.curve: dict[int, dict[str, float]] = {}
         self.begun = 0
         self.finished = False
@@ -109,7 +121,14 @@ class Recorder(Checkpoint):
     @property
     def record(self) -> Record:
         """What has been recorded so far."""
-        return Record(identity=self.identity, curve=self.curve, costs=self.costs, finished=self.finished)
+        return Record(
+            identity=self.identity,
+            curve=self.curve,
+            costs=self.costs,
+            measured_on=self.measured_on,
+            finished=self.finished,
+            micro_batches=self.micro_batches,
+        )
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -139,7 +158,7 @@ class Recorder(Checkpoint):
         for callback in self.objectives:
             name = callback.objective.name
             if isinstance(callback, TrainedCallback):
-                values[name] = float(callback.read(trainer, pl_module))
+                values[name] = callback.read_in_all(trainer, pl_module)
             elif name in self.costs:
                 values[name] = self.costs[name]
                 log_value(trainer, pl_module, name, self.costs[name])
@@ -164,15 +183,21 @@ class Recorder(Checkpoint):
             "identity": self.identity,
             "curve": {epoch: dict(values) for epoch, values in self.curve.items()},
             "costs": dict(self.costs),
+            "measured_on": {name: dict(place) for name, place in self.measured_on.items()},
             "finished": self.finished,
+            "micro_batches": self.micro_batches,
             "stop_asked": self._stop_asked,
             "plateau": dict(self._plateau),
         }
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.curve = dict(state_dict["curve"])
-        self.costs = dict(state_dict["costs"])
+        self.costs = {**state_dict["costs"], **self.costs}
+        self.measured_on = {**state_dict.get("measured_on", {}), **self.measured_on}
+        self.curve = {
+            epoch: {name: self.costs.get(name, value) for name, value in values.items()}
+            for epoch, values in state_dict["curve"].items()
+        }
         self.finished = state_dict["finished"]
         self._stop_asked = state_dict["stop_asked"]
         self._plateau = dict(state_dict["plateau"])
@@ -193,8 +218,11 @@ class Recorder(Checkpoint):
             trainer.save_checkpoint(partial, weights_only=False)
         finally:
             self._writing = False
-        if not trainer.is_global_zero:
-            return
+        if trainer.is_global_zero:
+            self._put_in_place(trainer, partial, path)
+        trainer.strategy.barrier()  # nobody goes on before there is something to go on from
+
+    def _put_in_place(self, trainer: pl.Trainer, partial: Path, path: Path) -> None:
         module = type(trainer.lightning_module)
         if module not in _verified:
             _require_loadable(partial)
@@ -215,7 +243,12 @@ def read_record(directory: Path) -> Record | None:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         state = checkpoint["callbacks"][Recorder.__qualname__]
         return Record(
-            identity=state["identity"], curve=state["curve"], costs=state["costs"], finished=state["finished"]
+            identity=state["identity"],
+            curve=state["curve"],
+            costs=state["costs"],
+            measured_on=state.get("measured_on", {}),
+            finished=state["finished"],
+            micro_batches=state.get("micro_batches", 1),
         )
     except FileNotFoundError:
         return None

@@ -24,6 +24,7 @@ from typing_extensions import override
 
 # Separate streams of random numbers. None is 0, as a SeedSequence does not tell trailing zeros from nothing.
 _MAKE_LOADER, _EPOCH, _LOADER, _AFTER_VALIDATION, _SET_UP = range(1, 6)
+_ALL_RANKS = 0  # in the place of the rank, where all must draw alike
 
 
 def seed_globals(*entropy: int) -> None:
@@ -52,6 +53,7 @@ class ReproducibleEpochs(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._generator = torch.Generator()
+        self._of_all_ranks = torch.Generator()  # of samplers that each rank runs in full, to take its share
         self._resumed_epoch = 0
         self._first_epoch: int | None = None
         self._prefetched: tuple[Any, ...] | None = None
@@ -63,7 +65,8 @@ class ReproducibleEpochs(Callback):
             return
         self._resumed_epoch, self._first_epoch, self._prefetched = 0, None, None
         # The data module was set up before, with whatever state it found; layers may be made after.
-        seed_globals(self.seed, _SET_UP, trainer.global_rank)
+        # The same on all ranks: a split that the module draws in its `setup` must be.
+        seed_globals(self.seed, _SET_UP)
         # Where Lightning asks for the train loaders, be they made by a method or given to fit. The module's
         # configure_optimizers can cause this before the training's state is restored (estimated_stepping_batches).
         source = trainer.fit_loop._data_source
@@ -76,10 +79,10 @@ class ReproducibleEpochs(Callback):
             # A random split drawn where the loader is made must be the same in every fit, unless it is made anew
             # every few epochs in order to change.
             is_remade = bool(trainer.reload_dataloaders_every_n_epochs)  # type: ignore[attr-defined]
-            self._seed(trainer, _MAKE_LOADER, epoch if is_remade else 0)
+            seed_globals(self.seed, _MAKE_LOADER, _ALL_RANKS, epoch if is_remade else 0)
             loaders = request()
-            self._attach(loaders)
-            self._seed(trainer, _EPOCH, epoch)
+            self._attach(loaders, shared_out=_are_shared_out(trainer))
+            self._seed(trainer, epoch)
             if self._first_epoch is None:
                 self._first_epoch = epoch
             return loaders
@@ -103,7 +106,7 @@ class ReproducibleEpochs(Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         epoch = self._next_epoch(trainer)
         if epoch != self._first_epoch:
-            self._seed(trainer, _EPOCH, epoch)
+            self._seed(trainer, epoch)
         elif self._prefetched is not None:
             torch_state, numpy_state, python_state = self._prefetched
             torch.set_rng_state(torch_state)
@@ -132,29 +135,36 @@ class ReproducibleEpochs(Callback):
         trained: int = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         return max(trained, self._resumed_epoch)
 
-    def _seed(self, trainer: pl.Trainer, stream: int, epoch: int) -> None:
-        seed_globals(self.seed, stream, trainer.global_rank, epoch)
-        words = np.random.SeedSequence((self.seed, _LOADER, trainer.global_rank, epoch)).generate_state(1, np.uint64)
-        self._generator.manual_seed(int(words[0]))
+    def _seed(self, trainer: pl.Trainer, epoch: int) -> None:
+        seed_globals(self.seed, _EPOCH, trainer.global_rank, epoch)
+        for generator, rank in ((self._generator, trainer.global_rank), (self._of_all_ranks, _ALL_RANKS)):
+            words = np.random.SeedSequence((self.seed, _LOADER, rank, epoch)).generate_state(1, np.uint64)
+            generator.manual_seed(int(words[0]))
 
-    def _attach(self, loaders: Any) -> None:
+    def _attach(self, loaders: Any, *, shared_out: bool = False) -> None:
+        for_samplers = self._of_all_ranks if shared_out else self._generator
         combined = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
         for loader in combined.flattened:
-            owners = list(_samplers(loader))
+            owners = [(sampler, for_samplers) for sampler in _samplers(loader)]
             if isinstance(loader, DataLoader):
-                owners.append(loader)
+                owners.append((loader, self._generator))
                 if loader.num_workers > 0 and loader.persistent_workers:
                     _warn_of_persistent_workers()
-            for owner in owners:
-                if hasattr(owner, "generator") and owner.generator is not self._generator:
+            for owner, generator in owners:
+                if hasattr(owner, "generator") and owner.generator is not generator:
                     self._replaced.append((owner, owner.generator))
-                    owner.generator = self._generator
+                    owner.generator = generator
 
     def _restore(self, trainer: pl.Trainer) -> None:
         vars(trainer.fit_loop._data_source).pop("dataloader", None)
         for owner, generator in self._replaced:
             owner.generator = generator
         self._replaced.clear()
+
+
+def _are_shared_out(trainer: pl.Trainer) -> bool:
+    """Whether Lightning lets each rank take a share of what the samplers draw, so that all must draw the same."""
+    return trainer.world_size > 1 and bool(trainer._accelerator_connector.use_distributed_sampler)
 
 
 def _samplers(loader: Any) -> Iterator[Any]:

@@ -8,6 +8,8 @@ from typing import ParamSpec, TypeVar
 
 from typing_extensions import override
 
+from lightning_primo.training import end_ranks
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -15,7 +17,8 @@ T = TypeVar("T")
 class InProcess(Executor):
     """Runs each job when it is submitted, so that `submit` returns a future that is done.
 
-    An Exception of the job is kept in its future; KeyboardInterrupt and SystemExit pass out of `submit`.
+    An Exception of the job is kept in its future; KeyboardInterrupt and SystemExit pass out of `submit`. `shutdown`
+    ends the processes that jobs on several devices have started.
     """
 
     def __init__(self) -> None:
@@ -36,3 +39,4 @@ class InProcess(Executor):
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._closed = True
+        end_ranks()

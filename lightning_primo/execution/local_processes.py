@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import queue
-import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -19,16 +18,14 @@ import torch
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.namespaces import Namespaces
-from lightning_primo.training import Job, crashed
+from lightning_primo.training import Job, crashed, end_ranks
+from lightning_primo.training.processes import interrupts_blocked, prepare_process, thread_variables
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_BLOCK, _UNBLOCK = getattr(signal, "SIG_BLOCK", None), getattr(signal, "SIG_UNBLOCK", None)  # not on Windows
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
 _ATTEMPTS = 2
-_PARENT_CHECK_SECONDS = 1.0
 
 
 @dataclass
@@ -43,7 +40,8 @@ class LocalProcesses(Executor):
 
     Jobs travel by cloudpickle, so functions and classes may be lambdas or come from ``__main__`` or a notebook, and a
     script needs no ``if __name__ == "__main__"`` guard. The processors are divided among the workers, and so are the
-    GPUs where there are several: worker i sees only GPU i (from the start again if there are more workers than GPUs).
+    GPUs where there are several: worker i sees only GPU i, or the i-th group of `devices` GPUs (from the start again if
+    there are more workers than these).
 
     When a worker dies (killed by the system, ``os._exit``, a crash in a library) only its own job is affected: it is
     run once more in a new worker. If that one dies too, the future's result is an Evaluation with `Status.CRASHED`, if
@@ -54,15 +52,17 @@ class LocalProcesses(Executor):
 
     Args:
         workers: Number of processes.
+        devices: GPUs that a job trains on; None for an equal share of all.
 
     Raises:
         InvalidArgumentError: If `workers` is not an integer of at least 1.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, devices: int | None = 1) -> None:
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise InvalidArgumentError(f"'workers' must be an integer of at least 1, got {workers!r}")
         self.workers = workers
+        self.devices = devices
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._pools: dict[int, Any] = {}
@@ -137,17 +137,19 @@ class LocalProcesses(Executor):
 
     def _serve(self, slot: int) -> None:
         """Run tasks in this slot's process until there are no more."""
-        # Its process inherits this, so that a Ctrl-C while it still imports goes unheard; see `_initialize`.
-        _mask_interrupts(how=_BLOCK)
-        while True:
-            task = self._tasks.get()
-            if task is None:
-                break
-            if task.future.set_running_or_notify_cancel():
-                self._run(slot, task)
+        with interrupts_blocked():
+            while True:
+                task = self._tasks.get()
+                if task is None:
+                    break
+                if task.future.set_running_or_notify_cancel():
+                    self._run(slot, task)
         with self._lock:
             pool = self._pools.pop(slot, None)
         if pool is not None:
+            if self.devices != 1 and not self._killed:
+                with suppress(BrokenExecutor):  # loky reports what a killed worker has not put away
+                    pool.submit(end_ranks).exception()
             pool.shutdown(wait=True, kill_workers=True)
 
     def _run(self, slot: int, task: _Task) -> None:
@@ -179,9 +181,9 @@ class LocalProcesses(Executor):
                 self._pools[slot] = loky.ProcessPoolExecutor(
                     max_workers=1,
                     timeout=None,
-                    initializer=_initialize,
+                    initializer=prepare_process,
                     initargs=(os.getpid(), _threads_per_worker(self.workers)),
-                    env=_environment(slot, self.workers),
+                    env=_environment(slot, self.workers, self.devices),
                 )
             return self._pools[slot]
 
@@ -197,38 +199,18 @@ def _call(payload: bytes) -> Any:
     return fn(*args, **kwargs)
 
 
-def _initialize(parent: int, threads: int) -> None:
-    """Prepare a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _mask_interrupts(how=_UNBLOCK)
-    torch.set_num_threads(threads)
-    threading.Thread(target=_die_with_parent, args=(parent,), name="parent-watch", daemon=True).start()
-
-
-def _mask_interrupts(*, how: int | None) -> None:
-    """Block or unblock Ctrl-C in this thread, and in what it starts; on Windows there is no such thing."""
-    if how is not None:
-        signal.pthread_sigmask(how, {signal.SIGINT})
-
-
-def _die_with_parent(parent: int) -> None:
-    # A process whose parent is gone gets another one. On Windows it does not, but there the pipe to the parent breaks.
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_SECONDS)
-    os._exit(1)
-
-
 def _threads_per_worker(workers: int) -> int:
     return max(1, int(loky.cpu_count()) // workers)
 
 
-def _environment(slot: int, workers: int) -> dict[str, str]:
-    threads = str(_threads_per_worker(workers))
-    environment = dict.fromkeys(_THREAD_VARIABLES, threads)
+def _environment(slot: int, workers: int, devices: int | None = 1) -> dict[str, str]:
+    environment = thread_variables(_threads_per_worker(workers))
     visible = os.environ.get(_GPU_VARIABLE)
     gpus = [str(i) for i in range(torch.cuda.device_count())] if visible is None else visible.split(",")
     if workers > 1 and len(gpus) > 1:
-        environment[_GPU_VARIABLE] = gpus[slot % len(gpus)].strip()
+        share = min(len(gpus), devices or max(1, len(gpus) // workers))
+        first = slot % (len(gpus) // share) * share
+        environment[_GPU_VARIABLE] = ",".join(gpu.strip() for gpu in gpus[first : first + share])
     return environment
 
 

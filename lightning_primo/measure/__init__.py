@@ -3,14 +3,19 @@
 None of them leaves a trace in the module that is measured or in the random state, and none needs a Trainer.
 """
 
+from lightning_primo.measure.devices import available_devices
 from lightning_primo.measure.flops import count_flops
 from lightning_primo.measure.inputs import call, first_sample, model_inputs, sample_batch, to_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.measure.memory import peak_memory
 from lightning_primo.measure.parameters import parameter_count
+from lightning_primo.measure.profile import BatchProfile, ModuleProfile, profile_module
 
 __all__ = [
+    "BatchProfile",
     "LatencyMeasurement",
+    "ModuleProfile",
+    "available_devices",
     "call",
     "count_flops",
     "first_sample",
@@ -18,6 +23,7 @@ __all__ = [
     "model_inputs",
     "parameter_count",
     "peak_memory",
+    "profile_module",
     "sample_batch",
     "to_device",
 ]

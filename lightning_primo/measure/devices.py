@@ -64,7 +64,28 @@ def _processor() -> str:
     return platform.processor() or platform.machine() or "CPU"
 
 
+def measuring_place(kind: str, hardware: str, *, batch_size: int, threads: int) -> dict[str, str]:
+    """Where and how a latency is measured, as text by name; latencies are comparable where these are equal.
+
+    Args:
+        kind: ``"cpu"``, ``"cuda"``, …; which of several equal devices it is does not matter.
+        hardware: Model of the device.
+        batch_size: Samples per call.
+        threads: CPU threads within an operator; left out for other devices, which one thread keeps busy.
+    """
+    place = {"hardware": hardware, "device": kind}
+    if kind == "cpu":
+        place["threads"] = str(threads)
+    return {**place, "batch_size": str(batch_size)}
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the work queued on `device` is done; nothing to do on the CPU."""
     if device.type not in ("cpu", "meta"):
         torch.accelerator.synchronize(device)
+
+
+def available_devices() -> list[str]:
+    """The kinds of device that a module can run on here: ``"cpu"``, and the accelerator where there is one."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return ["cpu"] if accelerator is None else ["cpu", accelerator.type]

@@ -154,6 +154,12 @@ def devices_of(module: nn.Module) -> set[torch.device]:
     return {tensor.device for tensor in state_of(module)}
 
 
+def dtype_of(module: nn.Module, inputs: Any) -> torch.dtype:
+    """The type that `module` computes with: of its first floating-point parameter or buffer, else of its inputs."""
+    candidates = (tensor.dtype for tensor in [*state_of(module), *tensors(inputs)] if tensor.is_floating_point())
+    return next(candidates, torch.get_default_dtype())
+
+
 def dtype_name(dtype: torch.dtype) -> str:
     """``"float32"`` for ``torch.float32``."""
     return str(dtype).removeprefix("torch.")

@@ -13,11 +13,14 @@ from torch import nn
 from torch.utils.benchmark import Timer
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.measure.devices import device_name, resolve_device, synchronize
-from lightning_primo.measure.inputs import call, first_sample, require_positive, tensors, to_device
-from lightning_primo.measure.isolation import dtype_name, explained, isolated, placed, state_of
+from lightning_primo.measure.devices import device_name, measuring_place, resolve_device, synchronize
+from lightning_primo.measure.inputs import call, first_sample, require_positive, to_device
+from lightning_primo.measure.isolation import dtype_name, dtype_of, explained, isolated, placed
+from lightning_primo.measure.lock import quiet_machine
+from lightning_primo.trial import Place
 
-_FEWEST = 3  # timed calls, or blocks of calls
+_ROUNDS = 5
+_FEWEST = 3  # rounds of a module so slow that one call takes longer than a round should
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,9 @@ class LatencyMeasurement:
 
     Args:
         median: Median over the runs, in seconds per batch.
-        iqr: Interquartile range over the runs, in seconds: the spread of the measurement.
+        iqr: Interquartile range over the runs, in seconds.
+        deviation: Standard deviation of the medians of several rounds, in seconds: how far another measurement may
+            come out from this one. What drifts over minutes is not in it.
         runs: Calls that were timed.
         device: ``"cpu"``, ``"cuda:0"``, …
         hardware: Model of the device.
@@ -37,12 +42,20 @@ class LatencyMeasurement:
 
     median: float
     iqr: float
+    deviation: float
     runs: int
     device: str
     hardware: str
     batch_size: int
     dtype: str
     threads: int
+
+    @property
+    def measured_on(self) -> Place:
+        """Where and how this was measured, as text by name."""
+        kind = self.device.partition(":")[0]
+        place = measuring_place(kind, self.hardware, batch_size=self.batch_size, threads=self.threads)
+        return {**place, "dtype": self.dtype}
 
     def __str__(self) -> str:
         return (
@@ -66,7 +79,8 @@ def measure_latency(
 
     Every call is waited for, on an accelerator too: this is the time until the output is there, not the throughput
     of a full queue. The module itself is run where it already is as wanted, otherwise a copy; either way it and the
-    random state stay as they were.
+    random state stay as they were. Searches of this user on this machine pause their trainings meanwhile, and other
+    measurements wait (`lock.quiet_machine`).
 
     Args:
         module: Not on the meta device.
@@ -76,7 +90,8 @@ def measure_latency(
         dtype: Cast the weights and floating-point inputs to this type; default: as they are.
         threads: CPU threads within an operator, set for the time of the measurement; default: the present setting.
         warmup: Seconds of untimed calls, three calls at least.
-        min_run_time: Seconds of timed calls. A block of calls lasts at least a thousandth of it.
+        min_run_time: Seconds of timed calls, in five rounds (three at least, if they take much longer). A block of calls
+            lasts at least a thousandth of its round.
 
     Raises:
         InvalidArgumentError: For a device that is not there, a type that is not floating-point, or a batch size,
@@ -103,26 +118,30 @@ def measure_latency(
     threads = before if threads is None else threads
     torch.set_num_threads(threads)
     try:
-        with isolated(module), torch.inference_mode():
+        with quiet_machine(), isolated(module), torch.inference_mode():
             with explained(module, inputs):
                 _warm_up(run, warmup)
             # `run` waits for the device itself; Timer's own clock would do it a second time and want longer blocks.
             timer = Timer("run()", globals={"run": run}, timer=timeit.default_timer, num_threads=threads)
-            blocks = [timer.blocked_autorange(min_run_time=min_run_time)]
-            # A module so slow that one call fills the time still needs a few for the spread.
-            while sum(len(block.times) for block in blocks) < _FEWEST:
-                blocks.append(timer.blocked_autorange(min_run_time=min_run_time))
+            rounds: list[list[float]] = []  # seconds per call, a number for each block of calls
+            runs, end = 0, time.perf_counter() + 2 * min_run_time
+            while len(rounds) < _ROUNDS and (len(rounds) < _FEWEST or time.perf_counter() < end):
+                measured = timer.blocked_autorange(min_run_time=min_run_time / _ROUNDS)
+                rounds.append(measured.times)
+                runs += len(measured.times) * measured.number_per_run
     finally:
         torch.set_num_threads(before)
-    low, median, high = np.percentile([seconds for block in blocks for seconds in block.times], [25, 50, 75])
+    low, median, high = np.percentile([seconds for times in rounds for seconds in times], [25, 50, 75])
     return LatencyMeasurement(
         median=float(median),
         iqr=float(high - low),
-        runs=sum(len(block.times) * block.number_per_run for block in blocks),
+        # Not divided by the root of their number: rounds that follow each other share what changes between measurements.
+        deviation=float(np.std([np.median(times) for times in rounds], ddof=1)),
+        runs=runs,
         device=str(place),
         hardware=device_name(place),
         batch_size=batch_size,
-        dtype=dtype_name(_dtype_of(module, inputs)),
+        dtype=dtype_name(dtype_of(module, inputs)),
         threads=threads,
     )
 
@@ -133,8 +152,3 @@ def _warm_up(run: Any, seconds: float) -> None:
     while calls < 3 or time.perf_counter() - start < seconds:
         run()
         calls += 1
-
-
-def _dtype_of(module: nn.Module, inputs: Any) -> torch.dtype:
-    candidates = (tensor.dtype for tensor in [*state_of(module), *tensors(inputs)] if tensor.is_floating_point())
-    return next(candidates, torch.get_default_dtype())

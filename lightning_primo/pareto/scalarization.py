@@ -126,6 +126,29 @@ class Scalarization(ABC):
         """
 
 
+    def variance(
+        self, losses: npt.ArrayLike, variances: npt.ArrayLike, weights: npt.ArrayLike, exact: npt.ArrayLike
+    ) -> FloatArray:
+        """The variance of `target` that comes from known variances of the losses, to first order.
+
+        A scalarisation that does not say has none: its model then takes all observations for equally noisy.
+
+        Args:
+            losses: `n x m` normalised losses.
+            variances: Their variances, `n x m`.
+            weights: `m` weights.
+            exact: Mask of the `m` objectives that are known exactly.
+
+        Returns:
+            `n` variances.
+
+        Raises:
+            InvalidArgumentError: If shapes do not match, or a weight is negative or not finite.
+        """
+        points, _, _ = _checked(losses, weights, exact)
+        return np.zeros(len(points))
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeightedSum(Scalarization):
     """Linear scalarisation, the weighted sum of the losses; exact objectives need no model.
@@ -144,6 +167,13 @@ class WeightedSum(Scalarization):
         """The weighted sum over the exact objectives."""
         points, weights, exact = _checked(exact_losses, weights, exact)
         return points[:, exact] @ weights[exact]
+
+    def variance(
+        self, losses: npt.ArrayLike, variances: npt.ArrayLike, weights: npt.ArrayLike, exact: npt.ArrayLike
+    ) -> FloatArray:
+        """Independent variances add up, with the weights squared."""
+        spread, weights, exact = _checked(variances, weights, exact)
+        return spread[:, ~exact] @ np.square(weights[~exact])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +210,17 @@ class AugmentedChebyshev(Scalarization):
         """Zeros."""
         points, _, _ = _checked(exact_losses, weights, exact)
         return np.zeros(len(points))
+
+    def variance(
+        self, losses: npt.ArrayLike, variances: npt.ArrayLike, weights: npt.ArrayLike, exact: npt.ArrayLike
+    ) -> FloatArray:
+        """That of the sum, to which the objective of the maximum contributes with more weight."""
+        points, weights, exact = _checked(losses, weights, exact)
+        spread, _, _ = _checked(variances, weights, exact)
+        slopes = np.full(points.shape, self.rho)
+        slopes[np.arange(len(points)), (points * weights).argmax(axis=1)] += 1.0
+        contributions: FloatArray = spread * np.square(slopes * weights)
+        return contributions.sum(axis=1)
 
 
 def _checked(

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from lightning_primo.callbacks.recorder import FILE_NAME, read_weights
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.nas.factory import Factory
 from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.training.devices import on_one_device
 from lightning_primo.training.isolation import process_kept, quiet_lightning
 from lightning_primo.training.job import build_data
 from lightning_primo.training.plan import trial_directory
-from lightning_primo.training.trainer import make_trainer
+from lightning_primo.training.trainer import TrainerArguments, make_trainer, trainer_arguments
 
 TABLE = "front.csv"
+CHOSEN_TABLE = "exported.csv"  # of an export of chosen trials
 
 StateDict = dict[str, torch.Tensor]
 
@@ -85,7 +87,7 @@ def run_test(
     build: Factory,
     *,
     seed: int,
-    trainer: Mapping[str, Any],
+    trainer: TrainerArguments,
     directory: Path,
 ) -> dict[str, float]:
     """What a module logs in one pass over the test data, which leaves no files behind.
@@ -95,7 +97,7 @@ def run_test(
         trial: The trial.
         build: How its data are built.
         seed: The search's, with which a split that is drawn at random is the one that the trial was trained on.
-        trainer: The user's arguments of the Trainer.
+        trainer: The user's arguments of the Trainer, or a function of the configuration that gives them.
         directory: The trial's own.
 
     Raises:
@@ -110,7 +112,8 @@ def run_test(
         )
     if not is_overridden("test_step", module):
         raise PrimoError(f"{type(module).__name__} has no test_step, so there is nothing to run on the test data")
-    given = trainer.get("callbacks") or []
+    arguments = trainer_arguments(trainer, trial.config)
+    given = arguments.get("callbacks") or []
     callbacks = [
         callback
         for callback in (given if isinstance(given, (list, tuple, set)) else [given])
@@ -118,7 +121,7 @@ def run_test(
     ]
     silent = {"callbacks": callbacks, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     with process_kept(), quiet_lightning():
-        runner = make_trainer({**trainer, **silent}, directory=directory, max_epochs=1)
+        runner = make_trainer({**on_one_device(arguments), **silent}, directory=directory, max_epochs=1)
         results = runner.test(module, datamodule=build_data(build, trial.config, seed), verbose=False)
     metrics = {name: float(value) for result in results for name, value in result.items()}
     if not metrics:
@@ -126,32 +129,36 @@ def run_test(
     return {name if name.startswith("test") else f"test_{name}": value for name, value in metrics.items()}
 
 
-def export_front(
+def export_trials(
     target: Path,
     directory: Path,
     trials: Sequence[TrialResult],
     *,
     table: pd.DataFrame,
+    table_name: str,
     tests: Mapping[int, Mapping[str, float]],
     search: Mapping[str, str],
+    writers: Sequence[Callable[[TrialResult, Path], None]] = (),
     overwrite: bool = False,
 ) -> None:
-    """Write the front as files that need nothing of this package to be read.
+    """Write trials as files that need nothing of this package to be read.
 
     The folder appears complete or not at all.
 
     Args:
         target: The folder to make.
         directory: The search's directory.
-        trials: The front.
-        table: Its table.
+        trials: The front, or others whose weights are kept.
+        table: Their table.
+        table_name: `TABLE` or `CHOSEN_TABLE`.
         tests: Test metrics by trial id.
         search: What the search is, as text by key.
+        writers: Write more files: called with each trial and its folder.
         overwrite: Whether to replace an earlier export.
 
     Raises:
         InvalidArgumentError: If `target` is not empty, and not an earlier export that may be replaced.
-        PrimoError: If the front is empty or one of its checkpoints cannot be read.
+        PrimoError: If there are no trials, or a checkpoint cannot be read.
     """
     if not trials:
         raise PrimoError("there is nothing to export: no trial was trained to the full budget yet")
@@ -167,7 +174,9 @@ def export_front(
             torch.save(dict(load_state(directory, trial)), folder / "state_dict.pt")
             _write_json(folder / "config.json", dict(trial.config))
             _write_json(folder / "objectives.json", _described(trial, tests.get(trial.id, {}), search))
-        table.to_csv(unfinished / TABLE, index=False)
+            for write in writers:
+                write(trial, folder)
+        table.to_csv(unfinished / table_name, index=False)
         _replace(unfinished, target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -194,10 +203,11 @@ def _check_target(target: Path, overwrite: bool) -> None:
                 f"'directory' {str(target)!r} is not empty; choose another one, or replace an earlier export with "
                 "overwrite=True"
             )
-        if not (target / TABLE).exists():  # a slip such as export(".", overwrite=True) must not delete a home
+        # A slip such as export(".", overwrite=True) must not delete a home.
+        if not any((target / name).exists() for name in (TABLE, CHOSEN_TABLE)):
             raise InvalidArgumentError(
-                f"'directory' {str(target)!r} is not an earlier export: there is no {TABLE!r} in it, so it is not "
-                "replaced; choose another one"
+                f"'directory' {str(target)!r} is not an earlier export: there is no {TABLE!r} or {CHOSEN_TABLE!r} in "
+                "it, so it is not replaced; choose another one"
             )
 
 
@@ -220,6 +230,7 @@ def _described(trial: TrialResult, tests: Mapping[str, float], search: Mapping[s
         "trial": trial.id,
         "values": _jsonable(trial.values),
         "measurements": _jsonable(trial.measurements),
+        "measured_on": {name: dict(place) for name, place in trial.measured_on.items()},
         "test": _jsonable(tests),
         "epoch": trial.epoch,
         "cost": trial.cost,

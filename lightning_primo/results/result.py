@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -19,11 +18,22 @@ from lightning_primo.nas.factory import Factory
 from lightning_primo.pareto import hypervolume, hypervolume_over_time, non_dominated
 from lightning_primo.problem import Problem
 from lightning_primo.results import plotting
-from lightning_primo.results.export import export_front, load_module, run_test, write_atomically
+from lightning_primo.results.export import (
+    CHOSEN_TABLE,
+    TABLE,
+    export_trials,
+    load_module,
+    run_test,
+    write_atomically,
+)
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
+from lightning_primo.results.remeasured import read_remeasured, with_remeasured
+from lightning_primo.results.summary import front_lines
+from lightning_primo.results.to_onnx import onnx_writer
 from lightning_primo.results.trial_result import TrialResult, make_table
 from lightning_primo.training.plan import trial_directory
+from lightning_primo.training.trainer import TrainerArguments
 from lightning_primo.trial import Evaluation, Proposal, fold_events
 
 _TESTS = "test.json"
@@ -32,13 +42,17 @@ _TESTS = "test.json"
 class Result:
     """A view of a search's log: what was found up to the moment when it was made.
 
+    Values that were measured again when the search had ended are the medians of all their measurements, here and in all
+    that follows from it.
+
     Args:
         problem: What was searched.
         events: What was asked and told, with the seconds of search by then, in order.
         directory: The search's directory, for checkpoints and test results.
-        build: How the module and the data of a configuration are built.
+        build: How the module and the data of a configuration are built; None where that is not known, so that nothing
+            can be loaded.
         seed: The search's, for `test`.
-        trainer: The user's arguments of the Trainer, for `test`.
+        trainer: The user's arguments of the Trainer, or a function that gives them, for `test`.
         description: What the search is, as text by key, for `export`.
 
     Attributes:
@@ -53,17 +67,18 @@ class Result:
         events: Sequence[tuple[Proposal | Evaluation, float]],
         *,
         directory: str | Path,
-        build: Factory,
+        build: Factory | None,
         seed: int = 0,
-        trainer: Mapping[str, Any] | None = None,
+        trainer: TrainerArguments | None = None,
         description: Mapping[str, str] | None = None,
     ) -> None:
         self.problem = problem
         self.directory = Path(directory)
         self._build = build
         self._seed = seed
-        self._trainer = dict(trainer or {})
+        self._trainer: TrainerArguments = trainer or {}
         self._description = dict(description or {})
+        events = with_remeasured(problem, events, read_remeasured(self.directory))
         trials = fold_events(event for event, _ in events)
         self.trials: tuple[TrialResult, ...] = tuple(TrialResult.of(trial, problem) for trial in trials)
         self._told = [(event, elapsed) for event, elapsed in events if isinstance(event, Evaluation)]
@@ -165,9 +180,10 @@ class Result:
 
         Raises:
             InvalidArgumentError: If there is no such trial.
-            PrimoError: If no training of it succeeded, or its checkpoint was removed or does not fit.
+            PrimoError: If no training of it succeeded, its checkpoint was removed or does not fit, or it is not known
+                how the module is built.
         """
-        return load_module(self.directory, self._trial(trial), self._build)
+        return load_module(self.directory, self._trial(trial), self._factory)
 
     def test(self) -> pd.DataFrame:
         """Run every member of the front on the test data, once: what was tested before is read from the directory.
@@ -184,12 +200,20 @@ class Result:
                 module = self.load(trial)
                 folder = trial_directory(self.directory, trial.id)
                 tests[trial.id] = run_test(
-                    module, trial, self._build, seed=self._seed, trainer=self._trainer, directory=folder
+                    module, trial, self._factory, seed=self._seed, trainer=self._trainer, directory=folder
                 )
                 write_atomically(self.directory / _TESTS, json.dumps(tests, indent=2) + "\n")
-        return self._front_table()
+        return self._rows(self.front)
 
-    def export(self, directory: str | Path, *, overwrite: bool = False) -> Path:
+    def export(
+        self,
+        directory: str | Path,
+        *,
+        trials: Iterable[TrialResult | int] | None = None,
+        onnx: bool = False,
+        overwrite: bool = False,
+        extra: Callable[[TrialResult, Path], None] | None = None,
+    ) -> Path:
         """Write the front as plain files, to be read without this package.
 
         They are ``front.csv`` and one folder per member, such as ``trial_00012``, with ``state_dict.pt``,
@@ -197,22 +221,29 @@ class Result:
 
         Args:
             directory: The folder to make; it appears complete or not at all.
+            trials: Trials or their ids, in place of the front; their table is ``exported.csv``.
+            onnx: Whether each folder gets a ``model.onnx`` too, for batches of any size. It needs the extra ``onnx``.
             overwrite: Whether to replace an earlier export.
+            extra: Writes more files: called with each trial and its folder.
 
         Returns:
             The folder.
 
         Raises:
             InvalidArgumentError: If the folder is not empty, and not an earlier export that may be replaced.
-            PrimoError: If the front is empty, or a member's checkpoint cannot be read.
+            PrimoError: If the front is empty, a member's checkpoint cannot be read, or it cannot be written as ONNX.
         """
         target = Path(directory)
-        export_front(
+        chosen = self.front if trials is None else tuple(dict.fromkeys(self._trial(trial) for trial in trials))
+        writers = [onnx_writer(self.directory, self._factory, seed=self._seed)] if onnx else []
+        export_trials(
             target,
             self.directory,
-            self.front,
-            table=self._front_table(),
+            chosen,
+            table=self._rows(chosen),
+            table_name=TABLE if trials is None else CHOSEN_TABLE,
             tests=self._tests(),
+            writers=[*writers, extra] if extra is not None else writers,
             search={"directory": str(self.directory), **self._description},
             overwrite=overwrite,
         )
@@ -261,11 +292,7 @@ class Result:
                 [*lines, f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet"]
             )
         lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}:")
-        header = ["trial", *(objective.name for objective in self.problem.objectives)]
-        rows = [[str(trial.id), *map(format_value, trial.values.values())] for trial in self.front]
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines += ["  " + "  ".join(map(str.rjust, row, widths)) for row in (header, *rows)]
-        return "\n".join(lines)
+        return "\n".join([*lines, *front_lines(self.problem, self.front)])
 
     def __repr__(self) -> str:
         return f"<Result of {str(self.directory)!r}>\n{self.summary()}"
@@ -279,8 +306,18 @@ class Result:
             f"'trial' is {trial_id!r}, but the search has {len(self.trials)} trials, numbered from 0"
         )
 
-    def _front_table(self) -> pd.DataFrame:
-        order = [trial.id for trial in self.front]
+    @property
+    def _factory(self) -> Factory:
+        if self._build is None:
+            raise PrimoError(
+                f"the result of {str(self.directory)!r} was read without the code that builds its modules; give it by "
+                "read_result(directory, module=...), take Search(...).result() of the search that made it, or load the "
+                "weights from an export: torch.load('state_dict.pt', weights_only=True)"
+            )
+        return self._build
+
+    def _rows(self, trials: Sequence[TrialResult]) -> pd.DataFrame:
+        order = [trial.id for trial in trials]
         table = self.to_pandas()
         return table.set_index("id", drop=False).loc[order].reset_index(drop=True)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from lightning_primo.callbacks.base import spread_name
 from lightning_primo.problem import Problem
 from lightning_primo.results.formatting import first_line, format_values
-from lightning_primo.trial import Config, Losses, Status, Trial
+from lightning_primo.trial import Config, Losses, Place, Status, Trial, place_text
 
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")
 """The columns that every table has, whatever the search."""
@@ -31,7 +32,9 @@ class TrialResult:
         seconds: Wall-clock seconds over all evaluations.
         values: The objectives in the user's unit after `epoch` epochs; if no evaluation succeeded, what the last one
             knew. NaN where unknown.
-        measurements: Further values by name, in their own unit.
+        measurements: Further values by name, in their own unit; of a noisy objective its standard deviation, such as
+            ``latency_cpu_spread``.
+        measured_on: Where and how measured values were measured, by the objective's name.
         curve: The objectives after each epoch: ``{epoch: {name: value}}``.
         trained_fully: Whether it was trained to the full budget, or as far as its training goes.
     """
@@ -47,6 +50,7 @@ class TrialResult:
     seconds: float = 0.0
     values: Mapping[str, float] = field(default_factory=dict, hash=False)
     measurements: Mapping[str, float] = field(default_factory=dict, hash=False)
+    measured_on: Mapping[str, Place] = field(default_factory=dict, hash=False)
     curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict, hash=False)
     trained_fully: bool = False
 
@@ -60,8 +64,11 @@ class TrialResult:
         best = full or max(successful, key=lambda evaluation: evaluation.epoch, default=last)
         curve = {epoch: losses for evaluation in evaluations for epoch, losses in evaluation.curve.items()}
         measurements: dict[str, float] = {}
+        measured_on: dict[str, Place] = {}
         for evaluation in evaluations:
             measurements.update(evaluation.measurements)
+            measurements.update({spread_name(name): value for name, value in evaluation.deviations.items()})
+            measured_on.update(evaluation.measured_on)
         return cls(
             id=trial.id,
             config=dict(trial.config),
@@ -74,6 +81,7 @@ class TrialResult:
             seconds=sum(evaluation.seconds for evaluation in evaluations),
             values=_values(problem, best.losses) if best else {},
             measurements=measurements,
+            measured_on=measured_on,
             curve={epoch: _values(problem, curve[epoch]) for epoch in sorted(curve)},
             trained_fully=full is not None,
         )
@@ -108,14 +116,16 @@ def make_table(
         tests: Test metrics by trial id.
 
     Returns:
-        Columns: id, hyperparameters (NaN where inactive), objectives, measurements, test metrics, epoch, cost, seconds,
-        status, reason (its first line), parent, operation, on_front.
+        Columns: id, hyperparameters (NaN where inactive), objectives, measurements, where they were measured (such as
+        ``latency_cpu_measured_on``), test metrics, epoch, cost, seconds, status, reason (its first line), parent,
+        operation, on_front.
     """
     on_front = set(front)
     taken = set(FIXED_COLUMNS)
     objectives = _columns("objective", (objective.name for objective in problem.objectives), taken)
     config = _columns("config", problem.space.keys(), taken)
     measurements = _columns("measurement", _names(trial.measurements for trial in trials), taken)
+    places = _columns("measurement", _names(_places(trial) for trial in trials), taken)
     metrics = _columns("test", _names(tests.values()), taken)
     rows = [
         {
@@ -123,6 +133,7 @@ def make_table(
             **_renamed(trial.config, config),
             **_renamed(trial.values, objectives),
             **_renamed(trial.measurements, measurements),
+            **_renamed(_places(trial), places),
             **_renamed(tests.get(trial.id, {}), metrics),
             "epoch": trial.epoch,
             "cost": trial.cost,
@@ -135,7 +146,7 @@ def make_table(
         }
         for trial in trials
     ]
-    named = [*config.values(), *objectives.values(), *measurements.values(), *metrics.values()]
+    named = [column for group in (config, objectives, measurements, places, metrics) for column in group.values()]
     table = pd.DataFrame(rows, columns=["id", *named, *FIXED_COLUMNS[1:]])
     return table.astype({"parent": "Int64", "on_front": bool})
 
@@ -144,7 +155,11 @@ def _values(problem: Problem, losses: Losses) -> dict[str, float]:
     return {objective.name: objective.value(loss) for objective, loss in zip(problem.objectives, losses, strict=True)}
 
 
-def _names(mappings: Iterable[Mapping[str, float]]) -> list[str]:
+def _places(trial: TrialResult) -> dict[str, str]:
+    return {f"{name}_measured_on": place_text(place) for name, place in trial.measured_on.items()}
+
+
+def _names(mappings: Iterable[Mapping[str, object]]) -> list[str]:
     """The names in any of the mappings, in the order in which they first appear."""
     return list(dict.fromkeys(name for mapping in mappings for name in mapping))
 

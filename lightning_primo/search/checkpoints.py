@@ -7,6 +7,7 @@ from pathlib import Path
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.callbacks.recorder import FILE_NAME
 from lightning_primo.results import FrontTracker
+from lightning_primo.results.contenders import Contenders
 from lightning_primo.training.plan import trial_directory
 
 
@@ -19,10 +20,10 @@ class Checkpoints:
     Args:
         directory: The search's directory.
         algorithm: Says which trials it may continue.
-        front: Says which trials are on the front.
+        front: Says which trials are on the front, or may be when they are measured again.
     """
 
-    def __init__(self, directory: Path, algorithm: Algorithm, front: FrontTracker) -> None:
+    def __init__(self, directory: Path, algorithm: Algorithm, front: FrontTracker | Contenders) -> None:
         self._directory = directory
         self._algorithm = algorithm
         self._front = front

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant,
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.callbacks import CostCallback, ObjectiveCallback
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.training import check_trainer_arguments
+from lightning_primo.training.loggers import per_trial
+from lightning_primo.training.trainer import TrainerArguments
 
 _EXAMPLES = {"objectives": "Metric('val_loss') or ParameterCount()", "constraints": "FLOPs(at_most=1e7)"}
 
@@ -85,6 +89,30 @@ def check_mapping(label: str, arguments: object) -> dict[str, Any]:
     if arguments is not None and not isinstance(arguments, Mapping):
         raise InvalidArgumentError(f"{label!r} must be a dict, got {arguments!r}")
     return dict(arguments or {})
+
+
+def check_trainer(trainer: object) -> TrainerArguments:
+    """The Trainer's arguments, empty for None, or the function that gives them, whose results are checked later.
+
+    Raises:
+        InvalidArgumentError: If it is neither, or the arguments cannot be given to the Trainers of a search.
+    """
+    if callable(trainer) and not isinstance(trainer, (type, Mapping)):
+        return trainer
+    if trainer is not None and not isinstance(trainer, Mapping):
+        raise InvalidArgumentError(f"'trainer' must be a dict or a function config -> dict, got {trainer!r}")
+    arguments = check_mapping("trainer", trainer)
+    check_trainer_arguments(arguments)
+    return per_trial(arguments)
+
+
+def check_timeout(seconds: object) -> float | None:
+    """The seconds that a trial may take, None for no limit; an InvalidArgumentError if they are not positive."""
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, Real) or not float(seconds) > 0:
+        raise InvalidArgumentError(f"'trial_timeout' must be a positive number of seconds or None, got {seconds!r}")
+    return float(seconds)
 
 
 def check_directory(directory: object) -> Path:

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 
 import cloudpickle
 
@@ -16,10 +17,13 @@ from lightning_primo.errors import ExecutorError, InvalidArgumentError, TrialFai
 from lightning_primo.execution import InProcess, LocalProcesses
 from lightning_primo.namespaces import Namespaces
 from lightning_primo.results import FrontTracker
+from lightning_primo.results.contenders import Contenders
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.checkpoints import Checkpoints
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
+from lightning_primo.search.places import Places
+from lightning_primo.search.remeasure import noisy_names
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job, crashed, metric_is_missing, run_job
 from lightning_primo.training.plan import TrainingPlan
@@ -71,19 +75,22 @@ class Loop:
         self._started = time.monotonic()
         self._seconds_before = events[-1][1] if events else 0.0
         self._tracker = FrontTracker(plan.problem)
+        self._contenders = Contenders(plan.problem, noisy_names(plan.objectives))
+        self._places = Places((*plan.objectives, *plan.constraints), events)
         self._futility = Futility()
         self._failures: dict[str, int] = {}
         self._n_rejected = 0
         for event, _ in events:
             if isinstance(event, Evaluation):
                 self._count(event)
-        self._checkpoints = None if keep_all else Checkpoints(store.directory, algorithm, self._tracker)
+        self._checkpoints = None if keep_all else Checkpoints(store.directory, algorithm, self._contenders)
 
     def run(self) -> None:
         """Go on until the budget is used up or the algorithm has nothing left to propose.
 
         Raises:
             TrialFailedError: Going on would only waste the budget.
+            DeviceMismatchError: A latency or memory would be measured on another device than those before.
             ExecutorError: The executor takes no more jobs.
             KeyboardInterrupt: On Ctrl-C.
         """
@@ -117,13 +124,17 @@ class Loop:
             if rejected is not None:
                 self._tell(proposal, rejected)
                 continue
+            self._places.check_here(self._executor)
             self._display.started(proposal)
-            self._running[self._submit(self._job(proposal))] = proposal
+            job = replace(self._job(proposal), measured_on=dict(self._places.known))
+            self._running[self._submit(job)] = proposal
         return bool(self._running)
 
     def _job(self, proposal: Proposal) -> Job:
         parent = proposal.parent if proposal.inherits else None
-        return self._plan.job(proposal, None if parent is None else self._algorithm.trials[parent].config)
+        trials = self._algorithm.trials
+        seconds = sum(evaluation.seconds for evaluation in trials[proposal.trial_id].evaluations)
+        return self._plan.job(proposal, None if parent is None else trials[parent].config, seconds=seconds)
 
     def _submit(self, job: Job) -> Future[Evaluation]:
         try:
@@ -170,6 +181,7 @@ class Loop:
         if metric_is_missing(evaluation):
             # The user's to mend; the proposal stays pending and is then carried out.
             raise TrialFailedError(f"trial {evaluation.trial_id} could not be read: {evaluation.reason}")
+        self._places.check(evaluation)
         self._store.tell(evaluation, elapsed=self._elapsed())
         self._algorithm.tell(evaluation)
         self._count(evaluation)
@@ -179,6 +191,8 @@ class Loop:
 
     def _count(self, evaluation: Evaluation) -> None:
         self._tracker.add(evaluation)
+        self._contenders.add(evaluation)
+        self._places.add(evaluation)
         self._futility.add(evaluation)
         if evaluation.status.failed:
             self._failures[evaluation.status.value] = self._failures.get(evaluation.status.value, 0) + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,17 +26,20 @@ from lightning_primo.search.checks import (
     check_choices,
     check_directory,
     check_executor,
-    check_mapping,
     check_objectives,
     check_pair,
+    check_timeout,
+    check_trainer,
 )
 from lightning_primo.search.description import describe
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.loop import Loop
+from lightning_primo.search.remeasure import measure_front_again
 from lightning_primo.space import check_space
 from lightning_primo.store.log import FILE_NAME, Event, Store, read_events
-from lightning_primo.training import Architectures, ExactCosts, check_trainer_arguments, preflight
+from lightning_primo.training import Architectures, ExactCosts, devices_per_trial, end_ranks, preflight
 from lightning_primo.training.plan import TrainingPlan
+from lightning_primo.training.trainer import TrainerArguments
 from lightning_primo.trial import Evaluation, Proposal
 
 
@@ -55,14 +58,24 @@ class Search:
             class, plain DataLoaders, or None where the module has its own.
         constraints: Costs that only bound the search, for example ``FLOPs(at_most=1e7)``.
         algorithm: Default `PriMO()`.
-        trainer: Arguments of the Lightning Trainer. Callbacks are copied for each trial; CSV and TensorBoard loggers
-            write into the trial's directory, for others give ``logger`` as a function ``directory -> Logger``.
+        trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they
+            can be searched over. Callbacks and loggers are copied for each trial; CSV and TensorBoard loggers write
+            into the trial's directory, and W&B and MLflow have a run per trial, which a promoted trial goes on with.
+            ``logger`` may also be a function ``directory -> Logger``.
         workers: Trainings at a time; more than one run in local processes.
         executor: Any `concurrent.futures.Executor` to train with instead, `workers` at a time. It stays open, and on
             Ctrl-C finishes what it runs.
         seed: All randomness follows from it.
         keep_all_checkpoints: Whether to keep the weights of every trial. By default those of the front are kept, and
             of trials that may still be continued or inherited from (with `BulkAndCut` those of every full training).
+        remeasure: How often a latency is measured again when the budget is used up, for the trials that are on the
+            front or may be by their spread. The result then has the median of all measurements; what the algorithm was
+            told stays. 0: not at all.
+        retry_out_of_memory: Whether a training that runs out of memory is tried again with every batch in 2, 4, …
+            parts over which gradients are accumulated, down to single samples (see `MicroBatches`), before the trial
+            counts as out of memory. The table says how many in ``micro_batches``.
+        trial_timeout: Wall-clock seconds that a trial may take over all its trainings, checked after every batch; it
+            then counts as failed. None for no limit.
 
     Raises:
         InvalidArgumentError: For any argument that cannot work, before anything is trained.
@@ -79,11 +92,14 @@ class Search:
         datamodule: Any = None,
         constraints: Sequence[CostCallback] = (),
         algorithm: Algorithm | None = None,
-        trainer: Mapping[str, Any] | None = None,
+        trainer: TrainerArguments | None = None,
         workers: int = 1,
         executor: Executor | None = None,
         seed: int = 0,
         keep_all_checkpoints: bool = False,
+        remeasure: int = 5,
+        retry_out_of_memory: bool = True,
+        trial_timeout: float | None = None,
     ) -> None:
         check_space(space)
         check_choices(space)
@@ -92,10 +108,12 @@ class Search:
         min_epochs, max_epochs = check_pair(epochs)
         check_whole("workers", workers, least=1)
         check_whole("seed", seed, least=0)
+        check_whole("remeasure", remeasure, least=0)
         check_algorithm(algorithm)
         check_executor(executor)
-        self.trainer = check_mapping("trainer", trainer)
-        check_trainer_arguments(self.trainer)
+        self.trainer = check_trainer(trainer)
+        self.retry_out_of_memory = retry_out_of_memory
+        self.trial_timeout = check_timeout(trial_timeout)
         self.factory = Factory(module, datamodule)
         self.factory.check(list(space.keys()))
         self.objectives = tuple(objectives)
@@ -105,6 +123,7 @@ class Search:
         self.executor = executor
         self.seed = seed
         self.keep_all_checkpoints = keep_all_checkpoints
+        self.remeasure = remeasure
         costs = [callback for callback in (*self.objectives, *self.constraints) if isinstance(callback, CostCallback)]
         self.problem = Problem(
             space=space,
@@ -155,6 +174,8 @@ class Search:
             MetricNotLoggedError: The module does not log one of the objectives.
             TrialFailedError: The first trials, or many in a row, failed in the same way or broke the bounds.
             ExecutorError: The executor that was given takes no more jobs.
+            DeviceMismatchError: A latency or memory would be measured on another device than those that it is to be
+                compared with; nothing of that is told.
             StoreError: The directory is in use, damaged, not writable, or holds another search.
         """
         budget = Budget(
@@ -187,14 +208,31 @@ class Search:
         """
         return self._result(read_events(self.directory, self._description))
 
+    def try_out(self, *, report: Callable[[BaseException], None] | None = None) -> set[str] | None:
+        """Train one batch of the first configuration, as `run` does before a new search; nothing is kept.
+
+        Args:
+            report: Is given the exception if the module's or the data's own code raises one, which is otherwise left
+                to the trials.
+
+        Returns:
+            The names of the metrics that the module logs. None if its own code raised an exception, or if a bound
+            keeps the configuration from being trained.
+
+        Raises:
+            InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
+            MetricNotLoggedError: The module does not log one of the objectives.
+            NotMeasurableError: A cost can't be measured.
+        """
+        plan, proposal = self._plan(), self._first_proposal()
+        return None if plan.rejection(proposal) is not None else preflight(plan.job(proposal), report=report)
+
     def _search(self, store: Store, budget: Budget, *, show: bool) -> None:
         events = store.events()
         self._restore(events)
         plan = self._plan()
         if not any(isinstance(event, Evaluation) for event, _ in events):
-            proposal = self._first_proposal()
-            if plan.rejection(proposal) is None:
-                preflight(plan.job(proposal))
+            self.try_out()
         with Interrupt() as interrupt, self._executor() as executor:
             loop = Loop(
                 self.algorithm,
@@ -209,6 +247,16 @@ class Search:
                 interrupt=interrupt,
             )
             loop.run()
+            if self.remeasure:
+                measure_front_again(
+                    plan,
+                    store.events(),
+                    executor,
+                    directory=self.directory,
+                    times=self.remeasure,
+                    show=show,
+                    interrupt=interrupt,
+                )
 
     def _restore(self, events: Sequence[Event]) -> None:
         self.algorithm.start(self.problem, seed=self.seed)
@@ -229,6 +277,8 @@ class Search:
             trainer=self.trainer,
             directory=self.directory,
             seed=self.seed,
+            retry_out_of_memory=self.retry_out_of_memory,
+            trial_timeout=self.trial_timeout,
         )
 
     def _first_proposal(self) -> Proposal:
@@ -245,11 +295,17 @@ class Search:
     @contextmanager
     def _executor(self) -> Iterator[Executor]:
         """The user's executor, which stays open, or one of ours."""
+        if self.executor is None and self.workers == 1:
+            with InProcess() as in_process:
+                yield in_process
+            return
+        end_ranks()  # of the preflight; the trials have theirs elsewhere
         if self.executor is not None:
             yield self.executor
         else:
-            with InProcess() if self.workers == 1 else LocalProcesses(self.workers) as executor:
-                yield executor
+            devices = None if callable(self.trainer) else devices_per_trial(self.trainer)
+            with LocalProcesses(self.workers, devices=devices) as processes:
+                yield processes
 
     def _result(self, events: Sequence[Event]) -> Result:
         return Result(

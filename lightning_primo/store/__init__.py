@@ -1,5 +1,6 @@
 """The durable log of a search: what was asked and told, in one SQLite file with one writer."""
 
-from lightning_primo.store.log import Event, Store, read_events
+from lightning_primo.store.lock import owner_of
+from lightning_primo.store.log import Event, Store, read_events, read_search
 
-__all__ = ["Event", "Store", "read_events"]
+__all__ = ["Event", "Store", "owner_of", "read_events", "read_search"]

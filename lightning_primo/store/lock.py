@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 from pathlib import Path
 
 import filelock
 
 from lightning_primo.errors import DirectoryInUseError, StoreError
+
+if sys.platform != "win32":
+    import fcntl
 
 LOCK_NAME = "search.lock"
 OWNER_NAME = "search.owner"
@@ -17,6 +21,7 @@ OWNER_NAME = "search.owner"
 _OWNER = re.compile(r"process (\d+) on (.+)")
 _ORPHANS_SECONDS = 15.0  # in which the loader processes of a killed search, which hold its lock too, notice and end
 _POLL_SECONDS = 0.1
+_LOOK_SECONDS = 0.2  # `owner_of` has the lock for an instant, which must not look like another search
 
 
 def lock_directory(directory: Path) -> filelock.BaseFileLock:
@@ -45,9 +50,43 @@ def lock_directory(directory: Path) -> filelock.BaseFileLock:
     return lock
 
 
+def owner_of(directory: Path) -> str | None:
+    """Who searches in the directory now, such as ``process 4711 on host``; None if nobody does.
+
+    Of a search that was killed, processes that it started may be left, which end soon.
+
+    Args:
+        directory: The search's, which may be read-only.
+    """
+    if not _is_locked(directory / LOCK_NAME):
+        return None
+    owner = directory / OWNER_NAME
+    text = _read(owner) or "a process"
+    return f"{text}, which is gone, but processes that it started still run" if _is_gone(owner) else text
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        file = path.open("rb")
+    except OSError:
+        return False
+    with file:
+        try:
+            if sys.platform != "win32":
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go of when the file is closed
+            else:
+                with filelock.FileLock(path).acquire(timeout=0):
+                    return False
+        except (BlockingIOError, filelock.Timeout):
+            return True
+        except OSError:  # a file system without such locks, where no search could have begun
+            return False
+    return False
+
+
 def _acquire(lock: filelock.BaseFileLock, owner: Path) -> None:
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_LOOK_SECONDS, poll_interval=_LOOK_SECONDS / 10)
         return
     except filelock.Timeout:
         if not _is_gone(owner):

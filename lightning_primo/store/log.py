@@ -145,6 +145,26 @@ def read_events(directory: Path, description: Mapping[str, str] | None = None) -
         StoreError: There is no search in the directory.
         CorruptStoreError: Its file is damaged, of something else, or of a newer version of this package.
     """
+    with _reading(directory, description) as connection:
+        return list(_events(connection, directory / FILE_NAME))
+
+
+def read_search(directory: Path) -> tuple[dict[str, str], list[Event]]:
+    """What the search of a directory is, as text by key, and everything that was asked and told; also while it runs.
+
+    Args:
+        directory: As for `read_events`.
+
+    Raises:
+        StoreError: As for `read_events`.
+    """
+    with _reading(directory) as connection:
+        description: dict[str, str] = dict(connection.execute("SELECT key, value FROM description"))
+        return description, list(_events(connection, directory / FILE_NAME))
+
+
+@contextmanager
+def _reading(directory: Path, description: Mapping[str, str] | None = None) -> Iterator[sqlite3.Connection]:
     path = directory / FILE_NAME
     if not path.exists():
         raise StoreError(f"'directory' {str(directory)!r} holds no search: there is no file {FILE_NAME!r} in it")
@@ -154,7 +174,7 @@ def read_events(directory: Path, description: Mapping[str, str] | None = None) -
         _check_file(connection, path)
         if description is not None:
             _check_description(connection, description, directory)
-        return list(_events(connection, path))
+        yield connection
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:

@@ -72,6 +72,8 @@ def encode_evaluation(evaluation: Evaluation) -> str:
         "measurements": dict(
             zip(evaluation.measurements, _encode_losses(evaluation.measurements.values()), strict=True)
         ),
+        "deviations": dict(zip(evaluation.deviations, _encode_losses(evaluation.deviations.values()), strict=True)),
+        "measured_on": {name: dict(place) for name, place in evaluation.measured_on.items()},
         "cost": float(evaluation.cost),
         "seconds": float(evaluation.seconds),
         "finished": bool(evaluation.finished),
@@ -95,12 +97,19 @@ def decode_evaluation(text: str | bytes) -> Evaluation:
             reason=str(fields["reason"]),
             curve={int(epoch): _decode_losses(losses) for epoch, losses in fields["curve"].items()},
             measurements={name: float(value) for name, value in fields["measurements"].items()},
+            # These two are not in the first logs that were written.
+            deviations={name: float(value) for name, value in fields.get("deviations", {}).items()},
+            measured_on={name: _place(place) for name, place in fields.get("measured_on", {}).items()},
             cost=float(fields["cost"]),
             seconds=float(fields["seconds"]),
             finished=bool(fields["finished"]),
         )
     except (TypeError, AttributeError) as error:
         raise ValueError(str(error)) from error
+
+
+def _place(place: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in place.items()}
 
 
 class _Fields(dict[str, Any]):

@@ -70,10 +70,18 @@ class ConstrainedModel:
         observed: The networks that were trained, `n >= 1`.
         losses: Their losses, `n`; NaN where the training failed, which counts as the worst of the others.
         pending: The networks that are being trained, `p`, taken to reach what the model predicts of them.
+        variances: Known variances of the losses, `n`; None: all 0.
     """
 
     def __init__(
-        self, encoding: Encoding, training: Collection[str], observed: Networks, losses: Array, pending: Networks
+        self,
+        encoding: Encoding,
+        training: Collection[str],
+        observed: Networks,
+        losses: Array,
+        pending: Networks,
+        *,
+        variances: Array | None = None,
     ) -> None:
         if len(losses) == 0 or len(losses) != len(observed.vectors):
             raise InvalidArgumentError(
@@ -91,11 +99,15 @@ class ConstrainedModel:
         losses = without_outliers(losses[:, None])[:, 0]
         y = np.where(failed, 0.0 if failed.all() else np.nanmax(losses), losses)
         x = self._features(observed.vectors, observed.sizes)
-        self._process = GaussianProcess.fit(x, y, kernel=_KERNEL)
+        self._process = GaussianProcess.fit(x, y, variances=variances, kernel=_KERNEL)
         if len(pending.vectors):
             x_pending = self._features(pending.vectors, pending.sizes)
             believed, _ = self._process.predict(x_pending)
-            self._process = self._process.condition(np.concatenate([x, x_pending]), np.concatenate([y, believed]))
+            if variances is not None:
+                variances = np.append(variances, np.zeros(len(believed)))
+            self._process = self._process.condition(
+                np.concatenate([x, x_pending]), np.concatenate([y, believed]), variances=variances
+            )
 
     def predict(self, networks: Networks) -> tuple[Array, Array]:
         """Posterior mean and standard deviation of the networks' losses, `n` each."""

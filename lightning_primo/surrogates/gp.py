@@ -61,12 +61,16 @@ class GaussianProcess:
     kernel: Kernel = _SQUARED_EXPONENTIAL
 
     @classmethod
-    def fit(cls, x: Array, y: Array, *, kernel: Kernel = _SQUARED_EXPONENTIAL) -> GaussianProcess:
+    def fit(
+        cls, x: Array, y: Array, *, variances: Array | None = None, kernel: Kernel = _SQUARED_EXPONENTIAL
+    ) -> GaussianProcess:
         """Fit length scales, noise and mean to observations by maximum a posteriori.
 
         Args:
             x: Features, `n x d`, `n >= 1`.
             y: Finite observations, `n`.
+            variances: Known variances of the observations around the function, `n`, at least 0, in the square of their
+                unit; the fitted noise comes on top. None: all 0.
             kernel: The correlation of the function's values.
         """
         shift, spread = float(np.mean(y)), float(np.std(y))
@@ -78,7 +82,7 @@ class GaussianProcess:
         fitted = minimize(
             negative_log_posterior,
             modes,
-            args=(x, (y - shift) / scale, kernel),
+            args=(x, (y - shift) / scale, kernel, None if variances is None else variances / scale**2),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -95,12 +99,19 @@ class GaussianProcess:
             weights=np.empty(0),
             kernel=kernel,
         )
-        return unconditioned.condition(x, y)
+        return unconditioned.condition(x, y, variances=variances)
 
-    def condition(self, x: Array, y: Array) -> GaussianProcess:
-        """The same length scales and noise, conditioned on these observations instead (`n x d` and `n`)."""
+    def condition(self, x: Array, y: Array, *, variances: Array | None = None) -> GaussianProcess:
+        """The same length scales and noise, conditioned on these observations instead.
+
+        Args:
+            x: Features, `n x d`.
+            y: Observations, `n`.
+            variances: As for `fit`, `n`.
+        """
         standardised = (np.asarray(y) - self.shift) / self.scale
-        root = _root(self._covariance(x, x) + self.noise * np.eye(len(x)))
+        covariance = self._covariance(x, x) + self.noise * np.eye(len(x))
+        root = _root(covariance if variances is None else covariance + np.diag(variances / self.scale**2))
         mean = _generalised_mean(root, standardised)
         weights = cho_solve((root, True), standardised - mean)
         return replace(self, mean=mean, x=x, root=root, weights=weights)
@@ -175,7 +186,7 @@ class Draws:
 
 
 def negative_log_posterior(
-    parameters: Array, x: Array, y: Array, kernel: Kernel = _SQUARED_EXPONENTIAL
+    parameters: Array, x: Array, y: Array, kernel: Kernel = _SQUARED_EXPONENTIAL, variances: Array | None = None
 ) -> tuple[float, Array]:
     """Negative logarithm of the posterior density of the hyperparameters, and its gradient.
 
@@ -186,13 +197,15 @@ def negative_log_posterior(
         x: Features, `n x d`.
         y: Standardised observations, `n`.
         kernel: The correlation of the function's values.
+        variances: Known variances of the standardised observations, `n`, besides the noise; None: all 0.
     """
     n, d = x.shape
     logs = parameters[:-1]
     scaled = x / np.exp(logs)
     correlation, decay = kernel.correlation_and_decay(cdist(scaled, scaled, "sqeuclidean"))
     noise = math.exp(parameters[-1])
-    root = _root(correlation + noise * np.eye(n))
+    covariance = correlation + noise * np.eye(n)
+    root = _root(covariance if variances is None else covariance + np.diag(variances))
     residual = y - _generalised_mean(root, y)
     alpha = cho_solve((root, True), residual)
     value = 0.5 * residual @ alpha + np.log(np.diag(root)).sum() + 0.5 * n * math.log(2 * math.pi)

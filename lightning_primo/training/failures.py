@@ -14,7 +14,7 @@ import lightning
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_primo.errors import MetricNotLoggedError, NonFiniteLossError
+from lightning_primo.errors import MetricNotLoggedError, MicroBatchError, NonFiniteLossError, TrialTimeoutError
 from lightning_primo.trial import Evaluation, Status
 
 _OUT_OF_MEMORY = (
@@ -58,6 +58,10 @@ def classify(error: BaseException) -> Failure:
         message = str(cause)
         if isinstance(cause, NonFiniteLossError) or (isinstance(cause, RuntimeError) and _NON_FINITE in message):
             return Failure(status=Status.DIVERGED, reason=_first_line(message))
+        if isinstance(cause, TrialTimeoutError):
+            return Failure(status=Status.TIMEOUT, reason=_first_line(message))
+        if isinstance(cause, MicroBatchError):
+            return Failure(status=Status.OUT_OF_MEMORY, reason=_first_line(message))
         if isinstance(cause, (torch.OutOfMemoryError, MemoryError)) or (
             isinstance(cause, RuntimeError) and any(sign in message for sign in _OUT_OF_MEMORY)
         ):

@@ -27,6 +27,7 @@ _CHATTER = (
     r"MPS available but not used",
     r"Checkpoint directory .* exists and is not empty",
     r"Experiment logs directory .* exists and is not empty",
+    r"It is recommended to use `self\.log\(.*sync_dist=True\)`",  # `Metric` says it once, where it matters
     r"Starting from v1\.9\.0, `tensorboardX` has been removed",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r".*`LeafSpec` is deprecated",

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 
@@ -15,7 +14,8 @@ from lightning_primo.callbacks.reproducible import seed_globals
 from lightning_primo.nas.factory import Factory
 from lightning_primo.training.exact import configuration_key
 from lightning_primo.training.inheritance import Inheritance
-from lightning_primo.trial import Config, Losses
+from lightning_primo.training.trainer import TrainerArguments
+from lightning_primo.trial import Config, Losses, Place
 
 _BUILD, _DATA = 11, 13  # streams of random numbers, apart from those of ReproducibleEpochs and of measuring
 
@@ -39,7 +39,11 @@ class Job:
         inheritance: From whom the initial weights come; None for the module's own.
         constraints: Costs that only have bounds, and are no losses.
         known: Values of exact (or measured) objectives that are known already, by name.
-        trainer: The user's arguments for the Trainer, see `check_trainer_arguments`.
+        measured_on: Where the search's values were measured so far, by the objective's name; others are refused.
+        trainer: The user's arguments for the Trainer, see `trainer_arguments`.
+        retry_out_of_memory: Whether to train in smaller micro-batches where memory runs out.
+        timeout: Seconds that the trial may take in all its jobs; None for no limit.
+        seconds_before: Those that its earlier jobs took.
         checkpoint_every_seconds: Least time between two checkpoints before the last one.
     """
 
@@ -57,7 +61,11 @@ class Job:
     inheritance: Inheritance | None = None
     constraints: tuple[CostCallback, ...] = ()
     known: Mapping[str, float] = field(default_factory=dict)
-    trainer: Mapping[str, Any] = field(default_factory=dict)
+    measured_on: Mapping[str, Place] = field(default_factory=dict)
+    trainer: TrainerArguments = field(default_factory=dict)
+    retry_out_of_memory: bool = True
+    timeout: float | None = None
+    seconds_before: float = 0.0
     checkpoint_every_seconds: float = 30.0
 
     @property

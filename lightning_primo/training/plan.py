@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +13,7 @@ from lightning_primo.nas.factory import Factory
 from lightning_primo.problem import Problem
 from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.training.job import Job
+from lightning_primo.training.trainer import TrainerArguments
 from lightning_primo.trial import Config, Evaluation, Proposal, Status
 
 
@@ -32,25 +31,30 @@ class TrainingPlan:
         objectives: What is optimised.
         constraints: Costs that only bound the search.
         problem: What is searched.
-        trainer: The user's arguments for the Trainer.
+        trainer: The user's arguments for the Trainer, or a function of the configuration that gives them.
         directory: The search's directory.
         seed: The search's seed; each trial's own follows from it and the trial's number.
+        retry_out_of_memory: Whether to train in smaller micro-batches where memory runs out.
+        trial_timeout: Seconds that a trial may take over all its trainings; None for no limit.
     """
 
     factory: Factory
     objectives: tuple[ObjectiveCallback, ...]
     constraints: tuple[CostCallback, ...]
     problem: Problem
-    trainer: Mapping[str, Any]
+    trainer: TrainerArguments
     directory: Path
     seed: int
+    retry_out_of_memory: bool = True
+    trial_timeout: float | None = None
 
-    def job(self, proposal: Proposal, parent: Config | None = None) -> Job:
+    def job(self, proposal: Proposal, parent: Config | None = None, *, seconds: float = 0.0) -> Job:
         """What a worker needs to carry out `proposal`.
 
         Args:
             proposal: What to train.
             parent: The configuration of its parent, if it inherits the weights.
+            seconds: What the trial's earlier trainings took.
         """
         exact = self.problem.exact(proposal.config)
         # Schedules are made for the whole of a training, wherever it ends.
@@ -71,6 +75,9 @@ class TrainingPlan:
             constraints=self.constraints,
             known={name: value for name, value in exact.items() if math.isfinite(value)},
             trainer=self.trainer,
+            retry_out_of_memory=self.retry_out_of_memory,
+            timeout=self.trial_timeout,
+            seconds_before=seconds,
         )
 
     def _inheritance(self, proposal: Proposal, parent: Config | None) -> Inheritance | None:

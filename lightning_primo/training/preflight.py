@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
@@ -12,10 +14,12 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning_primo.callbacks.base import TrainedCallback
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NotMeasurableError
 from lightning_primo.training.costs import measure_costs
+from lightning_primo.training.devices import processes_per_trial
 from lightning_primo.training.failures import interruption
 from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
 from lightning_primo.training.job import Job, build
-from lightning_primo.training.trainer import make_trainer
+from lightning_primo.training.ranks import Report, run_in_ranks
+from lightning_primo.training.trainer import make_trainer, trainer_arguments
 
 
 class _Names(Checkpoint):
@@ -28,13 +32,17 @@ class _Names(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.names = set(trainer.callback_metrics)
         for callback in self.objectives:
-            callback.read(trainer, pl_module)
+            callback.read_in_all(trainer, pl_module)
 
 
-def preflight(job: Job) -> set[str] | None:
+def preflight(job: Job, *, report: Callable[[BaseException], None] | None = None) -> set[str] | None:
     """The names of the metrics that the module of `job` logs in one training and one validation batch.
 
     It writes nothing to the trial's directory, and the process stays as it is.
+
+    Args:
+        job: Of the configuration to try.
+        report: Is given the exception that the user's code raised.
 
     Returns:
         The names, or None where the user's code raised an exception, which the trial will meet and report, and where
@@ -46,28 +54,47 @@ def preflight(job: Job) -> set[str] | None:
         MetricNotLoggedError: If an objective is not among them.
         KeyboardInterrupt: On Ctrl-C.
     """
-    trained = [copy.deepcopy(callback) for callback in job.objectives if isinstance(callback, TrainedCallback)]
-    collected = _Names(trained)
     stop: BaseException | None = None
     with memory_freed(), process_kept(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
         try:
+            arguments = trainer_arguments(job.trainer, job.config)
             if measure_costs(job, {}) is not None:
                 return None
-            module, data = build(job)
-            trainer = make_trainer(
-                {**job.trainer, "fast_dev_run": True, "logger": True},
-                directory=Path(folder),
-                max_epochs=job.max_epochs,
-                before=trained,
-                after=[collected],
-            )
-            trainer.fit(module, datamodule=data)
+            names = _names(job, arguments, Path(folder))
         except (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError) as error:
             raise error.with_traceback(None) from None
         except BaseException as error:
             stop = interruption(error)
             if stop is None:
+                if report is not None:
+                    report(error)
                 return None
     if stop is not None:
         raise stop.with_traceback(None)
+    return names
+
+
+def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str] | None:
+    """What one batch logs, in as many processes as a trial is trained in; None where that fails there."""
+    n = processes_per_trial(arguments)
+    if n == 0:
+        return _try_out(job, arguments, folder)
+    outcome = run_in_ranks(n, lambda: Report(value=_try_out(job, arguments, folder)))
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.values[0]
+
+
+def _try_out(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
+    trained = [copy.deepcopy(callback) for callback in job.objectives if isinstance(callback, TrainedCallback)]
+    collected = _Names(trained)
+    module, data = build(job)
+    trainer = make_trainer(
+        {**arguments, "fast_dev_run": True, "logger": True},
+        directory=folder,
+        max_epochs=job.max_epochs,
+        before=trained,
+        after=[collected],
+    )
+    trainer.fit(module, datamodule=data)
     return collected.names

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import threading
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from lightning_primo.callbacks.base import TrainedCallback
+from lightning_primo.callbacks.base import TrainedCallback, spread_name
 from lightning_primo.callbacks.guard import NonFiniteGuard
+from lightning_primo.callbacks.micro_batches import MicroBatches
+from lightning_primo.callbacks.pauses import PauseForMeasurements
 from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, read_record
 from lightning_primo.callbacks.reproducible import ReproducibleEpochs
 from lightning_primo.callbacks.stop_at_epoch import ResumableMaxSteps
-from lightning_primo.errors import CheckpointWarning, InvalidArgumentError, MetricNotLoggedError
-from lightning_primo.training.costs import measure_costs
+from lightning_primo.callbacks.time_limit import TimeLimit
+from lightning_primo.errors import CheckpointWarning, InvalidArgumentError, MetricNotLoggedError, TrialTimeoutError
+from lightning_primo.training.costs import cost_callbacks, forget_elsewhere, measure_costs
+from lightning_primo.training.devices import processes_per_trial
 from lightning_primo.training.failures import Failure, classify, interruption
 from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
 from lightning_primo.training.job import Job, build
-from lightning_primo.training.trainer import make_trainer
-from lightning_primo.trial import Evaluation, Status
+from lightning_primo.training.loggers import close_loggers
+from lightning_primo.training.memory import COLUMN, Attempt, fit_in_memory
+from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
+from lightning_primo.training.trainer import make_trainer, trainer_arguments
+from lightning_primo.trial import Evaluation, Place, Status
 
 _one_at_a_time = threading.RLock()  # a training seeds the generators of its whole process
 
@@ -31,12 +39,25 @@ class _Progress:
     """What is known of a running job, and of one that failed."""
 
     costs: dict[str, float] = field(default_factory=dict)  # also of constraints, and the spread of a latency
+    measured_on: dict[str, Place] = field(default_factory=dict)
     curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     begun: int = 0
+    finished: bool = False
+    micro_batches: int = 1
+    started: float = field(default_factory=time.perf_counter)
 
     @property
     def epoch(self) -> int:
         return max(self.curve, default=0)
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def note(self, recorder: Recorder, *, failed: bool) -> None:
+        """What a training came to; one that failed counts if none came further."""
+        if not failed or recorder.begun >= self.begun:
+            self.curve, self.begun, self.finished = dict(recorder.curve), recorder.begun, recorder.finished
 
 
 def run_job(job: Job) -> Evaluation:
@@ -53,7 +74,6 @@ def run_job(job: Job) -> Evaluation:
     Raises:
         KeyboardInterrupt: On Ctrl-C, whose handler is in place again.
     """
-    start = time.perf_counter()
     progress = _Progress()
     failure: Failure | None = None
     finished = False
@@ -67,7 +87,7 @@ def run_job(job: Job) -> Evaluation:
             failure = None if stop is not None else classify(error)
     if stop is not None:
         raise stop.with_traceback(None)
-    return _evaluation(job, progress, failure, finished=finished, seconds=time.perf_counter() - start)
+    return _evaluation(job, progress, failure, finished=finished, seconds=progress.seconds)
 
 
 def crashed(job: Job, reason: str) -> Evaluation:
@@ -75,7 +95,9 @@ def crashed(job: Job, reason: str) -> Evaluation:
     record = _usable_record(job) or Record()
     progress = _Progress(
         costs={**job.known, **record.costs},
+        measured_on=dict(record.measured_on),
         curve=record.curve,
+        micro_batches=record.micro_batches,
         begun=min(job.epoch, max(record.epoch, job.start_epoch) + 1),
     )
     return _evaluation(job, progress, Failure(status=Status.CRASHED, reason=reason), finished=False, seconds=0.0)
@@ -98,6 +120,8 @@ def _evaluation(
     else:
         status, reason, values = failure.status, failure.reason, progress.costs
     names = {callback.objective.name for callback in job.objectives}
+    spreads = {spread_name(callback.objective.name): callback.objective.name for callback in cost_callbacks(job)}
+    division = {COLUMN: float(progress.micro_batches)} if progress.micro_batches > 1 else {}
     spent = epoch if status in (Status.OK, Status.REJECTED) else max(epoch, progress.begun)
     return Evaluation(
         trial_id=job.trial_id,
@@ -106,7 +130,12 @@ def _evaluation(
         status=status,
         reason=reason,
         curve=curve,
-        measurements={name: value for name, value in progress.costs.items() if name not in names},
+        measurements={
+            **{name: value for name, value in progress.costs.items() if name not in names and name not in spreads},
+            **division,
+        },
+        deviations={spreads[name]: value for name, value in progress.costs.items() if name in spreads},
+        measured_on=progress.measured_on,
         cost=float(max(0, spent - job.start_epoch)),
         seconds=seconds,
         finished=(finished or job.final) and status is Status.OK,
@@ -117,11 +146,13 @@ def _run(job: Job, progress: _Progress) -> tuple[Failure | None, bool]:
     """Do the job, noting in `progress` what is reached; why it did not succeed, and whether it ended by itself."""
     job.directory.mkdir(parents=True, exist_ok=True)
     record = _usable_record(job)
+    foreign: set[str] = set()
     if record is not None:
         progress.costs.update(record.costs)
+        progress.measured_on.update(record.measured_on)
         progress.curve = record.curve
-        if record.finished or record.epoch >= job.epoch:
-            return None, record.finished and record.epoch <= job.epoch
+        progress.micro_batches = record.micro_batches
+        foreign = forget_elsewhere(job, progress.costs, progress.measured_on)
     elif job.start_epoch > 0 and not (job.directory / FILE_NAME).exists():
         warnings.warn(
             f"trial {job.trial_id} was trained for {job.start_epoch} epochs, but {job.directory / FILE_NAME} is "
@@ -129,51 +160,130 @@ def _run(job: Job, progress: _Progress) -> tuple[Failure | None, bool]:
             CheckpointWarning,
             stacklevel=2,
         )
-    broken = measure_costs(job, progress.costs)
-    if broken is not None:
-        return Failure(status=Status.REJECTED, reason=broken), False
+    is_there = record is not None and (record.finished or record.epoch >= job.epoch)
+    if foreign or not is_there:
+        broken = measure_costs(job, progress.costs, progress.measured_on)
+        if broken is not None:
+            return Failure(status=Status.REJECTED, reason=broken), False
+        anew = {name: progress.costs[name] for name in foreign}
+        progress.curve = {e: {n: anew.get(n, value) for n, value in v.items()} for e, v in progress.curve.items()}
+    if record is not None and is_there:
+        return None, record.finished and record.epoch <= job.epoch
+    return _train(job, progress, record)
+
+
+def _train(job: Job, progress: _Progress, record: Record | None) -> tuple[Failure | None, bool]:
+    """Train on from `record`, in as few micro-batches as memory allows."""
+    known = progress.curve
+
+    def attempt(parts: int) -> Attempt:
+        nonlocal record, known
+        if parts > progress.micro_batches:  # a later checkpoint may have been written before memory ran out
+            record = _usable_record(job)
+            known = {} if record is None else record.curve
+        with memory_freed():
+            return _attempt_and_note(job, progress, parts, known, resume=record is not None)
+
+    failure, progress.micro_batches = fit_in_memory(attempt, progress.micro_batches, retry=job.retry_out_of_memory)
+    if failure is not None and failure.status is Status.TIMEOUT:
+        failure = replace(failure, reason=f"trial_timeout = {job.timeout:g} s: {failure.reason}")
+    if failure is None and not progress.curve:
+        raise InvalidArgumentError(
+            "the training ended before its first epoch did: 'datamodule' yields no training batches, or the Trainer's "
+            "limits allow none"
+        )
+    return failure, progress.finished
+
+
+def _attempt_and_note(
+    job: Job, progress: _Progress, parts: int, known: Mapping[int, Mapping[str, float]], *, resume: bool
+) -> Attempt:
+    """Train once, with every batch in `parts` parts, noting in `progress` what is reached beyond the `known` curve.
+
+    Nothing that is returned refers to the module, as the callbacks do.
+    """
     recorder = Recorder(
         copy.deepcopy(job.objectives),
         directory=job.directory,
         target=job.epoch,
         costs=progress.costs,
+        measured_on=progress.measured_on,
         identity=job.identity,
         every_seconds=job.checkpoint_every_seconds,
+        micro_batches=parts,
     )
-    recorder.curve = {epoch: dict(values) for epoch, values in progress.curve.items()}
+    recorder.curve = {epoch: dict(values) for epoch, values in known.items()}
+    tried = _attempt(job, recorder, resume=resume, seconds=progress.seconds)
+    progress.note(recorder, failed=tried.failure is not None)
+    return tried
+
+
+def _attempt(job: Job, recorder: Recorder, *, resume: bool, seconds: float) -> Attempt:
+    """Train once, `seconds` after the job began."""
+    n = processes_per_trial(trainer_arguments(job.trainer, job.config))
+    if n > 0 and not is_rank():
+        return attempt_in_ranks(n, functools.partial(_attempt, job, resume=resume, seconds=seconds), recorder)
+    division = MicroBatches(recorder.micro_batches)
     try:
-        _fit(job, recorder, resume=record is not None)
-    finally:
-        progress.curve, progress.begun = dict(recorder.curve), recorder.begun
-    if not recorder.curve:
-        raise InvalidArgumentError(
-            "the training ended before its first epoch did: 'datamodule' yields no training batches, or the Trainer's "
-            "limits allow none"
-        )
-    return None, recorder.finished
+        _fit(job, recorder, division, resume=resume, seconds=seconds)
+    except BaseException as error:
+        if interruption(error) is not None:
+            raise
+        return Attempt.failed(error, division)
+    return Attempt()
 
 
-def _fit(job: Job, recorder: Recorder, *, resume: bool) -> None:
+def _fit(job: Job, recorder: Recorder, division: MicroBatches, *, resume: bool, seconds: float) -> None:
+    limit = _time_limit(job, seconds)
     module, data = build(job)
+    if is_rank() and data is not None:
+        set_up_alike(data)
     if job.inheritance is not None:
         job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
     trained = [callback for callback in recorder.objectives if isinstance(callback, TrainedCallback)]
     trainer = make_trainer(
-        job.trainer,
+        trainer_arguments(job.trainer, job.config),
         directory=job.directory,
         max_epochs=job.max_epochs,
-        before=[ReproducibleEpochs(job.seed), NonFiniteGuard(), ResumableMaxSteps(), *trained],
+        before=[
+            *_pauses(job),
+            *limit,
+            ReproducibleEpochs(job.seed),
+            division,
+            NonFiniteGuard(),
+            ResumableMaxSteps(),
+            *trained,
+        ],
         after=[recorder],
     )
+    well = False
     try:
         if resume:
             trainer.fit(module, datamodule=data, ckpt_path=job.directory / FILE_NAME, weights_only=True)
         else:
             trainer.fit(module, datamodule=data)
+        well = True
     except MetricNotLoggedError as error:
         if job.inheritance is None or not job.inheritance.distils:
             raise
         raise MetricNotLoggedError(error.metric, error.logged, distilled=True) from error
+    finally:
+        close_loggers(trainer.loggers, failed=not well)
+
+
+def _pauses(job: Job) -> list[PauseForMeasurements]:
+    """What keeps this training from disturbing the measurements of its search, in this process or another."""
+    return [PauseForMeasurements()] if any(callback.noisy for callback in cost_callbacks(job)) else []
+
+
+def _time_limit(job: Job, seconds: float) -> list[TimeLimit]:
+    """What ends this training in time, `seconds` after the job began; none where there is no limit."""
+    if job.timeout is None:
+        return []
+    left = job.timeout - job.seconds_before - seconds
+    if left <= 0:
+        raise TrialTimeoutError(f"it took {job.seconds_before + seconds:.4g} s before this training could begin")
+    return [TimeLimit(left)]
 
 
 def _usable_record(job: Job) -> Record | None:

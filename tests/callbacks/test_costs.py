@@ -22,7 +22,15 @@ from lightning_primo.measure import LatencyMeasurement
 from lightning_primo.objective import Kind
 
 MEASUREMENT = LatencyMeasurement(
-    median=2e-3, iqr=1e-4, runs=9, device="cpu", hardware="Chip", batch_size=1, dtype="float32", threads=1
+    median=2e-3,
+    iqr=1e-4,
+    deviation=2e-5,
+    runs=9,
+    device="cpu",
+    hardware="Chip",
+    batch_size=1,
+    dtype="float32",
+    threads=1,
 )
 
 
@@ -98,10 +106,11 @@ def test_every_cost_reaches_every_logger_with_every_epoch(tmp_path: Path) -> Non
     # Parameters and buffers, the input, and two tensors alive at once; num_batches_tracked has 8 bytes.
     memory = 4 * (12 + 4) + 8 + 4 * 3 + 4 * 2 * 2
     expected = {
-        "parameters": 12.0, "flops": 6.0, "latency_cpu": 2e-3, "latency_cpu_iqr": 1e-4, "memory_cpu": memory
+        "parameters": 12.0, "flops": 6.0, "latency_cpu": 2e-3, "latency_cpu_iqr": 1e-4, "latency_cpu_spread": 2e-5,
+        "memory_cpu": memory,
     }  # fmt: skip
     assert {callback.objective.name: callback.value for callback in callbacks} == {
-        name: value for name, value in expected.items() if not name.endswith("_iqr")
+        name: value for name, value in expected.items() if not name.endswith(("_iqr", "_spread"))
     }
     assert {name: fit.callback_metrics[name].item() for name in expected} == expected
     for logger in loggers:

@@ -169,6 +169,24 @@ def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "CUDA_VISIBLE_DEVICES" not in _environment(0, 2)
 
 
+@pytest.mark.parametrize(
+    ("workers", "devices", "dealt"),
+    [
+        (3, 2, ["0,1", "2,3", "0,1"]),
+        (2, 3, ["0,1,2", "0,1,2"]),
+        (2, 8, ["0,1,2,3,4", "0,1,2,3,4"]),
+        (2, None, ["0,1", "2,3"]),
+        (7, None, ["0", "1", "2", "3", "4", "0", "1"]),
+    ],
+)
+def test_gpus_are_dealt_out_in_groups(
+    monkeypatch: pytest.MonkeyPatch, workers: int, devices: int | None, dealt: list[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
+    visible = [_environment(slot, workers, devices)["CUDA_VISIBLE_DEVICES"] for slot in range(workers)]
+    assert visible == dealt
+
+
 # No guard, and what is submitted is defined in the script itself.
 SCRIPT = """
 import os, sys, time

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,3 +157,28 @@ def test_normalise_refuses_what_does_not_fit() -> None:
         normalise(LOSSES, [0, 0, 0], [1, 1, NAN])
     with pytest.raises(InvalidArgumentError, match="'high' must not be below 'low'"):
         normalise(LOSSES, [0, 2, 0], [1, 1, 1])
+
+
+@pytest.mark.parametrize("scalarization", [WeightedSum(), AugmentedChebyshev()])
+@pytest.mark.parametrize("exact", [[False, False, False], [False, True, False]])
+def test_variances_are_those_of_the_target(scalarization: Scalarization, exact: list[bool]) -> None:
+    rng = np.random.default_rng(0)
+    losses, weights = np.array([[0.2, 0.9, 0.4], [1.5, 0.1, 0.3]]), np.array([0.5, 0.2, 0.3])
+    variances = 1e-6 * np.array([[1.0, 4.0, 0.0], [0.0, 2.0, 9.0]])
+    draws = losses[None] + np.sqrt(variances) * rng.standard_normal((20_000, 2, 3))
+    mask = np.array(exact)
+    targets = np.stack([scalarization.split(draw, weights, mask)[0] for draw in draws])
+    expected = targets.var(axis=0)
+    np.testing.assert_allclose(scalarization.variance(losses, variances, weights, mask), expected, rtol=0.05)
+
+
+def test_a_scalarization_of_ones_own_need_not_know_of_variances() -> None:
+    class First(Scalarization):
+        def split(self, losses: Any, weights: Any, exact: Any) -> Any:
+            return losses[:, 0], np.zeros(len(losses))
+
+        def known(self, exact_losses: Any, weights: Any, exact: Any) -> Any:
+            return np.zeros(len(exact_losses))
+
+    variances = First().variance(np.ones((3, 2)), np.ones((3, 2)), np.ones(2), np.array([False, False]))
+    np.testing.assert_array_equal(variances, np.zeros(3))

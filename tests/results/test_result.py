@@ -367,3 +367,19 @@ def test_a_failed_export_leaves_the_earlier_one(tmp_path: Path) -> None:
         result.export(target, overwrite=True)
     assert (target / "trial_00002" / "state_dict.pt").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["front", "search"]
+
+
+def test_chosen_trials_are_exported_with_more_files(tmp_path: Path) -> None:
+    result, _ = searched(tmp_path / "search")
+    target = result.export(
+        tmp_path / "chosen", trials=[2, result.trials[2]], extra=lambda trial, folder: (folder / f"{trial.id}").touch()
+    )
+    assert sorted(path.name for path in target.iterdir()) == ["exported.csv", "trial_00002"]
+    assert (target / "trial_00002" / "2").exists()
+    assert pd.read_csv(target / "exported.csv")["id"].tolist() == [2]
+    result.export(target, trials=[0], overwrite=True)
+    assert sorted(path.name for path in target.iterdir()) == ["exported.csv", "trial_00000"]
+    with pytest.raises(PrimoError, match="checkpoint of trial 1 is gone"):
+        result.export(target, trials=[1], overwrite=True)
+    with pytest.raises(InvalidArgumentError, match="'trial' is 9"):
+        result.export(target, trials=[9], overwrite=True)

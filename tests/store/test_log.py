@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -31,7 +32,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.search.description import describe
 from lightning_primo.store.lock import LOCK_NAME, OWNER_NAME
 from lightning_primo.store.log import FILE_NAME, VERSION, Event, Store, read_events
-from lightning_primo.store.records import differences
+from lightning_primo.store.records import decode_evaluation, differences, encode_evaluation
 from lightning_primo.trial import Evaluation, Proposal, Status
 
 DESCRIPTION = {"space": '{"hyperparameters": []}', "seed": "0"}
@@ -45,6 +46,8 @@ TELL = Evaluation(
     reason="Traceback\n  « größer » 'quoted' \"twice\" \\ ☃ \udc80 \x00 \u2028",
     curve={4: (math.nan, 1.0), 5: (0.5, 1e308)},
     measurements={"flops": 3e9, "latency_cpu_iqr": math.nan},
+    deviations={"latency_cpu": 1e-5, "latency_cuda": math.nan},
+    measured_on={"latency_cpu": {"hardware": "Chip ☃", "threads": "2"}, "latency_cuda": {}},
     cost=1.0,
     seconds=12.345678901234567,
     finished=True,
@@ -622,3 +625,17 @@ def test_differences_of_texts_that_are_no_json() -> None:
     assert differences({"a": "{x"}, {"a": "{y"}) == ["a: stored {x, given {y"]
     assert differences({"a": "1"}, {"a": "1", "b": "[]"}) == ["b: stored nothing, given []"]
     assert differences({"a": "1", "old": "2"}, {"a": "1"}) == []
+
+
+def test_evaluations_of_logs_that_say_nothing_of_devices_are_read() -> None:
+    fields = json.loads(encode_evaluation(TELL))
+    del fields["deviations"], fields["measured_on"]
+    evaluation = decode_evaluation(json.dumps(fields))
+    assert (evaluation.deviations, evaluation.measured_on) == ({}, {})
+
+
+@pytest.mark.parametrize("place", ["Chip", ["Chip"], None])
+def test_a_place_that_is_none_is_damage(place: Any) -> None:
+    fields = {**json.loads(encode_evaluation(TELL)), "measured_on": {"latency_cpu": place}}
+    with pytest.raises(ValueError, match="attribute"):
+        decode_evaluation(json.dumps(fields))

@@ -174,3 +174,55 @@ def test_the_fit_is_a_function_of_the_data_alone():
     x.setflags(write=False)
     y.setflags(write=False)
     np.testing.assert_array_equal(GaussianProcess.fit(x, y).predict(x), GaussianProcess.fit(x, y).predict(x))
+
+
+def test_known_variances_enter_the_posterior_as_in_the_closed_form():
+    """Rasmussen and Williams 2006, equations 2.25 and 2.26, with a variance of its own for each observation."""
+    x, y = observations(n=15)
+    variances = np.linspace(0.0, 400.0, 15)
+    at = np.random.default_rng(1).random((7, 4))
+    process = GaussianProcess.fit(x, y, variances=variances)
+
+    def covariance(a, b):
+        squares = (((a[:, None] - b[None]) / process.length_scales) ** 2).sum(axis=2)
+        return process.scale**2 * np.exp(-squares / 2)
+
+    inverse = np.linalg.inv(covariance(x, x) + np.diag(process.scale**2 * process.noise + variances))
+    constant = process.shift + process.scale * process.mean
+    assert constant == pytest.approx((inverse @ y).sum() / inverse.sum(), rel=1e-9)  # generalised least squares
+    mean, deviation = process.predict(at)
+    cross = covariance(at, x)
+    np.testing.assert_allclose(mean, constant + cross @ inverse @ (y - constant), rtol=1e-8)
+    expected = process.scale**2 - np.einsum("ij,jk,ik->i", cross, inverse, cross)
+    np.testing.assert_allclose(deviation, np.sqrt(expected), rtol=1e-6)
+
+
+def test_the_density_of_the_fit_has_the_known_variances_in_it():
+    x, y = observations(n=12)
+    y, variances = (y - y.mean()) / y.std(), np.linspace(0.0, 0.5, 12)
+    parameters = np.array([-0.5, 0.3, 1.0, -1.0, -2.0])
+    value, gradient = negative_log_posterior(parameters, x, y, variances=variances)
+    numerical = approx_fprime(parameters, lambda p: negative_log_posterior(p, x, y, variances=variances)[0], 1e-6)
+    np.testing.assert_allclose(gradient, numerical, rtol=1e-4, atol=1e-4)
+    # A variance that all have is what the noise is; only the noise's own prior tells the two apart.
+    noise = math.exp(-2.0)
+    split = np.append(parameters[:-1], math.log(0.75 * noise))
+    whole = negative_log_posterior(parameters, x, y)[0]
+    parts = negative_log_posterior(split, x, y, variances=np.full(12, 0.25 * noise))[0]
+    prior = [value + 0.5 * (value + 4.0) ** 2 for value in (-2.0, split[-1])]
+    assert whole - prior[0] == pytest.approx(parts - prior[1], rel=1e-12)
+    assert value != pytest.approx(whole, rel=1e-3)
+
+
+def test_variances_of_zero_change_nothing_and_large_ones_silence_an_observation():
+    x, y = observations(n=20)
+    at = np.random.default_rng(2).random((30, 4))
+    plain = GaussianProcess.fit(x, y)
+    np.testing.assert_array_equal(GaussianProcess.fit(x, y, variances=np.zeros(20)).predict(at), plain.predict(at))
+    wrong = np.append(y, 500.0)
+    known_to_be = np.append(np.zeros(20), 1e8)
+    more = np.concatenate([x, x[:1]])
+    mean, deviation = plain.condition(more, wrong, variances=known_to_be).predict(at)
+    np.testing.assert_allclose(mean, plain.predict(at)[0], rtol=1e-3)
+    np.testing.assert_allclose(deviation, plain.predict(at)[1], rtol=1e-3)
+    assert np.abs(plain.condition(more, wrong).predict(at)[0] - mean).max() > 10

@@ -103,14 +103,3 @@ def test_the_users_loggers_are_copied_into_the_trials_directory(tmp_path: Path) 
 def test_a_function_makes_the_logger_of_each_trial(tmp_path: Path) -> None:
     run_job(make_job(tmp_path, 1, trainer={"logger": lambda directory: CSVLogger(directory, name="made")}))
     assert files(tmp_path) == {"made/version_0/metrics.csv"}
-
-
-@pytest.mark.parametrize("arguments", [{"devices": 2}, {"devices": [0, 1]}, {"devices": "auto"}, {"num_nodes": 2}])
-def test_a_trial_trains_on_one_device(arguments: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgumentError, match="workers=n"):
-        check_trainer_arguments(arguments)
-
-
-@pytest.mark.parametrize("arguments", [{"devices": 1}, {"devices": [1]}, {"num_nodes": 1}])
-def test_one_device_may_be_chosen(arguments: dict[str, Any]) -> None:
-    check_trainer_arguments(arguments)

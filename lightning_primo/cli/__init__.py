@@ -1,0 +1,1 @@
+"""The command line: searching over a project that has a LightningCLI, and reading what searches found."""

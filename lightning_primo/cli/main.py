@@ -1,0 +1,86 @@
+"""The command ``lightning-primo``: its subcommands, and how their errors are told."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+COMMANDS = {
+    "search": "search the hyperparameters of an existing LightningCLI project",
+    "status": "say how far a search is",
+    "front": "show the Pareto front of a search as a table",
+    "plot": "draw the front, and the hypervolume over the cost",
+    "export": "write the networks of the front as plain files",
+    "measure": "parameters, FLOPs, memory and latency of one model on this machine",
+}
+"""The subcommands, each a module of this package with `parser` and `run`."""
+
+FAILED, WRONG, STOPPED = 1, 2, 130
+"""Exit codes: something failed; the command, a config or a search file is wrong; Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Default: those of this process.
+
+    Returns:
+        The exit code: 0; 1 if what was asked for failed; 2 for a wrong command, config or search file; 130 after
+        Ctrl-C, after which the same command goes on.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(_help(), file=sys.stdout if given else sys.stderr)
+        return 0 if given else WRONG
+    if given[0] == "--version":
+        from lightning_primo import __version__
+
+        print(__version__)
+        return 0
+    name, *rest = given
+    if name not in COMMANDS:
+        return _tell("", f"unknown command {name!r}; valid choices: {', '.join(COMMANDS)}", WRONG)
+    return _carry_out(name, rest)
+
+
+def _carry_out(name: str, arguments: Sequence[str]) -> int:
+    from lightning_primo.cli.messages import one_line
+    from lightning_primo.errors import InvalidArgumentError, PrimoError, SearchMismatchError
+
+    try:
+        module: Any = importlib.import_module(f"lightning_primo.cli.{name}")
+        parser = module.parser()
+        parser.prog = f"lightning-primo {name}"
+        parser.exit_on_error = False
+        options = parser.parse_args(arguments)
+        run: Callable[[Any], int] = module.run
+        return run(options)
+    except argparse.ArgumentError as error:
+        return _tell(name, f"{one_line(error)}; see lightning-primo {name} --help", WRONG)
+    except (InvalidArgumentError, SearchMismatchError) as error:
+        return _tell(name, str(error), WRONG)
+    except PrimoError as error:
+        return _tell(name, str(error), FAILED)
+    except SystemExit as end:  # of --help
+        return end.code if isinstance(end.code, int) else FAILED if end.code else 0
+    except KeyboardInterrupt:
+        return _tell(name, "stopped by Ctrl-C", STOPPED)
+
+
+def _tell(command: str, message: str, code: int) -> int:
+    print(f"lightning-primo{f' {command}' if command else ''}: {message}", file=sys.stderr)
+    return code
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    commands = "\n".join(f"  {name:{width}}{what}" for name, what in COMMANDS.items())
+    return (
+        "usage: lightning-primo COMMAND [arguments]\n\n"
+        "Multi-objective search of hyperparameters and architectures for PyTorch Lightning.\n\n"
+        f"{commands}\n\nlightning-primo COMMAND --help says more. --version prints the version."
+    )

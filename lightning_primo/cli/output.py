@@ -1,0 +1,65 @@
+"""What the commands print and write: tables, JSON, and files that cannot be written."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning_primo.errors import InvalidArgumentError
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> None:
+    """Print a table on standard output; in a terminal it is folded to the width, elsewhere it is as wide as it is.
+
+    Args:
+        header: Names of the columns.
+        rows: Their cells.
+        left: Names of the columns that are aligned on the left.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in header:
+        table.add_column(Text(name), justify="left" if name in left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(1, console.measure(table, options=console.options.update(width=100_000)).maximum)
+    console.print(table)
+
+
+def print_json(values: Any, *, indent: int | None = 2) -> None:
+    """Print JSON on standard output; numbers that are not finite become null."""
+    print(to_json(values, indent=indent), flush=True)
+
+
+def to_json(values: Any, *, indent: int | None = 2) -> str:
+    """Nested mappings, sequences, numbers and strings as JSON; numbers that are not finite become null."""
+    return json.dumps(_jsonable(values), indent=indent, allow_nan=False)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise an InvalidArgumentError that names `path` if it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidArgumentError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    return value

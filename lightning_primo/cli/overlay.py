@@ -1,0 +1,121 @@
+"""A trial's values laid over a LightningCLI config: dotted keys into nested dicts and lists."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lightning_primo.errors import InvalidArgumentError
+
+CLASS = "class_path"
+INIT = "init_args"
+
+MISSING: Any = object()
+"""Stands for the value of a key that a config does not hold."""
+
+
+def overlay(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `base` with `values` put in.
+
+    A ``class_path`` other than the one there drops the arguments of the class that was there; a number in a key is the
+    position in a list. What lies on the way to a key and does not exist is made.
+
+    >>> overlay({"optimizer": {"class_path": "SGD", "init_args": {"momentum": 0.9}}}, {"optimizer.class_path": "Adam"})
+    {'optimizer': {'class_path': 'Adam', 'init_args': {}}}
+
+    Args:
+        base: The config, nested.
+        values: By dotted key.
+
+    Raises:
+        InvalidArgumentError: For a position that a list does not have.
+    """
+    config: dict[str, Any] = copy.deepcopy(dict(base))
+    for key in sorted(values, key=_order):
+        *way, last = key.split(".")
+        parent = _reached(config, way, key)
+        value = copy.deepcopy(values[key])
+        if isinstance(parent, list):
+            parent[_position(parent, last, key)] = value
+            continue
+        if last == CLASS and not same_class(parent.get(CLASS), value):
+            parent.clear()
+            parent.update({CLASS: value, INIT: {}})
+        else:
+            parent[last] = value
+    return config
+
+
+def look_up(config: Any, key: str) -> Any:
+    """What `config` holds at a dotted key; `MISSING` if nothing."""
+    for part in key.split(".") if key else []:
+        if isinstance(config, Mapping) and part in config:
+            config = config[part]
+        elif isinstance(config, list) and part.isdigit() and int(part) < len(config):
+            config = config[int(part)]
+        else:
+            return MISSING
+    return config
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of all values in `config` that are neither dicts nor lists of dicts."""
+    if isinstance(config, Mapping) and config:
+        parts: Any = config.items()
+    elif isinstance(config, list) and any(isinstance(item, Mapping) for item in config):
+        parts = enumerate(config)
+    else:
+        yield prefix
+        return
+    for name, value in parts:
+        yield from leaves(value, f"{prefix}.{name}" if prefix else str(name))
+
+
+def same_class(one: object, other: object) -> bool:
+    """Whether two class paths mean the same class; a name without a module is any class of that name."""
+    if not isinstance(one, str) or not isinstance(other, str):
+        return False
+    if one == other:
+        return True
+    if "." not in one or "." not in other:
+        return one.rpartition(".")[2] == other.rpartition(".")[2]
+    found = _located(one)
+    return found is not None and found is _located(other)
+
+
+def _order(key: str) -> tuple[int, bool, str]:
+    """Outer keys first, and at one depth the class before its arguments."""
+    return key.count("."), not key.endswith(f".{CLASS}"), key
+
+
+def _reached(config: dict[str, Any], way: list[str], key: str) -> Any:
+    node: Any = config
+    for part in way:
+        if isinstance(node, list):
+            position = _position(node, part, key)
+            if not isinstance(node[position], (dict, list)):
+                node[position] = {}
+            node = node[position]
+        else:
+            if not isinstance(node.get(part), (dict, list)):
+                node[part] = {}
+            node = node[part]
+    return node
+
+
+def _position(items: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) >= len(items):
+        names = [str(item.get(CLASS, "")) if isinstance(item, Mapping) else repr(item) for item in items]
+        choices = ", ".join(f"{i} ({name})" for i, name in enumerate(names)) or "none, as the list is empty"
+        raise InvalidArgumentError(f"{key!r} leads into a list at {part!r}; valid choices: {choices}")
+    return int(part)
+
+
+def _located(path: str) -> object:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name, None)
+    except (ImportError, ValueError):
+        return None

@@ -1,0 +1,51 @@
+"""``lightning-primo plot``: pictures of a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonargparse
+
+from lightning_primo.cli.output import writing
+
+
+def parser() -> jsonargparse.ArgumentParser:
+    """The arguments of the command."""
+    made = jsonargparse.ArgumentParser(
+        description="Draw the Pareto front of a search, and how its hypervolume grew with the epochs spent: front.png "
+        "and hypervolume.png. With a single objective the first one is its best value over the epochs."
+    )
+    made.add_argument("directory", type=Path, help="the search's directory")
+    made.add_argument(
+        "--out",
+        type=Path,
+        help="a folder for the two pictures (default: the search's directory), or a file that ends with .png, .svg or "
+        ".pdf for the front alone",
+    )
+    made.add_argument("--x", type=str, metavar="OBJECTIVE", help="on the horizontal axis (default: all pairs)")
+    made.add_argument("--y", type=str, metavar="OBJECTIVE", help="on the vertical axis")
+    return made
+
+
+def run(options: jsonargparse.Namespace) -> int:
+    """Carry out the command.
+
+    Raises:
+        StoreError: There is no search in the directory, or its file is damaged.
+        InvalidArgumentError: For objectives that there are not, or a file that cannot be written.
+    """
+    from lightning_primo.search import read_result
+
+    result = read_result(options.directory)
+    out = options.out or result.directory
+    alone = bool(out.suffix) and not out.is_dir()
+    front = out if alone else out / "front.png"
+    with writing(front):
+        result.plot_front(front, x=options.x, y=options.y)
+    print(f"picture of the front: {front}")
+    if not alone:
+        hypervolume = out / "hypervolume.png"
+        with writing(hypervolume):
+            result.plot_hypervolume(hypervolume)
+        print(f"picture of the hypervolume over cost: {hypervolume}")
+    return 0

@@ -1,0 +1,315 @@
+"""An existing LightningCLI project: its config, its script, and what they make of a trial's values."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lightning_primo.cli.instances import Instances, Part, trainer_defaults
+from lightning_primo.cli.overlay import MISSING, leaves, look_up, overlay
+from lightning_primo.cli.script import MAIN, PLAIN, Construction, Script
+from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, SearchMismatchError
+from lightning_primo.namespaces import alias_pytorch_lightning
+from lightning_primo.results.export import write_atomically
+from lightning_primo.training.trainer import OWNED_ARGUMENTS
+from lightning_primo.trial import Config
+
+FILE_NAME = "project.json"
+
+# What may change while a search goes on, as no result depends on it.
+_INCIDENTAL = ("logger", "accelerator", "devices", "enable_progress_bar", "enable_model_summary", "default_root_dir")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A LightningModule, its data and its Trainer as the project's own LightningCLI makes them from a config.
+
+    The project's script is run once per process, up to where it constructs its LightningCLI. A project that arrives in
+    another process by pickle stays active there (see `active`), as its trainings come after.
+
+    Args:
+        configs: The config's files, absolute.
+        cli: The script or function that constructs the LightningCLI; None where the config names the classes.
+        folder: Where the command was given, which relative paths start from.
+        base: The merged config with its defaults.
+        encoded: Keys whose values in a trial's configuration are JSON text.
+        max_epochs: Epochs of a full training, which every config is given; None for what the config says.
+    """
+
+    configs: tuple[str, ...]
+    cli: str | None
+    folder: str
+    base: Mapping[str, Any] = field(repr=False)
+    encoded: tuple[str, ...] = ()
+    max_epochs: int | None = None
+
+    @classmethod
+    def open(cls, configs: Sequence[str | Path], cli: str | None = None) -> Project:
+        """Read the config of a project.
+
+        Args:
+            configs: The files; several are merged as by LightningCLI.
+            cli: ``main.py``, ``main.py:function``, ``package.module`` or ``package.module:function``; None where the
+                config names the classes of model and data.
+
+        Raises:
+            InvalidArgumentError: If a file is missing or does not fit the project's parser.
+            ProjectError: If the project's script raises an exception.
+        """
+        files = tuple(str(Path(path).expanduser().absolute()) for path in configs)
+        for path in files:
+            if not Path(path).is_file():
+                raise InvalidArgumentError(f"'config' names {path!r}, which is no file")
+        if not files and cli is None:
+            raise InvalidArgumentError("'config' names no file; give the project's config, or its script as 'cli'")
+        unread = cls(configs=files, cli=cli, folder=str(Path.cwd()), base={})
+        with unread.active():
+            try:
+                instances = Instances.of(unread._loaded().construction, files)
+                base = instances.base
+            except InvalidArgumentError as error:
+                raise InvalidArgumentError(f"{_listed(files) or cli}: {error}{_hint(str(error), cli)}") from error
+            unread._loaded().instances = instances
+        # As it comes back from the search's directory.
+        return replace(unread, base=json.loads(json.dumps(base, default=str)))
+
+    @classmethod
+    def of_search(cls, directory: str | Path) -> Project | None:
+        """The project that a search of the command line was made over; None for other searches.
+
+        Raises:
+            CorruptStoreError: If what the search wrote about it cannot be read.
+        """
+        path = Path(directory) / FILE_NAME
+        if not path.is_file():
+            return None
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{**stored, "configs": tuple(stored["configs"]), "encoded": tuple(stored["encoded"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise CorruptStoreError(f"{str(path)!r} is damaged ({type(error).__name__}: {error})") from error
+
+    def for_search(self, *, encoded: Sequence[str], max_epochs: int) -> Project:
+        """The project as a search uses it; see the class for the arguments."""
+        return replace(self, encoded=tuple(encoded), max_epochs=max_epochs)
+
+    def write(self, directory: Path) -> None:
+        """Note the project in a search's directory, so that commands find it there.
+
+        Raises:
+            SearchMismatchError: If the directory holds a search over the project with another config.
+        """
+        known = Project.of_search(directory)
+        if known is not None:
+            changed = _changed(known._comparable(), self._comparable())
+            if changed:
+                raise SearchMismatchError(
+                    f"{str(directory)!r} holds a search over the project with another config: {changed}; undo the "
+                    "change, or give another 'directory'"
+                )
+        directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(directory / FILE_NAME, json.dumps(asdict(self), indent=2) + "\n")
+
+    def module(self, config: Config) -> pl.LightningModule:
+        """The project's model with a trial's values.
+
+        Args:
+            config: Values by dotted key; what is not there is as in the project's config.
+        """
+        module: pl.LightningModule = self._build(config, "model")
+        return module
+
+    def data(self, config: Config) -> pl.LightningDataModule | None:
+        """The project's data with a trial's values; None if it has no data module.
+
+        Args:
+            config: As for `module`.
+        """
+        data: pl.LightningDataModule | None = self._build(config, "data")
+        return data
+
+    def trainer(self, config: Config) -> dict[str, Any]:
+        """The arguments of a trial's Trainer, callbacks and loggers made; without what a search sets itself.
+
+        What is at Lightning's default is left out, so that the search's own defaults hold.
+
+        Args:
+            config: As for `module`.
+        """
+        defaults = trainer_defaults()
+        return {
+            name: value
+            for name, value in self._build(config, "trainer").items()
+            if name in defaults and name not in OWNED_ARGUMENTS and not _is_default(value, defaults[name])
+        }
+
+    def config_for(self, config: Config) -> dict[str, Any]:
+        """The config with a trial's values, which ``fit`` of the project's own LightningCLI runs as it is.
+
+        Args:
+            config: As for `module`.
+
+        Raises:
+            InvalidArgumentError: If the project's parser refuses it.
+        """
+        return self.resolved(config)
+
+    def resolved(self, config: Config, *, links: bool = False) -> dict[str, Any]:
+        """The same, and on demand with what the parser's links set.
+
+        Raises:
+            InvalidArgumentError: If the project's parser refuses it.
+        """
+        with self.active():
+            resolved = self._instances().resolved(self._laid_over(config), links=links)
+        if resolved.get("ckpt_path") is not None:
+            resolved["ckpt_path"] = None  # trials do not start from it
+        return resolved
+
+    @property
+    def seed(self) -> int | None:
+        """The seed in the config; None where it has none."""
+        seed = self.base.get("seed_everything")
+        return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
+
+    @property
+    def left_out(self) -> list[str]:
+        """What the config sets and a search does not heed, as dotted keys."""
+        defaults = trainer_defaults()
+        trainer = self.base.get("trainer") or {}
+        keys = [
+            f"trainer.{name}"
+            for name, value in trainer.items()
+            if (name in OWNED_ARGUMENTS or name not in defaults)
+            and not _is_default(value, defaults.get(name))
+            and (name, value) != ("max_epochs", self.max_epochs)
+        ]
+        return [*keys, *(["ckpt_path"] if self.base.get("ckpt_path") is not None else [])]
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """While it lasts the process is as if the project's script had been started in the project's folder.
+
+        That is: the folder, where modules are imported from, the module ``__main__`` and the arguments of the command
+        line. All methods enter it; enter it for what comes after them, such as setting up the data.
+        """
+        if self._key in _active:
+            yield
+            return
+        before = (Path.cwd(), list(sys.path), sys.argv, sys.modules[MAIN])
+        _active.append(self._key)
+        try:
+            self._enter()
+            yield
+        finally:
+            _active.remove(self._key)
+            os.chdir(before[0])
+            sys.path[:], sys.argv, sys.modules[MAIN] = before[1:]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, ({name: getattr(self, name) for name in self.__dataclass_fields__},)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Project:
+        return self  # nothing of it changes
+
+    @property
+    def _key(self) -> tuple[str | None, str]:
+        return self.cli, self.folder
+
+    def _enter(self) -> None:
+        if not Path(self.folder).is_dir():
+            raise InvalidArgumentError(f"the project's folder {self.folder!r} does not exist any more")
+        script = None if self.cli is None else Script.of(self.cli, Path(self.folder))
+        place = self.folder if script is None or script.path is None else str(script.path.parent)
+        os.chdir(self.folder)
+        sys.path[:] = [place, *(path for path in sys.path if path != place)]
+        if "pytorch_lightning" not in sys.modules:
+            alias_pytorch_lightning()
+        sys.argv = [sys.argv[0] if script is None else str(script.path or script.module)]
+        if self._key not in _loaded:
+            _loaded[self._key] = _Loaded(*((PLAIN, None) if script is None else script.construction()))
+        sys.modules[MAIN] = _loaded[self._key].main or sys.modules[MAIN]
+
+    def _loaded(self) -> _Loaded:
+        return _loaded[self._key]
+
+    def _instances(self) -> Instances:
+        loaded = self._loaded()
+        if loaded.instances is None:
+            loaded.instances = Instances.of(loaded.construction, self.base)
+        return loaded.instances
+
+    def _build(self, config: Config, part: Part) -> Any:
+        with self.active():
+            return self._instances().build(self._laid_over(config), frozenset({part}))[part]
+
+    def _laid_over(self, config: Config) -> dict[str, Any]:
+        values: dict[str, Any] = {key: json.loads(str(v)) if key in self.encoded else v for key, v in config.items()}
+        if self.max_epochs is not None:
+            values["trainer.max_epochs"] = self.max_epochs
+        return overlay(self.base, values)
+
+    def _comparable(self) -> dict[str, Any]:
+        trainer = self.base.get("trainer") or {}
+        kept = {name: value for name, value in trainer.items() if name not in (*_INCIDENTAL, *OWNED_ARGUMENTS)}
+        base = {name: value for name, value in self.base.items() if name != "seed_everything"}
+        return {**base, "trainer": kept}
+
+
+class _Loaded:
+    """What is made once per process and project."""
+
+    def __init__(self, construction: Construction, main: types.ModuleType | None) -> None:
+        self.construction = construction
+        self.main = main
+        self.instances: Instances | None = None
+
+
+_loaded: dict[tuple[str | None, str], _Loaded] = {}
+_active: list[tuple[str | None, str]] = []
+
+
+def _arrived(fields: dict[str, Any]) -> Project:
+    """A project that comes by pickle: in a process where it is not active, it stays so from now on."""
+    project = Project(**fields)
+    if project._key not in _active:
+        project._enter()
+        _active.append(project._key)
+    return project
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, (bool, int, float, str)) and value == default)
+
+
+def _changed(before: Any, after: Any) -> str:
+    """The first keys at which two configs differ, with their values."""
+    keys = dict.fromkeys([*leaves(before), *leaves(after)])
+    pairs = [(key, look_up(before, key), look_up(after, key)) for key in keys]
+    different = [
+        f"{key} was {_shown(old)} and is {_shown(new)}" for key, old, new in pairs if old is not new and old != new
+    ]
+    return ", ".join(different[:3]) + (", …" if len(different) > 3 else "")
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is MISSING else repr(value)
+
+
+def _listed(files: Sequence[str]) -> str:
+    return ", ".join(Path(path).name for path in files)
+
+
+def _hint(message: str, cli: str | None) -> str:
+    missing_class = cli is None and ("not accept" in message or "required" in message or "class" in message)
+    remedy = "if the config names no classes, say which script constructs the LightningCLI: 'cli: main.py'"
+    return f" ({remedy})" if missing_class else ""

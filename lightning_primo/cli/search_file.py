@@ -1,0 +1,164 @@
+"""The objects that a search file describes: objectives, constraints and the algorithm, by ``class_path``."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import register_type
+
+from lightning_primo.algorithms import Algorithm
+from lightning_primo.algorithms.sampling import Sampler
+from lightning_primo.callbacks import CostCallback, ObjectiveCallback
+from lightning_primo.cli.messages import one_line
+from lightning_primo.cli.overlay import CLASS, INIT
+from lightning_primo.cli.space_file import SearchSpace
+from lightning_primo.cli.user_code import user_code
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.space import Prior
+
+_CENTER = "center"  # of a prior
+
+
+def read_objectives(entries: Any) -> list[ObjectiveCallback]:
+    """The objectives of a search file.
+
+    Args:
+        entries: A list of ``{class_path: …, init_args: …}``, or of names of classes that need no arguments.
+
+    Raises:
+        InvalidArgumentError: If there are none, or one cannot be made.
+        UnknownNameError: For a class or an argument that there is not.
+    """
+    if not isinstance(entries, list) or not entries:
+        raise InvalidArgumentError(
+            "'objectives' must be a list of at least one, such as "
+            f"[{{class_path: Metric, init_args: {{name: val_loss}}}}, ParameterCount], got {entries!r}"
+        )
+    return [_made("objectives", ObjectiveCallback, entry) for entry in entries]
+
+
+def read_constraints(entries: Any) -> list[CostCallback]:
+    """The constraints of a search file.
+
+    Args:
+        entries: As for `read_objectives`; may be empty.
+
+    Raises:
+        InvalidArgumentError: If one cannot be made.
+        UnknownNameError: For a class or an argument that there is not.
+    """
+    if not isinstance(entries, list):
+        raise InvalidArgumentError(
+            "'constraints' must be a list such as [{class_path: FLOPs, init_args: {at_most: 1e7}}], got "
+            f"{entries!r}"
+        )
+    return [_made("constraints", CostCallback, entry) for entry in entries]
+
+
+def read_algorithm(entry: Any, space: SearchSpace) -> Algorithm | None:
+    """The algorithm of a search file; None where it names none.
+
+    Args:
+        entry: ``{class_path: …, init_args: …}`` or the name of a class.
+        space: The centres of priors are given as its values are.
+
+    Raises:
+        InvalidArgumentError: If it cannot be made.
+        UnknownNameError: For a class or an argument that there is not.
+    """
+    if entry is None:
+        return None
+    values: list[Any] = []
+    made = _made("algorithm", Algorithm, _numbered(entry, values, space))
+    algorithm: Algorithm = _put_back(made, values)
+    return algorithm
+
+
+def _made(label: str, base: type, entry: Any) -> Any:
+    """One object of a class derived from `base`."""
+    spec = _spec(label, entry)
+    _check_names(label, base, spec)
+    # A type such as torch.float16 has no notation of its own in YAML.
+    register_type(torch.dtype, str, _dtype, fail_already_registered=False)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(base, "object", required=True)
+    try:
+        parsed = parser.parse_object({"object": spec})
+    except argparse.ArgumentError as error:
+        raise InvalidArgumentError(f"{label!r} has {spec[CLASS]!r}: {one_line(error)}") from error
+    with user_code(f"making {spec[CLASS]!r} of {label!r}"):
+        return parser.instantiate_classes(parsed)["object"]
+
+
+def _spec(label: str, entry: Any) -> dict[str, Any]:
+    if isinstance(entry, str):
+        return {CLASS: entry, INIT: {}}
+    if not isinstance(entry, Mapping) or not isinstance(entry.get(CLASS), str):
+        raise InvalidArgumentError(
+            f"{label!r} must hold {{class_path: Name, init_args: {{…}}}} or the name of a class, got {entry!r}"
+        )
+    # `--algorithm.eta 4` on the command line puts the argument beside the class.
+    beside = {name: value for name, value in entry.items() if name not in (CLASS, INIT)}
+    return {CLASS: entry[CLASS], INIT: {**(entry.get(INIT) or {}), **beside}}
+
+
+def _check_names(label: str, base: type, spec: Mapping[str, Any]) -> None:
+    """Say which classes and arguments there are where a name is none of ours."""
+    ours = {made.__name__: made for made in _concrete(base)}
+    name = spec[CLASS]
+    if "." not in name and name not in ours:
+        raise UnknownNameError(f"class in {label!r}", name, sorted(ours))
+    if name in ours:
+        arguments = list(inspect.signature(ours[name]).parameters)
+        for argument in spec[INIT]:
+            if argument not in arguments:
+                raise UnknownNameError(f"argument of {name!r} in {label!r}", argument, arguments)
+
+
+def _concrete(base: type[Any]) -> Iterator[type[Any]]:
+    """The public classes of this package that derive from `base`."""
+    for derived in base.__subclasses__():
+        yield from _concrete(derived)
+        if not inspect.isabstract(derived) and derived.__module__.startswith("lightning_primo."):
+            yield derived
+
+
+def _numbered(entry: Any, values: list[Any], space: SearchSpace) -> Any:
+    """`entry` with the values in the centres of all its priors moved to `values`, and their numbers in their place.
+
+    The parser would read texts among them as YAML, and make a number of the choice "1" and a list of "[8, 8]".
+    """
+    if isinstance(entry, list):
+        return [_numbered(item, values, space) for item in entry]
+    if not isinstance(entry, Mapping):
+        return entry
+    if isinstance(entry.get(_CENTER), Mapping):
+        center = {key: len(values) + i for i, key in enumerate(entry[_CENTER])}
+        values.extend(space.encode(key, value) for key, value in entry[_CENTER].items())
+        return {**entry, _CENTER: center}
+    return {name: _numbered(value, values, space) for name, value in entry.items()}
+
+
+def _put_back(holder: Any, values: Sequence[Any]) -> Any:
+    """The inverse of `_numbered` for what was made: algorithms and samplers, and the priors in them."""
+    if isinstance(holder, Prior):
+        return replace(holder, center={key: values[number] for key, number in holder.center.items()})
+    if isinstance(holder, dict):
+        holder.update({name: _put_back(item, values) for name, item in holder.items()})
+    elif isinstance(holder, (Algorithm, Sampler)):
+        for item in vars(holder).values():
+            _put_back(item, values)
+    return holder
+
+
+def _dtype(name: str) -> torch.dtype:
+    found = getattr(torch, name.removeprefix("torch."), None)
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"no type of torch: {name!r}")
+    return found

@@ -1,0 +1,140 @@
+"""Whether the project's parser takes what the space holds: every end of a range, every choice."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from ConfigSpace.hyperparameters import (
+    CategoricalHyperparameter,
+    Constant,
+    Hyperparameter,
+    NumericalHyperparameter,
+    OrdinalHyperparameter,
+)
+
+from lightning_primo.cli.overlay import CLASS, MISSING, leaves, look_up, same_class
+from lightning_primo.cli.project import Project
+from lightning_primo.cli.space_file import SearchSpace
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.space import Encoding
+from lightning_primo.training.trainer import OWNED_ARGUMENTS
+
+_DRAWS = 4096  # to find a configuration with everything that a condition asks for
+_CLOSE = 8
+
+
+def check_space_fits(project: Project, space: SearchSpace) -> None:
+    """Try every key of the space with the project's parser.
+
+    Raises:
+        UnknownNameError: For a key that the project's config cannot have; it names those that it can.
+        InvalidArgumentError: For values that the parser refuses, or a key whose value is not what the space says
+            because the search or a link of the parser sets it.
+    """
+    for key in space.space:
+        if key in (f"trainer.{name}" for name in OWNED_ARGUMENTS) or key.split(".")[0] == "seed_everything":
+            raise InvalidArgumentError(f"'space' holds {key!r}, which the search sets itself; leave it out")
+    examples = _examples(space)
+    for key, hyperparameter in space.space.items():
+        if key not in examples:
+            raise InvalidArgumentError(f"'space' has {key!r}, but its conditions never hold together")
+        for value in _values(hyperparameter):
+            _check(project, space, _with(space, examples[key], key, value), key)
+
+
+def an_example(space: SearchSpace) -> dict[str, Any]:
+    """One configuration of the space."""
+    encoding = Encoding(space.space)
+    return encoding.config(encoding.sample(1, np.random.default_rng(0))[0])
+
+
+def _check(project: Project, space: SearchSpace, config: Mapping[str, Any], key: str) -> None:
+    given = space.decode(key, config[key])
+    try:
+        resolved = project.resolved(config, links=True)
+    except InvalidArgumentError as error:
+        others = {name: value for name, value in config.items() if name != key and not name.startswith(f"{key}.")}
+        _check_known(project, others, key, error)
+        raise InvalidArgumentError(f"'space' has {key!r}: {given!r}, which the project refuses: {error}") from error
+    found = look_up(resolved, key)
+    if found is MISSING and given is None:
+        return
+    overwritten = any(other.startswith(f"{key}.") for other in config)
+    if not overwritten and not _same(given, found, key):
+        shown = "nothing" if found is MISSING else repr(found)
+        raise InvalidArgumentError(
+            f"'space' has {key!r}: {given!r}, but the project's parser makes {shown} of it; is it set by a link "
+            "(link_arguments) from another key? Then search over that one"
+        )
+
+
+def _check_known(project: Project, others: Mapping[str, Any], key: str, error: Exception) -> None:
+    """Raise an UnknownNameError if the project has no such key; return if it is the value that is wrong."""
+    try:
+        around = project.resolved(others)
+    except InvalidArgumentError:
+        return  # it is not this key that is wrong, or not alone
+    if look_up(around, key) is not MISSING:
+        return
+    way = key.split(".")
+    depth = max(d for d in range(len(way)) if isinstance(look_up(around, ".".join(way[:d])), (dict, list)))
+    place = ".".join(way[:depth])
+    valid = [f"{place}.{name}" if place else name for name in leaves(look_up(around, place))]
+    if "accept" not in str(error) and depth:
+        return
+    close = difflib.get_close_matches(key, valid, n=_CLOSE, cutoff=0.4)
+    raise UnknownNameError("key in 'space'", key, close if len(valid) > _CLOSE and close else valid) from error
+
+
+def _same(given: Any, found: Any, key: str) -> bool:
+    if key.endswith(CLASS) and same_class(given, found):
+        return True
+    if isinstance(given, Mapping) and isinstance(found, Mapping):
+        return all(_same(value, found.get(name, MISSING), name) for name, value in given.items())
+    if isinstance(given, (int, float)) and isinstance(found, (int, float)):
+        return bool(given == found)
+    # A parser may turn one type into another: a text into a path, a name into a class with its defaults.
+    return found is not MISSING and (given == found or type(given) is not type(found))
+
+
+def _values(hyperparameter: Hyperparameter[Any, Any]) -> Iterator[Any]:
+    if isinstance(hyperparameter, NumericalHyperparameter):
+        yield from (hyperparameter.lower, hyperparameter.upper)
+    elif isinstance(hyperparameter, CategoricalHyperparameter):
+        yield from hyperparameter.choices
+    elif isinstance(hyperparameter, OrdinalHyperparameter):
+        yield from hyperparameter.sequence
+    elif isinstance(hyperparameter, Constant):
+        yield hyperparameter.value
+
+
+def _examples(space: SearchSpace) -> dict[str, dict[str, Any]]:
+    """For each hyperparameter a configuration in which it is active."""
+    encoding = Encoding(space.space)
+    found: dict[str, dict[str, Any]] = {}
+    for vector in encoding.sample(_DRAWS if space.conditions else 1, np.random.default_rng(0)):
+        active = np.flatnonzero(~np.isnan(vector))
+        if any(encoding.names[i] not in found for i in active):
+            config = encoding.config(vector)
+            for key in config:
+                found.setdefault(key, config)
+        if len(found) == len(encoding.names):
+            break
+    return found
+
+
+def _with(space: SearchSpace, example: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """`example` with another value of `key`, and with what depends on it as its conditions say."""
+    value = value.item() if isinstance(value, np.generic) else value
+    config = {**example, key: value}
+    for name, hyperparameter in space.space.items():  # parents come before what depends on them
+        parents = space.conditions.get(name, {})
+        if all(parent in config and config[parent] in values for parent, values in parents.items()):
+            default = hyperparameter.default_value
+            config.setdefault(name, default.item() if isinstance(default, np.generic) else default)
+        elif name != key:
+            config.pop(name, None)
+    return config

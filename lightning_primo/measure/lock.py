@@ -1,0 +1,235 @@
+"""Measurements and trainings on one machine take turns, across the processes and searches of a user.
+
+A measurement has the machine to itself; trainings pause for it between two batches. There are two lock files in the
+directory for temporary files. A training holds a share of the *machine*, and at each batch looks at the *gate*. A
+measurement closes the gate, so that trainings stop at their next batch however many there are, and other measurements
+wait; when the last share is given back, it measures. The operating system takes locks back from processes that die.
+
+Where there is no `flock` (Windows), measurements only exclude each other. Containers have directories of their own, and
+so they know nothing of each other. What a training's loader processes fetch in advance goes on during a measurement.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import filelock
+
+from lightning_primo.errors import UnquietMeasurementWarning
+
+if sys.platform != "win32":
+    import fcntl
+
+PATIENCE_SECONDS = 120.0
+"""How long anybody waits; a process that was stopped by Ctrl-Z, or in a debugger, must not stop all others for good."""
+
+_GATE, _MACHINE = "gate.lock", "machine.lock"
+_POLL_SECONDS = 0.002
+_HAVE_FLOCK = sys.platform != "win32"
+
+
+class _Here(threading.local):
+    """What the present thread holds."""
+
+    def __init__(self) -> None:
+        self.turns: list[TrainingTurn] = []
+        self.measures = False
+
+
+_here = _Here()
+_open_files: weakref.WeakSet[_Files] = weakref.WeakSet()
+
+
+class _Files:
+    """The two lock files as one holder has them open; locks belong to it alone, as long as they are open."""
+
+    def __init__(self) -> None:
+        directory = _directory()
+        self.gate = os.open(directory / _GATE, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self.machine = os.open(directory / _MACHINE, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:
+            os.close(self.gate)
+            raise
+        _open_files.add(self)
+
+    def close(self) -> None:
+        _open_files.discard(self)
+        os.close(self.machine)
+        os.close(self.gate)
+
+
+class TrainingTurn:
+    """A training's share of the machine, from `begin` to `end`, for the thread that trains.
+
+    It lasts from batch to batch, as loading data in the training's own process disturbs a measurement as well.
+
+    Args:
+        before_pause: Called before the machine is left to a measurement, to wait for work that is queued on a device.
+    """
+
+    def __init__(self, before_pause: Callable[[], None] = lambda: None) -> None:
+        self._before_pause = before_pause
+        self._files: _Files | None = None
+        self._holds = False
+
+    def begin(self) -> None:
+        """Take a share, after a measurement that runs or waits. Where there can be no locks this does nothing."""
+        if not _HAVE_FLOCK or self._files is not None:
+            return
+        try:
+            self._files = _Files()
+            self._take(self._files)
+        except OSError as error:
+            self.end()
+            _warn_of_no_locks(error)
+        else:
+            _here.turns.append(self)
+
+    def pause(self) -> None:
+        """Let a measurement that waits have the machine, and go on after it; to be called between two batches."""
+        files = self._files
+        if files is None:
+            return
+        if _try(files.gate, fcntl.LOCK_SH):
+            if not self._holds:
+                self._holds = _try(files.machine, fcntl.LOCK_SH)
+            fcntl.flock(files.gate, fcntl.LOCK_UN)
+        elif self._holds:  # else it has waited in vain for whoever closed the gate
+            self._before_pause()
+            self.give_back()
+            self._take(files)
+
+    def give_back(self) -> None:
+        """Let others measure until `take_back`, or the next `pause`."""
+        if self._files is not None:
+            fcntl.flock(self._files.machine, fcntl.LOCK_UN)
+            self._holds = False
+
+    def take_back(self) -> None:
+        """Go on after `give_back`."""
+        if self._files is not None:
+            self._take(self._files)
+
+    def end(self) -> None:
+        """Give the share back. May be called twice."""
+        files, self._files = self._files, None
+        if self in _here.turns:
+            _here.turns.remove(self)
+        if files is not None:
+            files.close()
+
+    def _take(self, files: _Files) -> None:
+        if _wait(files.gate, fcntl.LOCK_SH):
+            self._holds = _try(files.machine, fcntl.LOCK_SH)
+            fcntl.flock(files.gate, fcntl.LOCK_UN)
+
+    def _forget(self) -> None:
+        self._files = None
+
+
+@contextmanager
+def quiet_machine() -> Iterator[None]:
+    """Have the machine for a measurement, alone among what this user's searches train and measure.
+
+    It waits for other measurements, and at most a batch of each training; a training of this thread stands still
+    anyway. Whoever waits for longer than `PATIENCE_SECONDS` measures all the same, with an UnquietMeasurementWarning.
+    """
+    if _here.measures:
+        yield
+        return
+    turns = list(_here.turns)
+    for turn in turns:
+        turn.give_back()
+    try:
+        with ExitStack() as stack:
+            _close_gate(stack)
+            _here.measures = True
+            stack.callback(setattr, _here, "measures", False)
+            yield
+    finally:
+        for turn in turns:
+            turn.take_back()
+
+
+def _close_gate(stack: ExitStack) -> None:
+    """Take the gate and the machine until `stack` is left."""
+    try:
+        if not _HAVE_FLOCK:
+            lock = filelock.FileLock(_directory() / _GATE)
+            lock.acquire(timeout=PATIENCE_SECONDS)
+            stack.callback(lock.release)
+            return
+        files = _Files()
+        stack.callback(files.close)
+        in_time = _wait(files.gate, fcntl.LOCK_EX) and _wait(files.machine, fcntl.LOCK_EX)
+    except filelock.Timeout:
+        in_time = False
+    except OSError as error:
+        _warn_of_no_locks(error)
+        return
+    if not in_time:
+        warnings.warn(
+            f"a training or measurement of another process did not pause within {PATIENCE_SECONDS:.0f} s; the latency "
+            "is measured beside it and may come out too high. Is a search suspended, or has it batches that long?",
+            UnquietMeasurementWarning,
+            stacklevel=4,
+        )
+
+
+def _directory() -> Path:
+    """Where this user's lock files are, on this machine."""
+    user = os.getuid() if sys.platform != "win32" else os.environ.get("USERNAME", "user")
+    directory = Path(tempfile.gettempdir()) / f"lightning_primo-{user}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return directory
+
+
+def _try(file: int, mode: int) -> bool:
+    try:
+        fcntl.flock(file, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait(file: int, mode: int) -> bool:
+    """Take a lock when it is free; whether that was in time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not _try(file, mode):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _warn_of_no_locks(error: OSError) -> None:
+    warnings.warn(
+        f"measurements cannot be kept apart from trainings ({error}); set TMPDIR to a directory on a local disk that "
+        "can be written to",
+        UnquietMeasurementWarning,
+        stacklevel=4,
+    )
+
+
+def _forget_after_fork() -> None:
+    """A forked child, such as a loader's worker, must not keep the locks of its parent beyond the parent's death."""
+    for files in list(_open_files):
+        files.close()
+    for turn in _here.turns:
+        turn._forget()
+    _here.turns.clear()
+    _here.measures = False
+
+
+if _HAVE_FLOCK:
+    os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,63 @@
+"""Which trials may be on the front when what is noisy is measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.problem import Problem
+from lightning_primo.trial import Evaluation
+
+Array = npt.NDArray[np.float64]
+
+_DEVIATIONS = 2.0  # by which a noisy loss must be lower than another to be taken for lower
+_LEAST_DEVIATION = 0.02  # relative: what drifts from minute to minute does not show within one measurement
+
+
+class Contenders:
+    """The trials at the full budget that no other one dominates for sure.
+
+    One loss that is noisy is lower than another for sure if it is so by two standard deviations of their difference.
+    Those that are dominated for sure stay so, whatever comes after.
+
+    Args:
+        problem: What is searched.
+        noisy: The names of the noisy objectives.
+    """
+
+    def __init__(self, problem: Problem, noisy: Collection[str]) -> None:
+        self._problem = problem
+        self._names = [objective.name for objective in problem.objectives]
+        self._noisy = np.array([name in noisy for name in self._names])
+        self._ids = np.empty(0, dtype=np.int64)
+        self._losses = np.empty((0, len(self._names)))
+        self._deviations = np.empty((0, len(self._names)))
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Take in an evaluation; those that failed or stopped before the full budget change nothing."""
+        if not evaluation.counts_at(self._problem.max_epochs):
+            return
+        losses = np.array(evaluation.losses)
+        told = np.array([evaluation.deviations.get(name, 0.0) for name in self._names])
+        least = _LEAST_DEVIATION * np.abs(losses)
+        deviations = np.where(self._noisy, np.fmax(told, least), 0.0)  # fmax: one that is NaN counts as the least
+        margins = _DEVIATIONS * np.hypot(self._deviations, deviations)  # k x m
+        if _dominates(self._losses + margins, losses).any():
+            return
+        stay = ~_dominates(losses + margins, self._losses)
+        self._ids = np.append(self._ids[stay], evaluation.trial_id)
+        self._losses = np.vstack([self._losses[stay], losses])
+        self._deviations = np.vstack([self._deviations[stay], deviations])
+
+    @property
+    def trial_ids(self) -> frozenset[int]:
+        """Their ids; those of the front are among them."""
+        return frozenset(self._ids.tolist())
+
+
+def _dominates(these: Array, those: Array) -> npt.NDArray[np.bool_]:
+    """Row by row."""
+    dominates: npt.NDArray[np.bool_] = (these <= those).all(axis=1) & (these < those).any(axis=1)
+    return dominates

@@ -1,0 +1,26 @@
+"""What a search leaves behind for a person: the front in words, the table of all trials, the pictures."""
+
+from __future__ import annotations
+
+from lightning_primo.results.result import Result
+
+
+def write_report(result: Result) -> None:
+    """Print the front, and write the table and the pictures into the search's directory.
+
+    They are ``trials.csv`` and, once there is a front, ``front.png`` and ``hypervolume.png``.
+    """
+    result.directory.mkdir(parents=True, exist_ok=True)
+    table = result.directory / "trials.csv"
+    result.to_pandas().to_csv(table, index=False)
+    print(result.summary())
+    print(f"table of all trials: {table}")
+    if result.front:
+        pictures = {
+            "front": result.directory / "front.png",
+            "hypervolume over cost": result.directory / "hypervolume.png",
+        }
+        result.plot_front(pictures["front"])
+        result.plot_hypervolume(pictures["hypervolume over cost"])
+        for name, path in pictures.items():
+            print(f"picture of the {name}: {path}")

@@ -1,0 +1,59 @@
+"""Processes that are started to train: what each does first, and how Ctrl-C and orphans are dealt with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_PARENT_CHECK_SECONDS = 1.0
+_HAS_MASKS = hasattr(signal, "pthread_sigmask")  # not on Windows
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Hold back Ctrl-C in this thread while a process is started in it, which inherits that.
+
+    A process that still imports does not know yet that it is to leave Ctrl-C to its parent: `prepare_process` sees to
+    that, and lifts the block there.
+    """
+    if not _HAS_MASKS:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def prepare_process(parent: int, threads: int) -> None:
+    """Prepare a new process: it ignores Ctrl-C, dies with its parent and computes with so many threads.
+
+    Args:
+        parent: Process id of the parent.
+        threads: CPU threads within an operator.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if _HAS_MASKS:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    torch.set_num_threads(threads)
+    threading.Thread(target=_die_with_parent, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """The environment variables of a process that is to compute with so many threads."""
+    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
+
+
+def _die_with_parent(parent: int) -> None:
+    # A process whose parent is gone gets another one. On Windows it does not, but there the pipe to the parent breaks.
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)

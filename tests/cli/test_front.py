@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lightning_primo.cli import front
+from lightning_primo.errors import UnknownNameError
+from tests.cli.searches import written
+from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert front.run(front.parser().parse_args([str(argument) for argument in arguments])) == 0
+    return capsys.readouterr().out
+
+
+def test_the_front_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path)
+    lines = [line.split() for line in printed(capsys, tmp_path).splitlines()]
+    assert sorted(lines[0][3:]) == ["lr", "momentum", "optimizer"]
+    config = {name: index for index, name in enumerate(lines[0])}
+    assert lines[0][:3] == ["trial", "val_error", "parameters"]
+    assert [line[:3] for line in lines[2:]] == [["1", "0.2", "1,000"], ["2", "0.3", "100"], ["4", "0.9", "10"]]
+    assert [line[config["momentum"]] for line in lines[2:]] == ["0.9", "-", "-"]
+    assert [line[config["optimizer"]] for line in lines[2:]] == ["sgd", "adam", "adam"]
+
+
+def test_sorted_by_another_objective(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path)
+    lines = printed(capsys, tmp_path, "--sort", "parameters").splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["4", "2", "1"]
+    with pytest.raises(UnknownNameError, match=r"unknown objective in '--sort': 'size'; valid choices: 'val_error', "):
+        printed(capsys, tmp_path, "--sort", "size")
+
+
+def test_all_trials_with_unknown_values_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path)
+    rows = [line.split() for line in printed(capsys, tmp_path, "--all").splitlines()][2:]
+    assert [row[0] for row in rows] == ["6", "1", "2", "0", "4", "3", "5", "7"]
+    assert rows[1][3:6] == ["*", "ok", "9"]
+    assert rows[0][3:5] == ["ok", "3"]
+    assert rows[5][3:5] == ["diverged", "0"]
+
+
+def test_csv_and_json_hold_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path)
+    table = pd.read_csv(io.StringIO(printed(capsys, tmp_path, "--csv", "--sort", "parameters")))
+    assert table["id"].tolist() == [4, 2, 1]
+    assert {"lr", "val_error", "flops", "parent", "status"} <= set(table.columns)
+    rows = json.loads(printed(capsys, tmp_path, "--json", "--all"))
+    assert [row["trial"] for row in rows if row["on_front"]] == [1, 2, 4]
+    assert rows[1]["objectives"] == {"val_error": 0.2, "parameters": 1000.0}
+    assert rows[1]["config"] == {"lr": 0.1, "optimizer": "sgd", "momentum": 0.9}
+    assert rows[5]["objectives"] == {"val_error": None, "parameters": 50.0}
+    assert rows[7]["objectives"] == {}
+
+
+def test_no_front_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.train(0, (0.5, 10.0), 3)
+    written(tmp_path, log)
+    assert printed(capsys, tmp_path) == (
+        "no trial was trained to the full budget of 9 epochs yet; --all shows all trials\n"
+    )
+    assert json.loads(printed(capsys, tmp_path, "--json")) == []
+    assert printed(capsys, tmp_path, "--all").splitlines()[2].split()[:3] == ["0", "0.5", "10"]

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+import lightning_primo
+from lightning_primo.cli import main as main_module
+from lightning_primo.cli.main import COMMANDS, main
+from lightning_primo.errors import InvalidArgumentError, ProjectError, SearchMismatchError
+
+
+def test_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+    assert main([]) == 2
+    assert "usage" in capsys.readouterr().err
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{lightning_primo.__version__}\n"
+    assert main(["serach"]) == 2
+    assert capsys.readouterr().err.startswith("lightning-primo: unknown command 'serach'; valid choices: search, ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"usage: lightning-primo {name}" in capsys.readouterr().out
+    assert main([name, "--no-such-option"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"lightning-primo {name}: ")
+    assert err.count("\n") == 1
+
+
+def test_help_imports_neither_torch_nor_lightning() -> None:
+    code = (
+        "import sys; from lightning_primo.cli.main import main, COMMANDS; main(['--help'])\n"
+        "for name in COMMANDS: main([name, '--help'])\n"
+        "print([name for name in ('torch', 'lightning', 'pandas', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "message"),
+    [
+        (InvalidArgumentError("bad"), 2, "lightning-primo status: bad\n"),
+        (SearchMismatchError("other"), 2, "lightning-primo status: other\n"),
+        (ProjectError("theirs"), 1, "lightning-primo status: theirs\n"),
+        (KeyboardInterrupt(), 130, "lightning-primo status: stopped by Ctrl-C\n"),
+    ],
+)
+def test_errors_are_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    raised: BaseException,
+    code: int,
+    message: str,
+) -> None:
+    from jsonargparse import ArgumentParser
+
+    def run(options: object) -> int:
+        raise raised
+
+    command = types.SimpleNamespace(parser=ArgumentParser, run=run)
+    monkeypatch.setattr(main_module.importlib, "import_module", lambda name: command)
+    assert main(["status"]) == code
+    assert capsys.readouterr().err == message

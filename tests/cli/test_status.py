@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lightning_primo.cli import status
+from lightning_primo.errors import StoreError
+from lightning_primo.search.reading import StoredSearch
+from lightning_primo.store import Store, owner_of
+from tests.cli.searches import written
+from tests.results.search_log import ERROR, Log, make_problem
+
+
+def shown(*arguments: object) -> int:
+    return status.run(status.parser().parse_args([str(argument) for argument in arguments]))
+
+
+def test_status_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path)
+    assert shown(tmp_path) == 0
+    assert capsys.readouterr().out == (
+        f"{tmp_path}\n"
+        "  search         RandomSearch over 3 hyperparameters, 1 to 9 epochs, seed 3\n"
+        "  objectives     val_error (min), parameters (min, at most 10,000)\n"
+        "  constraints    flops (min, at most 20,000)\n"
+        "  trials         8 (5 ok, 1 diverged, 1 rejected, 1 pending)\n"
+        "  spent          42 epochs = 4.667 full trainings, 0:00:42 h of search\n"
+        "  to go on with  trial 7 (epoch 0 to 9)\n"
+        "  front          3 trials, hypervolume 1.6\n"
+        "  last failure   trial 3, diverged: loss is nan\n"
+        "  process        none searches here now\n"
+    )
+
+
+def test_status_as_json_while_it_is_searched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path)
+    with Store(tmp_path, StoredSearch.open(tmp_path).description):
+        assert shown(tmp_path, "--json") == 0
+        found = json.loads(capsys.readouterr().out)
+        shown(tmp_path)
+        lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+        assert ["running", "trial 7 (epoch 0 to 9)"] in lines
+        assert lines[-1][1].startswith(f"process {os.getpid()} on ")
+    assert found["searched_by"].startswith(f"process {os.getpid()} on ")
+    assert found["algorithm"] == {"class": "RandomSearch", "sampler": {"class": "UniformSampler"}}
+    assert found["trials"] == {"total": 8, "by_status": {"ok": 5, "diverged": 1, "rejected": 1, "pending": 1}}
+    assert found["spent"] == {"epochs": 42.0, "full_trainings": 42 / 9, "hours": 42 / 3600}
+    assert found["pending"] == [{"trial": 7, "from_epoch": 0, "to_epoch": 9}]
+    assert found["front"]["size"] == 3
+    assert found["front"]["reference"] == pytest.approx({"val_error": 1.0, "parameters": 1e4})
+    assert found["last_failure"] == {"trial": 3, "status": "diverged", "reason": "loss is nan"}
+    assert found["objectives"][1] == {
+        "name": "parameters",
+        "kind": "exact",
+        "mode": "min",
+        "at_most": 1e4,
+        "at_least": None,
+        "reference": None,
+    }
+
+
+def test_a_search_without_a_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(make_problem(ERROR))
+    log.ask(0)
+    written(tmp_path, log)
+    shown(tmp_path)
+    text = capsys.readouterr().out
+    assert "no trial was trained to the full budget of 9 epochs yet" in text
+    assert "last failure" not in text
+
+
+def test_watch_repeats_until_ctrl_c(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path)
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert shown(tmp_path, "--json", "--watch", "2.5") == 0
+    assert waits == [2.5] * 3
+    assert [json.loads(line)["trials"]["total"] for line in capsys.readouterr().out.splitlines()] == [8] * 3
+
+
+def test_there_is_no_search(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="holds no search"):
+        shown(tmp_path)
+
+
+HOLD = """
+import os, socket, sys, filelock
+lock = filelock.FileLock(sys.argv[1] + "/search.lock")
+lock.acquire()
+with open(sys.argv[1] + "/search.owner", "w") as file:
+    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_owner_is_seen_from_another_process(tmp_path: Path) -> None:
+    assert owner_of(tmp_path) is None
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        owner = owner_of(tmp_path)
+        assert owner is not None
+        assert owner.startswith(f"process {process.pid} on ")
+        process.kill()
+    assert owner_of(tmp_path) is None
+
+
+def test_looking_for_the_owner_keeps_no_search_out(tmp_path: Path) -> None:
+    written(tmp_path)
+    description = StoredSearch.open(tmp_path).description
+    (tmp_path / "search.lock").touch()
+    with (tmp_path / "search.lock").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as a look does, for an instant
+        timer = threading.Timer(0.05, fcntl.flock, (file, fcntl.LOCK_UN))
+        timer.start()
+        with Store(tmp_path, description):
+            assert owner_of(tmp_path) is not None
+        timer.join()
+    assert owner_of(tmp_path) is None

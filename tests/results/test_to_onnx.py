@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from ConfigSpace import ConfigurationSpace
+from torch import Tensor, nn
+
+from lightning_primo.errors import NotMeasurableError, PrimoError
+from lightning_primo.nas import Factory
+from lightning_primo.results.result import Result
+from lightning_primo.results.to_onnx import write_onnx
+from lightning_primo.training.plan import trial_directory
+from tests.results.search_log import ACCURACY, Log, Problem
+
+
+class Images(pl.LightningModule):
+    """Behaves otherwise in training than in evaluation, and knows no batch size."""
+
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1)
+        )
+        self.head = nn.Linear(width, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.body(x).flatten(1))
+        return logits
+
+
+class Data(pl.LightningDataModule):
+    def train_dataloader(self) -> Any:
+        images = torch.rand(6, 1, 8, 8)
+        return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, torch.arange(6)), batch_size=3)
+
+
+class TwoInputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, values: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.layer(values * mask)}
+
+
+class Branching(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1 if x.sum() > 0 else x
+
+
+def result_of(directory: Path, build: Factory | None) -> Result:
+    problem = Problem(space=ConfigurationSpace({"width": (1, 8)}), objectives=(ACCURACY,), max_epochs=9)
+    log = Log(problem)
+    log.train(0, (0.9,), config={"width": 5})
+    folder = trial_directory(directory, 0)
+    folder.mkdir(parents=True)
+    module = Images(5)
+    for tensor in module.state_dict().values():
+        if tensor.is_floating_point():
+            nn.init.uniform_(tensor, 0.5, 1.5)
+    torch.save({"state_dict": module.state_dict(), "epoch": 9}, folder / "last.ckpt")
+    return log.result(directory, build)
+
+
+def outputs(path: Path, **inputs: Tensor) -> list[Any]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+    return list(session.run(None, dict(zip(names, (tensor.numpy() for tensor in inputs.values()), strict=True))))
+
+
+def test_an_exported_module_computes_the_same_for_any_batch_size(tmp_path: Path) -> None:
+    result = result_of(tmp_path / "search", Factory(Images, Data))  # no example_input_array: from a batch of the data
+    before = torch.get_rng_state()
+    folder = result.export(tmp_path / "front", onnx=True) / "trial_00000"
+    assert torch.equal(torch.get_rng_state(), before)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("config.json", "model.onnx", "objectives.json", "state_dict.pt")
+    ]
+    module = result.load(0)
+    for size in (1, 5):
+        images = torch.randn(size, 1, 8, 8)
+        with torch.no_grad():
+            expected = module(images).numpy()
+        np.testing.assert_allclose(outputs(folder / "model.onnx", x=images)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [tuple, dict])
+def test_several_inputs_share_the_batch_dimension(tmp_path: Path, kind: type) -> None:
+    module = TwoInputs().eval()
+    named = {"values": torch.randn(3, 4), "mask": torch.ones(4)}  # the mask has no batch dimension
+    write_onnx(module, named if kind is dict else tuple(named.values()), tmp_path / "model.onnx")
+    given = {"values": torch.randn(7, 4), "mask": torch.ones(4)}
+    with torch.no_grad():
+        expected = module(**given)["logits"].numpy()
+    np.testing.assert_allclose(outputs(tmp_path / "model.onnx", **given)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_module_that_cannot_be_exported_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PrimoError, match=r"torch\.onnx cannot export Branching .*Could not guard .* torch\.export"):
+        write_onnx(Branching().eval(), torch.ones(2, 3), tmp_path / "model.onnx")
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+    with pytest.raises(NotMeasurableError, match="no tensor with a batch dimension"):
+        write_onnx(Branching(), torch.tensor(1.0), tmp_path / "model.onnx")
+
+
+def test_what_is_missing_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PrimoError, match="without the code that builds its modules"):
+        result_of(tmp_path / "read", None).export(tmp_path / "front", onnx=True)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name))
+    with pytest.raises(PrimoError, match=r"needs the packages 'onnxscript'.*pip install 'lightning-primo\[onnx\]'"):
+        result_of(tmp_path / "search", Factory(Images, Data)).export(tmp_path / "front", onnx=True)
+    monkeypatch.undo()
+    with pytest.raises(PrimoError, match=r"trial 0 cannot be exported to ONNX: no batch .*example_input_array"):
+        result_of(tmp_path / "blind", Factory(Images)).export(tmp_path / "front", onnx=True)
+    assert not (tmp_path / "front").exists()

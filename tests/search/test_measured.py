@@ -1,0 +1,283 @@
+"""Searches with a latency: on one device alone, and measured again in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_primo import Latency, Metric, PriMO, RandomSearch, Result, Search
+from lightning_primo.errors import DeviceMismatchError, InvalidArgumentError
+from lightning_primo.results.remeasured import FILE_NAME, read_remeasured
+from lightning_primo.store.log import read_events
+from lightning_primo.training.plan import trial_directory
+from lightning_primo.trial import Evaluation, Proposal, Status
+from tests.machine import Machine
+from tests.search.resume_script import Net, build, make_search
+
+
+class Noisy(Machine):
+    """The latency of a network grows with its width; `noise` is added to one measurement after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noise = [0.0]
+        self.before: Callable[[], None] = lambda: None
+        self.n_measured = 0
+
+    def latency(self, module: Any) -> float:
+        self.before()
+        self.n_measured += 1
+        noise = self.noise[(self.n_measured - 1) % len(self.noise)]
+        return (1.0 + noise) * 1e-5 * float(module.net[0].out_features)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Noisy:
+    return Noisy.installed(monkeypatch)  # type: ignore[return-value]
+
+
+def called(config: dict[str, Any]) -> Net:
+    module = build(config)
+    module.example_input_array = torch.zeros(2, 3)
+    return module
+
+
+def search(directory: Path, **changes: Any) -> Search:
+    arguments = {
+        "module": called,
+        "objectives": [Metric("val_loss"), Latency("cpu")],
+        "algorithm": RandomSearch(),
+        "epochs": (1, 1),
+    }
+    return make_search(directory, **{**arguments, **changes})
+
+
+def run(directory: Path, trials: int = 3, **changes: Any) -> Result:
+    return search(directory, **changes).run(trials=trials, progress=False)
+
+
+def log(directory: Path) -> list[Proposal | Evaluation]:
+    return [event for event, _ in read_events(directory)]
+
+
+def told(directory: Path) -> list[Evaluation]:
+    return [event for event in log(directory) if isinstance(event, Evaluation)]
+
+
+# One device.
+
+
+def test_a_search_is_not_gone_on_with_on_another_machine(tmp_path: Path, machine: Noisy) -> None:
+    run(tmp_path, 2)
+    before, measured = told(tmp_path), machine.n_measured
+    machine.name = "Chip 10"
+    with pytest.raises(DeviceMismatchError, match=r"'latency_cpu'.*\[Chip 9, .*\[Chip 10, .*new 'directory'"):
+        run(tmp_path, 4)
+    assert told(tmp_path) == before
+    assert machine.n_measured == measured
+    assert search(tmp_path).result().to_pandas()["status"].tolist() == ["ok", "ok", "pending"]
+    machine.name = "Chip 9"
+    assert len(run(tmp_path, 4).trials) == 4
+    assert [event.status for event in told(tmp_path)] == [Status.OK] * 4
+
+
+def test_a_search_that_is_over_can_be_looked_at_anywhere(
+    tmp_path: Path, machine: Noisy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = run(tmp_path, 2, remeasure=0)
+    machine.name = "Chip 10"
+    here = run(tmp_path, 2)
+    assert [trial.values for trial in here.trials] == [trial.values for trial in there.trials]
+    assert "the front is not measured again: the values of 'latency_cpu'" in capsys.readouterr().err
+
+
+def test_a_worker_on_another_machine_ends_the_search(tmp_path: Path, machine: Noisy) -> None:
+    """Executors of the user's may have workers anywhere; here the second trial is measured elsewhere."""
+    places = iter(["Chip 9", "Chip 9", "Chip 10"])  # of the preflight and two trials
+
+    def next_machine() -> None:
+        machine.name = next(places, "Chip 9")
+
+    machine.before = next_machine
+    with ThreadPoolExecutor(1) as executor, pytest.raises(DeviceMismatchError, match=r"\[Chip 9, .*\[Chip 10, "):
+        run(tmp_path, 3, executor=executor)
+    assert [event.trial_id for event in told(tmp_path)] == [0]
+    machine.before = lambda: None
+    result = run(tmp_path, 3, remeasure=0)  # its training is there; its latency is measured again
+    assert {trial.measured_on["latency_cpu"]["hardware"] for trial in result.trials} == {"Chip 9"}
+    assert [event.cost for event in told(tmp_path)] == [1.0, 1.0, 1.0]
+
+
+def test_a_worker_that_knows_where_the_others_were_measured_does_not_even_train(tmp_path: Path, machine: Noisy) -> None:
+    run(tmp_path, 1, remeasure=0)
+    machine.name = "Chip 10"
+    with ThreadPoolExecutor(1) as executor, pytest.raises(DeviceMismatchError, match="trial 1 could not be measured"):
+        run(tmp_path, 3, executor=executor)
+    assert len(told(tmp_path)) == 1
+    assert not (trial_directory(tmp_path, 1) / "last.ckpt").exists()
+
+
+def test_other_devices_may_be_measured_side_by_side(tmp_path: Path, machine: Noisy) -> None:
+    objectives = [Metric("val_loss"), Latency("cpu"), Latency("cpu", batch_size=8, name="throughput")]
+    result = run(tmp_path, 2, objectives=objectives)
+    assert result.trials[1].measured_on["throughput"]["batch_size"] == "8"
+
+
+# Measured again in the end.
+
+LUCK = [0.0, 0.2, -0.1, 0.1, 0.05, -0.05, 0.15]
+
+
+def test_the_front_is_measured_again_and_has_the_medians(tmp_path: Path, machine: Noisy) -> None:
+    machine.noise = LUCK
+    plain = run(tmp_path / "plain", 6, remeasure=0)
+    machine.n_measured = 0
+    result = run(tmp_path / "again", 6)
+    assert not (tmp_path / "plain" / FILE_NAME).exists()
+    again = read_remeasured(tmp_path / "again")
+    assert set(again) >= {trial.id for trial in result.front}
+    assert {len(values["latency_cpu"]) for values in again.values()} == {5}
+    for trial in result.trials:
+        once = plain.trials[trial.id].values["latency_cpu"]
+        values = sorted([once, *again.get(trial.id, {}).get("latency_cpu", [])])
+        middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
+        assert trial.values["latency_cpu"] == pytest.approx(middle)
+    # The algorithm's own losses are as they were.
+    assert [event.losses for event in told(tmp_path / "again")] == [event.losses for event in told(tmp_path / "plain")]
+    assert search(tmp_path / "again").result().front == result.front
+
+
+def test_members_are_measured_in_turn(tmp_path: Path, machine: Noisy) -> None:
+    widths: list[int] = []
+    original = machine.latency
+
+    def latency(module: Any) -> float:
+        widths.append(module.net[0].out_features)
+        return original(module)
+
+    machine.latency = latency  # type: ignore[method-assign]
+    run(tmp_path, 6)
+    again = widths[7:]  # after the preflight and the trials
+    n = len(read_remeasured(tmp_path))
+    assert n > 1
+    assert again == again[:n] * 5
+
+
+def test_nothing_is_measured_twice_and_what_joins_later_is(tmp_path: Path, machine: Noisy) -> None:
+    machine.noise = LUCK
+    run(tmp_path, 4)
+    first, measured = read_remeasured(tmp_path), machine.n_measured
+    run(tmp_path, 4)
+    assert machine.n_measured == measured
+    run(tmp_path, 6)
+    second = read_remeasured(tmp_path)
+    assert {trial_id: second[trial_id] for trial_id in first} == first
+    run(tmp_path, 6, remeasure=7)
+    assert max(len(values["latency_cpu"]) for values in read_remeasured(tmp_path).values()) == 7
+
+
+def test_a_search_goes_on_after_it_as_if_it_had_not_been(tmp_path: Path, machine: Noisy) -> None:
+    def primo() -> PriMO:
+        return PriMO(n_init=2, initial_design=RandomSearch())
+
+    run(tmp_path / "whole", 4, algorithm=primo(), remeasure=0)
+    run(tmp_path / "parts", 3, algorithm=primo())
+    run(tmp_path / "parts", 4, algorithm=primo())
+    whole, parts = ([e for e in log(tmp_path / name) if isinstance(e, Proposal)] for name in ("whole", "parts"))
+    assert whole == parts
+
+
+def test_ctrl_c_keeps_what_was_measured_and_the_same_call_does_the_rest(
+    tmp_path: Path, machine: Noisy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt() -> None:
+        if machine.n_measured == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    machine.before = interrupt
+    result = run(tmp_path, 4)
+    assert "stopped by Ctrl-C" in capsys.readouterr().err
+    some = read_remeasured(tmp_path)
+    assert 0 < sum(len(values["latency_cpu"]) for values in some.values()) <= 3
+    assert len(result.trials) == 4
+    machine.before = lambda: None
+    run(tmp_path, 4)
+    every = read_remeasured(tmp_path)
+    assert {len(values["latency_cpu"]) for values in every.values()} == {5}
+    assert all(every[i]["latency_cpu"][: len(v["latency_cpu"])] == v["latency_cpu"] for i, v in some.items())
+
+
+def test_the_weights_of_all_that_may_be_on_the_front_are_kept(tmp_path: Path, machine: Noisy) -> None:
+    machine.noise = [0.0, 0.04]
+    result = run(tmp_path, 6)
+    again = read_remeasured(tmp_path)
+    assert all((trial_directory(tmp_path, trial_id) / "last.ckpt").exists() for trial_id in again)
+    for trial in result.front:
+        result.load(trial)
+
+
+def test_what_can_not_be_measured_any_more_is_said_and_left(
+    tmp_path: Path, machine: Noisy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, 3, remeasure=0)
+    before = search(tmp_path).result()
+
+    def fail() -> None:
+        raise RuntimeError("the fan is broken")
+
+    machine.before = fail
+    result = run(tmp_path, 3)
+    error = capsys.readouterr().err
+    for trial in before.front:
+        assert error.count(f"trial {trial.id} could not be measured again: RuntimeError: the fan is broken") == 1
+    assert [trial.values for trial in result.front] == [trial.values for trial in before.front]
+
+
+def test_a_log_without_places_is_not_mixed_with_new_measurements(tmp_path: Path, machine: Noisy) -> None:
+    run(tmp_path, 2, remeasure=0)
+    with sqlite3.connect(tmp_path / "search.sqlite") as connection:
+        for number, payload in connection.execute("SELECT number, payload FROM event WHERE kind = 'tell'").fetchall():
+            fields = json.loads(payload)
+            del fields["measured_on"], fields["deviations"]
+            connection.execute("UPDATE event SET payload = ? WHERE number = ?", (json.dumps(fields), number))
+    connection.close()
+    machine.name = "Chip 10"
+    assert len(run(tmp_path, 2).trials) == 2
+    assert read_remeasured(tmp_path) == {}
+    run(tmp_path, 3)  # old stores can be gone on with; from here on the place is known
+    assert told(tmp_path)[-1].measured_on["latency_cpu"]["hardware"] == "Chip 10"
+
+
+def test_progress_says_what_goes_on(tmp_path: Path, machine: Noisy, capsys: pytest.CaptureFixture[str]) -> None:
+    search(tmp_path).run(trials=2)
+    assert "measuring latency_cpu of 2 trials on or near the front again" in capsys.readouterr().err
+
+
+def test_searches_without_a_latency_have_nothing_to_measure_again(tmp_path: Path) -> None:
+    make_search(tmp_path, epochs=(1, 1), algorithm=RandomSearch()).run(trials=1, progress=False)
+    assert not (tmp_path / FILE_NAME).exists()
+
+
+@pytest.mark.parametrize("times", [-1, 1.5, True, None])
+def test_how_often_must_be_a_number(tmp_path: Path, times: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="'remeasure' must be a whole number of at least 0"):
+        search(tmp_path, remeasure=times)
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_with_the_real_clock(tmp_path: Path, workers: int) -> None:
+    result = run(tmp_path, 2, workers=workers, remeasure=1)
+    for trial in result.front:
+        assert trial.values["latency_cpu"] > 0
+        assert trial.measurements["latency_cpu_spread"] >= 0
+        assert trial.measured_on["latency_cpu"]["device"] == "cpu"
+    assert read_remeasured(tmp_path).keys() >= {trial.id for trial in result.front}
