@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import timeit
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -24,7 +25,7 @@ def conv_net() -> nn.Module:
     """A small network for 32 x 32 pixels."""
     widths = [3, 16, 32, 64]
     layers: list[nn.Module] = []
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
+    for a, b in pairwise(widths):
         layers += [nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.MaxPool2d(2)]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10))
 

@@ -45,18 +45,23 @@ class MetricNotLoggedError(PrimoError):
         metric: The missing metric.
         logged: The metrics that were logged.
         distilled: Whether a distillation took the place of `training_step`.
+        step_only: Whether it was logged, but for single steps of the validation alone.
     """
 
-    def __init__(self, metric: str, logged: Iterable[str], *, distilled: bool = False) -> None:
+    def __init__(
+        self, metric: str, logged: Iterable[str], *, distilled: bool = False, step_only: bool = False
+    ) -> None:
         self.metric, self.logged = metric, tuple(sorted(logged))
         names = ", ".join(map(repr, self.logged)) or "none"
         step = "training_step"
         if distilled:
             step = "distillation_step(batch, batch_idx, teacher), which takes the place of training_step in this trial"
+        remedy = f"Call self.log({metric!r}, value) in {step}, validation_step or at their epoch's end"
+        if step_only:
+            remedy = "It was logged for steps of the validation alone: log it with on_epoch=True"
         super().__init__(
             f"the metric {metric!r} is an objective, but the LightningModule did not log it by the end of the epoch; "
-            f"logged: {names}. Call self.log({metric!r}, value) in {step}, validation_step or at their epoch's "
-            "end, or name one of the logged metrics"
+            f"logged: {names}. {remedy}, or name one of the logged metrics"
         )
 
 

@@ -237,7 +237,9 @@ class BulkAndCut(Algorithm):
         """Known variances of the target's scaled losses, `n`, 0 where the training failed; None if all are 0."""
         objective = self.problem.objectives[self._target]
         evaluations = [trial.at(self.problem.max_epochs) for trial in trials]
-        pairs = [(e.losses[self._target], e.deviations.get(objective.name, 0.0)) if e else (1.0, 0.0) for e in evaluations]
+        pairs = [
+            (e.losses[self._target], e.deviations.get(objective.name, 0.0)) if e else (1.0, 0.0) for e in evaluations
+        ]
         losses, deviations = np.array(pairs).T
         variances = np.square(objective.scaled_deviations(losses, deviations))
         return np.where(np.isfinite(variances), variances, 0.0) if variances.any() else None

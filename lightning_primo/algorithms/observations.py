@@ -25,7 +25,7 @@ class Observations:
         vectors: Configurations with losses at the full budget, `n x h`.
         losses: Their normalised losses, `n x m`: logarithmic objectives on their scale, then [0, 1] between
             `low` and `high`; beyond 1 off the front.
-        variances: Known variances of those losses, `n x m`, as far as their measurements scatter; 0 where none is known.
+        variances: Known variances of those losses, `n x m`: how far their measurements scatter; 0 where unknown.
         failed: Configurations whose training failed at any epoch, or broke a bound on what was measured, `k x h`.
         failed_losses: Their normalised losses, `k x m`: exact objectives as they are, the worst seen for the rest.
         pending: Configurations being trained, `p x h`.

@@ -45,7 +45,8 @@ class Metric(TrainedCallback):
     def read(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
         metrics = trainer.callback_metrics
         if self.objective.name not in metrics:
-            raise MetricNotLoggedError(self.objective.name, metrics)
+            step_only = self.objective.name in trainer.logged_metrics
+            raise MetricNotLoggedError(self.objective.name, metrics, step_only=step_only)
         self.value = float(metrics[self.objective.name])
         return self.value
 

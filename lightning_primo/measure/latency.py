@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import timeit
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.benchmark import Timer
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device, synchronize
@@ -20,6 +20,8 @@ from lightning_primo.measure.lock import quiet_machine
 from lightning_primo.trial import Place
 
 _ROUNDS = 5
+_BLOCKS = 1000  # at most, in all rounds together
+_CLOCK = 1e-8  # seconds that it can tell apart
 _FEWEST = 3  # rounds of a module so slow that one call takes longer than a round should
 
 
@@ -90,8 +92,8 @@ def measure_latency(
         dtype: Cast the weights and floating-point inputs to this type; default: as they are.
         threads: CPU threads within an operator, set for the time of the measurement; default: the present setting.
         warmup: Seconds of untimed calls, three calls at least.
-        min_run_time: Seconds of timed calls, in five rounds (three at least, if they take much longer). A block of calls
-            lasts at least a thousandth of its round.
+        min_run_time: Seconds of timed calls, in five rounds (three at least, where a call takes longer than that). A
+            block of calls lasts about a thousandth of it.
 
     Raises:
         InvalidArgumentError: For a device that is not there, a type that is not floating-point, or a batch size,
@@ -114,28 +116,28 @@ def measure_latency(
         call(module, inputs)
         synchronize(place)
 
+    timer = timeit.Timer(run)
     before = torch.get_num_threads()
     threads = before if threads is None else threads
     torch.set_num_threads(threads)
     try:
         with quiet_machine(), isolated(module), torch.inference_mode():
             with explained(module, inputs):
-                _warm_up(run, warmup)
-            # `run` waits for the device itself; Timer's own clock would do it a second time and want longer blocks.
-            timer = Timer("run()", globals={"run": run}, timer=timeit.default_timer, num_threads=threads)
+                fastest = _warm_up(timer, warmup)
+            # Just long enough for the clock: a block that the system interrupts is one slow number among many.
+            number = max(1, math.ceil(min_run_time / _BLOCKS / fastest))
             rounds: list[list[float]] = []  # seconds per call, a number for each block of calls
             runs, end = 0, time.perf_counter() + 2 * min_run_time
             while len(rounds) < _ROUNDS and (len(rounds) < _FEWEST or time.perf_counter() < end):
-                measured = timer.blocked_autorange(min_run_time=min_run_time / _ROUNDS)
-                rounds.append(measured.times)
-                runs += len(measured.times) * measured.number_per_run
+                rounds.append(_round(timer, number, min_run_time / _ROUNDS))
+                runs += len(rounds[-1]) * number
     finally:
         torch.set_num_threads(before)
     low, median, high = np.percentile([seconds for times in rounds for seconds in times], [25, 50, 75])
     return LatencyMeasurement(
         median=float(median),
         iqr=float(high - low),
-        # Not divided by the root of their number: rounds that follow each other share what changes between measurements.
+        # Not divided by the root of their number: what changes between measurements, rounds in a row have in common.
         deviation=float(np.std([np.median(times) for times in rounds], ddof=1)),
         runs=runs,
         device=str(place),
@@ -146,9 +148,21 @@ def measure_latency(
     )
 
 
-def _warm_up(run: Any, seconds: float) -> None:
-    """Caches, lazy initialisation and algorithm selection settle within the first calls."""
-    start, calls = time.perf_counter(), 0
+def _warm_up(timer: timeit.Timer, seconds: float) -> float:
+    """The seconds of the fastest call; caches, lazy initialisation and algorithm selection settle within the first."""
+    start, calls, fastest = time.perf_counter(), 0, math.inf
     while calls < 3 or time.perf_counter() - start < seconds:
-        run()
+        fastest = min(fastest, timer.timeit(1))
         calls += 1
+    return max(fastest, _CLOCK)
+
+
+def _round(timer: timeit.Timer, number: int, seconds: float) -> list[float]:
+    """Seconds per call in blocks of `number` calls, for `seconds` or longer."""
+    times: list[float] = []
+    total = 0.0
+    while total < seconds:
+        block = timer.timeit(number)
+        times.append(block / number)
+        total += block
+    return times

@@ -125,7 +125,6 @@ class Scalarization(ABC):
             InvalidArgumentError: If shapes do not match, or a weight is negative or not finite.
         """
 
-
     def variance(
         self, losses: npt.ArrayLike, variances: npt.ArrayLike, weights: npt.ArrayLike, exact: npt.ArrayLike
     ) -> FloatArray:
@@ -219,8 +218,8 @@ class AugmentedChebyshev(Scalarization):
         spread, _, _ = _checked(variances, weights, exact)
         slopes = np.full(points.shape, self.rho)
         slopes[np.arange(len(points)), (points * weights).argmax(axis=1)] += 1.0
-        contributions: FloatArray = spread * np.square(slopes * weights)
-        return contributions.sum(axis=1)
+        variance: FloatArray = (spread * np.square(slopes * weights)).sum(axis=1)
+        return variance
 
 
 def _checked(

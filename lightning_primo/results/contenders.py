@@ -58,6 +58,7 @@ class Contenders:
 
 
 def _dominates(these: Array, those: Array) -> npt.NDArray[np.bool_]:
-    """Row by row."""
-    dominates: npt.NDArray[np.bool_] = (these <= those).all(axis=1) & (these < those).any(axis=1)
+    """Row by row, `k` answers; one of the two may be a single row."""
+    no_worse, better = np.atleast_2d(these <= those), np.atleast_2d(these < those)
+    dominates: npt.NDArray[np.bool_] = np.logical_and(no_worse.all(axis=1), better.any(axis=1))
     return dominates

@@ -20,9 +20,7 @@ def measure_again(job: Job) -> dict[str, float] | str:
         KeyboardInterrupt: On Ctrl-C.
     """
     objectives = {callback.objective.name for callback in job.objectives}
-    noisy = [
-        callback for callback in cost_callbacks(job) if callback.noisy and callback.objective.name in objectives
-    ]
+    noisy = [callback for callback in cost_callbacks(job) if callback.noisy and callback.objective.name in objectives]
     stop: BaseException | None = None
     with memory_freed(), process_kept(), quiet_lightning():
         try:

@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from lightning.pytorch.plugins import DoublePrecision
+
 from lightning_primo.callbacks.base import TrainedCallback, spread_name
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.micro_batches import MicroBatches
@@ -258,6 +260,8 @@ def _fit(job: Job, recorder: Recorder, division: MicroBatches, *, resume: bool, 
     )
     well = False
     try:
+        if resume and isinstance(trainer.precision_plugin, DoublePrecision):
+            module.double()  # which Lightning does only after it has restored the weights
         if resume:
             trainer.fit(module, datamodule=data, ckpt_path=job.directory / FILE_NAME, weights_only=True)
         else:

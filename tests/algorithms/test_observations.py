@@ -30,9 +30,7 @@ def measured_problem(*, only: bool = False) -> Problem:
     """A network's error, and its latency, which is measured."""
     latency = Objective(name="latency", kind=Kind.MEASURED, log=True, reference=1.0)
     objectives = (latency,) if only else (Objective(name="error", reference=1.0), latency)
-    return Problem(
-        space=conditional_space(), objectives=objectives, max_epochs=9, architecture=network_architecture
-    )
+    return Problem(space=conditional_space(), objectives=objectives, max_epochs=9, architecture=network_architecture)
 
 
 def values(config: Config, epoch: int) -> dict[str, float]:

@@ -111,7 +111,7 @@ def test_a_worker_on_another_machine_ends_the_search(tmp_path: Path, machine: No
     with ThreadPoolExecutor(1) as executor, pytest.raises(DeviceMismatchError, match=r"\[Chip 9, .*\[Chip 10, "):
         run(tmp_path, 3, executor=executor)
     assert [event.trial_id for event in told(tmp_path)] == [0]
-    machine.before = lambda: None
+    machine.before, machine.name = lambda: None, "Chip 9"
     result = run(tmp_path, 3, remeasure=0)  # its training is there; its latency is measured again
     assert {trial.measured_on["latency_cpu"]["hardware"] for trial in result.trials} == {"Chip 9"}
     assert [event.cost for event in told(tmp_path)] == [1.0, 1.0, 1.0]

@@ -1,4 +1,4 @@
-"""What projects on Lightning do, in a search whose trials are promoted: nothing of it may break or change a training."""
+"""What projects on Lightning do, in a search that promotes trials: nothing of it may break or change a training."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from lightning.pytorch.callbacks import (
     Timer,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_primo import MOASHA, Metric, Result, Search
-from lightning_primo.training import run_job
+from lightning_primo import MOASHA, Metric, Search
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, UnknownNameError
+from lightning_primo.training import Job, run_job
 from lightning_primo.trial import Proposal
 from tests.tiny import Augmented, Data, Manual, Net, NoValidation, loader
 
@@ -94,6 +95,11 @@ class NoScheduler(Net):
         return torch.optim.Adam(self.parameters(), lr=self.lr)
 
 
+class Descent(Net):
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
+
+
 class Witness(Callback):
     """Sees that the module is trained with what the Trainer was given."""
 
@@ -114,7 +120,6 @@ class Project:
         trainer: Arguments of the Trainer, or a function of the configuration.
         objective: The objective.
         check: Looks at a trial's folder.
-        exact: Whether a promoted training equals an uninterrupted one.
     """
 
     module: Callable[..., Any] = Net
@@ -122,7 +127,6 @@ class Project:
     trainer: Any = field(default_factory=dict)
     objective: Metric = field(default_factory=lambda: Metric("val_loss"))
     check: Callable[[Path], None] = lambda folder: None
-    exact: bool = True
 
 
 def logging(where: str, on_step: bool | None, on_epoch: bool | None, name: str, **arguments: Any) -> Project:
@@ -152,12 +156,11 @@ PROJECTS: dict[str, Project] = {
     "training, both": logging("training", True, True, "m_epoch"),
     "training, fork of the step": logging("training", True, True, "m_step", mode="max"),
     "training, name without fork": logging("training", True, True, "m"),
-    "validation, step only": logging("validation", True, False, "m"),
     "validation, both": logging("validation", True, True, "m_epoch", mode="max"),
     "validation, default": logging("validation", None, None, "m", mode="max"),
     "bf16-mixed": Project(trainer={"precision": "bf16-mixed"}),
     "bf16-true": Project(trainer={"precision": "bf16-true"}),
-    "16-true": Project(trainer={"precision": "16-true"}),
+    "16-true": Project(module=Descent, trainer={"precision": "16-true"}),
     "64-true": Project(trainer={"precision": "64-true"}),
     "accumulation": Project(trainer={"accumulate_grad_batches": 2}),
     "clipping": Project(trainer={"gradient_clip_val": 0.1, "gradient_clip_algorithm": "value"}),
@@ -208,15 +211,11 @@ def make(directory: Path, project: Project, **changes: Any) -> Search:
     return Search(space, **{**own, **changes})
 
 
-def searched(directory: Path, project: Project) -> tuple[Search, Result]:
-    search = make(directory, project)
-    return search, search.run(epochs=3, progress=False)
-
-
 @pytest.mark.parametrize("name", PROJECTS)
 def test_project(tmp_path: Path, name: str) -> None:
     project = PROJECTS[name]
-    search, result = searched(tmp_path / "search", project)
+    search = make(tmp_path / "search", project)
+    result = search.run(epochs=3, progress=False)
     assert [trial.outcome for trial in result.trials] == ["ok"] * len(result.trials), result.trials[0].reason
     promoted = next(trial for trial in result.trials if trial.epoch == EPOCHS[1])
     assert len(promoted.curve) == EPOCHS[1]
@@ -224,8 +223,103 @@ def test_project(tmp_path: Path, name: str) -> None:
     project.check(tmp_path / "search" / "trials" / f"{promoted.id:05d}")
     job = search._plan().job(Proposal(trial_id=promoted.id, config=promoted.config, epoch=EPOCHS[1]))
     whole = run_job(dataclasses.replace(job, directory=tmp_path / "whole"))
-    if project.exact:
-        sign = -1.0 if project.objective.objective.mode == "max" else 1.0
-        assert {epoch: (sign * values[project.objective.objective.name],) for epoch, values in promoted.curve.items()} == whole.curve
+    objective = project.objective.objective
+    assert {epoch: (objective.loss(v[objective.name]),) for epoch, v in promoted.curve.items()} == whole.curve
     module = result.load(promoted)
     assert all(torch.isfinite(parameter).all() for parameter in module.parameters())
+
+
+def test_a_metric_of_validation_steps_alone(tmp_path: Path) -> None:
+    project = logging("validation", True, False, "m")
+    with pytest.raises(MetricNotLoggedError, match=r"for steps of the validation alone: log it with on_epoch=True"):
+        make(tmp_path, project).run(epochs=3, progress=False)
+
+
+def test_early_stopping_counts_as_finished_in_a_promoted_trial(tmp_path: Path) -> None:
+    stop = EarlyStopping("val_loss", patience=1, min_delta=1e9)
+    project = Project(trainer={"callbacks": [stop]})
+    result = make(tmp_path, project, epochs=(1, 4)).run(epochs=5, progress=False)
+    promoted = [trial for trial in result.trials if trial.epoch > 1]
+    assert {trial.epoch for trial in promoted} == {2}
+    assert all(trial.outcome == "ok" for trial in result.trials)
+    assert any(trial.trained_fully for trial in promoted)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "error", "message"),
+    [
+        (lambda config: {"max_epochs": 3}, InvalidArgumentError, "must not set 'max_epochs'"),
+        (lambda config: {"gpus": 3}, UnknownNameError, "'gpus'"),
+        (lambda config: 3, InvalidArgumentError, "the function returned 3"),
+    ],
+)
+def test_a_function_is_checked_before_anything_is_trained(
+    tmp_path: Path, trainer: Any, error: Any, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        make(tmp_path, Project(), trainer=trainer).run(epochs=3, progress=False)
+    assert not (tmp_path / "trials").exists()
+
+
+def test_a_function_may_fail_for_single_trials(tmp_path: Path) -> None:
+    calls: list[float] = []
+
+    def trainer(config: Any) -> dict[str, Any]:
+        calls.append(config["lr"])
+        refused = {"max_epochs": 1} if config["lr"] != calls[0] and len(set(calls)) == 2 else {}
+        return {"accelerator": "cpu", "logger": False, **refused}
+
+    result = make(tmp_path, Project(), trainer=trainer).run(trials=3, progress=False)
+    assert [trial.outcome for trial in result.trials] == ["ok", "error", "ok"]
+    assert result.trials[1].reason.startswith("InvalidArgumentError: 'trainer' must not set 'max_epochs'")
+
+
+def test_a_function_reaches_other_processes_and_the_test(tmp_path: Path) -> None:
+    class Tested(Net):
+        def test_step(self, batch: Any, batch_idx: int) -> None:
+            self.log("clip", float(self.trainer.gradient_clip_val or 0.0))
+
+    data = (*(loader() for _ in range(2)), DataLoader(Augmented(), batch_size=4))
+    project = Project(module=Tested, data=data, trainer=lambda config: {"gradient_clip_val": config["lr"]})
+    result = make(tmp_path, project, workers=2).run(epochs=4, progress=False)
+    table = result.test()
+    assert (table["test_clip"] - table["lr"]).abs().max() < 1e-6
+
+
+def test_a_search_where_memory_runs_out(tmp_path: Path) -> None:
+    class Hungry(Descent):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            if len(batch[0]) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return self.loss(batch)
+
+    result = make(tmp_path / "a", Project(module=Hungry)).run(epochs=3, progress=False)
+    assert set(result.to_pandas()["micro_batches"]) == {2.0}
+    assert {trial.outcome for trial in result.trials} == {"ok"}
+    kept = make(tmp_path / "b", Project(module=Hungry), retry_out_of_memory=False).run(trials=2, progress=False)
+    assert [trial.outcome for trial in kept.trials] == ["out_of_memory"] * 2
+
+
+def test_a_search_whose_trials_may_take_so_long(tmp_path: Path) -> None:
+    result = make(tmp_path, Project(), trial_timeout=1e-3).run(trials=2, progress=False)
+    assert [trial.outcome for trial in result.trials] == ["timeout"] * 2
+    assert result.trials[0].reason.startswith("trial_timeout = 0.001 s: ")
+
+
+def test_the_time_of_earlier_trainings_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs: list[Job] = []
+
+    def run(job: Job) -> Any:
+        jobs.append(job)
+        return dataclasses.replace(run_job(job), seconds=70.0)
+
+    monkeypatch.setattr("lightning_primo.search.loop.run_job", run)
+    result = make(tmp_path, Project(), trial_timeout=60.0).run(epochs=3, progress=False)
+    assert [(job.timeout, job.seconds_before) for job in jobs] == [(60.0, 0.0), (60.0, 0.0), (60.0, 70.0)]
+    assert sorted(trial.outcome for trial in result.trials) == ["ok", "timeout"]
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, "60", True, math.nan])
+def test_timeouts_must_be_positive(tmp_path: Path, seconds: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="'trial_timeout' must be a positive number of seconds or None"):
+        make(tmp_path, Project(), trial_timeout=seconds)

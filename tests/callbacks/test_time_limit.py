@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+
+from lightning_primo.callbacks import TimeLimit
+from lightning_primo.errors import InvalidArgumentError, TrialTimeoutError
+from lightning_primo.training.isolation import quiet_lightning
+from tests.tiny import Data, Net
+
+
+def fit(folder: Path, seconds: float, module: Net, **arguments: Any) -> list[float]:
+    """Train on a clock that goes by a second at a reading; what it shows at the end."""
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    limit = TimeLimit(seconds, clock=clock)
+    with quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            max_epochs=2,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=folder,
+            callbacks=[limit],
+            num_sanity_val_steps=0,
+            **arguments,
+        )
+        trainer.fit(module, datamodule=Data())
+    return now
+
+
+def test_a_training_in_time(tmp_path: Path) -> None:
+    # Made, then 2 epochs of 3 batches of training, 3 of validation, and its end.
+    assert fit(tmp_path, 14.0, Net()) == [15.0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "place"),
+    [(2.5, "the training of epoch 1"), (3.5, "the validation of epoch 1"), (9.5, "the training of epoch 2")],
+)
+def test_a_training_that_takes_too_long(tmp_path: Path, seconds: float, place: str) -> None:
+    with pytest.raises(TrialTimeoutError, match=place):
+        fit(tmp_path, seconds, Net())
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan")])
+def test_seconds_must_be_positive(seconds: float) -> None:
+    with pytest.raises(InvalidArgumentError, match="'seconds' must be positive"):
+        TimeLimit(seconds)
