@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "display": VALUES | {"results"},
     "search": SEARCHING | TRAINING | STORING | {"results", "display"},
     "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search", "__init__"},
+    "__main__": {"cli"},
     "__init__": SEARCHING | {"namespaces", "callbacks", "search", "results", "errors"},
 }
 

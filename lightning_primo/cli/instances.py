@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -181,8 +183,8 @@ class Instances(LightningCLI):
         dump = self.parser.dump
         # Entries that are None are kept, as a default may be something else; the name of the option has changed.
         option = "skip_unset" if "skip_unset" in inspect.signature(dump).parameters else "skip_none"
-        text = dump(config, skip_link_targets=not links, format="yaml", **{option: False})
-        dumped: dict[str, Any] = yaml.safe_load(text)
+        text = dump(config, skip_link_targets=not links, format="json", **{option: False})
+        dumped: dict[str, Any] = json.loads(text)
         return dumped if self.subcommand is None else dumped[self.subcommand]
 
     def _restore(self, before: dict[str, Any]) -> None:
@@ -219,7 +221,8 @@ class _Instantiator(_InstantiatorFn):
 def _as_given(config: Sequence[str] | Mapping[str, Any], runs: bool) -> Any:
     """What is given to LightningCLI as ``args``; one with subcommands reads configs of the subcommand or of all."""
     if isinstance(config, Mapping):
-        return {"subcommand": FIT, FIT: dict(config)} if runs else dict(config)
+        own = copy.deepcopy(dict(config))  # the parser changes it
+        return {"subcommand": FIT, FIT: own} if runs else own
     files = {path: f"--config={path}" for path in config}
     if not runs:
         return list(files.values())

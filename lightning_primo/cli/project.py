@@ -17,7 +17,9 @@ import lightning.pytorch as pl
 from lightning_primo.cli.instances import Instances, Part, trainer_defaults
 from lightning_primo.cli.overlay import MISSING, leaves, look_up, overlay
 from lightning_primo.cli.script import MAIN, PLAIN, Construction, Script
+from lightning_primo.cli.user_code import origin_of
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, SearchMismatchError
+from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.namespaces import alias_pytorch_lightning
 from lightning_primo.results.export import write_atomically
 from lightning_primo.training.trainer import OWNED_ARGUMENTS
@@ -72,7 +74,7 @@ class Project:
         if not files and cli is None:
             raise InvalidArgumentError("'config' names no file; give the project's config, or its script as 'cli'")
         unread = cls(configs=files, cli=cli, folder=str(Path.cwd()), base={})
-        with unread.active():
+        with unread.active(), rng_kept():
             try:
                 instances = Instances.of(unread._loaded().construction, files)
                 base = instances.base
@@ -146,9 +148,11 @@ class Project:
             config: As for `module`.
         """
         defaults = trainer_defaults()
+        with rng_kept():
+            arguments = self._build(config, "trainer")
         return {
             name: value
-            for name, value in self._build(config, "trainer").items()
+            for name, value in arguments.items()
             if name in defaults and name not in OWNED_ARGUMENTS and not _is_default(value, defaults[name])
         }
 
@@ -236,7 +240,8 @@ class Project:
             alias_pytorch_lightning()
         sys.argv = [sys.argv[0] if script is None else str(script.path or script.module)]
         if self._key not in _loaded:
-            _loaded[self._key] = _Loaded(*((PLAIN, None) if script is None else script.construction()))
+            with rng_kept():
+                _loaded[self._key] = _Loaded(*((PLAIN, None) if script is None else script.construction()))
         sys.modules[MAIN] = _loaded[self._key].main or sys.modules[MAIN]
 
     def _loaded(self) -> _Loaded:
@@ -245,12 +250,19 @@ class Project:
     def _instances(self) -> Instances:
         loaded = self._loaded()
         if loaded.instances is None:
-            loaded.instances = Instances.of(loaded.construction, self.base)
+            with rng_kept():
+                loaded.instances = Instances.of(loaded.construction, self.base)
         return loaded.instances
 
     def _build(self, config: Config, part: Part) -> Any:
         with self.active():
-            return self._instances().build(self._laid_over(config), frozenset({part}))[part]
+            try:
+                return self._instances().build(self._laid_over(config), frozenset({part}))[part]
+            except Exception as error:
+                origin = origin_of(error)
+                if origin is error:
+                    raise
+        raise origin  # a parser has turned it into a refusal of the value
 
     def _laid_over(self, config: Config) -> dict[str, Any]:
         values: dict[str, Any] = {key: json.loads(str(v)) if key in self.encoded else v for key, v in config.items()}
@@ -288,7 +300,7 @@ def _arrived(fields: dict[str, Any]) -> Project:
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    return value is default or (isinstance(value, (bool, int, float, str)) and value == default)
+    return value is default or value == [] or (isinstance(value, (bool, int, float, str)) and value == default)
 
 
 def _changed(before: Any, after: Any) -> str:

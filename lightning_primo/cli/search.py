@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import jsonargparse
 
+from lightning_primo.cli.search_file_action import SearchFileAction
+
 if TYPE_CHECKING:
     from lightning_primo.cli.project import Project
     from lightning_primo.cli.space_file import SearchSpace
@@ -33,11 +35,11 @@ def parser() -> jsonargparse.ArgumentParser:
     """The arguments of the command; most are also entries of a search file."""
     made = jsonargparse.ArgumentParser(description=_DESCRIPTION)
     made.add_argument(
-        "--config", action="append", type=str, metavar="FILE", help="the project's config; several are merged"
+        "--config", action="append", metavar="FILE", help="the project's config; several are merged"
     )
     made.add_argument(
         "--search",
-        action=jsonargparse.ActionConfigFile,  # type: ignore[attr-defined]
+        action=SearchFileAction,
         metavar="FILE",
         help="a YAML file with what follows",
     )
@@ -136,9 +138,10 @@ def run(options: jsonargparse.Namespace) -> int:
     with project.active(), _interruptions() as interruptions:
         with _told_of(options):
             epochs = _epochs(options, project)
+            asked = _asked(options, space)
             project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1])
             check_space_fits(project, space)
-            search = _made(options, project, space, epochs)
+            search = _made(options, project, space, epochs=epochs, **asked)
             budget = _budget(options, search)
             if options.only_print:
                 return _printed(search, project, space, budget)
@@ -151,36 +154,43 @@ def run(options: jsonargparse.Namespace) -> int:
     return STOPPED if interruptions else 0
 
 
-def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace, epochs: tuple[int, int]) -> Search:
-    """The search that the options describe, once model, data and callbacks could be made for one configuration."""
+def _asked(options: jsonargparse.Namespace, space: SearchSpace) -> dict[str, Any]:
+    """Objectives, constraints and algorithm."""
     from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
+
+    return {
+        "objectives": read_objectives(options.objectives or []),
+        "constraints": read_constraints(options.constraints or []),
+        "algorithm": read_algorithm(options.algorithm, space),
+    }
+
+
+def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace, **asked: Any) -> Search:
+    """The search that the options describe, once model, data and callbacks could be made for one configuration."""
     from lightning_primo.cli.space_check import an_example
     from lightning_primo.cli.user_code import user_code
     from lightning_primo.search import Search
 
+    search = Search(
+        space.space,
+        module=project.module,
+        datamodule=project.data,
+        directory=_directory(options),
+        trainer=project.trainer,
+        workers=options.workers,
+        seed=(project.seed or 0) if options.seed is None else options.seed,
+        keep_all_checkpoints=options.keep_all_checkpoints,
+        trial_timeout=options.trial_timeout,
+        retry_out_of_memory=options.retry_out_of_memory,
+        remeasure=options.remeasure,
+        **asked,
+    )
     example = an_example(space)
     with user_code(f"making model, data and callbacks for {example}"):
         project.module(example)
         project.data(example)
         project.trainer(example)
-    seed = options.seed
-    return Search(
-        space.space,
-        module=project.module,
-        datamodule=project.data,
-        objectives=read_objectives(options.objectives or []),
-        constraints=read_constraints(options.constraints or []),
-        algorithm=read_algorithm(options.algorithm, space),
-        epochs=epochs,
-        directory=_directory(options),
-        trainer=project.trainer,
-        workers=options.workers,
-        seed=(project.seed or 0) if seed is None else seed,
-        keep_all_checkpoints=options.keep_all_checkpoints,
-        trial_timeout=options.trial_timeout,
-        retry_out_of_memory=options.retry_out_of_memory,
-        remeasure=options.remeasure,
-    )
+    return search
 
 
 def _printed(search: Search, project: Project, space: SearchSpace, budget: dict[str, Any]) -> int:

@@ -37,9 +37,25 @@ def user_code(doing: str) -> Iterator[None]:
         raise ProjectError(f"{doing} failed in the project's own code:\n{short_traceback(error)}") from error
 
 
+def origin_of(error: BaseException) -> BaseException:
+    """The exception of the project's code that a library turned into `error`; `error` itself if there is none."""
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        if _own_frames(found):
+            return found
+        seen.add(id(found))
+        found = found.__cause__ or found.__context__
+    return error
+
+
 def short_traceback(error: BaseException) -> str:
-    """The last frames of the traceback of `error`, without those of libraries, and its message."""
+    """The last frames of the project's code in the traceback of `error`, and its message."""
+    origin = origin_of(error)
+    lines = traceback.format_list(_own_frames(origin)[-_MOST_FRAMES:])
+    return "".join([*lines, *traceback.format_exception_only(origin)]).rstrip()
+
+
+def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(("<", *_FOREIGN))]
-    lines = traceback.format_list(own[-_MOST_FRAMES:])
-    return "".join([*lines, *traceback.format_exception_only(error)]).rstrip()
+    return [frame for frame in frames if not frame.filename.startswith(("<", *_FOREIGN))]

@@ -93,13 +93,15 @@ ALGORITHMS: dict[str, tuple[Callable[[], Algorithm], bool]] = {
 }
 
 
+@pytest.mark.parametrize("n_pending", [1, 2])
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_noise_reaches_the_model_and_comes_back_from_the_log(name: str) -> None:
+def test_noise_reaches_the_model_and_comes_back_from_the_log(name: str, n_pending: int) -> None:
     make, only = ALGORITHMS[name]
     problem = measured_problem(only=only)
     epochs = 13 * 9 if only else 6 * 9
     quiet, loud = (
-        drive(started(make(), problem), noisy(problem, share), epochs=epochs, n_pending=2) for share in (1e-4, 0.5)
+        drive(started(make(), problem), noisy(problem, share), epochs=epochs, n_pending=n_pending)
+        for share in (1e-4, 0.5)
     )
     configs = [[event.config for event in events if isinstance(event, Proposal)] for events in (quiet, loud)]
     assert configs[0][:3] == configs[1][:3]

@@ -12,7 +12,7 @@ import cloudpickle
 import pytest
 import torch
 import yaml
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -110,11 +110,12 @@ def test_arguments_of_the_trainer(networks: Path) -> None:
         "gradient_clip_val",
         "logger",
     }
-    stopping, checkpoint, monitor = arguments["callbacks"]
+    stopping, checkpoint, monitor, averaging = arguments["callbacks"]
     assert isinstance(stopping, EarlyStopping)
     assert stopping.patience == 2
     assert isinstance(checkpoint, ModelCheckpoint)
     assert isinstance(monitor, LearningRateMonitor)
+    assert isinstance(averaging, StochasticWeightAveraging)
     assert isinstance(arguments["logger"], TensorBoardLogger)
     assert project.trainer({})["callbacks"][0] is not project.trainer({})["callbacks"][0]
 
@@ -154,13 +155,13 @@ def test_data_are_not_made_for_the_model_alone(classifier: Path) -> None:
 
 def test_a_project_that_arrives_in_another_process_stays_active(networks: Path, tmp_path: Path) -> None:
     project = Project.open(["config.yaml"], "train.py")
-    build = cloudpickle.dumps(project.module)
+    build = cloudpickle.dumps(project.trainer)
     project_module._loaded.clear()
     for name in ("networks", "digits"):
         sys.modules.pop(name, None)
     os.chdir(tmp_path)
-    module = cloudpickle.loads(build)({"model.init_args.dropout": 0.3})
-    assert module.hparams["dropout"] == 0.3
+    stopping = cloudpickle.loads(build)({"trainer.callbacks.0.init_args.patience": 3})["callbacks"][0]
+    assert stopping.patience == 3
     assert Path.cwd() == networks
     assert sys.modules["__main__"].__file__ == str(networks / "train.py")
     assert sys.path[0] == str(networks)
@@ -245,7 +246,7 @@ def test_scripts_that_do_not_work(process: None, tmp_path: Path, monkeypatch: py
         (
             "model: {learning_rate: 1}",
             None,
-            r"c\.yaml: .*say which script constructs the LightningCLI: 'cli: main\.py'",
+            r"c\.yaml: .*say which script constructs the LightningCLI",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_primo import Latency, Metric, PriMO, RandomSearch, Result, Search
+from lightning_primo import Latency, Metric, PriMO, RandomSearch, Result, Search, SuccessiveHalving
 from lightning_primo.errors import DeviceMismatchError, InvalidArgumentError
 from lightning_primo.results.remeasured import FILE_NAME, read_remeasured
 from lightning_primo.store.log import read_events
@@ -88,6 +88,19 @@ def test_a_search_is_not_gone_on_with_on_another_machine(tmp_path: Path, machine
     machine.name = "Chip 9"
     assert len(run(tmp_path, 4).trials) == 4
     assert [event.status for event in told(tmp_path)] == [Status.OK] * 4
+
+
+def test_not_even_a_trial_that_was_measured_before_is_trained_on_there(tmp_path: Path, machine: Noisy) -> None:
+    options: dict[str, Any] = {"algorithm": SuccessiveHalving(eta=3), "epochs": (1, 3), "remeasure": 0}
+    run(tmp_path, 3, **options)
+    assert {event.epoch for event in told(tmp_path)} == {1}
+    machine.name = "Chip 10"
+    with pytest.raises(DeviceMismatchError, match="Chip 10"):
+        search(tmp_path, **options).run(epochs=5, progress=False)
+    assert len(told(tmp_path)) == 3
+    machine.name = "Chip 9"
+    search(tmp_path, **options).run(epochs=5, progress=False)
+    assert told(tmp_path)[3].epoch == 3
 
 
 def test_a_search_that_is_over_can_be_looked_at_anywhere(
@@ -217,12 +230,15 @@ def test_ctrl_c_keeps_what_was_measured_and_the_same_call_does_the_rest(
 
 
 def test_the_weights_of_all_that_may_be_on_the_front_are_kept(tmp_path: Path, machine: Noisy) -> None:
-    machine.noise = [0.0, 0.04]
-    result = run(tmp_path, 6)
-    again = read_remeasured(tmp_path)
-    assert all((trial_directory(tmp_path, trial_id) / "last.ckpt").exists() for trial_id in again)
-    for trial in result.front:
-        result.load(trial)
+    """Each network is 1 % slower than the one before it, which may be chance, and the last one far too slow."""
+    factors = iter([1.0, 1.0, 1.01, 1.02, 1.03, 2.0])  # of the preflight and five trials
+    machine.latency = lambda module: 1e-3 * next(factors)  # type: ignore[method-assign]
+    result = run(tmp_path, 5, remeasure=0)
+    assert len(result.front) < 4
+    kept = [trial.id for trial in result.trials if (trial_directory(tmp_path, trial.id) / "last.ckpt").exists()]
+    assert kept == [0, 1, 2, 3]
+    for trial_id in kept:
+        result.load(trial_id)
 
 
 def test_what_can_not_be_measured_any_more_is_said_and_left(

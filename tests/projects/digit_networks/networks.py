@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
@@ -45,5 +47,5 @@ class Perceptron(DigitNetwork):
     ) -> None:
         super().__init__(n_classes, batch_size, total_epochs)
         sizes = [64, *widths]
-        layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)) for a, b in zip(sizes, sizes[1:])]
+        layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)) for a, b in pairwise(sizes)]
         self.network = nn.Sequential(*layers, nn.Linear(sizes[-1], n_classes))
