@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, _get_mo
 from lightning_primo.cli.messages import one_line
 from lightning_primo.cli.overlay import CLASS
 from lightning_primo.cli.script import Construction
+from lightning_primo.cli.torch_types import register_torch_types
 from lightning_primo.errors import InvalidArgumentError
 
 Part = Literal["model", "data", "trainer"]
@@ -73,6 +74,7 @@ class Instances(LightningCLI):
             "load_from_checkpoint_support": True,  # here for its instantiators, see `_Instantiator`
             "args": _as_given(arguments, runs),
         }
+        register_torch_types()
         try:
             LightningCLI.__init__(made, **options)
         except argparse.ArgumentError as error:

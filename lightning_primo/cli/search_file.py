@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from jsonargparse import ArgumentParser
-from jsonargparse.typing import register_type
 
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.algorithms.sampling import Sampler
@@ -18,6 +16,7 @@ from lightning_primo.callbacks import CostCallback, ObjectiveCallback
 from lightning_primo.cli.messages import one_line
 from lightning_primo.cli.overlay import CLASS, INIT
 from lightning_primo.cli.space_file import SearchSpace
+from lightning_primo.cli.torch_types import register_torch_types
 from lightning_primo.cli.user_code import user_code
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.space import Prior
@@ -84,8 +83,7 @@ def _made(label: str, base: type, entry: Any) -> Any:
     """One object of a class derived from `base`."""
     spec = _spec(label, entry)
     _check_names(label, base, spec)
-    # A type such as torch.float16 has no notation of its own in YAML.
-    register_type(torch.dtype, str, _dtype, fail_already_registered=False)
+    register_torch_types()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(base, "object", required=True)
     try:
@@ -155,10 +153,3 @@ def _put_back(holder: Any, values: Sequence[Any]) -> Any:
         for item in vars(holder).values():
             _put_back(item, values)
     return holder
-
-
-def _dtype(name: str) -> torch.dtype:
-    found = getattr(torch, name.removeprefix("torch."), None)
-    if not isinstance(found, torch.dtype):
-        raise ValueError(f"no type of torch: {name!r}")
-    return found

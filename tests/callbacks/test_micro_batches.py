@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
 
 from lightning_primo.callbacks import MicroBatches, ReproducibleEpochs
-from lightning_primo.callbacks.micro_batches import MicroBatchSampler
+from lightning_primo.callbacks.micro_batch_sampler import MicroBatchSampler
 from lightning_primo.errors import InvalidArgumentError, MicroBatchError
 from lightning_primo.training.isolation import quiet_lightning
 

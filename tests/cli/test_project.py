@@ -116,6 +116,7 @@ def test_arguments_of_the_trainer(networks: Path) -> None:
     assert isinstance(checkpoint, ModelCheckpoint)
     assert isinstance(monitor, LearningRateMonitor)
     assert isinstance(averaging, StochasticWeightAveraging)
+    assert averaging._device == torch.device("cpu")  # a default without a notation in YAML
     assert isinstance(arguments["logger"], TensorBoardLogger)
     assert project.trainer({})["callbacks"][0] is not project.trainer({})["callbacks"][0]
 
