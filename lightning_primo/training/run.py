@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 import threading
 import time
@@ -11,26 +10,15 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from lightning.pytorch.plugins import DoublePrecision
-
-from lightning_primo.callbacks.base import TrainedCallback, spread_name
-from lightning_primo.callbacks.guard import NonFiniteGuard
-from lightning_primo.callbacks.micro_batches import MicroBatches
-from lightning_primo.callbacks.pauses import PauseForMeasurements
+from lightning_primo.callbacks.base import spread_name
 from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, read_record
-from lightning_primo.callbacks.reproducible import ReproducibleEpochs
-from lightning_primo.callbacks.stop_at_epoch import ResumableMaxSteps
-from lightning_primo.callbacks.time_limit import TimeLimit
-from lightning_primo.errors import CheckpointWarning, InvalidArgumentError, MetricNotLoggedError, TrialTimeoutError
+from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.training.costs import cost_callbacks, forget_elsewhere, measure_costs
-from lightning_primo.training.devices import processes_per_trial
 from lightning_primo.training.failures import Failure, classify, interruption
+from lightning_primo.training.fit import attempt_to_train
 from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
-from lightning_primo.training.job import Job, build
-from lightning_primo.training.loggers import close_loggers
+from lightning_primo.training.job import Job
 from lightning_primo.training.memory import COLUMN, Attempt, fit_in_memory
-from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
-from lightning_primo.training.trainer import make_trainer, trainer_arguments
 from lightning_primo.trial import Evaluation, Place, Status
 
 _one_at_a_time = threading.RLock()  # a training seeds the generators of its whole process
@@ -215,79 +203,9 @@ def _attempt_and_note(
         micro_batches=parts,
     )
     recorder.curve = {epoch: dict(values) for epoch, values in known.items()}
-    tried = _attempt(job, recorder, resume=resume, seconds=progress.seconds)
+    tried = attempt_to_train(job, recorder, resume=resume, seconds=progress.seconds)
     progress.note(recorder, failed=tried.failure is not None)
     return tried
-
-
-def _attempt(job: Job, recorder: Recorder, *, resume: bool, seconds: float) -> Attempt:
-    """Train once, `seconds` after the job began."""
-    n = processes_per_trial(trainer_arguments(job.trainer, job.config))
-    if n > 0 and not is_rank():
-        return attempt_in_ranks(n, functools.partial(_attempt, job, resume=resume, seconds=seconds), recorder)
-    division = MicroBatches(recorder.micro_batches)
-    try:
-        _fit(job, recorder, division, resume=resume, seconds=seconds)
-    except BaseException as error:
-        if interruption(error) is not None:
-            raise
-        return Attempt.failed(error, division)
-    return Attempt()
-
-
-def _fit(job: Job, recorder: Recorder, division: MicroBatches, *, resume: bool, seconds: float) -> None:
-    limit = _time_limit(job, seconds)
-    module, data = build(job)
-    if is_rank() and data is not None:
-        set_up_alike(data)
-    if job.inheritance is not None:
-        job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
-    trained = [callback for callback in recorder.objectives if isinstance(callback, TrainedCallback)]
-    trainer = make_trainer(
-        trainer_arguments(job.trainer, job.config),
-        directory=job.directory,
-        max_epochs=job.max_epochs,
-        before=[
-            *_pauses(job),
-            *limit,
-            ReproducibleEpochs(job.seed),
-            division,
-            NonFiniteGuard(),
-            ResumableMaxSteps(),
-            *trained,
-        ],
-        after=[recorder],
-    )
-    well = False
-    try:
-        if resume and isinstance(trainer.precision_plugin, DoublePrecision):
-            module.double()  # which Lightning does only after it has restored the weights
-        if resume:
-            trainer.fit(module, datamodule=data, ckpt_path=job.directory / FILE_NAME, weights_only=True)
-        else:
-            trainer.fit(module, datamodule=data)
-        well = True
-    except MetricNotLoggedError as error:
-        if job.inheritance is None or not job.inheritance.distils:
-            raise
-        raise MetricNotLoggedError(error.metric, error.logged, distilled=True) from error
-    finally:
-        close_loggers(trainer.loggers, failed=not well)
-
-
-def _pauses(job: Job) -> list[PauseForMeasurements]:
-    """What keeps this training from disturbing the measurements of its search, in this process or another."""
-    return [PauseForMeasurements()] if any(callback.noisy for callback in cost_callbacks(job)) else []
-
-
-def _time_limit(job: Job, seconds: float) -> list[TimeLimit]:
-    """What ends this training in time, `seconds` after the job began; none where there is no limit."""
-    if job.timeout is None:
-        return []
-    left = job.timeout - job.seconds_before - seconds
-    if left <= 0:
-        raise TrialTimeoutError(f"it took {job.seconds_before + seconds:.4g} s before this training could begin")
-    return [TimeLimit(left)]
 
 
 def _usable_record(job: Job) -> Record | None:
