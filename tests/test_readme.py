@@ -1,6 +1,8 @@
 """The README's own code and commands, as a newcomer would run them."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +62,35 @@ def test_the_callbacks_work_alone(tmp_path):
     epochs, *metrics = run_script(ALONE + TRAIN, tmp_path).strip().splitlines()[-1].split()
     assert epochs == "3"
     assert {"parameters", "flops", "latency_cpu", "latency_cpu_iqr", "memory_cpu", "training_seconds"} <= set(metrics)
+
+
+def test_a_lightning_cli_project_is_searched(tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "tests/projects/image_classifier", project)
+    (search_file,) = re.findall(r"```yaml\n# search.yaml\n(.*?)```", README, flags=re.DOTALL)
+    (project / "search.yaml").write_text(search_file)
+    shell = "".join(re.findall(r"```sh\n(lightning-primo .*?)```", README, flags=re.DOTALL))
+    commands = [line.split("#")[0].split() for line in shell.splitlines()]
+    assert [command[1] for command in commands if command[0] == "lightning-primo"] == [
+        *("search", "search", "front", "export"),
+        *("status", "front", "plot", "export", "measure"),
+    ]
+    # Both exports of the text go to the same folder, --watch would not end, and an hour is too long.
+    changes = {"search": ["--epochs", "2", "--budget.full_trainings", "3"], "export": ["--overwrite"]}
+    environment = {**os.environ, "JSONARGPARSE_DEPRECATION_WARNINGS": "off"}
+    for command in commands:
+        if command[:2] == ["python", "main.py"]:
+            member, *_ = sorted((project / "front").glob("trial_*"))
+            # This project's script has no subcommands.
+            arguments = [sys.executable, "main.py", "--config", str(member / "config.yaml")]
+        else:
+            given = command[1:-2] if "--watch" in command else command[1:]
+            cli = ["--cli", "main.py"] if given[0] == "measure" else []
+            arguments = [sys.executable, "-m", "lightning_primo", *given, *changes.get(given[0], []), *cli]
+        run = subprocess.run(
+            arguments, cwd=project, env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert run.returncode == 0, f"{arguments}: {run.stderr}"
 
 
 HELP = """

@@ -14,7 +14,7 @@ from lightning_primo.execution import InProcess
 from lightning_primo.store import read_events
 from lightning_primo.trial import Evaluation
 from models import conv_net_space
-from recipes import cifar10, compare, digits, flowers
+from recipes import cifar10, compare, digits, flowers, plug_in
 from recipes.common import ALGORITHMS
 from tests.datamodules.test_datamodules import without_checksums, write_cifar, write_flowers17
 
@@ -43,6 +43,17 @@ def test_digits_goes_on_where_it_stopped(tmp_path, capsys):
     after = read_events(tmp_path)
     assert after[: len(before)] == before
     assert sum(event.cost for event, _ in after if isinstance(event, Evaluation)) >= 6
+
+
+def test_a_project_is_searched_and_still_fits(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # of LightningCLI's own calls
+    monkeypatch.chdir(tmp_path)
+    plug_in.main(["--directory", str(tmp_path / "run"), "--algorithm", "random", *SMALL])
+    columns = {"val_accuracy", "parameters", "latency_cpu", "latency_cpu_spread", "gradient_clip_val", "batch_size"}
+    check(tmp_path / "run", capsys.readouterr().out, columns)
+    fit = ["fit", "--model.width", "8", "--trainer.fast_dev_run", "true", "--trainer.enable_progress_bar", "false"]
+    monkeypatch.setattr(sys, "argv", ["plug_in", *fit])
+    plug_in.main()
 
 
 @pytest.mark.parametrize("algorithm", ["random", "primo"])

@@ -24,6 +24,7 @@ from lightning_primo.training.trainer import OWNED_ARGUMENTS
 
 _DRAWS = 4096  # to find a configuration with everything that a condition asks for
 _CLOSE = 8
+_UNKNOWN = ("not accept", "not expected", "No action for")  # what the versions of jsonargparse say of an unknown key
 
 
 def check_space_fits(project: Project, space: SearchSpace) -> None:
@@ -83,7 +84,7 @@ def _check_known(project: Project, others: Mapping[str, Any], key: str, error: E
     depth = max(d for d in range(len(way)) if isinstance(look_up(around, ".".join(way[:d])), (dict, list)))
     place = ".".join(way[:depth])
     valid = [f"{place}.{name}" if place else name for name in leaves(look_up(around, place))]
-    if "accept" not in str(error) and depth:
+    if depth and not any(words in str(error) for words in _UNKNOWN):
         return
     close = difflib.get_close_matches(key, valid, n=_CLOSE, cutoff=0.4)
     raise UnknownNameError("key in 'space'", key, close if len(valid) > _CLOSE and close else valid) from error

@@ -122,8 +122,12 @@ class Factory:
         self._module_keywords = _keywords(module, pl.LightningModule, "module")
         self._data_keywords = _keywords(self._data, pl.LightningDataModule, "datamodule")
 
-    def check(self, names: Collection[str]) -> None:
+    def check(self, names: Collection[str], *, read_elsewhere: bool = False) -> None:
         """Compare the names of a space's hyperparameters with what module and data take; call it before a search.
+
+        Args:
+            names: Of the hyperparameters.
+            read_elsewhere: Whether something besides module and data may read them.
 
         Raises:
             InvalidArgumentError: If nothing takes one of `names`, or a class requires an argument that is not
@@ -146,7 +150,8 @@ class Factory:
                     "function of the configuration"
                 )
         data_is_function = callable(self._data) and self._data_keywords is None
-        if self._module_keywords is None or data_is_function or any(keywords.any for _, _, keywords in classes):
+        is_read = read_elsewhere or self._module_keywords is None or data_is_function
+        if is_read or any(keywords.any for _, _, keywords in classes):
             return
         taken = {name for _, _, keywords in classes for name in keywords.accepted}
         ignored = [name for name in names if name not in taken]

@@ -115,7 +115,7 @@ class Search:
         self.retry_out_of_memory = retry_out_of_memory
         self.trial_timeout = check_timeout(trial_timeout)
         self.factory = Factory(module, datamodule)
-        self.factory.check(list(space.keys()))
+        self.factory.check(list(space.keys()), read_elsewhere=callable(self.trainer))
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
         self.directory = check_directory(directory)
