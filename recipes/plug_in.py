@@ -92,6 +92,7 @@ def project(arguments: Sequence[str] | None = None) -> None:
         Perceptron,
         Digits,
         args=None if arguments is None else list(arguments),
+        seed_everything_default=0,
         trainer_defaults={"max_epochs": 9, "callbacks": callbacks()},
     )
 

@@ -74,8 +74,10 @@ class Metric(TrainedCallback):
         largest, negated_least = reduced("max", *(2 * [-math.inf] if own is None else [own, -own]))
         if n_logged == 0:
             raise MetricNotLoggedError(name, metrics)
-        self.value = largest if largest == -negated_least else total / n_logged
-        if math.isfinite(self.value) and largest != -negated_least:
+        # A maximum may hide the NaN of one process, a sum never does.
+        agreed = largest == -negated_least and math.isfinite(total)
+        self.value = largest if agreed else total / n_logged
+        if math.isfinite(self.value) and not agreed:
             _warn_of_shares(name)
         return self.value
 

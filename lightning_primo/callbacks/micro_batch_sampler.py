@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -62,19 +63,44 @@ class MicroBatchSampler(BatchSampler):
         return [least + (part < n_larger) for part in range(n_parts)]
 
 
+class WholeBatches(IterableDataset[Any]):
+    """The samples of a stream without those of a smaller last batch.
+
+    Args:
+        dataset: The stream.
+        batch_size: Samples per batch.
+    """
+
+    def __init__(self, dataset: IterableDataset[Any], batch_size: int) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+
+    @override
+    def __iter__(self) -> Iterator[Any]:
+        samples = iter(self.dataset)
+        while len(batch := list(itertools.islice(samples, self.batch_size))) == self.batch_size:
+            yield from batch
+
+    def __getattr__(self, name: str) -> Any:
+        """What a training asks of its dataset, such as ``set_epoch``."""
+        if name == "dataset" or name.startswith("__"):  # asked for where a copy is made, before there is a dataset
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
 def micro_batches_of(loader: DataLoader[Any]) -> MicroBatchSampler | None:
     """The sampler by which `loader` is divided; None if it is not."""
     samplers = (loader.batch_sampler, loader.sampler)
     return next((sampler for sampler in samplers if isinstance(sampler, MicroBatchSampler)), None)
 
 
-def divided(loader: Any, parts: int, stage: str, *, exactly: bool) -> tuple[str, MicroBatchSampler]:
-    """A sampler of the micro-batches of `loader`, and the attribute that it belongs in.
+def divided(loader: Any, parts: int, stage: str, *, exactly: bool) -> tuple[MicroBatchSampler, dict[str, Any]]:
+    """A sampler of the micro-batches of `loader`, and the attributes of the loader that make it use them.
 
     Args:
-        loader: Which may be divided already.
+        loader: Which may be divided already; then there is nothing to set.
         parts: Per batch.
-        stage: Of the loader, for the error.
+        stage: Of the loader, ``train`` or ``val``.
         exactly: Whether fewer parts will not do.
     """
     what = f"the {stage} loader"
@@ -83,28 +109,46 @@ def divided(loader: Any, parts: int, stage: str, *, exactly: bool) -> tuple[str,
     name = "sampler" if loader.batch_sampler is None else "batch_sampler"
     sampler = vars(loader)[name]
     if isinstance(sampler, MicroBatchSampler):
-        return name, sampler
+        return sampler, {}
     if not isinstance(sampler, BatchSampler) or type(sampler).__iter__ is not BatchSampler.__iter__:
         whose = "its dataset" if loader.batch_sampler is None else f"its {type(sampler).__name__}"
         raise MicroBatchError(f"{what} has batches of which {whose} alone knows how they are made")
-    if isinstance(loader.dataset, IterableDataset):
-        _check_stream(loader, what)
+    is_stream = isinstance(loader.dataset, IterableDataset)
+    if is_stream:
+        _check_stream(loader, what, whole=stage == "train")
     elif not hasattr(sampler.sampler, "__len__"):
         raise MicroBatchError(f"the {type(sampler.sampler).__name__} of {what} has no length")
     if exactly and sampler.batch_size < parts:
         raise MicroBatchError(f"{what} has {sampler.batch_size} samples in a batch")
-    n_parts = min(parts, sampler.batch_size)
-    return name, MicroBatchSampler(
-        sampler=sampler.sampler, batch_size=sampler.batch_size, drop_last=sampler.drop_last, parts=n_parts
+    micro_batches = MicroBatchSampler(
+        sampler=sampler.sampler,
+        batch_size=sampler.batch_size,
+        drop_last=sampler.drop_last,
+        parts=min(parts, sampler.batch_size),
     )
+    attributes = {name: micro_batches, "_iterator": None}  # that of persistent workers would go on with whole batches
+    if is_stream and loader.drop_last:
+        attributes["dataset"] = WholeBatches(loader.dataset, sampler.batch_size)
+    return micro_batches, attributes
 
 
-def _check_stream(loader: DataLoader[Any], what: str) -> None:
-    """The samples of a stream go to the batches in the order in which these are asked for."""
+def _check_stream(loader: DataLoader[Any], what: str, *, whole: bool) -> None:
+    """The samples of a stream go to the batches in the order in which these are asked for.
+
+    Args:
+        loader: Of a stream.
+        what: Its name, for the error.
+        whole: Whether all its batches must be of one size, as nobody knows which will be the last.
+    """
     if loader.num_workers > 1:
         raise MicroBatchError(f"{what} has an IterableDataset in several workers, each of which fills its own batches")
-    if loader.drop_last or hasattr(loader.dataset, "__len__"):
+    if hasattr(loader.dataset, "__len__"):
         raise MicroBatchError(f"{what} has an IterableDataset whose number of batches would change")
+    if whole and not loader.drop_last:
+        raise MicroBatchError(
+            f"{what} has an IterableDataset whose last batch may be smaller than the others; 'drop_last=True' leaves "
+            "it out"
+        )
 
 
 def limit_on_batches(loaders: Sequence[Any], limit: float) -> int:
@@ -114,7 +158,10 @@ def limit_on_batches(loaders: Sequence[Any], limit: float) -> int:
     numbers = {int(_length(loader) * limit) for loader in loaders}
     if len(numbers) != 1:
         raise MicroBatchError(f"a limit of {limit} means another number of batches for each loader")
-    return numbers.pop()
+    number = numbers.pop()
+    if number == 0:
+        raise MicroBatchError(f"a limit of {limit} allows no batch")
+    return number
 
 
 def _length(loader: Any) -> int:

@@ -11,14 +11,12 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
-from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from lightning_primo.callbacks.micro_batch_sampler import (
     MicroBatchSampler,
     divided,
     limit_on_batches,
-    micro_batches_of,
     require_aligned,
 )
 from lightning_primo.checks import check_whole
@@ -35,7 +33,7 @@ class MicroBatches(Callback):
     normalisation, contrastive losses or metrics that are no means, it computes over those of a part. Validation batches
     are divided as well, at most into single samples.
 
-    The loaders are changed while the fit lasts, and put back after it.
+    The loaders, the Trainer and its schedulers of accumulation are changed while the fit lasts, and put back after it.
 
     Args:
         parts: Micro-batches per batch; with 1 nothing is changed.
@@ -48,7 +46,8 @@ class MicroBatches(Callback):
     Raises:
         InvalidArgumentError: If `parts` is not a whole number of at least 1.
         MicroBatchError: In a fit whose batches cannot be divided so: the module optimises manually, a batch has fewer
-            samples than `parts`, or is not put together by a `BatchSampler`.
+            samples than `parts`, or is not put together by a `BatchSampler`, a stream (an `IterableDataset`) has a
+            length, several workers or no ``drop_last=True``, or validation is counted in batches over all epochs.
     """
 
     def __init__(self, parts: int) -> None:
@@ -56,7 +55,9 @@ class MicroBatches(Callback):
         self.fitting = False
         self.single_samples = False
         self.obstacle: str | None = None
-        self._replaced: list[tuple[DataLoader[Any], str, Any]] = []
+        self._before: list[tuple[dict[str, Any], str, Any]] = []
+        self._requested: tuple[str, float, int] = ("", 1.0, 0)
+        self._processed: list[Any] = []
         self._sampler: MicroBatchSampler | None = None
         self._weight = 1.0
         self._val_check_every: int | None = None
@@ -64,18 +65,26 @@ class MicroBatches(Callback):
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.fitting = self.single_samples = False
+        self.obstacle = self._whole_validation = None
         if stage != "fit" or self.parts == 1:
             return
         if not pl_module.automatic_optimization:
             raise MicroBatchError(
                 f"{type(pl_module).__name__} optimises manually, so gradients cannot be accumulated for it"
             )
-        trainer.accumulate_grad_batches *= self.parts
+        if trainer.check_val_every_n_epoch is None and isinstance(trainer.val_check_interval, int):
+            raise MicroBatchError(
+                f"'val_check_interval' = {trainer.val_check_interval} counts batches over all epochs where "
+                "'check_val_every_n_epoch' is None; set the latter to a number, or the interval to a time"
+            )
+        self._put(trainer, "accumulate_grad_batches", trainer.accumulate_grad_batches * self.parts)
         for scheduler in _accumulation_schedulers(trainer):
-            scheduler.scheduling = {epoch: n * self.parts for epoch, n in scheduler.scheduling.items()}
+            self._put(scheduler, "scheduling", {epoch: n * self.parts for epoch, n in scheduler.scheduling.items()})
         fit_loop = trainer.fit_loop
-        self._divide(fit_loop._data_source, trainer, "train")
-        self._divide(fit_loop.epoch_loop.val_loop._data_source, trainer, "val")
+        self._note_requests(fit_loop._data_source, "train", trainer.limit_train_batches)
+        self._note_requests(fit_loop.epoch_loop.val_loop._data_source, "val", trainer.limit_val_batches)
+        self._divide_what_is_processed(trainer)
 
     @override
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -90,15 +99,12 @@ class MicroBatches(Callback):
             trainer.accumulate_grad_batches = 1  # what they insist on; they set it where an epoch starts
         for config in trainer.lr_scheduler_configs:
             if config.interval == "step" and config.frequency > 1:  # counted in batches
-                config.frequency *= self.parts
+                self._put(config, "frequency", config.frequency * self.parts)
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.parts == 1:
-            return
-        loader = trainer.train_dataloader
-        self._sampler = micro_batches_of(loader) if isinstance(loader, DataLoader) else None
-        self._val_check_every = _val_check_every(trainer, self.parts)
+        if self.parts > 1:
+            self._val_check_every = _val_check_every(trainer, self.parts)
 
     @override
     def on_train_batch_start(
@@ -132,50 +138,77 @@ class MicroBatches(Callback):
             self.obstacle = self._whole_validation
         self._restore(trainer)
 
-    def _divide(self, source: Any, trainer: pl.Trainer, stage: str) -> None:
-        """Have the loaders that Lightning gets from `source` divided."""
+    def _note_requests(self, source: Any, stage: str, limit: float) -> None:
+        """Note when Lightning requests loaders from `source`, and how many there are."""
         request = source.dataloader
-        limit = f"limit_{stage}_batches"
-        limited_to = getattr(trainer, limit)
 
         @functools.wraps(request)
-        def request_and_divide() -> Any:
+        def request_and_count() -> Any:
             loaders = request()
-            flattened = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
-            try:
-                setattr(trainer, limit, self._divide_loaders(flattened.flattened, limited_to, stage))
-            except MicroBatchError as error:
-                if stage == "train":
-                    raise
-                self._whole_validation = str(error)
+            combined = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
+            self._requested, self._processed = (stage, limit, len(combined.flattened)), []
             return loaders
 
-        source.dataloader = request_and_divide
+        source.dataloader = request_and_count
 
-    def _divide_loaders(self, loaders: Sequence[Any], limit: float, stage: str) -> float:
+    def _divide_what_is_processed(self, trainer: pl.Trainer) -> None:
+        """Have the requested loaders divided after Lightning has made its own of them, such as those of each rank.
+
+        It makes a new loader where it replaces a sampler, which it can only do with an ordinary `BatchSampler`.
+        """
+        strategy: Any = trainer.strategy
+        process = strategy.process_dataloader
+
+        @functools.wraps(process)
+        def divide_and_process(loader: Any) -> Any:
+            stage, limit, n = self._requested
+            self._processed.append(loader)
+            if len(self._processed) == n:
+                try:
+                    n_micro = self._divide(self._processed, limit, stage)
+                    self._put(trainer, f"limit_{stage}_batches", n_micro)
+                except MicroBatchError as error:
+                    if stage == "train":
+                        raise
+                    self._whole_validation = str(error)
+            return process(loader)
+
+        strategy.process_dataloader = divide_and_process
+
+    def _divide(self, loaders: Sequence[Any], limit: float, stage: str) -> float:
         """Divide the batches of `loaders`; the Trainer's limit on their number, in micro-batches."""
         training = stage == "train"
         n_micro = None if limit == 1.0 and isinstance(limit, float) else limit_on_batches(loaders, limit) * self.parts
-        samplers = [divided(loader, self.parts, stage, exactly=training or n_micro is not None) for loader in loaders]
-        if training and len(loaders) > 1:
-            require_aligned([sampler for _, sampler in samplers])
+        exactly = training or n_micro is not None
+        divisions = [divided(loader, self.parts, stage, exactly=exactly) for loader in loaders]
+        samplers = [sampler for sampler, _ in divisions]
         if training:
-            self.single_samples = any(sampler.batch_size < 2 * self.parts for _, sampler in samplers)
-        elif all(sampler.batch_size <= self.parts for _, sampler in samplers):
+            if len(samplers) > 1:
+                require_aligned(samplers)
+            self._sampler = samplers[0] if len(samplers) == 1 else None
+            self.single_samples = any(sampler.batch_size < 2 * self.parts for sampler in samplers)
+        elif all(sampler.batch_size <= self.parts for sampler in samplers):
             self._whole_validation = "validation has come down to single samples"
-        for loader, (name, sampler) in zip(loaders, samplers, strict=True):
-            if vars(loader)[name] is not sampler:
-                self._replaced.append((loader, name, vars(loader)[name]))
-                vars(loader)[name] = sampler  # which DataLoader forbids to assign
+        for loader, (_, attributes) in zip(loaders, divisions, strict=True):
+            for name, value in attributes.items():
+                self._put(loader, name, value)
         return limit if n_micro is None else n_micro
+
+    def _put(self, owner: Any, name: str, value: Any) -> None:
+        """Set an attribute while the fit lasts, also one that DataLoader forbids to assign."""
+        attributes = vars(owner)
+        self._before.append((attributes, name, attributes[name]))
+        attributes[name] = value
 
     def _restore(self, trainer: pl.Trainer) -> None:
         fit_loop = trainer.fit_loop
         for source in (fit_loop._data_source, fit_loop.epoch_loop.val_loop._data_source):
             vars(source).pop("dataloader", None)
-        for loader, name, sampler in reversed(self._replaced):
-            vars(loader)[name] = sampler
-        self._replaced.clear()
+        vars(trainer.strategy).pop("process_dataloader", None)
+        for attributes, name, value in reversed(self._before):
+            attributes[name] = value
+        self._before.clear()
+        self._processed.clear()
 
 
 def _accumulation_schedulers(trainer: pl.Trainer) -> list[GradientAccumulationScheduler]:

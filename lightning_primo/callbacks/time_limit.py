@@ -18,8 +18,8 @@ _EVERY_N_BATCHES = 10  # between two decisions of several processes, which wait 
 class TimeLimit(Callback):
     """Raises TrialTimeoutError at the end of the first batch, of training or validation, after `seconds`.
 
-    The clock runs from when the callback is made. Several processes decide together, every 10 batches of training and
-    after validation.
+    The clock runs from when the callback is made. Several processes decide together, every 10 batches of training,
+    after validation and at the end of an epoch.
 
     Args:
         seconds: Wall-clock time, positive.
@@ -41,6 +41,11 @@ class TimeLimit(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.world_size == 1 or (batch_idx + 1) % _EVERY_N_BATCHES == 0:
+            self._check(trainer)
+
+    @override
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.world_size > 1:  # an epoch may be shorter than 10 batches, and without validation
             self._check(trainer)
 
     @override

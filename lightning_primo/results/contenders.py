@@ -13,22 +13,25 @@ from lightning_primo.trial import Evaluation
 Array = npt.NDArray[np.float64]
 
 _DEVIATIONS = 2.0  # by which a noisy loss must be lower than another to be taken for lower
-_LEAST_DEVIATION = 0.02  # relative: what drifts from minute to minute does not show within one measurement
 
 
 class Contenders:
     """The trials at the full budget that no other one dominates for sure.
 
     One loss that is noisy is lower than another for sure if it is so by two standard deviations of their difference.
-    Those that are dominated for sure stay so, whatever comes after.
+    Those that are dominated for sure stay so whatever trials come after, but not when values are measured again: the
+    median of many measurements may be further from the first one than these say.
 
     Args:
         problem: What is searched.
         noisy: The names of the noisy objectives.
+        least_deviation: The relative standard deviation of a noisy value is taken for at least this: what drifts from
+            minute to minute, or comes from a machine's other work, does not show within one measurement.
     """
 
-    def __init__(self, problem: Problem, noisy: Collection[str]) -> None:
+    def __init__(self, problem: Problem, noisy: Collection[str], *, least_deviation: float = 0.02) -> None:
         self._problem = problem
+        self._least_deviation = least_deviation
         self._names = [objective.name for objective in problem.objectives]
         self._noisy = np.array([name in noisy for name in self._names])
         self._ids = np.empty(0, dtype=np.int64)
@@ -41,7 +44,7 @@ class Contenders:
             return
         losses = np.array(evaluation.losses)
         told = np.array([evaluation.deviations.get(name, 0.0) for name in self._names])
-        least = _LEAST_DEVIATION * np.abs(losses)
+        least = self._least_deviation * np.abs(losses)
         deviations = np.where(self._noisy, np.fmax(told, least), 0.0)  # fmax: one that is NaN counts as the least
         margins = _DEVIATIONS * np.hypot(self._deviations, deviations)  # k x m
         if _dominates(self._losses + margins, losses).any():

@@ -6,30 +6,24 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from dataclasses import replace
-
-import cloudpickle
 
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.display import Snapshot, make_progress
-from lightning_primo.errors import ExecutorError, InvalidArgumentError, TrialFailedError
-from lightning_primo.execution import InProcess, LocalProcesses
-from lightning_primo.namespaces import Namespaces
+from lightning_primo.errors import ExecutorError, TrialFailedError
 from lightning_primo.results import FrontTracker
-from lightning_primo.results.contenders import Contenders
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.checkpoints import Checkpoints
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.places import Places
 from lightning_primo.search.remeasure import noisy_names
+from lightning_primo.search.submission import submit
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job, crashed, metric_is_missing, run_job
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.trial import Evaluation, Proposal, Status
-
-_TAKE_JOBS_AS_THEY_ARE = (InProcess, LocalProcesses, ThreadPoolExecutor)
 
 
 class Loop:
@@ -75,15 +69,15 @@ class Loop:
         self._started = time.monotonic()
         self._seconds_before = events[-1][1] if events else 0.0
         self._tracker = FrontTracker(plan.problem)
-        self._contenders = Contenders(plan.problem, noisy_names(plan.objectives))
         self._places = Places((*plan.objectives, *plan.constraints), events)
         self._futility = Futility()
         self._failures: dict[str, int] = {}
         self._n_rejected = 0
+        names = noisy_names(plan.objectives)
+        self._checkpoints = None if keep_all else Checkpoints(store.directory, algorithm, plan.problem, noisy=names)
         for event, _ in events:
             if isinstance(event, Evaluation):
                 self._count(event)
-        self._checkpoints = None if keep_all else Checkpoints(store.directory, algorithm, self._contenders)
 
     def run(self) -> None:
         """Go on until the budget is used up or the algorithm has nothing left to propose.
@@ -127,7 +121,7 @@ class Loop:
             self._places.check_here(self._executor)
             self._display.started(proposal)
             job = replace(self._job(proposal), measured_on=dict(self._places.known))
-            self._running[self._submit(job)] = proposal
+            self._running[submit(self._executor, run_job, job)] = proposal
         return bool(self._running)
 
     def _job(self, proposal: Proposal) -> Job:
@@ -135,17 +129,6 @@ class Loop:
         trials = self._algorithm.trials
         seconds = sum(evaluation.seconds for evaluation in trials[proposal.trial_id].evaluations)
         return self._plan.job(proposal, None if parent is None else trials[parent].config, seconds=seconds)
-
-    def _submit(self, job: Job) -> Future[Evaluation]:
-        try:
-            if isinstance(self._executor, _TAKE_JOBS_AS_THEY_ARE):
-                return self._executor.submit(run_job, job)
-            return self._executor.submit(run_pickled, _pickled(job))
-        except RuntimeError as error:  # shut down, or broken by a process that died
-            raise ExecutorError(
-                f"the executor takes no more jobs ({type(error).__name__}: {error}); run the same search again with a "
-                "new executor, all that was told is kept"
-            ) from error
 
     def _next(self) -> Proposal | None:
         """A proposal that an earlier run left unfinished, or a new one, recorded."""
@@ -185,13 +168,14 @@ class Loop:
         self._store.tell(evaluation, elapsed=self._elapsed())
         self._algorithm.tell(evaluation)
         self._count(evaluation)
-        self._prune(evaluation.trial_id)
+        self._prune()
         self._display.finished(proposal, evaluation, self._snapshot())
         self._futility.check(evaluation)
 
     def _count(self, evaluation: Evaluation) -> None:
         self._tracker.add(evaluation)
-        self._contenders.add(evaluation)
+        if self._checkpoints is not None:
+            self._checkpoints.add(evaluation)
         self._places.add(evaluation)
         self._futility.add(evaluation)
         if evaluation.status.failed:
@@ -199,9 +183,9 @@ class Loop:
         if evaluation.status is Status.REJECTED:
             self._n_rejected += 1
 
-    def _prune(self, told: int | None = None) -> None:
+    def _prune(self) -> None:
         if self._checkpoints is not None:
-            self._checkpoints.prune(told)
+            self._checkpoints.prune()
 
     def _elapsed(self) -> float:
         return self._seconds_before + time.monotonic() - self._started
@@ -233,22 +217,6 @@ class Loop:
             front=self._tracker.values,
             hypervolume=self._tracker.hypervolume,
         )
-
-
-def run_pickled(payload: bytes) -> Evaluation:
-    """`run_job` for a job that came by cloudpickle, so that executors with pickle alone take lambdas as well."""
-    _, job = cloudpickle.loads(payload)
-    return run_job(job)
-
-
-def _pickled(job: Job) -> bytes:
-    try:
-        return bytes(cloudpickle.dumps((Namespaces(), job)))
-    except Exception as error:
-        raise InvalidArgumentError(
-            f"the job cannot be sent to another process ({type(error).__name__}: {error}); give 'module' and "
-            "'datamodule' as functions that make what cannot be pickled (open files, locks, connections)"
-        ) from error
 
 
 def _unfinished(events: Sequence[Event]) -> list[Proposal]:

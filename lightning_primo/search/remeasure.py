@@ -10,18 +10,18 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-
-import cloudpickle
 
 from lightning_primo.callbacks import CostCallback, ObjectiveCallback
 from lightning_primo.display.steps import steps
-from lightning_primo.errors import PrimoError
-from lightning_primo.execution import InProcess
+from lightning_primo.errors import DeviceMismatchError, PrimoError
 from lightning_primo.results.contenders import Contenders
+from lightning_primo.results.formatting import first_line
 from lightning_primo.results.remeasured import read_remeasured, with_remeasured, write_remeasured
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.places import Places
+from lightning_primo.search.submission import submit
 from lightning_primo.store import Event
 from lightning_primo.training import Job
 from lightning_primo.training.plan import TrainingPlan
@@ -47,7 +47,7 @@ def measure_front_again(
     """Measure the noisy objectives of the contenders for the front `times` times, less what was done before.
 
     Every value is kept as soon as it is there. What can't be measured any more, as on another machine, is said on
-    standard error and left as it was told.
+    standard error and left as it was told: whatever goes wrong here, the search has its result.
 
     Args:
         plan: Makes jobs.
@@ -60,11 +60,28 @@ def measure_front_again(
 
     Raises:
         KeyboardInterrupt: On Ctrl-C.
-        PrimoError: If what was measured again before can't be read.
     """
     names = noisy_names(plan.objectives)
     if not names:
         return
+    try:
+        _measure(plan, events, executor, names, directory=directory, times=times, show=show, interrupt=interrupt)
+    except Exception as error:
+        kind = "" if isinstance(error, PrimoError) else f"{type(error).__name__}: "
+        print(f"the front is not measured again: {kind}{error}", file=sys.stderr)
+
+
+def _measure(
+    plan: TrainingPlan,
+    events: Sequence[Event],
+    executor: Executor,
+    names: Sequence[str],
+    *,
+    directory: Path,
+    times: int,
+    show: bool,
+    interrupt: Interrupt,
+) -> None:
     values = read_remeasured(directory)
     known = Places((), events).known
     proposals = {event.trial_id: event for event, _ in events if isinstance(event, Proposal)}
@@ -75,11 +92,7 @@ def measure_front_again(
             interrupt.check()
             if trial_id in given_up:
                 continue
-            try:
-                outcome = _submit(executor, replace(plan.job(proposals[trial_id]), measured_on=known))
-            except (PrimoError, RuntimeError) as error:
-                print(f"the front is not measured again: {error}", file=sys.stderr)
-                return
+            outcome = _outcome(executor, replace(plan.job(proposals[trial_id]), measured_on=known))
             if isinstance(outcome, str):
                 print(f"trial {trial_id} could not be measured again: {outcome}", file=sys.stderr)
                 given_up.add(trial_id)
@@ -88,6 +101,23 @@ def measure_front_again(
             for name, value in outcome.items():
                 of_trial.setdefault(name, []).append(value)
             write_remeasured(directory, values)
+
+
+def _outcome(executor: Executor, job: Job) -> dict[str, float] | str:
+    """What `measure_again` returns, or why its worker did not come to that.
+
+    Raises:
+        PrimoError: If no other job will fare better.
+        KeyboardInterrupt: On Ctrl-C.
+    """
+    # The job is bound to the function, as LocalProcesses makes an evaluation of a bare job whose worker died.
+    future = submit(executor, partial(measure_again, job))
+    try:
+        return future.result()
+    except DeviceMismatchError:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {first_line(str(error))}"
 
 
 def _due(
@@ -112,14 +142,3 @@ def _due(
         for trial_id in sorted(contenders.trial_ids & comparable - without)
     }
     return [trial_id for turn in range(times) for trial_id, left in missing.items() if turn < left]
-
-
-def _submit(executor: Executor, job: Job) -> dict[str, float] | str:
-    if isinstance(executor, InProcess):
-        return executor.submit(measure_again, job).result()
-    return executor.submit(_measure_pickled, cloudpickle.dumps(job)).result()
-
-
-def _measure_pickled(payload: bytes) -> dict[str, float] | str:
-    job: Job = cloudpickle.loads(payload)
-    return measure_again(job)

@@ -37,7 +37,14 @@ from lightning_primo.search.loop import Loop
 from lightning_primo.search.remeasure import measure_front_again
 from lightning_primo.space import check_space
 from lightning_primo.store.log import FILE_NAME, Event, Store, read_events
-from lightning_primo.training import Architectures, ExactCosts, devices_per_trial, end_ranks, preflight
+from lightning_primo.training import (
+    Architectures,
+    ExactCosts,
+    check_indices,
+    devices_per_trial,
+    end_ranks,
+    preflight,
+)
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.training.trainer import TrainerArguments
 from lightning_primo.trial import Evaluation, Proposal
@@ -74,8 +81,8 @@ class Search:
         retry_out_of_memory: Whether a training that runs out of memory is tried again with every batch in 2, 4, …
             parts over which gradients are accumulated, down to single samples (see `MicroBatches`), before the trial
             counts as out of memory. The table says how many in ``micro_batches``.
-        trial_timeout: Wall-clock seconds that a trial may take over all its trainings, checked after every batch; it
-            then counts as failed. None for no limit.
+        trial_timeout: Wall-clock seconds that a trial may take over all its trainings, checked after every batch (with
+            several processes after every 10); it then counts as failed. None for no limit.
 
     Raises:
         InvalidArgumentError: For any argument that cannot work, before anything is trained.
@@ -112,6 +119,8 @@ class Search:
         check_algorithm(algorithm)
         check_executor(executor)
         self.trainer = check_trainer(trainer)
+        if executor is None and not callable(self.trainer):
+            check_indices(self.trainer, workers)
         self.retry_out_of_memory = retry_out_of_memory
         self.trial_timeout = check_timeout(trial_timeout)
         self.factory = Factory(module, datamodule)

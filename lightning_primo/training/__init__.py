@@ -1,7 +1,7 @@
 """Training one trial: a job from one epoch to another, its failures classified, and what is known before it."""
 
 from lightning_primo.training.architectures import Architectures
-from lightning_primo.training.devices import devices_per_trial
+from lightning_primo.training.devices import check_indices, devices_per_trial
 from lightning_primo.training.exact import ExactCosts, configuration_key
 from lightning_primo.training.failures import Failure, classify, metric_is_missing, signature_of
 from lightning_primo.training.job import Job
@@ -16,6 +16,7 @@ __all__ = [
     "Failure",
     "Job",
     "TrainerArguments",
+    "check_indices",
     "check_trainer_arguments",
     "classify",
     "configuration_key",

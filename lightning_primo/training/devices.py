@@ -63,6 +63,21 @@ def check_devices(arguments: Mapping[str, Any]) -> None:
                 )
 
 
+def check_indices(arguments: Mapping[str, Any], workers: int) -> None:
+    """Raise if `arguments` of the Trainer name devices by their indices, and several workers see some of them each.
+
+    Raises:
+        InvalidArgumentError: In this case.
+    """
+    devices = arguments.get("devices", 1)
+    if workers > 1 and (isinstance(devices, (list, tuple)) or "," in str(devices)):
+        raise InvalidArgumentError(
+            f"'trainer' must not set 'devices' to {devices!r} together with workers = {workers}: the GPUs are divided "
+            f"among the workers, each of which counts its own from 0; give devices={devices_per_trial(arguments)}, and "
+            "choose the GPUs of the machine by CUDA_VISIBLE_DEVICES"
+        )
+
+
 def processes_per_trial(arguments: Mapping[str, Any]) -> int:
     """The processes that a trial is trained in on this machine, one per device; 0 for the calling process.
 

@@ -15,6 +15,9 @@ import torch
 
 from lightning_primo.measure.isolation import rng_kept
 
+one_at_a_time = threading.RLock()
+"""Held by whatever seeds the generators of its whole process, so that threads do not disturb each other."""
+
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 # What Lightning repeats in every fit: advice on speed that a search would print hundreds of times, and remarks on

@@ -21,12 +21,14 @@ class Attempt:
     Args:
         failure: Why it failed; None if it did not.
         divided: Whether its batches could be divided into as many parts.
+        begun: Whether it came to its first batch.
         single_samples: Whether the parts were as small as can be.
         obstacle: Why smaller parts would not help.
     """
 
     failure: Failure | None = None
     divided: bool = True
+    begun: bool = True
     single_samples: bool = False
     obstacle: str | None = None
 
@@ -36,6 +38,7 @@ class Attempt:
         return cls(
             failure=classify(error),
             divided=not isinstance(error, MicroBatchError),
+            begun=division.fitting,
             single_samples=division.single_samples,
             obstacle=division.obstacle if division.fitting else "that was before the first batch",
         )
@@ -58,7 +61,7 @@ def fit_in_memory(attempt: Callable[[int], Attempt], parts: int, *, retry: bool)
         failure = tried.failure
         if before is not None and failure is not None:
             summary = failure.reason.split("\n", 1)[0]
-            if not tried.divided:
+            if not tried.divided or (failure.status is Status.ERROR and not tried.begun):
                 return _told(before, f"not tried with batches in {parts} parts, as {summary}"), parts // 2
             if failure.status is Status.ERROR and tried.single_samples:
                 return _told(before, f"and micro-batches of single samples cannot be trained on: {summary}"), parts

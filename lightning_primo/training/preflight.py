@@ -12,11 +12,11 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.base import TrainedCallback
-from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NotMeasurableError
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NotMeasurableError, TrialFailedError
 from lightning_primo.training.costs import measure_costs
 from lightning_primo.training.devices import processes_per_trial
 from lightning_primo.training.failures import interruption
-from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
+from lightning_primo.training.isolation import memory_freed, one_at_a_time, process_kept, quiet_lightning
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.ranks import Report, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
@@ -55,7 +55,7 @@ def preflight(job: Job, *, report: Callable[[BaseException], None] | None = None
         KeyboardInterrupt: On Ctrl-C.
     """
     stop: BaseException | None = None
-    with memory_freed(), process_kept(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
+    with one_at_a_time, memory_freed(), process_kept(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
         try:
             arguments = trainer_arguments(job.trainer, job.config)
             if measure_costs(job, {}) is not None:
@@ -74,15 +74,18 @@ def preflight(job: Job, *, report: Callable[[BaseException], None] | None = None
     return names
 
 
-def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str] | None:
-    """What one batch logs, in as many processes as a trial is trained in; None where that fails there."""
+def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
+    """What one batch logs, in as many processes as a trial is trained in."""
     n = processes_per_trial(arguments)
     if n == 0:
         return _try_out(job, arguments, folder)
     outcome = run_in_ranks(n, lambda: Report(value=_try_out(job, arguments, folder)))
     if outcome.error is not None:
         raise outcome.error
-    return outcome.values[0]
+    if outcome.failure is not None:
+        raise TrialFailedError(outcome.failure.reason)
+    (names, *_) = outcome.values
+    return names or set()
 
 
 def _try_out(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:

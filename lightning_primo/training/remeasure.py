@@ -5,12 +5,14 @@ from __future__ import annotations
 from lightning_primo.errors import DeviceMismatchError
 from lightning_primo.training.costs import cost_callbacks, measured
 from lightning_primo.training.failures import interruption
-from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
+from lightning_primo.training.isolation import memory_freed, one_at_a_time, process_kept, quiet_lightning
 from lightning_primo.training.job import Job
 
 
 def measure_again(job: Job) -> dict[str, float] | str:
     """Measure the noisy objectives of the module of `job` once more; nothing is trained or written.
+
+    Calls and jobs of several threads wait for each other.
 
     Returns:
         The values in the objectives' units by name, or in one line why they can't be measured.
@@ -22,7 +24,7 @@ def measure_again(job: Job) -> dict[str, float] | str:
     objectives = {callback.objective.name for callback in job.objectives}
     noisy = [callback for callback in cost_callbacks(job) if callback.noisy and callback.objective.name in objectives]
     stop: BaseException | None = None
-    with memory_freed(), process_kept(), quiet_lightning():
+    with one_at_a_time, memory_freed(), process_kept(), quiet_lightning():
         try:
             return {callback.objective.name: callback.value for callback in measured(job, noisy)}
         except DeviceMismatchError as error:

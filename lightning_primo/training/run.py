@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
 import time
 import warnings
 from collections.abc import Mapping
@@ -16,12 +15,10 @@ from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.training.costs import cost_callbacks, forget_elsewhere, measure_costs
 from lightning_primo.training.failures import Failure, classify, interruption
 from lightning_primo.training.fit import attempt_to_train
-from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
+from lightning_primo.training.isolation import memory_freed, one_at_a_time, process_kept, quiet_lightning
 from lightning_primo.training.job import Job
 from lightning_primo.training.memory import COLUMN, Attempt, fit_in_memory
 from lightning_primo.trial import Evaluation, Place, Status
-
-_one_at_a_time = threading.RLock()  # a training seeds the generators of its whole process
 
 
 @dataclass
@@ -68,7 +65,8 @@ def run_job(job: Job) -> Evaluation:
     failure: Failure | None = None
     finished = False
     stop: BaseException | None = None
-    with _one_at_a_time, memory_freed(), process_kept(), quiet_lightning():
+    with one_at_a_time, memory_freed(), process_kept(), quiet_lightning():
+        progress.started = time.perf_counter()  # waiting for other threads is not the trial's time
         try:
             failure, finished = _run(job, progress)
         except BaseException as error:

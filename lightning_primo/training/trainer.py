@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 
 from lightning_primo.callbacks.base import ObjectiveCallback
+from lightning_primo.callbacks.micro_batches import MicroBatches
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.namespaces import foreign_hint
 from lightning_primo.training.devices import check_devices
@@ -69,7 +70,8 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
 
     Raises:
         InvalidArgumentError: For an argument that the search itself sets, several nodes, a strategy that starts
-            processes by itself, a validation that skips epochs, or callbacks and loggers that are none.
+            processes by itself, a validation that skips epochs, callbacks and loggers that are none, or those that
+            the search has of its own.
         UnknownNameError: For a name that `lightning.pytorch.Trainer` does not take.
     """
     valid = [name for name in inspect.signature(pl.Trainer.__init__).parameters if name != "self"]
@@ -93,6 +95,11 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
         if isinstance(callback, ObjectiveCallback):
             raise InvalidArgumentError(
                 f"'callbacks' in 'trainer' holds the objective {callback!r}; give it in 'objectives'"
+            )
+        if isinstance(callback, MicroBatches):
+            raise InvalidArgumentError(
+                "'callbacks' in 'trainer' must not hold MicroBatches: a search divides the batches of a trial itself "
+                "where memory runs out (retry_out_of_memory=True); leave it out"
             )
     logger = arguments.get("logger")
     if not (logger is None or isinstance(logger, bool) or callable(logger)):

@@ -279,3 +279,29 @@ def test_copies_and_pickles(callback: TrainedCallback) -> None:
         assert twin.objective == callback.objective
         assert twin.state_key == callback.state_key
         assert set(vars(twin)) == set(vars(callback))
+
+
+class Two:
+    """A trainer of two processes, seen from one; the other one logged `other`."""
+
+    world_size = 2
+
+    def __init__(self, own: float, other: float) -> None:
+        self.callback_metrics = {"loss": torch.tensor(own)}
+        self.strategy, self.other = self, other
+
+    def reduce(self, tensor: Tensor, reduce_op: str) -> Tensor:
+        if reduce_op == "sum":
+            return tensor + torch.tensor([1.0, self.other], dtype=tensor.dtype)
+        others = torch.tensor([self.other, -self.other], dtype=tensor.dtype)
+        return torch.where(others > tensor, others, tensor)  # as in C++, NaN is lost in one order of the two
+
+
+def test_the_nan_of_one_process_is_the_value_of_all() -> None:
+    module: Any = nn.Module()
+    module.device = torch.device("cpu")
+    for own, other in ((0.5, math.nan), (math.nan, 0.5)):
+        trainer: Any = Two(own, other)
+        assert math.isnan(Metric("loss").read_in_all(trainer, module))
+    alike: Any = Two(0.5, 0.5)
+    assert Metric("loss").read_in_all(alike, module) == 0.5

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
 
 from lightning_primo.callbacks import MicroBatches, ReproducibleEpochs
-from lightning_primo.callbacks.micro_batch_sampler import MicroBatchSampler
+from lightning_primo.callbacks.micro_batch_sampler import MicroBatchSampler, WholeBatches
 from lightning_primo.errors import InvalidArgumentError, MicroBatchError
 from lightning_primo.training.isolation import quiet_lightning
 
@@ -77,7 +77,12 @@ def shuffled(n: int = N, batch_size: int = BATCH, **arguments: Any) -> DataLoade
 
 class Stream(IterableDataset[Any]):
     def __iter__(self) -> Any:
-        return iter(data(24))
+        return iter(data())
+
+
+def stream(**arguments: Any) -> DataLoader[Any]:
+    """Of 22 samples, the last 4 of which are left out."""
+    return DataLoader(Stream(), BATCH, drop_last=True, **arguments)
 
 
 def fit(
@@ -169,13 +174,28 @@ def test_several_loaders(tmp_path: Path, wrap: Any) -> None:
 
 
 def test_streams(tmp_path: Path) -> None:
-    class Endless(Recording):
-        def configure_optimizers(self) -> Any:
-            self.total = 0
-            return torch.optim.SGD(self.parameters(), lr=0.05)
-
     for arguments in ({}, {"limit_train_batches": 2}, {"val_check_interval": 2}):
-        same_training(tmp_path, 2, DataLoader(Stream(), BATCH), module=Endless, **arguments)
+        for parts in (2, 4):
+            same_training(tmp_path, parts, stream(), module=NoSchedule, **arguments)
+    same_training(tmp_path, 2, stream(num_workers=1), module=NoSchedule)
+    for val in (stream(), DataLoader(Stream(), BATCH)):
+        divided = same_training(tmp_path, 2, stream(), module=NoSchedule, val=val)
+        assert max(divided.val_sizes) == BATCH // 2
+
+
+def test_what_is_asked_of_a_stream() -> None:
+    class Shuffled(Stream):
+        epoch = 0
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epoch = epoch
+
+    dataset = Shuffled()
+    whole = copy.copy(WholeBatches(dataset, BATCH))
+    whole.set_epoch(3)
+    assert dataset.epoch == whole.epoch == 3
+    assert len(list(whole)) == 18
+    assert not hasattr(whole, "__len__")
 
 
 def test_shared_loaders_are_put_back(tmp_path: Path) -> None:
@@ -186,18 +206,66 @@ def test_shared_loaders_are_put_back(tmp_path: Path) -> None:
         def training_step(self, batch: Any, batch_idx: int) -> Tensor:
             raise KeyError
 
+    endless = stream()
+    dataset = endless.dataset
     fit(tmp_path, 2, train, val)
     assert (train.batch_sampler, val.batch_sampler) == before
+    fit(tmp_path, 2, endless, val, module=NoSchedule)
+    assert endless.dataset is dataset
     with pytest.raises(KeyError):
         fit(tmp_path, 2, train, val, module=Failing)
     assert (train.batch_sampler, val.batch_sampler) == before
     assert train.generator is None
 
 
+def test_workers_that_outlive_a_fit_are_not_asked_for_whole_batches(tmp_path: Path) -> None:
+    train = shuffled(24, num_workers=1, persistent_workers=True)
+    with pytest.warns(UserWarning, match="persistent_workers"):
+        sizes = [set(fit(tmp_path, parts, train)[0].sizes) for parts in (1, 2, 1)]
+    assert sizes == [{6}, {3}, {6}]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"accumulate_grad_batches": 2}, {"callbacks": [GradientAccumulationScheduler({0: 1, 1: 2})]}], ids=str
+)
+def test_a_trainer_fits_again_as_before(tmp_path: Path, arguments: Any) -> None:
+    _, trainer = fit(tmp_path, 2, shuffled(24), limit_train_batches=3, limit_val_batches=0.7, **arguments)
+    limits = trainer.limit_train_batches, trainer.limit_val_batches
+    assert (*limits, trainer.accumulate_grad_batches) == (3, 0.7, arguments.get("accumulate_grad_batches", 1))
+    assert [config.frequency for config in trainer.lr_scheduler_configs] == [1]
+    steps = trainer.global_step
+    trainer.fit_loop.max_epochs = 4
+    with quiet_lightning():
+        trainer.fit(again := Recording(), shuffled(24), DataLoader(data(10), 4))
+    assert set(again.sizes) == {3}
+    assert len(again.sizes) == 12
+    whole = fit(tmp_path, 1, shuffled(24), max_epochs=4, limit_train_batches=3, **copy.deepcopy(arguments))[1]
+    assert (steps, trainer.global_step) == (4 if "callbacks" not in arguments else 5, whole.global_step)
+
+
+def test_overfitting_one_batch(tmp_path: Path) -> None:
+    class Quiet(Recording):
+        def on_validation_start(self) -> None:
+            pass
+
+    with pytest.warns(UserWarning, match="turning off the train dataloader shuffling"):
+        same_training(tmp_path, 2, shuffled(24), module=Quiet, overfit_batches=1)
+
+
+def test_a_single_loader_in_a_dict(tmp_path: Path) -> None:
+    same_training(tmp_path, 4, {"a": shuffled(19)})
+
+
 class Manual(Recording):
     def __init__(self) -> None:
         super().__init__()
         self.automatic_optimization = False
+
+
+class NoSchedule(Recording):
+    def configure_optimizers(self) -> Any:
+        self.total = 0
+        return torch.optim.SGD(self.parameters(), lr=0.05)
 
 
 class Buckets(BatchSampler):
@@ -236,7 +304,7 @@ class Sized(Stream):
             "the Lengthless of the train loader has no length",
         ),
         (DataLoader(Stream(), BATCH, num_workers=2), Recording, "several workers"),
-        (DataLoader(Stream(), BATCH, drop_last=True), Recording, "number of batches would change"),
+        (DataLoader(Stream(), BATCH), Recording, "last batch may be smaller than the others; 'drop_last=True'"),
         (DataLoader(Sized(), BATCH), Recording, "number of batches would change"),
         ({"a": shuffled(), "b": shuffled(19)}, Recording, "only 1 samples"),
     ],
@@ -244,6 +312,19 @@ class Sized(Stream):
 def test_what_cannot_be_divided(tmp_path: Path, train: Any, module: Any, message: str) -> None:
     with pytest.raises(MicroBatchError, match=message):
         fit(tmp_path, 2, train, module=module)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"val_check_interval": 5, "check_val_every_n_epoch": None}, "'val_check_interval' = 5 counts batches over"),
+        ({"limit_train_batches": 0.2}, "a limit of 0.2 allows no batch"),
+    ],
+    ids=str,
+)
+def test_arguments_of_the_trainer_that_cannot_be_kept(tmp_path: Path, arguments: Any, message: str) -> None:
+    with pytest.raises(MicroBatchError, match=message):
+        fit(tmp_path, 2, shuffled(), **arguments)
 
 
 def test_validation_that_cannot_be_divided_is_left_as_it_is(tmp_path: Path) -> None:

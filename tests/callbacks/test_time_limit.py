@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -56,3 +57,24 @@ def test_a_training_that_takes_too_long(tmp_path: Path, seconds: float, place: s
 def test_seconds_must_be_positive(seconds: float) -> None:
     with pytest.raises(InvalidArgumentError, match="'seconds' must be positive"):
         TimeLimit(seconds)
+
+
+def test_several_processes_look_at_the_end_of_short_epochs() -> None:
+    asked: list[bool] = []
+
+    def decide(over: bool, **kwargs: bool) -> bool:
+        assert kwargs == {"all": False}
+        asked.append(over)
+        return over
+
+    seconds = iter([0.0, 2.0, 4.0])
+    limit = TimeLimit(3.0, clock=lambda: next(seconds))
+    strategy = SimpleNamespace(reduce_boolean_decision=decide)
+    trainer: Any = SimpleNamespace(
+        world_size=2, strategy=strategy, current_epoch=0, validating=False, sanity_checking=False
+    )
+    limit.on_train_batch_end(trainer, Net(), None, None, 0)
+    limit.on_train_epoch_end(trainer, Net())
+    with pytest.raises(TrialTimeoutError, match="the training of epoch 1"):
+        limit.on_train_epoch_end(trainer, Net())
+    assert asked == [False, True]

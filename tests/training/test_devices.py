@@ -9,7 +9,7 @@ from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, SingleDevice
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.training import check_trainer_arguments
-from lightning_primo.training.devices import devices_per_trial, on_one_device, processes_per_trial
+from lightning_primo.training.devices import check_indices, devices_per_trial, on_one_device, processes_per_trial
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,11 @@ def test_what_is_left_for_one_device() -> None:
     assert on_one_device({"devices": [2, 3], "sync_batchnorm": True}) == {"devices": [2]}
     alone = {"devices": [1], "strategy": "auto"}
     assert on_one_device(alone) == alone
+
+
+def test_indices_and_workers() -> None:
+    for devices in ([2, 3], "2,3"):
+        check_indices({"devices": devices}, workers=1)
+        with pytest.raises(InvalidArgumentError, match=r"workers = 2.*devices=2.*CUDA_VISIBLE_DEVICES"):
+            check_indices({"devices": devices}, workers=2)
+    check_indices({"devices": 2}, workers=2)

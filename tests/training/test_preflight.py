@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
 from lightning_primo.callbacks import Metric, ParameterCount, TrainingTime
 from lightning_primo.errors import MetricNotLoggedError
-from lightning_primo.training import preflight
+from lightning_primo.training import Failure, preflight
+from lightning_primo.training.ranks import Outcome
+from lightning_primo.trial import Status
 from tests.tiny import Data, Manual, Net, NoValidation
 from tests.training.jobs import make_job
 
@@ -41,6 +44,16 @@ def test_exceptions_of_the_user_are_left_to_the_trial(tmp_path: Path) -> None:
         raise ValueError
 
     assert preflight(make_job(tmp_path, module=build)) is None
+
+
+def test_what_failed_in_a_process_of_several_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = Failure(status=Status.ERROR, reason="ValueError: rank 1 of 2: no such layer")
+    module = importlib.import_module("lightning_primo.training.preflight")  # the package's name of it is the function
+    monkeypatch.setattr(module, "run_in_ranks", lambda n, run: Outcome(values=(None,) * n, rank=1, failure=failure))
+    reported: list[BaseException] = []
+    job = make_job(tmp_path, trainer={"devices": 2, "strategy": "ddp", "accelerator": "cpu"})
+    assert preflight(job, report=reported.append) is None
+    assert [str(error) for error in reported] == [failure.reason]
 
 
 def test_ctrl_c(tmp_path: Path) -> None:
