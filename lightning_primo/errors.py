@@ -48,9 +48,7 @@ class MetricNotLoggedError(PrimoError):
         step_only: Whether it was logged, but for single steps of the validation alone.
     """
 
-    def __init__(
-        self, metric: str, logged: Iterable[str], *, distilled: bool = False, step_only: bool = False
-    ) -> None:
+    def __init__(self, metric: str, logged: Iterable[str], *, distilled: bool = False, step_only: bool = False) -> None:
         self.metric, self.logged = metric, tuple(sorted(logged))
         names = ", ".join(map(repr, self.logged)) or "none"
         step = "training_step"

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "execution": VALUES | {"namespaces", "training"},
     "store": VALUES,
     "results": VALUES | {"pareto", "store", "measure", "callbacks", "nas", "training"},
-    "display": VALUES | {"results"},
+    "display": VALUES | {"results", "training"},
     "search": SEARCHING | TRAINING | STORING | {"results", "display"},
     "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search", "__init__"},
     "__main__": {"cli"},

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -64,6 +66,7 @@ def test_the_callbacks_work_alone(tmp_path):
     assert {"parameters", "flops", "latency_cpu", "latency_cpu_iqr", "memory_cpu", "training_seconds"} <= set(metrics)
 
 
+@pytest.mark.timeout(900)  # ten processes that import everything
 def test_a_lightning_cli_project_is_searched(tmp_path):
     project = tmp_path / "project"
     shutil.copytree(ROOT / "tests/projects/image_classifier", project)
@@ -76,7 +79,7 @@ def test_a_lightning_cli_project_is_searched(tmp_path):
         *("status", "front", "plot", "export", "measure"),
     ]
     # Both exports of the text go to the same folder, --watch would not end, and an hour is too long.
-    changes = {"search": ["--epochs", "2", "--budget.full_trainings", "3"], "export": ["--overwrite"]}
+    changes = {"search": ["--epochs", "1", "--budget.full_trainings", "2"], "export": ["--overwrite"]}
     environment = {**os.environ, "JSONARGPARSE_DEPRECATION_WARNINGS": "off"}
     for command in commands:
         if command[:2] == ["python", "main.py"]:

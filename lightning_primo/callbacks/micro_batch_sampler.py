@@ -113,8 +113,7 @@ def divided(loader: Any, parts: int, stage: str, *, exactly: bool) -> tuple[Micr
     if not isinstance(sampler, BatchSampler) or type(sampler).__iter__ is not BatchSampler.__iter__:
         whose = "its dataset" if loader.batch_sampler is None else f"its {type(sampler).__name__}"
         raise MicroBatchError(f"{what} has batches of which {whose} alone knows how they are made")
-    is_stream = isinstance(loader.dataset, IterableDataset)
-    if is_stream:
+    if isinstance(loader.dataset, IterableDataset):
         _check_stream(loader, what, whole=stage == "train")
     elif not hasattr(sampler.sampler, "__len__"):
         raise MicroBatchError(f"the {type(sampler.sampler).__name__} of {what} has no length")
@@ -126,8 +125,9 @@ def divided(loader: Any, parts: int, stage: str, *, exactly: bool) -> tuple[Micr
         drop_last=sampler.drop_last,
         parts=min(parts, sampler.batch_size),
     )
-    attributes = {name: micro_batches, "_iterator": None}  # that of persistent workers would go on with whole batches
-    if is_stream and loader.drop_last:
+    # The iterator of persistent workers would go on with whole batches.
+    attributes: dict[str, Any] = {name: micro_batches, "_iterator": None}
+    if isinstance(loader.dataset, IterableDataset) and loader.drop_last:
         attributes["dataset"] = WholeBatches(loader.dataset, sampler.batch_size)
     return micro_batches, attributes
 

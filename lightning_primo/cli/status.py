@@ -72,7 +72,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
         search: As it was read.
         owner: Who searches in its directory now, None for nobody.
     """
-    from lightning_primo.results.formatting import first_line
+    from lightning_primo.training.failures import first_line
     from lightning_primo.trial import Evaluation, fold_events
 
     problem, result = search.problem, search.result()

@@ -19,6 +19,7 @@ import torch
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.namespaces import Namespaces
 from lightning_primo.training import Job, crashed, end_ranks
+from lightning_primo.training.failures import first_line
 from lightning_primo.training.processes import interrupts_blocked, prepare_process, thread_variables
 
 P = ParamSpec("P")
@@ -169,7 +170,7 @@ class LocalProcesses(Executor):
         if task.job is None or self._killed:
             task.future.set_exception(BrokenExecutor(f"the worker process died: {death}"))
         else:
-            reason = f"the worker process died twice ({_first_line(death)})"
+            reason = f"the worker process died twice ({first_line(str(death))})"
             task.future.set_result(crashed(task.job, reason))
 
     def _pool(self, slot: int) -> Any:
@@ -212,7 +213,3 @@ def _environment(slot: int, workers: int, devices: int | None = 1) -> dict[str, 
         first = slot % (len(gpus) // share) * share
         environment[_GPU_VARIABLE] = ",".join(gpu.strip() for gpu in gpus[first : first + share])
     return environment
-
-
-def _first_line(error: BaseException | None) -> str:
-    return str(error).strip().split("\n", 1)[0]

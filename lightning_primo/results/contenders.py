@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.problem import Problem
+from lightning_primo.results.counted import counts
 from lightning_primo.trial import Evaluation
 
 Array = npt.NDArray[np.float64]
@@ -39,8 +40,8 @@ class Contenders:
         self._deviations = np.empty((0, len(self._names)))
 
     def add(self, evaluation: Evaluation) -> None:
-        """Take in an evaluation; those that failed or stopped before the full budget change nothing."""
-        if not evaluation.counts_at(self._problem.max_epochs):
+        """Take in an evaluation; those that do not count in a result change nothing."""
+        if not counts(self._problem, evaluation):
             return
         losses = np.array(evaluation.losses)
         told = np.array([evaluation.deviations.get(name, 0.0) for name in self._names])

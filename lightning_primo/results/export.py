@@ -23,6 +23,7 @@ from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.devices import on_one_device
 from lightning_primo.training.isolation import process_kept, quiet_lightning
 from lightning_primo.training.job import build_data
+from lightning_primo.training.loggers import listed
 from lightning_primo.training.plan import trial_directory
 from lightning_primo.training.trainer import TrainerArguments, make_trainer, trainer_arguments
 
@@ -49,8 +50,9 @@ def load_state(directory: Path, trial: TrialResult) -> StateDict:
     if not path.exists():
         raise PrimoError(
             f"the checkpoint of trial {trial.id} is gone, {str(path)!r} does not exist: checkpoints are kept for the "
-            "front and for trials that may still be continued. Choose a trial of the front, or search with "
-            "keep_all_checkpoints=True"
+            "trials on or near the front and for those that may still be continued; one that came to the front only "
+            "when its latency was measured again may have lost its own. Choose other trials (`trials` of an export), "
+            "or search with keep_all_checkpoints=True"
         )
     return read_weights(path.parent)
 
@@ -113,12 +115,8 @@ def run_test(
     if not is_overridden("test_step", module):
         raise PrimoError(f"{type(module).__name__} has no test_step, so there is nothing to run on the test data")
     arguments = trainer_arguments(trainer, trial.config)
-    given = arguments.get("callbacks") or []
-    callbacks = [
-        callback
-        for callback in (given if isinstance(given, (list, tuple, set)) else [given])
-        if not isinstance(callback, (Checkpoint, ProgressBar))
-    ]
+    given = listed(arguments.get("callbacks"))
+    callbacks = [callback for callback in given if not isinstance(callback, (Checkpoint, ProgressBar))]
     silent = {"callbacks": callbacks, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     with process_kept(), quiet_lightning():
         runner = make_trainer({**on_one_device(arguments), **silent}, directory=directory, max_epochs=1)
@@ -161,7 +159,9 @@ def export_trials(
         PrimoError: If there are no trials, or a checkpoint cannot be read.
     """
     if not trials:
-        raise PrimoError("there is nothing to export: no trial was trained to the full budget yet")
+        raise PrimoError(
+            "there is nothing to export: no trial was trained to the full budget yet, or none keeps its bounds"
+        )
     target = target.absolute()
     _check_target(target, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)

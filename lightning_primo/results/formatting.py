@@ -27,8 +27,3 @@ def format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
-
-
-def first_line(text: str) -> str:
-    """The first line that is not blank; empty if there is none."""
-    return next(iter(text.strip().splitlines()), "")

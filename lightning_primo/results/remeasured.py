@@ -15,6 +15,7 @@ import numpy as np
 
 from lightning_primo.errors import PrimoError
 from lightning_primo.problem import Problem
+from lightning_primo.results.counted import broken_bound
 from lightning_primo.results.export import write_atomically
 from lightning_primo.trial import Evaluation, Losses, Proposal
 
@@ -52,7 +53,10 @@ def write_remeasured(directory: Path, remeasured: Remeasured) -> None:
 def with_remeasured(
     problem: Problem, events: Iterable[tuple[Proposal | Evaluation, float]], remeasured: Remeasured
 ) -> list[tuple[Proposal | Evaluation, float]]:
-    """The events, with the median of all its measurements in place of each value that was measured again."""
+    """The events, with the median of all its measurements in place of each value that was measured again.
+
+    Where the median breaks a bound, the evaluation's reason says so; its status stays, as it was trained.
+    """
     return [
         (_corrected(problem, event, remeasured[event.trial_id]), seconds)
         if isinstance(event, Evaluation) and event.trial_id in remeasured
@@ -72,9 +76,12 @@ def _corrected(problem: Problem, evaluation: Evaluation, objectives: Mapping[str
         values = [objective.value(told), *again]
         medians[index] = objective.loss(float(np.median(values)))
         deviations[objective.name] = float(np.std(values, ddof=1))
+    losses = _replaced(evaluation.losses, medians)
+    broken = broken_bound(problem, losses) if medians and evaluation.ok else None
     return replace(
         evaluation,
-        losses=_replaced(evaluation.losses, medians),
+        losses=losses,
+        reason=evaluation.reason if broken is None else f"measured again, {broken}",
         curve={epoch: _replaced(losses, medians) for epoch, losses in evaluation.curve.items()},
         deviations=deviations,
     )

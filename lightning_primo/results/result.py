@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.nas.factory import Factory
-from lightning_primo.pareto import hypervolume, hypervolume_over_time, non_dominated
+from lightning_primo.pareto import hypervolume, non_dominated
 from lightning_primo.problem import Problem
 from lightning_primo.results import plotting
+from lightning_primo.results.counted import counts, hypervolume_over_cost, losses_within
 from lightning_primo.results.export import (
     CHOSEN_TABLE,
     TABLE,
@@ -43,7 +44,8 @@ class Result:
     """A view of a search's log: what was found up to the moment when it was made.
 
     Values that were measured again when the search had ended are the medians of all their measurements, here and in all
-    that follows from it.
+    that follows from it. A trial whose median breaks the bound of an objective, which its first measurement kept, stays
+    in `trials` and in the table, where ``reason`` says so; it counts neither for the front nor for the hypervolume.
 
     Args:
         problem: What was searched.
@@ -82,13 +84,16 @@ class Result:
         trials = fold_events(event for event, _ in events)
         self.trials: tuple[TrialResult, ...] = tuple(TrialResult.of(trial, problem) for trial in trials)
         self._told = [(event, elapsed) for event, elapsed in events if isinstance(event, Evaluation)]
-        full = [(trial.id, trial.at(problem.max_epochs)) for trial in trials]
-        losses = {trial_id: evaluation.losses for trial_id, evaluation in full if evaluation is not None}
-        mask = non_dominated(self._matrix(list(losses.values())))
-        on_front = sorted((row, trial_id) for (trial_id, row), keep in zip(losses.items(), mask, strict=True) if keep)
+        full = [trial.at(problem.max_epochs) for trial in trials]
+        counted = [evaluation for evaluation in full if evaluation is not None and counts(problem, evaluation)]
+        losses = np.array([evaluation.losses for evaluation in counted]).reshape(-1, len(problem.objectives))
+        mask = non_dominated(losses)
+        on_front = sorted((e.losses, e.trial_id) for e, keep in zip(counted, mask, strict=True) if keep)
         by_id = {trial.id: trial for trial in self.trials}
         self.front: tuple[TrialResult, ...] = tuple(by_id[trial_id] for _, trial_id in on_front)
-        self._scaled = problem.scaled(self._matrix(list(losses.values())))
+        ids = {evaluation.trial_id for evaluation in counted}
+        self._out_of_bounds = [trial.id for trial in self.trials if trial.trained_fully and trial.id not in ids]
+        self._scaled = problem.scaled(losses)
 
     @property
     def epochs(self) -> float:
@@ -151,26 +156,11 @@ class Result:
             InvalidArgumentError: As for `hypervolume`.
         """
         point = reference_point(self.problem, self._scaled, reference)
-        unknown = (np.nan,) * len(self.problem.objectives)
-        rows = [e.losses if e.counts_at(self.problem.max_epochs) else unknown for e, _ in self._told]
-        epochs = np.cumsum([evaluation.cost for evaluation, _ in self._told], dtype=np.float64)
-        return pd.DataFrame(
-            {
-                "epochs": epochs,
-                "full_trainings": epochs / self.problem.max_epochs,
-                "seconds": np.array([elapsed for _, elapsed in self._told], dtype=np.float64),
-                "hypervolume": hypervolume_over_time(self.problem.scaled(self._matrix(rows)), point),
-            }
-        )
+        return hypervolume_over_cost(self.problem, self._told, point)
 
     def losses_within(self, epochs: float) -> npt.NDArray[np.float64]:
         """The minimised losses of the trials that were fully trained within the first `epochs` spent, `n x m`."""
-        spent, rows = 0.0, []
-        for evaluation, _ in self._told:
-            spent += evaluation.cost
-            if spent <= epochs and evaluation.counts_at(self.problem.max_epochs):
-                rows.append(evaluation.losses)
-        return self._matrix(rows)
+        return losses_within(self.problem, self._told, epochs)
 
     def load(self, trial: TrialResult | int) -> pl.LightningModule:
         """The trained module of a trial, on the CPU and in evaluation mode.
@@ -287,10 +277,13 @@ class Result:
             f"{len(self.trials)} trials" + (f" ({statuses})" if statuses else ""),
             f"{format_value(self.epochs)} epochs = {self.full_trainings:.4g} full trainings",
         ]
+        if self._out_of_bounds:
+            ids = ", ".join(map(str, self._out_of_bounds))
+            lines.append(f"left out of the front, a bound was broken when they were measured again: trials {ids}")
+        elif not self.front:
+            lines.append(f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet")
         if not self.front:
-            return "\n".join(
-                [*lines, f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet"]
-            )
+            return "\n".join(lines)
         lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}:")
         return "\n".join([*lines, *front_lines(self.problem, self.front)])
 
@@ -329,6 +322,3 @@ class Result:
             return {int(trial_id): dict(metrics) for trial_id, metrics in json.loads(path.read_text()).items()}
         except (ValueError, AttributeError, TypeError) as error:
             raise PrimoError(f"{str(path)!r} is damaged ({error}); delete it to test the front again") from error
-
-    def _matrix(self, rows: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
-        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.problem.objectives))

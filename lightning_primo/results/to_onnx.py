@@ -17,8 +17,8 @@ from lightning_primo.errors import NotMeasurableError, PrimoError
 from lightning_primo.measure.inputs import REMEDY, first_sample, map_tensors, tensors
 from lightning_primo.nas.factory import Factory
 from lightning_primo.results.export import load_module
-from lightning_primo.results.formatting import first_line
 from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.training.failures import first_line
 from lightning_primo.training.inputs import example_inputs
 from lightning_primo.training.isolation import process_kept
 from lightning_primo.training.job import build_data

@@ -9,7 +9,8 @@ import pandas as pd
 
 from lightning_primo.callbacks.base import spread_name
 from lightning_primo.problem import Problem
-from lightning_primo.results.formatting import first_line, format_values
+from lightning_primo.results.formatting import format_values
+from lightning_primo.training.failures import first_line
 from lightning_primo.trial import Config, Losses, Place, Status, Trial, place_text
 
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")
@@ -26,7 +27,7 @@ class TrialResult:
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about.
         status: How its last evaluation ended; None before the first.
-        reason: Why, if it did not end well.
+        reason: Why, if it did not end well, or the bound that it breaks since it was measured again.
         epoch: Epochs trained successfully.
         cost: Epochs trained over all evaluations, those that failed included.
         seconds: Wall-clock seconds over all evaluations.

@@ -9,10 +9,10 @@ from concurrent.futures import Executor
 from lightning_primo.callbacks import CostCallback, ObjectiveCallback
 from lightning_primo.errors import DeviceMismatchError
 from lightning_primo.execution import InProcess, LocalProcesses
-from lightning_primo.results.formatting import first_line
 from lightning_primo.store import Event
 from lightning_primo.training import signature_of
 from lightning_primo.training.costs import elsewhere, require_same_place
+from lightning_primo.training.failures import first_line
 from lightning_primo.trial import Evaluation, Place, same_place
 
 _ON_THIS_MACHINE = (InProcess, LocalProcesses)

@@ -17,13 +17,13 @@ from lightning_primo.callbacks import CostCallback, ObjectiveCallback
 from lightning_primo.display.steps import steps
 from lightning_primo.errors import DeviceMismatchError, PrimoError
 from lightning_primo.results.contenders import Contenders
-from lightning_primo.results.formatting import first_line
 from lightning_primo.results.remeasured import read_remeasured, with_remeasured, write_remeasured
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.places import Places
 from lightning_primo.search.submission import submit
 from lightning_primo.store import Event
 from lightning_primo.training import Job
+from lightning_primo.training.failures import first_line
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.training.remeasure import measure_again
 from lightning_primo.trial import Evaluation, Proposal
@@ -139,6 +139,7 @@ def _due(
                 comparable.add(event.trial_id)
     missing = {
         trial_id: times - min((len(values.get(trial_id, {}).get(name, ())) for name in names), default=0)
-        for trial_id in sorted(contenders.trial_ids & comparable - without)
+        # What was begun is finished: half-way through, chance may have taken a trial off the front.
+        for trial_id in sorted((contenders.trial_ids | values.keys()) & comparable - without)
     }
     return [trial_id for turn in range(times) for trial_id, left in missing.items() if turn < left]

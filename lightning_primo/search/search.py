@@ -73,8 +73,9 @@ class Search:
         executor: Any `concurrent.futures.Executor` to train with instead, `workers` at a time. It stays open, and on
             Ctrl-C finishes what it runs.
         seed: All randomness follows from it.
-        keep_all_checkpoints: Whether to keep the weights of every trial. By default those of the front are kept, and
-            of trials that may still be continued or inherited from (with `BulkAndCut` those of every full training).
+        keep_all_checkpoints: Whether to keep the weights of every trial. By default those of the front are kept (where
+            a latency is measured again, also of those up to 1.5 times as slow, which may join it then), and of trials
+            that may still be continued or inherited from (with `BulkAndCut` those of every full training).
         remeasure: How often a latency is measured again when the budget is used up, for the trials that are on the
             front or may be by their spread. The result then has the median of all measurements; what the algorithm was
             told stays. 0: not at all.

@@ -24,6 +24,7 @@ from lightning.pytorch.strategies import (
 from lightning.pytorch.strategies.xla import XLAStrategy
 
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.training.loggers import listed
 
 _ALL = ("auto", "-1")
 _STARTS_PROCESSES = ("spawn", "fork", "notebook")
@@ -54,7 +55,7 @@ def check_devices(arguments: Mapping[str, Any]) -> None:
         raise InvalidArgumentError(f"'strategy' in 'trainer' must not be {given!r}: it {problem}")
     if _may_be_distributed(arguments):
         plugins = arguments.get("plugins")
-        environments = [getattr(strategy, "cluster_environment", None), *_listed(plugins)]
+        environments = [getattr(strategy, "cluster_environment", None), *listed(plugins)]
         for environment in environments:
             if isinstance(environment, ClusterEnvironment):
                 raise InvalidArgumentError(
@@ -161,9 +162,3 @@ def _accelerator(given: Any) -> Any:
     if given in kinds:
         return next((kind for kind in kinds[given] if kind.is_available()), CPUAccelerator)
     return AcceleratorRegistry.get(given)
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple, set)) else [value]

@@ -57,17 +57,17 @@ def classify(error: BaseException) -> Failure:
     for cause in _causes(error):
         message = str(cause)
         if isinstance(cause, NonFiniteLossError) or (isinstance(cause, RuntimeError) and _NON_FINITE in message):
-            return Failure(status=Status.DIVERGED, reason=_first_line(message))
+            return Failure(status=Status.DIVERGED, reason=first_line(message))
         if isinstance(cause, TrialTimeoutError):
-            return Failure(status=Status.TIMEOUT, reason=_first_line(message))
+            return Failure(status=Status.TIMEOUT, reason=first_line(message))
         if isinstance(cause, MicroBatchError):
-            return Failure(status=Status.OUT_OF_MEMORY, reason=_first_line(message))
+            return Failure(status=Status.OUT_OF_MEMORY, reason=first_line(message))
         if isinstance(cause, (torch.OutOfMemoryError, MemoryError)) or (
             isinstance(cause, RuntimeError) and any(sign in message for sign in _OUT_OF_MEMORY)
         ):
-            return Failure(status=Status.OUT_OF_MEMORY, reason=_first_line(message) or type(cause).__name__)
+            return Failure(status=Status.OUT_OF_MEMORY, reason=first_line(message) or type(cause).__name__)
     text = "".join(traceback.format_exception(error))
-    summary = f"{type(error).__name__}: {_first_line(str(error))}{_PLACE_OPENS}{_place(error)}]"
+    summary = f"{type(error).__name__}: {first_line(str(error))}{_PLACE_OPENS}{_place(error)}]"
     return Failure(status=Status.ERROR, reason=f"{summary}\n{text.rstrip()}")
 
 
@@ -78,7 +78,7 @@ def signature_of(evaluation: Evaluation) -> str | None:
     """
     if evaluation.status is not Status.ERROR:
         return None
-    summary, _, place = _first_line(evaluation.reason).rpartition(_PLACE_OPENS)
+    summary, _, place = first_line(evaluation.reason).rpartition(_PLACE_OPENS)
     return f"{summary.partition(':')[0]} at {place.removesuffix(']')}"
 
 
@@ -125,5 +125,6 @@ def _is_library(file_name: str) -> bool:
     return file_name.startswith(("<frozen", "<string", *_LIBRARIES))
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
+    """The first line that is not blank; empty if there is none."""
     return text.strip().split("\n", 1)[0]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -25,8 +26,8 @@ def told(trial_id: int, error: float, latency: float, deviation: float = 0.0, **
     )
 
 
-def contenders(*evaluations: Evaluation, noisy: bool = True) -> set[int]:
-    tracked = Contenders(PROBLEM, ["latency"] if noisy else [])
+def contenders(*evaluations: Evaluation, noisy: bool = True, **options: float) -> set[int]:
+    tracked = Contenders(PROBLEM, ["latency"] if noisy else [], **options)
     for evaluation in evaluations:
         tracked.add(evaluation)
     return set(tracked.trial_ids)
@@ -53,6 +54,20 @@ def test_who_is_slower_by_less_than_two_deviations_is_a_contender(
 def test_what_is_not_noisy_decides_as_it_is() -> None:
     assert contenders(told(0, 0.1, 1.0), told(1, 0.1001, 1.2)) == {0}
     assert contenders(told(0, 0.1, 1.0, 9.0), told(1, 0.2, 1.01, 9.0), noisy=False) == {0}
+
+
+def test_who_can_not_be_chosen_wrongly_again_is_chosen_with_a_wider_margin() -> None:
+    trials = (told(0, 0.1, 1.0), told(1, 0.2, 1.5), told(2, 0.3, 1.7), told(3, 0.3, 3.0, 1.0))
+    assert contenders(*trials) == {0, 3}
+    assert contenders(*trials, least_deviation=0.15) == {0, 1, 3}
+
+
+def test_who_breaks_a_bound_hides_no_other() -> None:
+    problem = make_problem(ERROR, dataclasses.replace(LATENCY, at_least=1.0))
+    tracked = Contenders(problem, ["latency"])
+    for trial in (told(0, 0.1, 0.9), told(1, 0.1, 2.0)):
+        tracked.add(trial)
+    assert tracked.trial_ids == {1}
 
 
 def test_equal_trials_and_failures() -> None:

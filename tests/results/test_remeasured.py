@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from lightning_primo.errors import PrimoError
+from lightning_primo.nas import Factory
 from lightning_primo.results.export import _described
 from lightning_primo.results.remeasured import FILE_NAME, read_remeasured, with_remeasured, write_remeasured
 from lightning_primo.trial import Evaluation, Status
@@ -53,6 +55,48 @@ def test_the_table_and_the_summary_say_how_much_a_value_scatters_and_where_it_wa
     summary = result.summary()
     assert "1.4 ±0.7%" in summary
     assert summary.endswith("latency measured on Chip 9, cpu, threads 2, batch size 1, float32")
+
+
+def bounded(at_most: float) -> Log:
+    """The same, with a bound on the latency."""
+    bounded = log()
+    bounded.problem = make_problem(ERROR, dataclasses.replace(LATENCY, at_most=at_most, reference=9.0))
+    return bounded
+
+
+def test_what_breaks_a_bound_when_measured_again_is_in_the_table_but_not_on_the_front(tmp_path: Path) -> None:
+    write_remeasured(tmp_path, {0: {"latency": [1.0]}, 2: {"latency": [3.4, 3.4]}})
+    result = bounded(3.0).result(tmp_path)
+    assert [trial.id for trial in result.front] == [0]
+    table = result.to_pandas().set_index("id")
+    assert table["on_front"].tolist() == [True, False, False, False]
+    assert table.loc[2, ["status", "latency", "epoch"]].tolist() == ["ok", 3.4, 9]
+    assert table.loc[2, "reason"] == "measured again, latency = 3.4 exceeds at_most = 3"
+    assert table.loc[0, "reason"] == ""
+    volume = (1 - 0.5) * (9 - 1.0)
+    assert result.hypervolume() == pytest.approx(volume)
+    assert result.hypervolume_over_cost()["hypervolume"].iloc[-1] == pytest.approx(volume)
+    assert sorted(result.losses_within(99)[:, 1]) == [1.0, 1.4]
+    assert "a bound was broken when they were measured again: trials 2\nfront of 1" in result.summary()
+
+
+def test_a_front_that_a_bound_leaves_empty_says_why(tmp_path: Path) -> None:
+    write_remeasured(tmp_path, {trial_id: {"latency": [9.0, 9.0]} for trial_id in range(3)})
+    result = bounded(5.0).result(tmp_path)
+    assert result.front == ()
+    assert result.summary().endswith("a bound was broken when they were measured again: trials 0, 1, 2")
+    with pytest.raises(PrimoError, match=r"nothing to export: .* or none keeps its bounds"):
+        result.export(tmp_path / "export")
+
+
+def test_a_member_of_the_front_without_weights_says_so(tmp_path: Path) -> None:
+    write_remeasured(tmp_path, AGAIN)
+    result = log().result(tmp_path, build=Factory(lambda config: None, None))
+    explanation = "checkpoint of trial 1 is gone.* only when its latency was measured again .*keep_all_checkpoints"
+    with pytest.raises(PrimoError, match=explanation):
+        result.load(1)
+    with pytest.raises(PrimoError, match=explanation):
+        result.export(tmp_path / "export", trials=[1])
 
 
 def test_a_maximised_value_stays_one() -> None:

@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import sqlite3
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import torch
 
 from lightning_primo import Latency, Metric, PriMO, RandomSearch, Result, Search, SuccessiveHalving
 from lightning_primo.errors import DeviceMismatchError, InvalidArgumentError
-from lightning_primo.results.remeasured import FILE_NAME, read_remeasured
+from lightning_primo.execution import InProcess
+from lightning_primo.results.remeasured import FILE_NAME, read_remeasured, write_remeasured
 from lightning_primo.store.log import read_events
 from lightning_primo.training.plan import trial_directory
 from lightning_primo.trial import Evaluation, Proposal, Status
@@ -239,6 +241,82 @@ def test_the_weights_of_all_that_may_be_on_the_front_are_kept(tmp_path: Path, ma
     assert kept == [0, 1, 2, 3]
     for trial_id in kept:
         result.load(trial_id)
+
+
+def test_what_joins_the_front_by_its_median_has_its_weights(tmp_path: Path, machine: Noisy) -> None:
+    """Trial 2 is told to be 30 % slower than the others, which is chance."""
+    factors = iter([1.0, 1.0, 1.0, 1.3, 1.0, 1.0])  # of the preflight and five trials
+    machine.latency = lambda module: 1e-3 * next(factors)  # type: ignore[method-assign]
+    told_once = run(tmp_path, 5, remeasure=0)
+    assert 2 not in {trial.id for trial in told_once.front}
+    width = told_once.trials[2].config["width"]
+    assert [trial.config["width"] for trial in told_once.trials].count(width) == 1
+    machine.latency = lambda module: (  # type: ignore[method-assign]
+        1.1e-3 if module.net[0].out_features == width else 1.4e-3
+    )
+    write_remeasured(tmp_path, {2: {"latency_cpu": [1.1e-3]}})
+    result = run(tmp_path, 5)
+    assert 2 in {trial.id for trial in result.front}
+    for trial in result.front:
+        result.load(trial)
+
+
+def test_no_failure_of_measuring_again_loses_the_result(
+    tmp_path: Path, machine: Noisy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Breaks(InProcess):
+        """Takes two jobs; `fails` says what happens to the third."""
+
+        n, fails = 0, "to be taken"
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.n += 1
+            if self.n <= 2:
+                return super().submit(fn, *args, **kwargs)
+            if self.fails == "to be taken":
+                raise BrokenExecutor("killed")
+            lost: Future[Any] = Future()
+            lost.set_exception(BrokenExecutor("the worker died"))
+            return lost
+
+    result = run(tmp_path / "broken", 2, executor=Breaks())
+    assert [trial.status for trial in result.trials] == [Status.OK] * 2
+    assert "the front is not measured again: the executor takes no more jobs" in capsys.readouterr().err
+    executor = Breaks()
+    executor.fails = "in its worker"
+    assert len(run(tmp_path / "lost", 2, executor=executor).front) > 0
+    assert "could not be measured again: BrokenExecutor: the worker died" in capsys.readouterr().err
+
+    def full(directory: Path, values: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("lightning_primo.search.remeasure.write_remeasured", full)
+    assert len(run(tmp_path / "full", 2).front) > 0
+    assert "the front is not measured again: OSError: no space left" in capsys.readouterr().err
+
+
+def test_threads_measure_what_can_not_be_pickled(
+    tmp_path: Path, machine: Noisy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = threading.Lock()
+
+    def locked(config: dict[str, Any]) -> Net:
+        with lock:
+            return called(config)
+
+    with ThreadPoolExecutor(1) as executor:
+        result = run(tmp_path, 2, executor=executor, module=locked, remeasure=2)
+    assert read_remeasured(tmp_path).keys() >= {trial.id for trial in result.front}
+    assert "measured again:" not in capsys.readouterr().err
+
+
+def test_what_was_begun_is_measured_to_the_end(tmp_path: Path, machine: Noisy) -> None:
+    """Otherwise a trial that was stopped half-way, by then off the front by chance, would stay so."""
+    run(tmp_path, 3, remeasure=0)
+    first, second, _ = search(tmp_path).result().trials
+    write_remeasured(tmp_path, {first.id: {"latency_cpu": [1.0]}, second.id: {"latency_cpu": [1.0]}})
+    run(tmp_path, 3)
+    assert {len(read_remeasured(tmp_path)[trial.id]["latency_cpu"]) for trial in (first, second)} == {5}
 
 
 def test_what_can_not_be_measured_any_more_is_said_and_left(

@@ -110,8 +110,9 @@ class Own:
         ({"module": HungryManual, "config": {}}, "in 2 parts, as HungryManual optimises manually", None),
         ({"config": {"behaviour": "oom"}, "module": Net}, "of single samples cannot be trained on: ValueError", 4),
         ({"data": (Data().train_dataloader(), Own())}, "", 2),
+        ({"data": Data("stream")}, "in 2 parts, as the train loader has an IterableDataset whose last batch", None),
     ],
-    ids=["too small", "opted out", "manual", "batch normalisation", "whole validation"],
+    ids=["too small", "opted out", "manual", "batch normalisation", "whole validation", "stream"],
 )
 def test_when_it_gives_up(tmp_path: Path, fields: dict[str, Any], reason: str, parts: int | None) -> None:
     evaluation = run_job(make_job(tmp_path, **{"module": Hungry, **fields}))
@@ -204,6 +205,19 @@ def test_a_checkpoint_from_before_micro_batches_were_recorded(tmp_path: Path) ->
     assert record is not None
     assert record.micro_batches == 1
     assert run_job(make_job(tmp_path, 2, start_epoch=1)).status is Status.OK
+
+
+def test_an_error_before_the_first_micro_batch_is_no_error_of_the_trial() -> None:
+    memory = Failure(status=Status.OUT_OF_MEMORY, reason="CUDA out of memory")
+    error = Failure(status=Status.ERROR, reason="TypeError: no such argument [f.py:3]\nthe traceback")
+
+    def tell(begun: bool) -> tuple[Failure | None, int]:
+        attempts = iter([Attempt(failure=memory), Attempt(failure=error, begun=begun)])
+        return fit_in_memory(lambda parts: next(attempts), 1, retry=True)
+
+    assert tell(begun=True) == (error, 2)
+    reason = "CUDA out of memory; not tried with batches in 2 parts, as TypeError: no such argument [f.py:3]"
+    assert tell(begun=False) == (replace(memory, reason=reason), 1)
 
 
 def test_other_failures_are_not_tried_again() -> None:

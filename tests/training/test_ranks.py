@@ -195,6 +195,52 @@ def test_a_rank_that_fails_ends_the_others(tmp_path: Path) -> None:
     assert rank_group._idle is None
 
 
+class Hungry(Net):
+    """Runs out of memory above 2 samples in a batch."""
+
+    def __init__(self, directory: Path, lr: float) -> None:
+        super().__init__(lr)
+        self.directory = directory
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        if len(batch[0]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        note(self.directory, seen=[round(N_SAMPLES * float(x)) for x in batch[0][:, 0]])
+        return super().training_step(batch, batch_idx)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        note(self.directory, validated=len(batch[0]))
+        self.log("val_loss", self.loss(batch), batch_size=len(batch[0]), sync_dist=True)
+
+    def on_train_end(self) -> None:
+        note(self.directory, steps=self.trainer.global_step)
+
+
+class Positional(Data):
+    def train_dataloader(self) -> Any:
+        return DataLoader(Augmented(), 4, shuffle=True)
+
+
+def test_memory_that_runs_out_divides_the_batches_of_each_rank(tmp_path: Path) -> None:
+    directory = tmp_path / "notes"
+    directory.mkdir()
+    job = make_job(
+        tmp_path / "trial",
+        1,
+        module=lambda config: Hungry(directory, **config),
+        data=Positional(),
+        trainer={**TWO, "limit_train_batches": 0.75, "limit_val_batches": 0.75},
+    )
+    evaluation = run_job(job)
+    assert (evaluation.status, evaluation.measurements) == (Status.OK, {"micro_batches": 2.0}), evaluation.reason
+    batches = [noted(directory, rank, "seen") for rank in (0, 1)]
+    # A rank has two batches of four samples; three quarters of these are one.
+    assert [[len(part) for part in seen] for seen in batches] == [[2, 2]] * 2
+    assert len({index for seen in batches for part in seen for index in part}) == 8
+    for rank in (0, 1):
+        assert (noted(directory, rank, "validated"), noted(directory, rank, "steps")) == ([2, 2], [1])
+
+
 # What the ranks report, without processes.
 
 

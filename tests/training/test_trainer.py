@@ -7,7 +7,7 @@ import pytest
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from lightning_primo.callbacks import ParameterCount
+from lightning_primo.callbacks import MicroBatches, ParameterCount
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.training import check_trainer_arguments, run_job
 from lightning_primo.training.isolation import quiet_lightning
@@ -49,6 +49,7 @@ class Service(Logger):
         ({"check_val_every_n_epoch": None}, "got|None"),
         ({"callbacks": [3]}, "got 3"),
         ({"callbacks": ParameterCount()}, "'objectives'"),
+        ({"callbacks": [MicroBatches(2)]}, "must not hold MicroBatches: .*retry_out_of_memory"),
         ({"logger": ["x"]}, "got 'x'"),
     ],
 )
