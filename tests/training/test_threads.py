@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from lightning_primo.training import Job, preflight, run_job
 from lightning_primo.training.isolation import one_at_a_time
 from lightning_primo.training.remeasure import measure_again
+from lightning_primo.trial import Status
 from tests.tiny import Net
 from tests.training.jobs import make_job
 
@@ -34,3 +37,21 @@ def test_threads_wait_for_each_other(tmp_path: Path, function: Callable[[Job], A
         assert not done.wait(0.5)
     thread.join()
     assert done.is_set()
+
+
+def test_waiting_for_another_thread_is_not_the_trials_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    class Waits:
+        def __enter__(self) -> None:
+            now[0] += 1000.0
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    run = importlib.import_module("lightning_primo.training.run")
+    monkeypatch.setattr(run, "one_at_a_time", Waits())
+    monkeypatch.setattr(run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    evaluation = run_job(make_job(tmp_path, timeout=500.0))
+    assert evaluation.status is Status.OK
+    assert evaluation.seconds == 0
