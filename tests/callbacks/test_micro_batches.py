@@ -20,6 +20,13 @@ from lightning_primo.training.isolation import quiet_lightning
 N, BATCH = 22, 6
 
 
+def _named(arguments: dict[str, Any]) -> str:
+    """The same in every process of the tests, as an object's address is not."""
+    return " ".join(
+        f"{name} {value if isinstance(value, (int, float)) else ''}".strip() for name, value in arguments.items()
+    )
+
+
 class Recording(pl.LightningModule):
     """No batch normalisation; notes the samples of every batch, the steps and the validations."""
 
@@ -139,7 +146,7 @@ def test_the_same_training_as_in_whole_batches(tmp_path: Path, parts: int, drop_
         {"max_steps": 5},
         {"num_sanity_val_steps": 2},
     ],
-    ids=str,
+    ids=_named,
 )
 def test_arguments_of_the_trainer_keep_their_meaning(tmp_path: Path, arguments: Any) -> None:
     # 20 samples in batches of 6: the last has 2, which come in one part of 2 rather than in single samples.
@@ -226,7 +233,9 @@ def test_workers_that_outlive_a_fit_are_not_asked_for_whole_batches(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"accumulate_grad_batches": 2}, {"callbacks": [GradientAccumulationScheduler({0: 1, 1: 2})]}], ids=str
+    "arguments",
+    [{"accumulate_grad_batches": 2}, {"callbacks": [GradientAccumulationScheduler({0: 1, 1: 2})]}],
+    ids=_named,
 )
 def test_a_trainer_fits_again_as_before(tmp_path: Path, arguments: Any) -> None:
     _, trainer = fit(tmp_path, 2, shuffled(24), limit_train_batches=3, limit_val_batches=0.7, **arguments)
