@@ -27,6 +27,7 @@ class Interrupt:
         if threading.current_thread() is threading.main_thread() and callable(self._previous):
             signal.signal(signal.SIGINT, self._handle)
             self._previous_hook, sys.unraisablehook = sys.unraisablehook, self._forgotten
+            self._previous_print, sys.excepthook = sys.excepthook, self._print
             self._installed = True
         return self
 
@@ -36,6 +37,7 @@ class Interrupt:
         if self._installed:
             signal.signal(signal.SIGINT, self._previous)  # type: ignore[arg-type]
             sys.unraisablehook = self._previous_hook
+            sys.excepthook = self._previous_print
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C was pressed."""
@@ -46,6 +48,11 @@ class Interrupt:
         self._requested = True
         if callable(self._previous):
             self._previous(number, frame)
+
+    def _print(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        # Within the block only what compiled extensions are about to forget comes here; the rest is raised through it.
+        if not issubclass(kind, KeyboardInterrupt):
+            self._previous_print(kind, error, traceback)
 
     def _forgotten(self, unraisable: Any) -> None:
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):

@@ -137,6 +137,7 @@ class Loop:
         if self._share_spent() >= 1:
             return None
         proposal = self._algorithm.ask()
+        self._interrupt.check()  # a Ctrl-C that compiled code has swallowed may have spoiled what it computed
         if proposal is not None:
             self._store.ask(proposal, elapsed=self._elapsed())
         return proposal

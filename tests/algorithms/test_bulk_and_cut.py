@@ -272,9 +272,9 @@ def models(monkeypatch):
     made = []
 
     class Spy(bulk_and_cut.ConstrainedModel):
-        def __init__(self, encoding, training, observed, losses, pending):
+        def __init__(self, encoding, training, observed, losses, pending, *, variances):
             made.append((set(training), encoding.configs(observed.vectors), losses, encoding.configs(pending.vectors)))
-            super().__init__(encoding, training, observed, losses, pending)
+            super().__init__(encoding, training, observed, losses, pending, variances=variances)
 
     monkeypatch.setattr(bulk_and_cut, "ConstrainedModel", Spy)
     return made

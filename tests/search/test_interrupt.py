@@ -78,3 +78,14 @@ def test_in_another_thread_it_does_nothing() -> None:
     thread.start()
     thread.join()
     assert not errors
+
+
+def test_what_compiled_code_forgets_is_not_printed_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, traceback: printed.append(kind))
+    before = sys.excepthook
+    with Interrupt():
+        for error in (KeyboardInterrupt(), ValueError()):
+            sys.excepthook(type(error), error, None)  # as Cython does where a function cannot raise
+    assert printed == [ValueError]
+    assert sys.excepthook is before
