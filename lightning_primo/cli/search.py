@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonargparse
 
+from lightning_primo.cli.main import STOPPED
 from lightning_primo.cli.search_file_action import SearchFileAction
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 DEFAULT_FULL_TRAININGS = 20.0
 """Of a search that is given no budget."""
-
-STOPPED = 130
-"""The exit code after Ctrl-C."""
 
 _DESCRIPTION = """Search the hyperparameters and architectures of an existing LightningCLI project. The project's own
 config says what is trained, the search file lays a space over its keys. The same command goes on with a search that

@@ -10,9 +10,8 @@ from lightning_primo.callbacks import CostCallback, ObjectiveCallback
 from lightning_primo.errors import DeviceMismatchError
 from lightning_primo.execution import InProcess, LocalProcesses
 from lightning_primo.store import Event
-from lightning_primo.training import signature_of
 from lightning_primo.training.costs import elsewhere, require_same_place
-from lightning_primo.training.failures import first_line
+from lightning_primo.training.failures import first_line, was_raised
 from lightning_primo.trial import Evaluation, Place, same_place
 
 _ON_THIS_MACHINE = (InProcess, LocalProcesses)
@@ -54,8 +53,7 @@ class Places:
         Raises:
             DeviceMismatchError: Then the evaluation must not be told; its proposal stays pending.
         """
-        signature = signature_of(evaluation)
-        if signature is not None and signature.startswith(f"{DeviceMismatchError.__name__} at "):
+        if was_raised(DeviceMismatchError, evaluation):
             message = first_line(evaluation.reason).partition(": ")[2].rpartition(" [")[0]
             raise DeviceMismatchError(f"trial {evaluation.trial_id} could not be measured: {message}")
         for name, place in evaluation.measured_on.items():

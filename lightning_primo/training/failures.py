@@ -84,8 +84,13 @@ def signature_of(evaluation: Evaluation) -> str | None:
 
 def metric_is_missing(evaluation: Evaluation) -> bool:
     """Whether the trial failed because an objective was never logged, which no other configuration will change."""
+    return was_raised(MetricNotLoggedError, evaluation)
+
+
+def was_raised(kind: type[Exception], evaluation: Evaluation) -> bool:
+    """Whether the trial failed with an exception of just this class."""
     signature = signature_of(evaluation)
-    return signature is not None and signature.startswith(f"{MetricNotLoggedError.__name__} at ")
+    return signature is not None and signature.startswith(f"{kind.__name__} at ")
 
 
 def interruption(error: BaseException) -> BaseException | None:
