@@ -75,6 +75,18 @@ class TrialTimeoutError(PrimoError):
     """A training has taken longer than it may."""
 
 
+class SupersededError(PrimoError):
+    """A training has ended because the same trial is trained elsewhere, or because its search has ended."""
+
+
+class WorkerDiedError(PrimoError):
+    """The process that a job ran in has died, and so has the one in which it was tried again."""
+
+
+class WorkerHungError(PrimoError):
+    """A job has not ended in its time, not even by itself, so that its process was killed."""
+
+
 class CheckpointError(PrimoError):
     """A trial's checkpoint cannot be loaded again."""
 

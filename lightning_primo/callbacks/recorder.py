@@ -16,11 +16,13 @@ from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
 from lightning_primo.callbacks.base import ObjectiveCallback, TrainedCallback, log_value
+from lightning_primo.callbacks.claim import Claim
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.errors import CheckpointError, CheckpointWarning
 from lightning_primo.trial import Place
 
 FILE_NAME = "last.ckpt"
+_PARTIAL = f"{FILE_NAME}.{{}}.partial"  # with what tells the attempts apart that may write it
 
 _HYPER_PARAMETERS = (
     "hyper_parameters",
@@ -84,6 +86,7 @@ class Recorder(Checkpoint):
         identity: Text that tells this trial from any other.
         every_seconds: Least time between two checkpoints before `target`.
         micro_batches: In how many parts the batches are trained, for the record.
+        claim: This attempt's, which the training ends without; None if there can be no other attempt.
         clock: Seconds, monotonic.
     """
 
@@ -98,6 +101,7 @@ class Recorder(Checkpoint):
         identity: str = "",
         every_seconds: float = 30.0,
         micro_batches: int = 1,
+        claim: Claim | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.objectives = tuple(objectives)
@@ -108,6 +112,7 @@ class Recorder(Checkpoint):
         self.identity = identity
         self.every_seconds = every_seconds
         self.micro_batches = micro_batches
+        self.claim = claim
         self.curve: dict[int, dict[str, float]] = {}
         self.begun = 0
         self.finished = False
@@ -153,6 +158,8 @@ class Recorder(Checkpoint):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.claim is not None and trainer.is_global_zero:
+            self.claim.check()
         epoch = trainer.current_epoch + 1
         values = {}
         for callback in self.objectives:
@@ -212,7 +219,7 @@ class Recorder(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         path = self.directory / FILE_NAME
-        partial = path.with_name(f"{FILE_NAME}.partial")
+        partial = path.with_name(_PARTIAL.format("own" if self.claim is None else self.claim.token))
         self._writing = True
         try:
             trainer.save_checkpoint(partial, weights_only=False)
@@ -228,9 +235,17 @@ class Recorder(Checkpoint):
             _require_loadable(partial)
             _verified.add(module)
         _flush(partial)
+        if self.claim is not None:
+            self.claim.check()
         partial.replace(path)
         if os.name == "posix":
             _flush(self.directory)
+
+
+def remove_partial(directory: Path) -> None:
+    """Remove what attempts that were killed have left of a checkpoint."""
+    for partial in directory.glob(_PARTIAL.format("*")):
+        partial.unlink(missing_ok=True)
 
 
 def read_record(directory: Path) -> Record | None:

@@ -1,6 +1,8 @@
-"""Where jobs run. An executor is any `concurrent.futures.Executor`: these two, Dask's, MPI's, submitit's."""
+"""Where jobs run: in this process, in local ones, or in a process below each worker of any other executor."""
 
+from lightning_primo.execution.below import run_below
 from lightning_primo.execution.in_process import InProcess
 from lightning_primo.execution.local_processes import LocalProcesses
+from lightning_primo.execution.supervisor import Call, Supervisor, pickled_call
 
-__all__ = ["InProcess", "LocalProcesses"]
+__all__ = ["Call", "InProcess", "LocalProcesses", "Supervisor", "pickled_call", "run_below"]

@@ -6,34 +6,28 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import suppress
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-import cloudpickle
 import loky
 import torch
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.namespaces import Namespaces
-from lightning_primo.training import Job, crashed, end_ranks
-from lightning_primo.training.failures import first_line
-from lightning_primo.training.processes import interrupts_blocked, prepare_process, thread_variables
+from lightning_primo.execution.supervisor import Call, Supervisor, pickled_call
+from lightning_primo.training.processes import interrupts_blocked
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
-_ATTEMPTS = 2
 
 
 @dataclass
 class _Task:
     future: Future[Any]
-    payload: bytes
-    job: Job | None
+    call: Call
 
 
 class LocalProcesses(Executor):
@@ -45,11 +39,10 @@ class LocalProcesses(Executor):
     there are more workers than these).
 
     When a worker dies (killed by the system, ``os._exit``, a crash in a library) only its own job is affected: it is
-    run once more in a new worker. If that one dies too, the future's result is an Evaluation with `Status.CRASHED`, if
-    what was submitted is a function of a `Job`; otherwise the future raises BrokenExecutor.
+    run once more in a new worker. If that one dies too, the future raises WorkerDiedError.
 
-    Workers ignore Ctrl-C, which is for the parent. `shutdown` kills them, and they die with the parent, whatever
-    ended it. Leaving a ``with`` block by an exception kills the jobs that run; otherwise it waits for them.
+    Workers ignore Ctrl-C, which is for the parent. `shutdown` ends them, and they die with the parent, whatever ended
+    it. Leaving a ``with`` block by an exception kills the jobs that run; otherwise it waits for them.
 
     Args:
         workers: Number of processes.
@@ -66,10 +59,9 @@ class LocalProcesses(Executor):
         self.devices = devices
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._pools: dict[int, Any] = {}
+        self._supervisors: list[Supervisor] = []
         self._lock = threading.Lock()
         self._closed = False
-        self._killed = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` in a worker.
@@ -78,25 +70,21 @@ class LocalProcesses(Executor):
             InvalidArgumentError: If the arguments cannot be sent to another process.
             RuntimeError: After `shutdown`.
         """
-        try:
-            payload = cloudpickle.dumps((Namespaces(), fn, args, kwargs))
-        except Exception as error:
-            raise InvalidArgumentError(
-                f"the job cannot be sent to a worker process ({type(error).__name__}: {error}); give 'module' and "
-                "'datamodule' as functions that make what cannot be pickled (open files, locks, connections), or use "
-                "workers=1"
-            ) from error
-        job = args[0] if args and isinstance(args[0], Job) else None
-        future: Future[T] = Future()
+        return self.submit_call(pickled_call(fn, args, kwargs))
+
+    def submit_call(self, call: Call) -> Future[Any]:
+        """Run `call` in a worker; its future raises WorkerHungError if it does not end in its time.
+
+        Raises:
+            RuntimeError: After `shutdown`.
+        """
+        future: Future[Any] = Future()
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot submit a job to an executor that was shut down")
-            self._tasks.put(_Task(future, payload, job))
+            self._tasks.put(_Task(future, call))
             if len(self._threads) < self.workers:
-                slot = len(self._threads)
-                thread = threading.Thread(target=self._serve, args=(slot,), name=f"worker-{slot}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+                self._add_worker(slot=len(self._threads))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -104,16 +92,14 @@ class LocalProcesses(Executor):
         with self._lock:
             first = not self._closed
             self._closed = True
-            if not wait:
-                self._killed = True
         if cancel_futures or not wait:
             self._cancel_waiting()
         if first:
             for _ in self._threads:
                 self._tasks.put(None)
         if not wait:
-            for pool in list(self._pools.values()):
-                pool.shutdown(wait=True, kill_workers=True)
+            for supervisor in self._supervisors:
+                supervisor.kill()
         for thread in self._threads:
             thread.join()
 
@@ -121,6 +107,15 @@ class LocalProcesses(Executor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.shutdown(wait=kind is None)
+
+    def _add_worker(self, slot: int) -> None:
+        supervisor = Supervisor(
+            threads=_threads_per_worker(self.workers), environment=_gpus(slot, self.workers, self.devices)
+        )
+        thread = threading.Thread(target=self._serve, args=(supervisor,), name=f"worker-{slot}", daemon=True)
+        self._supervisors.append(supervisor)
+        self._threads.append(thread)
+        thread.start()
 
     def _cancel_waiting(self) -> None:
         ends = 0
@@ -136,80 +131,35 @@ class LocalProcesses(Executor):
         for _ in range(ends):
             self._tasks.put(None)
 
-    def _serve(self, slot: int) -> None:
-        """Run tasks in this slot's process until there are no more."""
+    def _serve(self, supervisor: Supervisor) -> None:
+        """Run tasks in one worker until there are no more."""
         with interrupts_blocked():
             while True:
                 task = self._tasks.get()
                 if task is None:
                     break
                 if task.future.set_running_or_notify_cancel():
-                    self._run(slot, task)
-        with self._lock:
-            pool = self._pools.pop(slot, None)
-        if pool is not None:
-            if self.devices != 1 and not self._killed:
-                with suppress(BrokenExecutor):  # loky reports what a killed worker has not put away
-                    pool.submit(end_ranks).exception()
-            pool.shutdown(wait=True, kill_workers=True)
-
-    def _run(self, slot: int, task: _Task) -> None:
-        death: BaseException | None = None
-        for _ in range(_ATTEMPTS):
-            try:
-                task.future.set_result(self._pool(slot).submit(_call, task.payload).result())
-                return
-            except BrokenExecutor as error:
-                death = error
-                self._discard(slot)
-            except BaseException as error:
-                task.future.set_exception(error)
-                return
-            if self._killed:
-                break
-        if task.job is None or self._killed:
-            task.future.set_exception(BrokenExecutor(f"the worker process died: {death}"))
-        else:
-            reason = f"the worker process died twice ({first_line(str(death))})"
-            task.future.set_result(crashed(task.job, reason))
-
-    def _pool(self, slot: int) -> Any:
-        """This slot's pool of one process: when that dies, it is known whose job it had."""
-        with self._lock:
-            if self._killed:
-                raise BrokenExecutor("the executor was shut down")
-            if slot not in self._pools:
-                self._pools[slot] = loky.ProcessPoolExecutor(
-                    max_workers=1,
-                    timeout=None,
-                    initializer=prepare_process,
-                    initargs=(os.getpid(), _threads_per_worker(self.workers)),
-                    env=_environment(slot, self.workers, self.devices),
-                )
-            return self._pools[slot]
-
-    def _discard(self, slot: int) -> None:
-        with self._lock:
-            pool = self._pools.pop(slot, None)
-        if pool is not None:
-            pool.shutdown(wait=False, kill_workers=True)
+                    _carry_out(task, supervisor)
+        supervisor.end()
 
 
-def _call(payload: bytes) -> Any:
-    _, fn, args, kwargs = cloudpickle.loads(payload)
-    return fn(*args, **kwargs)
+def _carry_out(task: _Task, supervisor: Supervisor) -> None:
+    try:
+        task.future.set_result(supervisor.run(task.call))
+    except BaseException as error:
+        task.future.set_exception(error)
 
 
 def _threads_per_worker(workers: int) -> int:
     return max(1, int(loky.cpu_count()) // workers)
 
 
-def _environment(slot: int, workers: int, devices: int | None = 1) -> dict[str, str]:
-    environment = thread_variables(_threads_per_worker(workers))
+def _gpus(slot: int, workers: int, devices: int | None) -> dict[str, str]:
+    """The environment of a worker that is to see its share of the GPUs only."""
     visible = os.environ.get(_GPU_VARIABLE)
     gpus = [str(i) for i in range(torch.cuda.device_count())] if visible is None else visible.split(",")
-    if workers > 1 and len(gpus) > 1:
-        share = min(len(gpus), devices or max(1, len(gpus) // workers))
-        first = slot % (len(gpus) // share) * share
-        environment[_GPU_VARIABLE] = ",".join(gpu.strip() for gpu in gpus[first : first + share])
-    return environment
+    if workers < 2 or len(gpus) < 2:
+        return {}
+    share = min(len(gpus), devices or max(1, len(gpus) // workers))
+    first = slot % (len(gpus) // share) * share
+    return {_GPU_VARIABLE: ",".join(gpu.strip() for gpu in gpus[first : first + share])}

@@ -15,7 +15,9 @@ from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant,
 
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.callbacks import CostCallback, ObjectiveCallback
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.search.capacity import tells_its_size
 from lightning_primo.training import check_trainer_arguments
 from lightning_primo.training.loggers import per_trial
 from lightning_primo.training.trainer import TrainerArguments
@@ -82,6 +84,24 @@ def check_executor(executor: object) -> None:
             "'executor' must be a concurrent.futures.Executor, such as a ProcessPoolExecutor or Dask's "
             f"Client.get_executor(), got {executor!r}"
         )
+
+
+def check_workers(workers: Any, executor: Executor | None) -> int | None:
+    """The number of trainings at a time; None for as many as `executor` has workers.
+
+    Raises:
+        InvalidArgumentError: If it is no integer of at least 1, or is not given where `executor` does not tell it.
+    """
+    if workers is not None:
+        return check_whole("workers", workers, least=1)
+    if executor is None:
+        return 1
+    if not tells_its_size(executor):
+        raise InvalidArgumentError(
+            f"'workers' must be given, the number of trainings at a time: this executor does not tell how many workers "
+            f"it has ({type(executor).__name__})"
+        )
+    return None
 
 
 def check_mapping(label: str, arguments: object) -> dict[str, Any]:

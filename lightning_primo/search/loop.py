@@ -6,14 +6,17 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from contextlib import suppress
 from dataclasses import replace
 
 from lightning_primo.algorithms import Algorithm
+from lightning_primo.callbacks.claim import revoke
 from lightning_primo.display import Snapshot, make_progress
-from lightning_primo.errors import ExecutorError, TrialFailedError
+from lightning_primo.errors import ExecutorError, SupersededError, TrialFailedError, WorkerDiedError, WorkerHungError
 from lightning_primo.results import FrontTracker
 from lightning_primo.search.budget import Budget
+from lightning_primo.search.capacity import Capacity
 from lightning_primo.search.checkpoints import Checkpoints
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
@@ -21,9 +24,13 @@ from lightning_primo.search.places import Places
 from lightning_primo.search.remeasure import noisy_names
 from lightning_primo.search.submission import submit
 from lightning_primo.store import Event, Store
-from lightning_primo.training import Job, crashed, metric_is_missing, run_job
-from lightning_primo.training.plan import TrainingPlan
+from lightning_primo.training import Job, crashed, hung, metric_is_missing, run_job
+from lightning_primo.training.failures import first_line
+from lightning_primo.training.plan import TrainingPlan, trial_directory
 from lightning_primo.trial import Evaluation, Proposal, Status
+
+_LOOK_SECONDS = 5.0  # between two looks at how many workers a cluster has
+_ATTEMPTS = 2
 
 
 class Loop:
@@ -35,7 +42,7 @@ class Loop:
         store: Where everything is recorded before it counts.
         budget: When to stop.
         executor: Where jobs run.
-        workers: Jobs at a time.
+        workers: Jobs at a time; None for as many as `executor` has workers.
         events: What was asked and told in earlier runs.
         show: Whether to show progress.
         keep_all: Whether to keep every checkpoint.
@@ -50,7 +57,7 @@ class Loop:
         budget: Budget,
         executor: Executor,
         *,
-        workers: int,
+        workers: int | None,
         events: Sequence[Event],
         show: bool,
         keep_all: bool,
@@ -61,11 +68,12 @@ class Loop:
         self._store = store
         self._budget = budget
         self._executor = executor
-        self._workers = workers
+        self._capacity = Capacity(executor, workers)
         self._show = show
         self._interrupt = interrupt
         self._running: dict[Future[Evaluation], Proposal] = {}
         self._unfinished = _unfinished(events)
+        self._times_lost: dict[int, int] = {}
         self._started = time.monotonic()
         self._seconds_before = events[-1][1] if events else 0.0
         self._tracker = FrontTracker(plan.problem)
@@ -93,12 +101,12 @@ class Loop:
             try:
                 while self._fill():
                     self._interrupt.check()
-                    done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+                    look = _LOOK_SECONDS if self._capacity.changes else None
+                    done, _ = wait(self._running, timeout=look, return_when=FIRST_COMPLETED)
                     for future in sorted(done, key=lambda future: self._running[future].trial_id):
                         self._finish(future)
             finally:
-                for future in self._running:
-                    future.cancel()
+                self._abandon()
         if self._share_spent() < 1:
             spent, total, unit = self._spent()
             print(
@@ -109,7 +117,7 @@ class Loop:
 
     def _fill(self) -> bool:
         """Keep every worker busy while there is budget; whether any is busy then."""
-        while len(self._running) < self._workers:
+        while len(self._running) < self._capacity.now:
             self._interrupt.check()
             proposal = self._next()
             if proposal is None:
@@ -121,7 +129,8 @@ class Loop:
             self._places.check_here(self._executor)
             self._display.started(proposal)
             job = replace(self._job(proposal), measured_on=dict(self._places.known))
-            self._running[submit(self._executor, run_job, job)] = proposal
+            seconds = None if job.timeout is None else max(0.0, job.timeout - job.seconds_before)
+            self._running[submit(self._executor, run_job, job, seconds=seconds)] = proposal
         return bool(self._running)
 
     def _job(self, proposal: Proposal) -> Job:
@@ -144,6 +153,14 @@ class Loop:
 
     def _finish(self, future: Future[Evaluation]) -> None:
         proposal = self._running.pop(future)
+        evaluation = self._outcome(future, proposal)
+        if evaluation is None:
+            self._unfinished.insert(0, proposal)
+        else:
+            self._tell(proposal, evaluation)
+
+    def _outcome(self, future: Future[Evaluation], proposal: Proposal) -> Evaluation | None:
+        """What came of a job that is done; None if it is to be run again."""
         try:
             error = future.exception()
         except CancelledError as cancelled:
@@ -152,14 +169,33 @@ class Loop:
                 "on with it, all that was told is kept"
             ) from cancelled
         if error is None:
-            evaluation = future.result()
-        elif isinstance(error, Exception):
-            text = "".join(traceback.format_exception(error)).strip()
-            reason = f"the executor lost the job: {type(error).__name__}: {error}\n{text}"
-            evaluation = crashed(self._job(proposal), reason)
-        else:
+            return future.result()
+        if isinstance(error, WorkerDiedError):
+            return crashed(self._job(proposal), str(error))
+        if isinstance(error, WorkerHungError):
+            return hung(self._job(proposal), f"trial_timeout = {self._plan.trial_timeout:g} s: {error}")
+        if isinstance(error, SupersededError):
+            return None
+        if isinstance(error, BrokenExecutor):
+            raise ExecutorError(
+                f"the executor broke down while it trained trial {proposal.trial_id} ({type(error).__name__}: "
+                f"{first_line(str(error))}); run the same search again with a new one, all that was told is kept and "
+                "what was being trained goes on from its last checkpoint"
+            ) from error
+        if not isinstance(error, Exception):
             raise error  # the worker was told to stop; its trial is not to blame
-        self._tell(proposal, evaluation)
+        lost = self._times_lost[proposal.trial_id] = self._times_lost.get(proposal.trial_id, 0) + 1
+        if lost < _ATTEMPTS:
+            return None
+        text = "".join(traceback.format_exception(error)).strip()
+        return crashed(self._job(proposal), f"the executor lost the job: {type(error).__name__}: {error}\n{text}")
+
+    def _abandon(self) -> None:
+        """Let what still runs end early, wherever that is; it is trained on when the search goes on."""
+        for future, proposal in self._running.items():
+            future.cancel()
+            with suppress(OSError):  # it would write to the same disk, so it stops by itself
+                revoke(trial_directory(self._store.directory, proposal.trial_id))
 
     def _tell(self, proposal: Proposal, evaluation: Evaluation) -> None:
         if metric_is_missing(evaluation):

@@ -25,11 +25,11 @@ from lightning_primo.search.checks import (
     check_algorithm,
     check_choices,
     check_directory,
-    check_executor,
     check_objectives,
     check_pair,
     check_timeout,
     check_trainer,
+    check_workers,
 )
 from lightning_primo.search.description import describe
 from lightning_primo.search.interrupt import Interrupt
@@ -69,9 +69,10 @@ class Search:
             can be searched over. Callbacks and loggers are copied for each trial; CSV and TensorBoard loggers write
             into the trial's directory, and W&B and MLflow have a run per trial, which a promoted trial goes on with.
             ``logger`` may also be a function ``directory -> Logger``.
-        workers: Trainings at a time; more than one run in local processes.
-        executor: Any `concurrent.futures.Executor` to train with instead, `workers` at a time. It stays open, and on
-            Ctrl-C finishes what it runs.
+        workers: Trainings at a time; more than one run in local processes. Default 1, and with an `executor` as many as
+            that has workers, which on a Dask cluster may change during the search.
+        executor: Any `concurrent.futures.Executor` to train with instead. It stays open; on Ctrl-C its trainings stop
+            at the end of their epochs.
         seed: All randomness follows from it.
         keep_all_checkpoints: Whether to keep the weights of every trial. By default those of the front are kept (where
             a latency is measured again, also of those up to 1.5 times as slow, which may join it then), and of trials
@@ -83,7 +84,8 @@ class Search:
             parts over which gradients are accumulated, down to single samples (see `MicroBatches`), before the trial
             counts as out of memory. The table says how many in ``micro_batches``.
         trial_timeout: Wall-clock seconds that a trial may take over all its trainings, checked after every batch (with
-            several processes after every 10); it then counts as failed. None for no limit.
+            several processes after every 10); it then counts as failed. One that hangs within a batch is killed half a
+            minute later where it has a process of its own: with several workers or an `executor`. None for no limit.
 
     Raises:
         InvalidArgumentError: For any argument that cannot work, before anything is trained.
@@ -101,7 +103,7 @@ class Search:
         constraints: Sequence[CostCallback] = (),
         algorithm: Algorithm | None = None,
         trainer: TrainerArguments | None = None,
-        workers: int = 1,
+        workers: int | None = None,
         executor: Executor | None = None,
         seed: int = 0,
         keep_all_checkpoints: bool = False,
@@ -114,14 +116,13 @@ class Search:
         check_objectives("objectives", objectives, ObjectiveCallback)
         check_objectives("constraints", constraints, CostCallback)
         min_epochs, max_epochs = check_pair(epochs)
-        check_whole("workers", workers, least=1)
         check_whole("seed", seed, least=0)
         check_whole("remeasure", remeasure, least=0)
         check_algorithm(algorithm)
-        check_executor(executor)
+        self.workers = check_workers(workers, executor)
         self.trainer = check_trainer(trainer)
         if executor is None and not callable(self.trainer):
-            check_indices(self.trainer, workers)
+            check_indices(self.trainer, self.workers or 1)
         self.retry_out_of_memory = retry_out_of_memory
         self.trial_timeout = check_timeout(trial_timeout)
         self.factory = Factory(module, datamodule)
@@ -129,7 +130,6 @@ class Search:
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
         self.directory = check_directory(directory)
-        self.workers = workers
         self.executor = executor
         self.seed = seed
         self.keep_all_checkpoints = keep_all_checkpoints
@@ -314,7 +314,7 @@ class Search:
             yield self.executor
         else:
             devices = None if callable(self.trainer) else devices_per_trial(self.trainer)
-            with LocalProcesses(self.workers, devices=devices) as processes:
+            with LocalProcesses(self.workers or 1, devices=devices) as processes:
                 yield processes
 
     def _result(self, events: Sequence[Event]) -> Result:

@@ -1,51 +1,40 @@
-"""Handing a job to an executor, which may have only pickle to send it with."""
+"""Handing a job to an executor of whatever kind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
-import cloudpickle
-
-from lightning_primo.errors import ExecutorError, InvalidArgumentError
-from lightning_primo.execution import InProcess, LocalProcesses
-from lightning_primo.namespaces import Namespaces
+from lightning_primo.errors import ExecutorError
+from lightning_primo.execution import InProcess, LocalProcesses, pickled_call, run_below
+from lightning_primo.search.capacity import machine_share
 
 T = TypeVar("T")
 
-_TAKE_JOBS_AS_THEY_ARE = (InProcess, LocalProcesses, ThreadPoolExecutor)
 
-
-def submit(executor: Executor, function: Callable[..., T], *arguments: Any) -> Future[T]:
+def submit(executor: Executor, function: Callable[..., T], *arguments: Any, seconds: float | None = None) -> Future[T]:
     """The future of ``function(*arguments)``, which may hold lambdas and what comes from ``__main__``.
+
+    Args:
+        executor: Where it runs; but for an `InProcess` in a process that survives neither a crash nor its time.
+        function: What is called.
+        arguments: What it is called with.
+        seconds: How long it may take; None for no limit.
 
     Raises:
         InvalidArgumentError: If they can't be sent to another process.
         ExecutorError: If the executor takes no more jobs.
     """
+    if isinstance(executor, InProcess):
+        return executor.submit(function, *arguments)
+    call = pickled_call(function, arguments, seconds=seconds)
     try:
-        if isinstance(executor, _TAKE_JOBS_AS_THEY_ARE):
-            return executor.submit(function, *arguments)
-        return executor.submit(_call_pickled, _pickled(function, arguments))
+        if isinstance(executor, LocalProcesses):
+            return executor.submit_call(call)
+        return executor.submit(run_below, call, machine_share(executor))
     except RuntimeError as error:  # shut down, or broken by a process that died
         raise ExecutorError(
             f"the executor takes no more jobs ({type(error).__name__}: {error}); run the same search again with a "
             "new executor, all that was told is kept"
-        ) from error
-
-
-def _call_pickled(payload: bytes) -> Any:
-    """Runs in the worker; being a function of this module it travels by pickle alone."""
-    _, function, arguments = cloudpickle.loads(payload)
-    return function(*arguments)
-
-
-def _pickled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
-    try:
-        return bytes(cloudpickle.dumps((Namespaces(), function, arguments)))
-    except Exception as error:
-        raise InvalidArgumentError(
-            f"the job cannot be sent to another process ({type(error).__name__}: {error}); give 'module' and "
-            "'datamodule' as functions that make what cannot be pickled (open files, locks, connections)"
         ) from error

@@ -7,7 +7,7 @@ from lightning_primo.training.failures import Failure, classify, metric_is_missi
 from lightning_primo.training.job import Job
 from lightning_primo.training.preflight import preflight
 from lightning_primo.training.rank_group import end_ranks
-from lightning_primo.training.run import crashed, run_job
+from lightning_primo.training.run import crashed, hung, run_job
 from lightning_primo.training.trainer import TrainerArguments, check_trainer_arguments, trainer_arguments
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "crashed",
     "devices_per_trial",
     "end_ranks",
+    "hung",
     "metric_is_missing",
     "preflight",
     "run_job",

@@ -14,7 +14,13 @@ import lightning
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_primo.errors import MetricNotLoggedError, MicroBatchError, NonFiniteLossError, TrialTimeoutError
+from lightning_primo.errors import (
+    MetricNotLoggedError,
+    MicroBatchError,
+    NonFiniteLossError,
+    SupersededError,
+    TrialTimeoutError,
+)
 from lightning_primo.trial import Evaluation, Status
 
 _OUT_OF_MEMORY = (
@@ -94,7 +100,7 @@ def was_raised(kind: type[Exception], evaluation: Evaluation) -> bool:
 
 
 def interruption(error: BaseException) -> BaseException | None:
-    """The exception to raise where `error` means that the process is to stop, or None where it is the trial's own.
+    """The exception to raise where `error` means that the job is to stop, or None where it is the trial's own.
 
     The Trainer turns Ctrl-C into a SystemExit; a SIGTERM into a subclass of its own.
     """
@@ -102,7 +108,7 @@ def interruption(error: BaseException) -> BaseException | None:
         return error
     if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
         return KeyboardInterrupt()
-    if isinstance(error, (SIGTERMException, GeneratorExit)):
+    if isinstance(error, (SIGTERMException, GeneratorExit, SupersededError)):
         return error
     return None
 

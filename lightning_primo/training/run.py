@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from lightning_primo.callbacks.base import spread_name
-from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, read_record
+from lightning_primo.callbacks.claim import Claim, revoke
+from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, read_record, remove_partial
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.training.costs import cost_callbacks, forget_elsewhere, measure_costs
 from lightning_primo.training.failures import Failure, classify, interruption
@@ -59,16 +60,20 @@ def run_job(job: Job) -> Evaluation:
     each other.
 
     Raises:
+        SupersededError: If the same trial was begun elsewhere meanwhile, or its search has ended.
         KeyboardInterrupt: On Ctrl-C, whose handler is in place again.
     """
-    progress = _Progress()
+    progress, claim = _Progress(), Claim(job.directory)
     failure: Failure | None = None
     finished = False
     stop: BaseException | None = None
     with one_at_a_time, memory_freed(), process_kept(), quiet_lightning():
         progress.started = time.perf_counter()  # waiting for other threads is not the trial's time
         try:
-            failure, finished = _run(job, progress)
+            try:
+                failure, finished = _run(job, progress, claim)
+            finally:
+                claim.give_up()
         except BaseException as error:
             # No exception leaves this block with a traceback, which would hold on to the module's memory.
             stop = interruption(error)
@@ -80,6 +85,19 @@ def run_job(job: Job) -> Evaluation:
 
 def crashed(job: Job, reason: str) -> Evaluation:
     """The evaluation of a job whose worker died; the costs that were known before are kept."""
+    return _lost(job, Failure(status=Status.CRASHED, reason=reason), seconds=0.0)
+
+
+def hung(job: Job, reason: str) -> Evaluation:
+    """The evaluation of a job whose worker was killed because its time was over; known costs are kept."""
+    seconds = 0.0 if job.timeout is None else max(0.0, job.timeout - job.seconds_before)
+    return _lost(job, Failure(status=Status.TIMEOUT, reason=reason), seconds=seconds)
+
+
+def _lost(job: Job, failure: Failure, *, seconds: float) -> Evaluation:
+    """What is known of a job that came to nothing in the end; if it still runs somewhere, it will stop."""
+    revoke(job.directory)
+    remove_partial(job.directory)
     record = _usable_record(job) or Record()
     progress = _Progress(
         costs={**job.known, **record.costs},
@@ -88,7 +106,7 @@ def crashed(job: Job, reason: str) -> Evaluation:
         micro_batches=record.micro_batches,
         begun=min(job.epoch, max(record.epoch, job.start_epoch) + 1),
     )
-    return _evaluation(job, progress, Failure(status=Status.CRASHED, reason=reason), finished=False, seconds=0.0)
+    return _evaluation(job, progress, failure, finished=False, seconds=seconds)
 
 
 def _evaluation(
@@ -130,9 +148,11 @@ def _evaluation(
     )
 
 
-def _run(job: Job, progress: _Progress) -> tuple[Failure | None, bool]:
+def _run(job: Job, progress: _Progress, claim: Claim) -> tuple[Failure | None, bool]:
     """Do the job, noting in `progress` what is reached; why it did not succeed, and whether it ended by itself."""
     job.directory.mkdir(parents=True, exist_ok=True)
+    claim.take()
+    remove_partial(job.directory)
     record = _usable_record(job)
     foreign: set[str] = set()
     if record is not None:
@@ -157,10 +177,10 @@ def _run(job: Job, progress: _Progress) -> tuple[Failure | None, bool]:
         progress.curve = {e: {n: anew.get(n, value) for n, value in v.items()} for e, v in progress.curve.items()}
     if record is not None and is_there:
         return None, record.finished and record.epoch <= job.epoch
-    return _train(job, progress, record)
+    return _train(job, progress, claim, record)
 
 
-def _train(job: Job, progress: _Progress, record: Record | None) -> tuple[Failure | None, bool]:
+def _train(job: Job, progress: _Progress, claim: Claim, record: Record | None) -> tuple[Failure | None, bool]:
     """Train on from `record`, in as few micro-batches as memory allows."""
     known = progress.curve
 
@@ -170,7 +190,7 @@ def _train(job: Job, progress: _Progress, record: Record | None) -> tuple[Failur
             record = _usable_record(job)
             known = {} if record is None else record.curve
         with memory_freed():
-            return _attempt_and_note(job, progress, parts, known, resume=record is not None)
+            return _attempt_and_note(job, progress, claim, parts, known, resume=record is not None)
 
     failure, progress.micro_batches = fit_in_memory(attempt, progress.micro_batches, retry=job.retry_out_of_memory)
     if failure is not None and failure.status is Status.TIMEOUT:
@@ -184,7 +204,7 @@ def _train(job: Job, progress: _Progress, record: Record | None) -> tuple[Failur
 
 
 def _attempt_and_note(
-    job: Job, progress: _Progress, parts: int, known: Mapping[int, Mapping[str, float]], *, resume: bool
+    job: Job, progress: _Progress, claim: Claim, parts: int, known: Mapping[int, Mapping[str, float]], *, resume: bool
 ) -> Attempt:
     """Train once, with every batch in `parts` parts, noting in `progress` what is reached beyond the `known` curve.
 
@@ -199,6 +219,7 @@ def _attempt_and_note(
         identity=job.identity,
         every_seconds=job.checkpoint_every_seconds,
         micro_batches=parts,
+        claim=claim,
     )
     recorder.curve = {epoch: dict(values) for epoch, values in known.items()}
     tried = attempt_to_train(job, recorder, resume=resume, seconds=progress.seconds)

@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.errors import InvalidArgumentError, WorkerDiedError
 from lightning_primo.execution import LocalProcesses
-from lightning_primo.execution.local_processes import _environment
+from lightning_primo.execution.local_processes import _gpus
 from lightning_primo.training import run_job
-from lightning_primo.trial import Status
 from tests.training.jobs import curve, make_job
 
 ROOT = Path(__file__).parents[2]
@@ -87,46 +86,42 @@ def test_a_worker_that_dies_costs_only_its_own_job_a_second_run(executor: LocalP
     assert other.result() > 0
 
 
-class DyingPool:
-    """Stands for a pool whose process dies with each of the first `deaths` tasks."""
+class OneShot:
+    """Stands for a pool whose process may die with its first task."""
 
-    def __init__(self, deaths: int) -> None:
-        self.deaths, self.submitted, self.shutdowns = deaths, 0, 0
+    def __init__(self, *, dies: bool) -> None:
+        self.dies, self.is_shut_down = dies, False
 
     def submit(self, fn: Any, *args: Any) -> Future[Any]:
-        self.submitted += 1
         future: Future[Any] = Future()
-        if self.submitted <= self.deaths:
+        if self.dies and fn is not os.getpid:
             future.set_exception(BrokenExecutor("signal 9\nmore"))
         else:
             future.set_result(fn(*args))
         return future
 
     def shutdown(self, wait: bool = True, kill_workers: bool = False) -> None:
-        self.shutdowns += 1
+        self.is_shut_down = True
 
 
 @pytest.mark.parametrize("deaths", [0, 1, 2])
-def test_a_job_that_kills_its_worker_twice_is_called_crashed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int
-) -> None:
-    pool = DyingPool(deaths)
-    monkeypatch.setattr("loky.ProcessPoolExecutor", lambda **options: pool)
+def test_a_job_that_kills_its_worker_twice_is_given_up(monkeypatch: pytest.MonkeyPatch, deaths: int) -> None:
+    pools: list[OneShot] = []
+
+    def start(**options: Any) -> OneShot:
+        pools.append(OneShot(dies=len(pools) < deaths))
+        return pools[-1]
+
+    monkeypatch.setattr("loky.ProcessPoolExecutor", start)
     with LocalProcesses(1) as executor:
-        evaluation = executor.submit(run_job, make_job(tmp_path, 1)).result()
-    assert pool.submitted == min(2, deaths + 1)
-    assert pool.shutdowns == min(2, deaths) + (deaths < 2)
-    assert evaluation.trial_id == 4
-    if deaths < 2:
-        assert evaluation.ok
-    else:
-        assert (evaluation.status, evaluation.reason) == (Status.CRASHED, "the worker process died twice (signal 9)")
-
-
-def test_other_work_that_kills_its_worker_twice_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loky.ProcessPoolExecutor", lambda **options: DyingPool(1))
-    with LocalProcesses(1) as executor, pytest.raises(BrokenExecutor, match="died"):
-        executor.submit(int).result()
+        future = executor.submit(int, "7")
+        if deaths < 2:
+            assert future.result() == 7
+        else:
+            with pytest.raises(WorkerDiedError, match=r"died twice \(signal 9\)$"):
+                future.result()
+    assert len(pools) == min(2, deaths + 1)
+    assert all(pool.is_shut_down for pool in pools)
 
 
 def test_shutdown_at_once_kills_what_runs_and_cancels_what_waits() -> None:
@@ -145,7 +140,7 @@ def test_shutdown_at_once_kills_what_runs_and_cancels_what_waits() -> None:
 
 
 def test_shutdown_waits_for_what_was_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loky.ProcessPoolExecutor", lambda **options: DyingPool(0))
+    monkeypatch.setattr("loky.ProcessPoolExecutor", lambda **options: OneShot(dies=False))
     pool = LocalProcesses(2)
     futures = [pool.submit(time.sleep, 0.05) for _ in range(6)]
     pool.shutdown()
@@ -163,10 +158,10 @@ def test_bad_number_of_workers(workers: Any) -> None:
 
 def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 7")
-    assert [_environment(slot, 3).get("CUDA_VISIBLE_DEVICES") for slot in range(3)] == ["4", "7", "4"]
-    assert "CUDA_VISIBLE_DEVICES" not in _environment(0, 1)
+    assert [_gpus(slot, 3, 1).get("CUDA_VISIBLE_DEVICES") for slot in range(3)] == ["4", "7", "4"]
+    assert "CUDA_VISIBLE_DEVICES" not in _gpus(0, 1, 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    assert "CUDA_VISIBLE_DEVICES" not in _environment(0, 2)
+    assert "CUDA_VISIBLE_DEVICES" not in _gpus(0, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +178,7 @@ def test_gpus_are_dealt_out_in_groups(
     monkeypatch: pytest.MonkeyPatch, workers: int, devices: int | None, dealt: list[str]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
-    visible = [_environment(slot, workers, devices)["CUDA_VISIBLE_DEVICES"] for slot in range(workers)]
+    visible = [_gpus(slot, workers, devices)["CUDA_VISIBLE_DEVICES"] for slot in range(workers)]
     assert visible == dealt
 
 
