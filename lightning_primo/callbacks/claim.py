@@ -20,15 +20,24 @@ class Claim:
 
     Args:
         directory: The trial's.
+        epoch: Up to which it is to train: a training to a later one follows from those before it.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, epoch: int) -> None:
         self.directory = directory
+        self.epoch = epoch
         self.token = uuid.uuid4().hex
 
     def take(self) -> None:
-        """Let this be the attempt that may write."""
-        (self.directory / FILE_NAME).write_text(self.token, encoding="ascii")
+        """Let this be the attempt that may write.
+
+        Raises:
+            SupersededError: The trial is being trained to a later epoch.
+        """
+        holder, epoch = _holder(self.directory)
+        if holder and epoch > self.epoch:
+            raise self._superseded()
+        (self.directory / FILE_NAME).write_text(f"{self.token} {self.epoch}", encoding="ascii")
 
     def check(self) -> None:
         """Raise unless this attempt may still write.
@@ -36,15 +45,18 @@ class Claim:
         Raises:
             SupersededError: Another one was begun, or the search has ended.
         """
-        if _token(self.directory) != self.token:
-            raise SupersededError(
-                f"the training in {str(self.directory)!r} goes on elsewhere, or its search has ended; this one stops"
-            )
+        if _holder(self.directory)[0] != self.token:
+            raise self._superseded()
 
     def give_up(self) -> None:
         """Leave the directory to others; another attempt's right stays."""
-        if _token(self.directory) == self.token:
+        if _holder(self.directory)[0] == self.token:
             revoke(self.directory)
+
+    def _superseded(self) -> SupersededError:
+        return SupersededError(
+            f"the training in {str(self.directory)!r} goes on elsewhere, or its search has ended; this one stops"
+        )
 
 
 def revoke(directory: Path) -> None:
@@ -52,8 +64,11 @@ def revoke(directory: Path) -> None:
     (directory / FILE_NAME).unlink(missing_ok=True)
 
 
-def _token(directory: Path) -> str | None:
+def _holder(directory: Path) -> tuple[str, int]:
+    """The token of the attempt that may write, and its epoch; empty if there is none."""
     try:
-        return (directory / FILE_NAME).read_text(encoding="ascii")
+        text = (directory / FILE_NAME).read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
-        return None
+        return "", 0
+    token, _, epoch = text.partition(" ")
+    return token, int(epoch) if epoch.isdecimal() else 0

@@ -13,6 +13,7 @@ from lightning_primo.training.plan import trial_directory
 from lightning_primo.trial import Evaluation
 
 _LEAST_DEVIATION = 0.15  # relative: a wrong guess loses weights for good here, elsewhere some measurements
+_LOOKED_AT_AGAIN = 64  # of the trials that wait to be continued, on average after each evaluation
 
 
 class Checkpoints:
@@ -21,6 +22,9 @@ class Checkpoints:
     The front is known only when what is noisy was measured again, so it is drawn generously. It is pruned after what it
     follows from was recorded, so a search that is killed in between leaves files too many, never too few, and the next
     run deletes those.
+
+    Any evaluation may be the one after which an algorithm gives others up. Thousands of trials that wait to be continued
+    are not all asked about after each: the more there are, the more evaluations pass before it is done again.
 
     Args:
         directory: The search's directory.
@@ -33,17 +37,35 @@ class Checkpoints:
         self._directory = directory
         self._algorithm = algorithm
         self._contenders = Contenders(problem, noisy, least_deviation=_LEAST_DEVIATION)
-        self._present: set[int] = set()
+        self._kept: frozenset[int] = frozenset()  # the contenders when it was last pruned
+        self._told: set[int] = set()  # since then
+        self._waiting: set[int] = set()  # neither, and to be continued when they were last asked about
+        self._n_since = 0  # evaluations since all that wait were asked about
 
     def add(self, evaluation: Evaluation) -> None:
         """Take in an evaluation that was told; it may have left a checkpoint."""
         self._contenders.add(evaluation)
-        self._present.add(evaluation.trial_id)
+        self._told.add(evaluation.trial_id)
+        self._n_since += 1
 
-    def prune(self) -> None:
-        """Delete what is not needed now."""
-        for trial_id in sorted(self._present - self._contenders.trial_ids):
+    def prune(self, *, completely: bool = False) -> None:
+        """Delete what is not needed now.
+
+        Args:
+            completely: Whether to ask about every trial that waits, however many there are.
+        """
+        contenders = self._contenders.trial_ids
+        doubtful = self._told | (self._kept - contenders)
+        if completely or self._n_since * _LOOKED_AT_AGAIN >= len(self._waiting):
+            doubtful |= self._waiting
+            self._n_since = 0
+        self._waiting -= doubtful
+        self._kept, self._told = contenders, set()
+        for trial_id in sorted(doubtful - contenders):
             trial = self._algorithm.trials[trial_id]
-            if trial.pending is None and not self._algorithm.may_continue(trial):
+            if trial.pending is not None:
+                continue  # it will be told
+            if self._algorithm.may_continue(trial):
+                self._waiting.add(trial_id)
+            else:
                 (trial_directory(self._directory, trial_id) / FILE_NAME).unlink(missing_ok=True)
-                self._present.discard(trial_id)

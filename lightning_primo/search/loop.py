@@ -13,7 +13,14 @@ from dataclasses import replace
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.callbacks.claim import revoke
 from lightning_primo.display import Snapshot, make_progress
-from lightning_primo.errors import ExecutorError, SupersededError, TrialFailedError, WorkerDiedError, WorkerHungError
+from lightning_primo.errors import (
+    ExecutorError,
+    StorageError,
+    SupersededError,
+    TrialFailedError,
+    WorkerDiedError,
+    WorkerHungError,
+)
 from lightning_primo.results import FrontTracker
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.capacity import Capacity
@@ -24,9 +31,10 @@ from lightning_primo.search.places import Places
 from lightning_primo.search.remeasure import noisy_names
 from lightning_primo.search.submission import submit
 from lightning_primo.store import Event, Store
-from lightning_primo.training import Job, crashed, hung, metric_is_missing, run_job
+from lightning_primo.training import Job, crashed, hung, metric_is_missing, run_job, unwritable
 from lightning_primo.training.failures import first_line
 from lightning_primo.training.plan import TrainingPlan, trial_directory
+from lightning_primo.training.storage import MEND_STORAGE
 from lightning_primo.trial import Evaluation, Proposal, Status
 
 _LOOK_SECONDS = 5.0  # between two looks at how many workers a cluster has
@@ -94,6 +102,7 @@ class Loop:
             TrialFailedError: Going on would only waste the budget.
             DeviceMismatchError: A latency or memory would be measured on another device than those before.
             ExecutorError: The executor takes no more jobs.
+            StorageError: A trial could not be written; its proposal stays pending.
             KeyboardInterrupt: On Ctrl-C.
         """
         with make_progress(self._show, problem=self._plan.problem, start=self._snapshot()) as self._display:
@@ -101,12 +110,10 @@ class Loop:
             try:
                 while self._fill():
                     self._interrupt.check()
-                    look = _LOOK_SECONDS if self._capacity.changes else None
-                    done, _ = wait(self._running, timeout=look, return_when=FIRST_COMPLETED)
-                    for future in sorted(done, key=lambda future: self._running[future].trial_id):
-                        self._finish(future)
+                    self._finish_some()
             finally:
                 self._abandon()
+            self._prune(completely=True)
         if self._share_spent() < 1:
             spent, total, unit = self._spent()
             print(
@@ -151,12 +158,24 @@ class Loop:
             self._store.ask(proposal, elapsed=self._elapsed())
         return proposal
 
+    def _finish_some(self) -> None:
+        """Wait for jobs, and tell what came of them.
+
+        No future outlives this: Dask would run its job again for whoever still has it when the worker that holds its
+        result is lost.
+        """
+        look = _LOOK_SECONDS if self._capacity.changes else None
+        done, _ = wait(self._running, timeout=look, return_when=FIRST_COMPLETED)
+        for future in sorted(done, key=lambda future: self._running[future].trial_id):
+            self._finish(future)
+
     def _finish(self, future: Future[Evaluation]) -> None:
         proposal = self._running.pop(future)
         evaluation = self._outcome(future, proposal)
         if evaluation is None:
             self._unfinished.insert(0, proposal)
         else:
+            self._times_lost.pop(proposal.trial_id, None)
             self._tell(proposal, evaluation)
 
     def _outcome(self, future: Future[Evaluation], proposal: Proposal) -> Evaluation | None:
@@ -201,6 +220,12 @@ class Loop:
         if metric_is_missing(evaluation):
             # The user's to mend; the proposal stays pending and is then carried out.
             raise TrialFailedError(f"trial {evaluation.trial_id} could not be read: {evaluation.reason}")
+        unwritten = unwritable(evaluation)
+        if unwritten is not None:
+            raise StorageError(
+                f"trial {evaluation.trial_id} cannot be written into {str(self._store.directory)!r}, or what it needs "
+                f"elsewhere: {unwritten}; {MEND_STORAGE}, and this trial goes on from its checkpoint"
+            )
         self._places.check(evaluation)
         self._store.tell(evaluation, elapsed=self._elapsed())
         self._algorithm.tell(evaluation)
@@ -220,9 +245,9 @@ class Loop:
         if evaluation.status is Status.REJECTED:
             self._n_rejected += 1
 
-    def _prune(self) -> None:
+    def _prune(self, *, completely: bool = False) -> None:
         if self._checkpoints is not None:
-            self._checkpoints.prune()
+            self._checkpoints.prune(completely=completely)
 
     def _elapsed(self) -> float:
         return self._seconds_before + time.monotonic() - self._started

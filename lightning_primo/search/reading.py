@@ -17,8 +17,7 @@ from lightning_primo.objective import Kind, Objective
 from lightning_primo.problem import Problem
 from lightning_primo.results import Result
 from lightning_primo.search.checks import check_directory, check_trainer
-from lightning_primo.store import Event, read_search
-from lightning_primo.store.log import FILE_NAME
+from lightning_primo.store import FILE_NAME, Event, read_search
 from lightning_primo.training.trainer import TrainerArguments
 
 _EPOCHS = re.compile(r"\((\d+), (\d+)\)")

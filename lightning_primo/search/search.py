@@ -25,6 +25,7 @@ from lightning_primo.search.checks import (
     check_algorithm,
     check_choices,
     check_directory,
+    check_executor,
     check_objectives,
     check_pair,
     check_timeout,
@@ -36,7 +37,7 @@ from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.loop import Loop
 from lightning_primo.search.remeasure import measure_front_again
 from lightning_primo.space import check_space
-from lightning_primo.store.log import FILE_NAME, Event, Store, read_events
+from lightning_primo.store import FILE_NAME, Event, Store, read_events
 from lightning_primo.training import (
     Architectures,
     ExactCosts,
@@ -48,6 +49,8 @@ from lightning_primo.training import (
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.training.trainer import TrainerArguments
 from lightning_primo.trial import Evaluation, Proposal
+
+_TRY_OUT = "preflight"  # in the directory, so that the next run removes what one that is killed leaves
 
 
 class Search:
@@ -119,6 +122,7 @@ class Search:
         check_whole("seed", seed, least=0)
         check_whole("remeasure", remeasure, least=0)
         check_algorithm(algorithm)
+        check_executor(executor)
         self.workers = check_workers(workers, executor)
         self.trainer = check_trainer(trainer)
         if executor is None and not callable(self.trainer):
@@ -187,6 +191,7 @@ class Search:
             DeviceMismatchError: A latency or memory would be measured on another device than those that it is to be
                 compared with; nothing of that is told.
             StoreError: The directory is in use, damaged, not writable, or holds another search.
+            StorageError: The disk is full or read-only; the same call goes on with the trial that could not be written.
         """
         budget = Budget(
             full_trainings=full_trainings, epochs=epochs, hours=hours, trials=trials, max_epochs=self.problem.max_epochs
@@ -233,16 +238,22 @@ class Search:
             InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
             MetricNotLoggedError: The module does not log one of the objectives.
             NotMeasurableError: A cost can't be measured.
+            StorageError: The disk is full or cannot be written to.
         """
+        return self._try_out(None, report)
+
+    def _try_out(self, folder: Path | None, report: Callable[[BaseException], None] | None) -> set[str] | None:
         plan, proposal = self._plan(), self._first_proposal()
-        return None if plan.rejection(proposal) is not None else preflight(plan.job(proposal), report=report)
+        if plan.rejection(proposal) is not None:
+            return None
+        return preflight(plan.job(proposal), folder=folder, report=report)
 
     def _search(self, store: Store, budget: Budget, *, show: bool) -> None:
         events = store.events()
         self._restore(events)
         plan = self._plan()
         if not any(isinstance(event, Evaluation) for event, _ in events):
-            self.try_out()
+            self._try_out(self.directory / _TRY_OUT, None)
         with Interrupt() as interrupt, self._executor() as executor:
             loop = Loop(
                 self.algorithm,

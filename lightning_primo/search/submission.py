@@ -26,10 +26,10 @@ def submit(executor: Executor, function: Callable[..., T], *arguments: Any, seco
         InvalidArgumentError: If they can't be sent to another process.
         ExecutorError: If the executor takes no more jobs.
     """
-    if isinstance(executor, InProcess):
-        return executor.submit(function, *arguments)
-    call = pickled_call(function, arguments, seconds=seconds)
     try:
+        if isinstance(executor, InProcess):
+            return executor.submit(function, *arguments)
+        call = pickled_call(function, arguments, seconds=seconds)
         if isinstance(executor, LocalProcesses):
             return executor.submit_call(call)
         return executor.submit(run_below, call, machine_share(executor))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -40,6 +41,7 @@ def prepare_process(parent: int, threads: int) -> None:
         parent: Process id of the parent.
         threads: CPU threads within an operator.
     """
+    multiprocessing.set_start_method(None, force=True)  # loky's own, which is set here, starts no loader processes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if _HAS_MASKS:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -63,7 +63,7 @@ def run_job(job: Job) -> Evaluation:
         SupersededError: If the same trial was begun elsewhere meanwhile, or its search has ended.
         KeyboardInterrupt: On Ctrl-C, whose handler is in place again.
     """
-    progress, claim = _Progress(), Claim(job.directory)
+    progress, claim = _Progress(), Claim(job.directory, job.epoch)
     failure: Failure | None = None
     finished = False
     stop: BaseException | None = None
@@ -151,8 +151,6 @@ def _evaluation(
 def _run(job: Job, progress: _Progress, claim: Claim) -> tuple[Failure | None, bool]:
     """Do the job, noting in `progress` what is reached; why it did not succeed, and whether it ended by itself."""
     job.directory.mkdir(parents=True, exist_ok=True)
-    claim.take()
-    remove_partial(job.directory)
     record = _usable_record(job)
     foreign: set[str] = set()
     if record is not None:
@@ -182,6 +180,8 @@ def _run(job: Job, progress: _Progress, claim: Claim) -> tuple[Failure | None, b
 
 def _train(job: Job, progress: _Progress, claim: Claim, record: Record | None) -> tuple[Failure | None, bool]:
     """Train on from `record`, in as few micro-batches as memory allows."""
+    claim.take()
+    remove_partial(job.directory)
     known = progress.curve
 
     def attempt(parts: int) -> Attempt:

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from lightning_primo.callbacks import Metric, ParameterCount
-from lightning_primo.callbacks.recorder import FILE_NAME, Recorder, read_record
+from lightning_primo.callbacks.recorder import FILE_NAME, Recorder, read_record, remove_partial
 from lightning_primo.errors import CheckpointError, CheckpointWarning, MetricNotLoggedError
 from lightning_primo.training.isolation import quiet_lightning
 from tests.tiny import Data, Net, NoValidation, Plateau
@@ -162,8 +162,9 @@ def test_a_damaged_checkpoint_counts_as_none(tmp_path: Path, content: bytes) -> 
 
 
 def test_what_a_killed_process_left_behind_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / f"{FILE_NAME}.partial").write_bytes(b"half a checkpoint")
+    (tmp_path / f"{FILE_NAME}.0123456789abcdef.partial").write_bytes(b"half a checkpoint")
     assert read_record(tmp_path) is None
+    remove_partial(tmp_path)
     fit(Net(), recorder(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,12 @@ from lightning_primo.errors import (
     MetricNotLoggedError,
     SearchMismatchError,
     StoreError,
+    SupersededError,
     TrialFailedError,
 )
 from lightning_primo.objective import Kind, Objective
-from lightning_primo.store.log import FILE_NAME, read_events
+from lightning_primo.search.capacity import Capacity
+from lightning_primo.store import FILE_NAME, read_events
 from lightning_primo.trial import Evaluation, Proposal, Status
 from tests.search.resume_script import Net, build, data, make_search
 
@@ -468,6 +470,7 @@ class Odd(Executor):
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
+        self._max_workers = 1
         self.submitted: list[tuple[Any, ...]] = []
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -494,12 +497,45 @@ def test_jobs_that_the_executor_loses_are_crashed_and_end_the_search(tmp_path: P
     assert [evaluation.status for evaluation in told] == [Status.CRASHED] * 3
 
 
-def test_a_job_that_the_executor_loses_stops_nothing_alone(tmp_path: Path) -> None:
-    executor = Odd(lambda *job: (failing if len(executor.submitted) == 2 else working)(*job))
-    result = run(make(tmp_path, executor=executor), trials=3)
-    assert [trial.outcome for trial in result.trials] == ["ok", "crashed", "ok"]
-    assert result.trials[1].values["parameters"] > 0
-    assert "the executor lost the job: ConnectionError: the node is gone" in result.trials[1].reason
+def test_a_job_that_the_executor_loses_is_run_again_once(tmp_path: Path) -> None:
+    lost = {2, 4, 5}  # the second job once, the third, whose turn comes then, twice
+    executor = Odd(lambda *job: (failing if len(executor.submitted) in lost else working)(*job))
+    result = run(make(tmp_path, executor=executor), trials=4)
+    assert [trial.outcome for trial in result.trials] == ["ok", "ok", "crashed", "ok"]
+    assert len(executor.submitted) == 6
+    assert result.trials[2].values["parameters"] > 0
+    assert "the executor lost the job: ConnectionError: the node is gone" in result.trials[2].reason
+
+
+def test_an_executor_that_breaks_down_costs_no_trial(tmp_path: Path) -> None:
+    def broken(fn: Any, *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(BrokenExecutor("a process of the pool was killed"))
+        return future
+
+    executor = Odd(lambda *job: (broken if len(executor.submitted) == 2 else working)(*job))
+    with pytest.raises(ExecutorError, match=r"broke down while it trained trial 1 .* of the pool was killed"):
+        run(make(tmp_path, executor=executor), trials=3)
+    assert [trial.outcome for trial in run(make(tmp_path), trials=3).trials] == ["ok", "ok", "ok"]
+
+
+def test_a_training_that_was_superseded_begins_again(tmp_path: Path) -> None:
+    def superseded(fn: Any, *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(SupersededError("it goes on elsewhere"))
+        return future
+
+    executor = Odd(lambda *job: (superseded if len(executor.submitted) in {1, 2, 3, 5} else working)(*job))
+    assert [trial.outcome for trial in run(make(tmp_path, executor=executor), trials=2).trials] == ["ok", "ok"]
+
+
+def test_the_number_of_trainings_at_a_time_is_that_of_the_executor(tmp_path: Path) -> None:
+    assert make(tmp_path).workers == 1
+    with ThreadPoolExecutor(3) as threads:
+        assert Capacity(threads, make(tmp_path, executor=threads).workers).now == 3
+        assert Capacity(threads, make(tmp_path, executor=threads, workers=2).workers).now == 2
+    with pytest.raises(InvalidArgumentError, match=r"'workers' must be given.*does not tell.*\(Executor\)"):
+        make(tmp_path, executor=Executor())
 
 
 def test_jobs_reach_other_executors_by_cloudpickle(tmp_path: Path) -> None:
@@ -513,7 +549,7 @@ def test_jobs_reach_other_executors_by_cloudpickle(tmp_path: Path) -> None:
     assert [trial.outcome for trial in result.trials] == ["ok", "ok"]
     with (tmp_path / "file").open("w") as file:
         search = make(tmp_path / "b", executor=Odd(working), module=lambda config: Tuned(**config) if file else None)
-        with pytest.raises(InvalidArgumentError, match=r"cannot be sent to another process .*open files"):
+        with pytest.raises(InvalidArgumentError, match=r"cannot be sent to a worker process .*open files"):
             run(search)
 
 
@@ -535,7 +571,7 @@ def test_executors_that_take_no_more_jobs(tmp_path: Path) -> None:
 
 
 def test_several_jobs_at_a_time(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(3) as executor:
+    with ThreadPoolExecutor(2) as executor:
         result = run(make_search(tmp_path, executor=executor, workers=3), full_trainings=6)
     told = [event for event in events(tmp_path) if isinstance(event, Evaluation)]
     asked = [event for event in events(tmp_path) if isinstance(event, Proposal)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
 
 from lightning_primo.errors import ExecutorError, InvalidArgumentError
+from lightning_primo.execution import pickled_call
 from lightning_primo.search.submission import submit
 
 unpickled: list[str] = []
@@ -19,12 +19,8 @@ unpickled: list[str] = []
 class Remote(Executor):
     """Runs what has travelled by pickle."""
 
-    before: Callable[[], None] = staticmethod(lambda: None)
-
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        sent = pickle.dumps((fn, args, kwargs))
-        self.before()
-        there, arguments, options = pickle.loads(sent)
+        there, arguments, options = pickle.loads(pickle.dumps((fn, args, kwargs)))
         future: Future[Any] = Future()
         future.set_result(there(*arguments, **options))
         return future
@@ -46,11 +42,10 @@ def test_lambdas_travel_by_pickle() -> None:
 
 
 def test_the_names_of_lightning_are_there_before_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    remote = Remote()
-    remote.before = lambda: monkeypatch.setattr(  # type: ignore[method-assign]
-        "lightning_primo.namespaces._restored", lambda active: _arrived("names")
-    )
-    assert submit(remote, str.upper, Arrives()).result() == "ARGUMENTS"
+    payload = pickled_call(str.upper, [Arrives()]).payload
+    monkeypatch.setattr("lightning_primo.namespaces._restored", lambda active: _arrived("names"))
+    _, function, arguments, _ = pickle.loads(payload)
+    assert function(*arguments) == "ARGUMENTS"
     assert unpickled == ["names", "arguments"]
 
 
