@@ -95,6 +95,10 @@ class CheckpointWarning(UserWarning):
     """A trial's checkpoint is missing or unreadable, so that the trial is trained from scratch."""
 
 
+class StorageError(PrimoError):
+    """A file cannot be written, whatever is trained: the disk is full, a quota used up, the file system read-only."""
+
+
 class TrialFailedError(PrimoError):
     """Trials fail one like the other, or all break a bound, so that going on would only waste the budget."""
 

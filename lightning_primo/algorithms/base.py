@@ -55,7 +55,9 @@ class Algorithm(ABC):
         self.n_asked = 0
         self.epochs_committed = 0.0
         self.trials: list[Trial] = []
+        self._pending: set[int] = set()
         self._keys: set[str] = set()
+        self._unkeyed: list[Config] = []  # configurations whose keys are not taken yet
 
     def ask(self) -> Proposal | None:
         """The next proposal, or None if there is none until a pending one is told.
@@ -84,6 +86,7 @@ class Algorithm(ABC):
         target, planned = trial.pending, trial.pending - trial.epoch
         self.epochs_committed += evaluation.cost - planned
         self.trials[trial.id] = replace(trial, evaluations=(*trial.evaluations, evaluation), pending=None)
+        self._pending.discard(trial.id)
         self._told(self.trials[trial.id], target, evaluation)
 
     def restore(self, events: Iterable[Proposal | Evaluation]) -> None:
@@ -93,6 +96,7 @@ class Algorithm(ABC):
                 self._register(event)
             else:
                 self.tell(event)
+        self._take_keys()
 
     def may_continue(self, trial: Trial) -> bool:
         """Whether a later proposal may continue this trial or start from its weights, so that these have to be kept.
@@ -111,11 +115,18 @@ class Algorithm(ABC):
     @property
     def pending(self) -> list[Trial]:
         """The trials that are being trained now."""
-        return [trial for trial in self.trials if trial.pending is not None]
+        return [self.trials[trial_id] for trial_id in sorted(self._pending)]
 
     def seen(self, config: Config) -> bool:
         """Whether a trial of this configuration exists."""
+        self._take_keys()
         return self.encoding.key(config) in self._keys
+
+    def _take_keys(self) -> None:
+        """Take the keys of the configurations that came in; of many at once when a search is restored."""
+        if self._unkeyed:
+            self._keys.update(self.encoding.keys(self._unkeyed))
+            self._unkeyed = []
 
     def new_trial(
         self, config: Config, epoch: int, *, operation: str = "sample", parent: int | None = None
@@ -146,9 +157,10 @@ class Algorithm(ABC):
                     pending=proposal.epoch,
                 )
             )
-            self._keys.add(self.encoding.key(proposal.config))
+            self._unkeyed.append(self.trials[-1].config)
         else:
             self.trials[proposal.trial_id] = replace(self.trials[proposal.trial_id], pending=proposal.epoch)
+        self._pending.add(proposal.trial_id)
         self.n_asked += 1
         self.epochs_committed += proposal.epochs
         self._registered(proposal)

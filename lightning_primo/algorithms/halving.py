@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,8 @@ from lightning_primo.trial import Config, Evaluation, Losses, Proposal, Trial
 
 Ranking = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.intp]]
 """From scaled losses, `n x m`, to the order of the rows, best first; rows with NaN last."""
+
+_SHARE_WITHOUT_LATE = 0.5  # of a rung that has to be finished where its bracket does not wait for the rest
 
 
 def rung_epochs(min_epochs: int, max_epochs: int, eta: int) -> tuple[int, ...]:
@@ -62,27 +64,35 @@ class Bracket:
         """Whether the lowest rung is not full yet."""
         return len(self.started[0]) < self.sizes[0]
 
-    def next_promotion(self, ranking: Ranking, problem: Problem, *, full: bool = False) -> tuple[int, int] | None:
+    def next_promotion(
+        self, ranking: Ranking, problem: Problem, *, full: bool = False, share: float = 1.0
+    ) -> tuple[int, int] | None:
         """The next trial to continue and its epoch; None while a rung is unfinished or when the bracket is done.
 
         Args:
             ranking: Order of a rung's losses.
             problem: What is searched.
             full: Whether to take the lowest rung for full, as where the space has nothing left to fill it with.
+            share: Share of a rung's trials that has to be finished before the best of them go on, to the same share of
+                the places in the next rung. Those that come later take what places are left.
         """
         if self.wants_new and not full:
             return None
+        n_expected = len(self.started[0])
         for i in range(1, len(self.sizes)):
-            if len(self.results[i - 1]) < len(self.started[i - 1]):
+            n_results = len(self.results[i - 1])
+            if n_expected == 0 or n_results < share * n_expected:
                 return None
-            survivors = self._survivors(i, ranking, problem)
+            n_places = math.ceil(self.sizes[i] * n_results / n_expected)
+            survivors = self._survivors(i, ranking, problem)[:n_places]
             waiting = [trial_id for trial_id in survivors if trial_id not in self.started[i]]
-            if waiting:
+            if waiting and len(self.started[i]) < n_places:
                 return waiting[0], self.epochs[i]
+            n_expected = len(self.started[i]) if n_results == n_expected else self.sizes[i]
         return None
 
     def _survivors(self, i: int, ranking: Ranking, problem: Problem) -> list[int]:
-        """The best of rung `i - 1`; ranked once, as a rung that is finished gets no more results."""
+        """The best of rung `i - 1`, best first; ranked again only when it has more results."""
         n_results = len(self.results[i - 1])
         if self._ranked.get(i, (-1, []))[0] != n_results:
             ids = [trial_id for trial_id, losses in self.results[i - 1].items() if losses is not None]
@@ -93,7 +103,11 @@ class Bracket:
 
 
 class Brackets(Algorithm):
-    """Brackets one after another; the next is opened early only where workers would otherwise wait."""
+    """Brackets one after another; the next is opened early only where workers would otherwise wait.
+
+    Where they would wait again, as the next is begun and not finished either, the brackets before it go on without
+    those that are late: a trial that takes many times as long as others delays them by a bracket at most.
+    """
 
     eta: int
     sampler: Sampler
@@ -122,7 +136,8 @@ class Brackets(Algorithm):
                 return self.promotion(*promotion)
             if bracket.wants_new:
                 return self._new(bracket, rng)
-        return self._new(self._open(len(self._brackets)), rng)
+        promotion = self._promotion(self._brackets[:-1], share=_SHARE_WITHOUT_LATE)
+        return promotion or self._new(self._open(len(self._brackets)), rng)
 
     def _new(self, bracket: Bracket, rng: np.random.Generator) -> Proposal | None:
         sampled = self._sample(rng)
@@ -132,9 +147,12 @@ class Brackets(Algorithm):
         return self.new_trial(config, bracket.epochs[0], operation=operation)
 
     def _promote_without_waiting(self) -> Proposal | None:
-        """What is left to do in a space without a new configuration."""
-        for bracket in self._brackets:
-            promotion = bracket.next_promotion(self.ranking, self.problem, full=True)
+        """What is left to do in a space without a new configuration; the rungs that are finished first."""
+        return self._promotion(self._brackets, full=True) or self._promotion(self._brackets, full=True, share=0.0)
+
+    def _promotion(self, brackets: Iterable[Bracket], *, full: bool = False, share: float = 1.0) -> Proposal | None:
+        for bracket in brackets:
+            promotion = bracket.next_promotion(self.ranking, self.problem, full=full, share=share)
             if promotion is not None:
                 return self.promotion(*promotion)
         return None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from typing_extensions import override
 
 from lightning_primo.algorithms.base import Algorithm
 from lightning_primo.algorithms.halving import Ranking, rung_epochs
+from lightning_primo.algorithms.rung import Rung
 from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
 from lightning_primo.checks import check_whole
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
-from lightning_primo.trial import Evaluation, Losses, Proposal, Status, Trial
+from lightning_primo.trial import Evaluation, Proposal, Status, Trial
 
 
 class MOASHA(Algorithm):
@@ -40,8 +39,7 @@ class MOASHA(Algorithm):
         super().start(problem, seed=seed)
         self.sampler.check(problem)
         self.rungs = rung_epochs(problem.min_epochs, problem.max_epochs, self.eta)
-        self._finished: dict[int, dict[int, Losses | None]] = {epoch: {} for epoch in self.rungs}
-        self._promoted: dict[int, set[int]] = {epoch: set() for epoch in self.rungs}
+        self._rungs = {epoch: Rung(problem, self.ranking) for epoch in self.rungs}
 
     def _propose(self, rng: np.random.Generator) -> Proposal | None:
         promotion = self._promote(share=1 / self.eta)
@@ -54,31 +52,18 @@ class MOASHA(Algorithm):
     def _promote(self, *, share: float) -> Proposal | None:
         """Continue a trial that is among the best `share` of its rung, the highest rung first."""
         for rung, above in reversed(list(zip(self.rungs[:-1], self.rungs[1:], strict=True))):
-            trial_id = self._promotable(rung, share)
+            trial_id = self._rungs[rung].promotable(share)
             if trial_id is not None:
                 return self.promotion(trial_id, above)
         return None
 
-    def _promotable(self, rung: int, share: float) -> int | None:
-        finished, promoted = self._finished[rung], self._promoted[rung]
-        n_best = math.floor(len(finished) * share + 1e-9)
-        if n_best == 0:
-            return None
-        ids = list(finished)
-        order = self.ranking(self.problem.scaled_losses(list(finished.values())))
-        for row in order[:n_best].tolist():
-            trial_id: int = ids[row]
-            if trial_id not in promoted and finished[trial_id] is not None:
-                return trial_id
-        return None
-
     def _registered(self, proposal: Proposal) -> None:
         if proposal.start_epoch:
-            self._promoted[self.rungs[self.rungs.index(proposal.epoch) - 1]].add(proposal.trial_id)
+            self._rungs[self.rungs[self.rungs.index(proposal.epoch) - 1]].promote(proposal.trial_id)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         if evaluation.status is Status.REJECTED:
             return
-        self._finished[target][trial.id] = evaluation.losses if evaluation.ok else None
+        self._rungs[target].add(trial.id, evaluation.losses if evaluation.ok else None)
         if evaluation.finished:
-            self._promoted[target].add(trial.id)
+            self._rungs[target].promote(trial.id)

@@ -35,7 +35,7 @@ class _Stage:
 
     Attributes:
         number: Of the stage, from 0.
-        before: The population at the end of the stage before, by trial.
+        before: The population at the end of the stage before, by trial; later also who was late for it.
         waiting: Those of `before` that are still to be proposed at this stage's budget.
         members: The population, evaluated at this stage's budget, in the order in which they joined.
     """
@@ -56,6 +56,10 @@ class SHEMOA(Algorithm):
 
     The hypervolume's reference point is that of the objectives where they have one, otherwise it lies a tenth of the
     population's range beyond its worst loss.
+
+    With several workers a stage does not wait for the last trials of the one before: once the population is full, or as
+    many are back as are not, its best members go on, and one that comes back later takes the place of a worse one that
+    has not gone on yet. Workers wait only where the stage's evaluations are fewer than they.
 
     After the total is spent, children are evaluated at `R` as long as the search goes on.
 
@@ -127,9 +131,13 @@ class SHEMOA(Algorithm):
         stage = self._stage
         while True:
             proposal = self._in_stage(stage, rng)
-            if proposal is not None or self.pending or stage.number == self._last:
+            if proposal is not None or stage.number == self._last or self._too_early(stage):
                 return proposal
             stage = self._after(stage)
+
+    def _too_early(self, stage: _Stage) -> bool:
+        """Whether so little of a stage is back that the next would begin with hardly more than chance."""
+        return len(stage.members) < min(self.schedule.population_size, len(self.pending))
 
     @property
     def _last(self) -> int:
@@ -139,7 +147,7 @@ class SHEMOA(Algorithm):
         """The next proposal of a stage; None if it has spent its epochs, or the space is exhausted."""
         epoch = self.schedule.budgets[stage.number]
         if stage.waiting:
-            return self.promotion(stage.waiting[0], epoch)
+            return self.promotion(self._next_waiting(stage), epoch)
         # What failed trials leave of a stage's epochs goes to further children, and what is then left to the next.
         if stage.number < self._last and self.epochs_committed + epoch > self._ends[stage.number]:
             return None
@@ -150,6 +158,10 @@ class SHEMOA(Algorithm):
             return child
         config = draw(self, UniformSampler(), rng)
         return None if config is None else self.new_trial(config, epoch)
+
+    def _next_waiting(self, stage: _Stage) -> int:
+        """The member to go on with: the best as long as late ones may still take the place of the worst."""
+        return self._ranked(stage.waiting, stage.number - 1)[0] if self.pending else stage.waiting[0]
 
     def _after(self, stage: _Stage) -> _Stage:
         """The stage that follows; members whose training has ended by itself are evaluated already."""
@@ -165,11 +177,16 @@ class SHEMOA(Algorithm):
     def _parents(self, stage: _Stage) -> list[int]:
         """The trials that may have children, best first.
 
-        As long as members are being trained to the budget of the stage, the population is that of the stage before.
+        As long as members are being trained to the budget of the stage, the population is that of the stage before,
+        unless by then as many have reached the budget without them.
         """
-        ids, number = stage.members, stage.number
-        if any(self.trials[trial_id].pending is not None for trial_id in stage.before):
-            ids, number = tuple(i for i in stage.before if i in ids or self.trials[i].pending is not None), number - 1
+        older = tuple(i for i in stage.before if i in stage.members or self.trials[i].pending is not None)
+        if len(older) > len(stage.members):
+            return self._ranked(older, stage.number - 1)
+        return self._ranked(stage.members, stage.number)
+
+    def _ranked(self, ids: Sequence[int], number: int) -> list[int]:
+        """Trials by their front, then by their contribution inside it, at the budget of a stage; best first."""
         losses = self._losses(ids, number)
         reference = self._reference(losses)
         order: list[int] = []
@@ -213,15 +230,23 @@ class SHEMOA(Algorithm):
         self._stage = replace(self._stage, waiting=waiting)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
-        if not evaluation.counts_at(target):
-            return
-        members = (*self._stage.members, trial.id)
-        if len(members) > self.schedule.population_size:
-            losses = self._losses(members, self._stage.number)
-            last_front = fronts(losses)[-1]
-            dropped = last_front[hssp_drop(losses[last_front], self._reference(losses))]
-            members = (*members[:dropped], *members[dropped + 1 :])
-        self._stage = replace(self._stage, members=members)
+        stage, budgets = self._stage, self.schedule.budgets
+        if evaluation.counts_at(budgets[stage.number]):
+            self._stage = replace(stage, members=self._selected((*stage.members, trial.id), stage.number))
+        elif stage.number and target == budgets[stage.number - 1] and evaluation.counts_at(target):
+            # Its stage has ended without it, but may still send it on in place of one that has not gone on yet.
+            before = self._selected((*stage.before, trial.id), stage.number - 1)
+            waiting = tuple(trial_id for trial_id in (*stage.waiting, trial.id) if trial_id in before)
+            self._stage = replace(stage, before=before, waiting=waiting)
+
+    def _selected(self, ids: tuple[int, ...], number: int) -> tuple[int, ...]:
+        """A population without the one too many, which contributes the least to its last front."""
+        if len(ids) <= self.schedule.population_size:
+            return ids
+        losses = self._losses(ids, number)
+        last_front = fronts(losses)[-1]
+        dropped = last_front[hssp_drop(losses[last_front], self._reference(losses))]
+        return (*ids[:dropped], *ids[dropped + 1 :])
 
     def _losses(self, ids: Sequence[int], number: int) -> Array:
         """Scaled losses at the budget of a stage, `n x m`."""

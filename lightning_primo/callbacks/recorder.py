@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from lightning_primo.callbacks.base import ObjectiveCallback, TrainedCallback, log_value
 from lightning_primo.callbacks.claim import Claim
+from lightning_primo.callbacks.in_place import written_in_place
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.errors import CheckpointError, CheckpointWarning
 from lightning_primo.trial import Place
@@ -222,7 +223,8 @@ class Recorder(Checkpoint):
         partial = path.with_name(_PARTIAL.format("own" if self.claim is None else self.claim.token))
         self._writing = True
         try:
-            trainer.save_checkpoint(partial, weights_only=False)
+            with written_in_place(trainer.strategy):
+                trainer.save_checkpoint(partial, weights_only=False)
         finally:
             self._writing = False
         if trainer.is_global_zero:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jsonargparse
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lightning_primo.results import Result, TrialResult
 
 CONFIG_NAME = "config.yaml"
+_ATTEMPTS = 5
 
 
 def parser() -> jsonargparse.ArgumentParser:
@@ -46,24 +47,30 @@ def run(options: jsonargparse.Namespace) -> int:
         InvalidArgumentError: For a folder that is not empty, or a trial that there is not.
         PrimoError: If there is nothing to export, or weights or modules cannot be loaded or written.
     """
-    from lightning_primo.errors import InvalidArgumentError
+    from lightning_primo.errors import CheckpointError, InvalidArgumentError
     from lightning_primo.search import read_result
+    from lightning_primo.store import owner_of
 
     out = options.out.expanduser().absolute()  # the project has a folder of its own, where it is active
     if out.is_dir() and any(out.iterdir()) and not options.overwrite:
         raise InvalidArgumentError(f"'--out' {str(out)!r} is not empty; choose another one, or add --overwrite")
     result = read_result(options.directory)
     project = _project(result, required=options.onnx)
-    if project is not None and options.onnx:
-        result = read_result(result.directory, module=project.module, datamodule=project.data)
+    code: dict[str, Any] = {} if project is None or not options.onnx else {"module": project.module, "datamodule": project.data}
     with nullcontext() if project is None else project.active(), writing(out):
-        target = result.export(
-            out,
-            trials=options.trial,
-            onnx=options.onnx,
-            overwrite=options.overwrite,
-            extra=None if project is None else config_writer(project),
-        )
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                target = read_result(result.directory, **code).export(
+                    out,
+                    trials=options.trial,
+                    onnx=options.onnx,
+                    overwrite=options.overwrite,
+                    extra=None if project is None else config_writer(project),
+                )
+                break
+            except CheckpointError:  # which a search that runs has removed since its result was read
+                if attempt == _ATTEMPTS or owner_of(result.directory) is None:
+                    raise
     for path in sorted(target.iterdir()):
         files = f": {', '.join(sorted(file.name for file in path.iterdir()))}" if path.is_dir() else ""
         print(f"{path}{files}")

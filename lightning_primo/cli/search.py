@@ -259,7 +259,7 @@ def _file_of(options: jsonargparse.Namespace) -> Path | None:
 
 def _note(search: Search, project: Project) -> None:
     """Write what the search is made over into its directory, unless another search is there."""
-    from lightning_primo.store.log import FILE_NAME
+    from lightning_primo.store import FILE_NAME
 
     if (search.directory / FILE_NAME).exists():
         search.result()

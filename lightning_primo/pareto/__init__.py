@@ -7,6 +7,7 @@ row with NaN is dominated by every row without and is never on the front.
 from __future__ import annotations
 
 from lightning_primo.pareto.dominance import fronts, non_dominated, non_dominated_sort
+from lightning_primo.pareto.growing import GrowingFronts
 from lightning_primo.pareto.hypervolume import (
     contributions,
     default_reference,
@@ -27,6 +28,7 @@ from lightning_primo.pareto.selection import (
     epsilon_net,
     hssp_drop,
     hssp_order,
+    iterate_epsilon_net,
     nds_crowding_order,
     nds_epsilon_net_order,
     nds_hssp_order,
@@ -34,6 +36,7 @@ from lightning_primo.pareto.selection import (
 
 __all__ = [
     "AugmentedChebyshev",
+    "GrowingFronts",
     "Scalarization",
     "WeightedSum",
     "contributions",
@@ -46,6 +49,7 @@ __all__ = [
     "hypervolume",
     "hypervolume_over_time",
     "improvement",
+    "iterate_epsilon_net",
     "nds_crowding_order",
     "nds_epsilon_net_order",
     "nds_hssp_order",

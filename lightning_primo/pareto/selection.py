@@ -7,7 +7,7 @@ minimised. Everything is deterministic: what is left tied goes by the index.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,13 @@ def epsilon_net(
         >>> epsilon_net([[0, 4], [1, 3], [2, 2], [4, 0]])
         array([0, 3, 2, 1])
     """
+    return np.fromiter(iterate_epsilon_net(losses, first, bounds=bounds), dtype=np.intp)
+
+
+def iterate_epsilon_net(
+    losses: npt.ArrayLike, first: int | None = None, *, bounds: tuple[npt.ArrayLike, npt.ArrayLike] | None = None
+) -> Iterator[int]:
+    """The rows in the order of `epsilon_net`, one by one: the next is looked for only when it is asked for."""
     points = as_losses(losses)
     finite = finite_rows(points)
     rows, others = np.flatnonzero(finite), np.flatnonzero(~finite)
@@ -50,18 +57,27 @@ def epsilon_net(
         raise InvalidArgumentError(
             f"'first' must be the index of a finite row of the {len(points)} in 'losses', got {first!r}"
         )
-    if not len(rows):
-        return others
-    scaled = normalise(points[rows], *(ranges(points) if bounds is None else bounds))
-    taken = int(np.argmin(points[rows, 0])) if first is None else int(np.searchsorted(rows, first))
-    order = [taken]
-    distance = np.full(len(rows), np.inf)  # from each row to the nearest one taken; -inf marks those taken
-    for _ in range(len(rows) - 1):
-        distance = np.minimum(distance, np.linalg.norm(scaled - scaled[taken], axis=1))
+    if len(rows):
+        scaled = normalise(points[rows], *(ranges(points) if bounds is None else bounds))
+        taken = int(np.argmin(points[rows, 0])) if first is None else int(np.searchsorted(rows, first))
+        for place in _farthest_first(scaled, taken):
+            yield int(rows[place])
+    yield from others.tolist()
+
+
+def _farthest_first(points: FloatArray, taken: int) -> Iterator[int]:
+    columns = np.ascontiguousarray(points.T)  # m x n: numpy is far faster along the points than along the objectives
+    gaps, away = np.empty_like(columns), np.empty(len(points))
+    distance = np.full(len(points), np.inf)  # from each point to the nearest one taken; -inf marks those taken
+    yield taken
+    for _ in range(len(points) - 1):
+        np.subtract(columns, columns[:, taken, None], out=gaps)
+        np.multiply(gaps, gaps, out=gaps)
+        np.add.reduce(gaps, axis=0, out=away)
+        np.minimum(distance, np.sqrt(away, out=away), out=distance)
         distance[taken] = -np.inf
-        taken = int(np.argmax(distance >= distance.max() - _DISTANCE_TIE))
-        order.append(taken)
-    return np.concatenate([rows[order], others])
+        taken = int((distance >= np.maximum.reduce(distance) - _DISTANCE_TIE).argmax())
+        yield taken
 
 
 def hssp_drop(losses: npt.ArrayLike, reference: npt.ArrayLike) -> int:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.objective import Objective
+from lightning_primo.training.storage import storage_explained
 
 SUFFIXES = (".png", ".svg", ".pdf")
 """What pictures are saved as."""
@@ -60,6 +61,7 @@ def check_suffix(path: str | Path | None) -> None:
 def saved(figure: Figure, path: str | Path | None) -> Figure:
     """The figure, saved if there is a path."""
     if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
+        with storage_explained(f"'path' {str(path)!r} cannot be written"):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=150)
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lightning_primo.callbacks.recorder import FILE_NAME, read_weights
-from lightning_primo.errors import InvalidArgumentError, PrimoError
+from lightning_primo.errors import CheckpointError, InvalidArgumentError, PrimoError
 from lightning_primo.nas.factory import Factory
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.devices import on_one_device
@@ -25,6 +26,7 @@ from lightning_primo.training.isolation import process_kept, quiet_lightning
 from lightning_primo.training.job import build_data
 from lightning_primo.training.loggers import listed
 from lightning_primo.training.plan import trial_directory
+from lightning_primo.training.storage import storage_explained
 from lightning_primo.training.trainer import TrainerArguments, make_trainer, trainer_arguments
 
 TABLE = "front.csv"
@@ -41,20 +43,22 @@ def load_state(directory: Path, trial: TrialResult) -> StateDict:
         trial: The trial.
 
     Raises:
-        PrimoError: If the trial was never trained, its checkpoint was removed or cannot be read.
+        CheckpointError: If its checkpoint was removed, or cannot be read.
+        PrimoError: If the trial was never trained.
     """
     path = trial_directory(directory, trial.id) / FILE_NAME
     if trial.epoch == 0:
         reason = f": {trial.reason}" if trial.reason else ""
         raise PrimoError(f"trial {trial.id} has no weights, no training of it succeeded ({trial.outcome}{reason})")
-    if not path.exists():
-        raise PrimoError(
+    try:
+        return read_weights(path.parent)
+    except FileNotFoundError as error:
+        raise CheckpointError(
             f"the checkpoint of trial {trial.id} is gone, {str(path)!r} does not exist: checkpoints are kept for the "
             "trials on or near the front and for those that may still be continued; one that came to the front only "
             "when its latency was measured again may have lost its own. Choose other trials (`trials` of an export), "
-            "or search with keep_all_checkpoints=True"
-        )
-    return read_weights(path.parent)
+            "search with keep_all_checkpoints=True, or, while the search runs, read its result again"
+        ) from error
 
 
 def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.LightningModule:
@@ -156,7 +160,9 @@ def export_trials(
 
     Raises:
         InvalidArgumentError: If `target` is not empty, and not an earlier export that may be replaced.
-        PrimoError: If there are no trials, or a checkpoint cannot be read.
+        CheckpointError: If a checkpoint cannot be read, or was removed, as by a search that runs.
+        StorageError: If the disk is full or cannot be written to; nothing of the export is left then.
+        PrimoError: If there are no trials.
     """
     if not trials:
         raise PrimoError(
@@ -164,6 +170,23 @@ def export_trials(
         )
     target = target.absolute()
     _check_target(target, overwrite)
+    with storage_explained(f"'directory' {str(target)!r} cannot be written"):
+        _export(
+            target, directory, trials, table=table, table_name=table_name, tests=tests, search=search, writers=writers
+        )
+
+
+def _export(
+    target: Path,
+    directory: Path,
+    trials: Sequence[TrialResult],
+    *,
+    table: pd.DataFrame,
+    table_name: str,
+    tests: Mapping[int, Mapping[str, float]],
+    search: Mapping[str, str],
+    writers: Sequence[Callable[[TrialResult, Path], None]],
+) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.parent / f".{target.name}-{uuid.uuid4().hex}"
     unfinished.mkdir()
@@ -183,11 +206,19 @@ def export_trials(
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that is never seen half-written."""
+    """Write a text file that is never seen half-written.
+
+    Raises:
+        StorageError: If the disk is full or cannot be written to.
+    """
     unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        with storage_explained(f"{str(path)!r} cannot be written"):
+            with unfinished.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 

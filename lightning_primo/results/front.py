@@ -6,7 +6,9 @@ the base-10 logarithm for logarithmic ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +60,45 @@ def values_of(problem: Problem, scaled: Array) -> dict[str, float]:
         else:  # loss and logarithm have the same sign rule: a maximised value v is the loss -v, scaled -log10(v)
             values[objective.name] = 10.0 ** objective.value(number)
     return values
+
+
+class FrontValues(Sequence[dict[str, float]]):
+    """A front in the user's units, sorted by the first objective, the best first; computed when it is looked at.
+
+    Args:
+        problem: What is searched.
+        losses: The losses of the front's members, `k x m`, which nobody changes any more.
+    """
+
+    def __init__(self, problem: Problem, losses: Array) -> None:
+        self._problem = problem
+        self._losses = losses
+
+    def __len__(self) -> int:
+        return len(self._losses)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, float]: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[dict[str, float], ...]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, float] | tuple[dict[str, float], ...]:
+        return self._members[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self._members == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment] - its members are dictionaries
+
+    def __repr__(self) -> str:
+        return repr(self._members)
+
+    @cached_property
+    def _members(self) -> tuple[dict[str, float], ...]:
+        objectives = self._problem.objectives
+        return tuple(
+            {objective.name: objective.value(loss) for objective, loss in zip(objectives, row, strict=True)}
+            for row in sorted(self._losses.tolist())
+        )
 
 
 class FrontTracker:
@@ -117,16 +158,9 @@ class FrontTracker:
         return frozenset(self._ids.tolist())
 
     @property
-    def values(self) -> tuple[dict[str, float], ...]:
-        """The front, one mapping of objective to value per member, sorted by the first objective, best first."""
-        rows = sorted(self._losses.tolist())
-        return tuple(
-            {
-                objective.name: objective.value(loss)
-                for objective, loss in zip(self.problem.objectives, row, strict=True)
-            }
-            for row in rows
-        )
+    def values(self) -> FrontValues:
+        """The front as it is now, one mapping of objective to value per member, sorted by the first objective."""
+        return FrontValues(self.problem, self._losses)  # `add` makes new arrays and leaves this one alone
 
     def _move_reference(self, scaled: Array) -> bool:
         seen = np.vstack([self._extremes, scaled])

@@ -45,7 +45,9 @@ def read_remeasured(directory: Path) -> dict[int, dict[str, list[float]]]:
 
 
 def write_remeasured(directory: Path, remeasured: Remeasured) -> None:
-    """Keep what was measured again; the file is never seen half-written."""
+    """Keep what was measured again, by the one process that searches; the file is never seen half-written."""
+    for left in directory.glob(f".{FILE_NAME}-*"):  # of a process that was killed
+        left.unlink(missing_ok=True)
     text = json.dumps({str(trial_id): objectives for trial_id, objectives in sorted(remeasured.items())}, indent=1)
     write_atomically(directory / FILE_NAME, f"{text}\n")
 

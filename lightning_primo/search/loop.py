@@ -27,14 +27,15 @@ from lightning_primo.search.capacity import Capacity
 from lightning_primo.search.checkpoints import Checkpoints
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
+from lightning_primo.search.on_workers import train
 from lightning_primo.search.places import Places
 from lightning_primo.search.remeasure import noisy_names
 from lightning_primo.search.submission import submit
 from lightning_primo.store import Event, Store
-from lightning_primo.training import Job, crashed, hung, metric_is_missing, run_job, unwritable
+from lightning_primo.training import Job, crashed, hung, metric_is_missing, unwritable
 from lightning_primo.training.failures import first_line
 from lightning_primo.training.plan import TrainingPlan, trial_directory
-from lightning_primo.training.storage import MEND_STORAGE
+from lightning_primo.training.storage import MEND_STORAGE, free_space
 from lightning_primo.trial import Evaluation, Proposal, Status
 
 _LOOK_SECONDS = 5.0  # between two looks at how many workers a cluster has
@@ -137,7 +138,7 @@ class Loop:
             self._display.started(proposal)
             job = replace(self._job(proposal), measured_on=dict(self._places.known))
             seconds = None if job.timeout is None else max(0.0, job.timeout - job.seconds_before)
-            self._running[submit(self._executor, run_job, job, seconds=seconds)] = proposal
+            self._running[submit(self._executor, train, job, self._store.path, seconds=seconds)] = proposal
         return bool(self._running)
 
     def _job(self, proposal: Proposal) -> Job:
@@ -195,6 +196,8 @@ class Loop:
             return hung(self._job(proposal), f"trial_timeout = {self._plan.trial_timeout:g} s: {error}")
         if isinstance(error, SupersededError):
             return None
+        if isinstance(error, ExecutorError):
+            raise error
         if isinstance(error, BrokenExecutor):
             raise ExecutorError(
                 f"the executor broke down while it trained trial {proposal.trial_id} ({type(error).__name__}: "
@@ -223,8 +226,8 @@ class Loop:
         unwritten = unwritable(evaluation)
         if unwritten is not None:
             raise StorageError(
-                f"trial {evaluation.trial_id} cannot be written into {str(self._store.directory)!r}, or what it needs "
-                f"elsewhere: {unwritten}; {MEND_STORAGE}, and this trial goes on from its checkpoint"
+                f"trial {evaluation.trial_id} cannot write its files: {unwritten}; {free_space(self._store.directory)}. "
+                f"{MEND_STORAGE}, and this trial goes on from its checkpoint"
             )
         self._places.check(evaluation)
         self._store.tell(evaluation, elapsed=self._elapsed())

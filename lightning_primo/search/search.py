@@ -20,6 +20,7 @@ from lightning_primo.nas import Factory
 from lightning_primo.objective import Kind
 from lightning_primo.problem import Problem
 from lightning_primo.results import Result
+from lightning_primo.search import on_workers
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.checks import (
     check_algorithm,
@@ -253,7 +254,7 @@ class Search:
         self._restore(events)
         plan = self._plan()
         if not any(isinstance(event, Evaluation) for event, _ in events):
-            self._try_out(self.directory / _TRY_OUT, None)
+            self._try_out_before(store)
         with Interrupt() as interrupt, self._executor() as executor:
             loop = Loop(
                 self.algorithm,
@@ -278,6 +279,15 @@ class Search:
                     show=show,
                     interrupt=interrupt,
                 )
+
+    def _try_out_before(self, store: Store) -> None:
+        """Train one batch, where the trials are going to be trained."""
+        if self.executor is None:
+            self._try_out(self.directory / _TRY_OUT, None)
+            return
+        plan, proposal = self._plan(), self._first_proposal()
+        if plan.rejection(proposal) is None:
+            on_workers.try_out(self.executor, plan.job(proposal), store.path)
 
     def _restore(self, events: Sequence[Event]) -> None:
         self.algorithm.start(self.problem, seed=self.seed)

@@ -105,6 +105,48 @@ def toy_values(config: Config, epoch: int) -> dict[str, float]:
     }
 
 
+def trade_off_problem(n_objectives: int = 4, *, max_epochs: int = 27) -> Problem:
+    """Objectives of which every one can be bought by every other: DTLZ2 (Deb et al. 2005) of a network's parts.
+
+    Its front is a part of a sphere, so that of many good trials nearly all are on it: the hard case for whatever works
+    on fronts. Nothing has a reference point of its own, as with metrics for which nobody knows what is too bad.
+
+    Args:
+        n_objectives: 2 to 4: one exact (``f1``), the others trained.
+        max_epochs: The full budget.
+    """
+    space = conditional_space()
+    space.add(Float("momentum", (0.0, 1.0)), Float("weight_decay", (1e-6, 1e-2), log=True))
+    names = [f"f{i}" for i in range(1, n_objectives + 1)]
+    return Problem(
+        space=space,
+        objectives=(Objective(name=names[0], kind=Kind.EXACT), *(Objective(name=name) for name in names[1:])),
+        max_epochs=max_epochs,
+        exact=lambda config: {"f1": trade_off_values(config, max_epochs, n_objectives)["f1"]},
+        architecture=network_architecture,
+    )
+
+
+def trade_off_values(config: Config, epoch: int, n_objectives: int = 4) -> dict[str, float]:
+    """The values of `trade_off_problem`'s objectives after `epoch` epochs."""
+    positions = (
+        math.log(float(config["width_1"]) / 4) / math.log(256 / 4),
+        float(config["dropout"]) / 0.9,
+        math.log10(float(config["lr"])) / 5 + 1,
+    )
+    angles = [0.5 * math.pi * position for position in positions[: n_objectives - 1]]
+    distance = {"relu": 0.05, "tanh": 0.1, "gelu": 0.0}[str(config["activation"])] + (0.0 if config["norm"] else 0.04)
+    distance += 0.02 * (float(config["n_layers"]) - 1) + (float(config["momentum"]) - 0.9) ** 2
+    distance += 0.05 * (math.log10(float(config["weight_decay"])) + 4) ** 2
+    values = {}
+    for i in range(n_objectives):
+        value = (1 + distance) * math.prod(map(math.cos, angles[:i]))
+        if i < len(angles):
+            value *= math.sin(angles[i])
+        values[f"f{i + 1}"] = value * (1 + 0.5 / (epoch + 1) if i else 1)
+    return values
+
+
 def evaluator(
     problem: Problem,
     values: Callable[[Config, int], dict[str, float]] = toy_values,

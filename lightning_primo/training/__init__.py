@@ -3,7 +3,7 @@
 from lightning_primo.training.architectures import Architectures
 from lightning_primo.training.devices import check_indices, devices_per_trial
 from lightning_primo.training.exact import ExactCosts, configuration_key
-from lightning_primo.training.failures import Failure, classify, metric_is_missing, signature_of
+from lightning_primo.training.failures import Failure, classify, metric_is_missing, signature_of, unwritable
 from lightning_primo.training.job import Job
 from lightning_primo.training.preflight import preflight
 from lightning_primo.training.rank_group import end_ranks
@@ -29,4 +29,5 @@ __all__ = [
     "run_job",
     "signature_of",
     "trainer_arguments",
+    "unwritable",
 ]

@@ -18,9 +18,11 @@ from lightning_primo.errors import (
     MetricNotLoggedError,
     MicroBatchError,
     NonFiniteLossError,
+    StorageError,
     SupersededError,
     TrialTimeoutError,
 )
+from lightning_primo.training.storage import storage_failure
 from lightning_primo.trial import Evaluation, Status
 
 _OUT_OF_MEMORY = (
@@ -30,6 +32,7 @@ _OUT_OF_MEMORY = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "is killed by signal: Killed",  # a DataLoader's worker: only the kernel kills it like this, to regain memory
     "insufficient shared memory",
+    "unable to allocate shared memory",
 )
 _NON_FINITE = "returned nan values"  # torch.autograd's anomaly detection, Trainer(detect_anomaly=True)
 
@@ -72,9 +75,15 @@ def classify(error: BaseException) -> Failure:
             isinstance(cause, RuntimeError) and any(sign in message for sign in _OUT_OF_MEMORY)
         ):
             return Failure(status=Status.OUT_OF_MEMORY, reason=first_line(message) or type(cause).__name__)
+        storage = storage_failure(cause)
+        if storage is not None:
+            return _with_traceback(f"{StorageError.__name__}: {first_line(storage)}", error)
+    return _with_traceback(f"{type(error).__name__}: {first_line(str(error))}", error)
+
+
+def _with_traceback(summary: str, error: BaseException) -> Failure:
     text = "".join(traceback.format_exception(error))
-    summary = f"{type(error).__name__}: {first_line(str(error))}{_PLACE_OPENS}{_place(error)}]"
-    return Failure(status=Status.ERROR, reason=f"{summary}\n{text.rstrip()}")
+    return Failure(status=Status.ERROR, reason=f"{summary}{_PLACE_OPENS}{_place(error)}]\n{text.rstrip()}")
 
 
 def signature_of(evaluation: Evaluation) -> str | None:
@@ -91,6 +100,13 @@ def signature_of(evaluation: Evaluation) -> str | None:
 def metric_is_missing(evaluation: Evaluation) -> bool:
     """Whether the trial failed because an objective was never logged, which no other configuration will change."""
     return was_raised(MetricNotLoggedError, evaluation)
+
+
+def unwritable(evaluation: Evaluation) -> str | None:
+    """What could not be written in the trial, if it failed by that, which no other configuration will change."""
+    if not was_raised(StorageError, evaluation):
+        return None
+    return first_line(evaluation.reason).partition(": ")[2].rpartition(_PLACE_OPENS)[0]
 
 
 def was_raised(kind: type[Exception], evaluation: Evaluation) -> bool:

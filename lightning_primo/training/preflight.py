@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,20 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.base import TrainedCallback
-from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NotMeasurableError, TrialFailedError
+from lightning_primo.errors import (
+    InvalidArgumentError,
+    MetricNotLoggedError,
+    NotMeasurableError,
+    StorageError,
+    TrialFailedError,
+)
 from lightning_primo.training.costs import measure_costs
 from lightning_primo.training.devices import processes_per_trial
 from lightning_primo.training.failures import interruption
 from lightning_primo.training.isolation import memory_freed, one_at_a_time, process_kept, quiet_lightning
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.ranks import Report, run_in_ranks
+from lightning_primo.training.storage import MEND_STORAGE, storage_explained, storage_failure
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
 
 
@@ -35,13 +44,17 @@ class _Names(Checkpoint):
             callback.read_in_all(trainer, pl_module)
 
 
-def preflight(job: Job, *, report: Callable[[BaseException], None] | None = None) -> set[str] | None:
+def preflight(
+    job: Job, *, folder: Path | None = None, report: Callable[[BaseException], None] | None = None
+) -> set[str] | None:
     """The names of the metrics that the module of `job` logs in one training and one validation batch.
 
     It writes nothing to the trial's directory, and the process stays as it is.
 
     Args:
         job: Of the configuration to try.
+        folder: For what is written meanwhile; removed in the end, and first if it is left of a process that was killed.
+            None for one among the temporary files.
         report: Is given the exception that the user's code raised.
 
     Returns:
@@ -52,26 +65,44 @@ def preflight(job: Job, *, report: Callable[[BaseException], None] | None = None
         NotMeasurableError: If a cost can't be measured.
         InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
         MetricNotLoggedError: If an objective is not among them.
+        StorageError: If the disk is full or cannot be written to.
         KeyboardInterrupt: On Ctrl-C.
     """
     stop: BaseException | None = None
-    with one_at_a_time, memory_freed(), process_kept(), quiet_lightning(), tempfile.TemporaryDirectory() as folder:
+    with one_at_a_time, memory_freed(), process_kept(), quiet_lightning(), _empty(folder) as empty:
         try:
             arguments = trainer_arguments(job.trainer, job.config)
             if measure_costs(job, {}) is not None:
                 return None
-            names = _names(job, arguments, Path(folder))
+            names = _names(job, arguments, empty)
         except (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError) as error:
             raise error.with_traceback(None) from None
         except BaseException as error:
             stop = interruption(error)
             if stop is None:
+                unwritten = storage_failure(error)
+                if unwritten is not None:
+                    raise StorageError(f"one batch cannot be tried out: {unwritten}. {MEND_STORAGE}") from None
                 if report is not None:
                     report(error)
                 return None
     if stop is not None:
         raise stop.with_traceback(None)
     return names
+
+
+@contextmanager
+def _empty(folder: Path | None) -> Iterator[Path]:
+    with storage_explained("one batch cannot be tried out, there is no folder for it"):
+        if folder is None:
+            folder = Path(tempfile.mkdtemp(prefix="lightning_primo-"))
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:

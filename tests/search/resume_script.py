@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from lightning_primo import BulkAndCut, Metric, ParameterCount, PriMO, Prior, Search
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CheckpointWarning
-from lightning_primo.store.log import Store
+from lightning_primo.store import Store
 
 EPOCHS = (1, 3)
 

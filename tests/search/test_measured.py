@@ -25,6 +25,7 @@ from lightning_primo.training.plan import trial_directory
 from lightning_primo.trial import Evaluation, Proposal, Status
 from tests.machine import Machine
 from tests.search.resume_script import Net, build, make_search
+from tests.store.first_format import to_first_format
 
 
 class Noisy(Machine):
@@ -353,6 +354,7 @@ def test_what_can_not_be_measured_any_more_is_said_and_left(
 
 def test_a_log_without_places_is_not_mixed_with_new_measurements(tmp_path: Path, machine: Noisy) -> None:
     run(tmp_path, 2, remeasure=0)
+    to_first_format(tmp_path)
     with sqlite3.connect(tmp_path / "search.sqlite") as connection:
         for number, payload in connection.execute("SELECT number, payload FROM event WHERE kind = 'tell'").fetchall():
             fields = json.loads(payload)

@@ -38,6 +38,7 @@ from lightning_primo.search.description import describe
 from lightning_primo.search.reading import StoredSearch, problem_of
 from lightning_primo.store import Store
 from tests.cli.searches import written
+from tests.store.first_format import to_first_format
 from tests.tiny import Data, Net
 
 
@@ -140,6 +141,7 @@ def test_directories_without_a_search_name_those_nearby(tmp_path: Path) -> None:
 
 def test_a_description_of_another_version_is_told(tmp_path: Path) -> None:
     written(tmp_path)
+    to_first_format(tmp_path)
     with sqlite3.connect(tmp_path / "search.sqlite") as connection:
         connection.execute("UPDATE description SET value = '{\"hyperparameters\": 3}' WHERE key = 'space'")
     connection.close()
@@ -149,6 +151,7 @@ def test_a_description_of_another_version_is_told(tmp_path: Path) -> None:
 
 def test_the_first_logs_are_read(tmp_path: Path) -> None:
     log = written(tmp_path)
+    to_first_format(tmp_path)
     with sqlite3.connect(tmp_path / "search.sqlite") as connection:
         for key in ("objectives", "constraints"):
             connection.execute(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_primo.store.log import FILE_NAME, read_events
+from lightning_primo.store import FILE_NAME, read_events
 from lightning_primo.trial import Evaluation, Proposal
 from tests.search import resume_script
 

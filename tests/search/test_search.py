@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import lightning.pytorch as pl
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ from lightning_primo.errors import (
     SupersededError,
     TrialFailedError,
 )
+from lightning_primo.execution import Call, pickled_call
 from lightning_primo.objective import Kind, Objective
 from lightning_primo.search.capacity import Capacity
 from lightning_primo.store import FILE_NAME, read_events
@@ -498,11 +500,11 @@ def test_jobs_that_the_executor_loses_are_crashed_and_end_the_search(tmp_path: P
 
 
 def test_a_job_that_the_executor_loses_is_run_again_once(tmp_path: Path) -> None:
-    lost = {2, 4, 5}  # the second job once, the third, whose turn comes then, twice
+    lost = {3, 5, 6}  # after the first batch's: the second trial's once, the third's, whose turn comes then, twice
     executor = Odd(lambda *job: (failing if len(executor.submitted) in lost else working)(*job))
     result = run(make(tmp_path, executor=executor), trials=4)
     assert [trial.outcome for trial in result.trials] == ["ok", "ok", "crashed", "ok"]
-    assert len(executor.submitted) == 6
+    assert len(executor.submitted) == 7
     assert result.trials[2].values["parameters"] > 0
     assert "the executor lost the job: ConnectionError: the node is gone" in result.trials[2].reason
 
@@ -513,7 +515,7 @@ def test_an_executor_that_breaks_down_costs_no_trial(tmp_path: Path) -> None:
         future.set_exception(BrokenExecutor("a process of the pool was killed"))
         return future
 
-    executor = Odd(lambda *job: (broken if len(executor.submitted) == 2 else working)(*job))
+    executor = Odd(lambda *job: (broken if len(executor.submitted) == 3 else working)(*job))
     with pytest.raises(ExecutorError, match=r"broke down while it trained trial 1 .* of the pool was killed"):
         run(make(tmp_path, executor=executor), trials=3)
     assert [trial.outcome for trial in run(make(tmp_path), trials=3).trials] == ["ok", "ok", "ok"]
@@ -525,8 +527,31 @@ def test_a_training_that_was_superseded_begins_again(tmp_path: Path) -> None:
         future.set_exception(SupersededError("it goes on elsewhere"))
         return future
 
-    executor = Odd(lambda *job: (superseded if len(executor.submitted) in {1, 2, 3, 5} else working)(*job))
+    executor = Odd(lambda *job: (superseded if len(executor.submitted) in {2, 3, 4, 6} else working)(*job))
     assert [trial.outcome for trial in run(make(tmp_path, executor=executor), trials=2).trials] == ["ok", "ok"]
+
+
+def test_workers_that_do_not_have_the_directory_end_the_search(tmp_path: Path) -> None:
+    def elsewhere(fn: Any, call: Call, *rest: Any) -> Future[Any]:
+        """The third job, after the first batch and a training, meets a worker without the directory."""
+        if len(executor.submitted) < 3:
+            return working(fn, call, *rest)
+        function, *arguments = cloudpickle.loads(call.payload)[1:3]
+        job, store = arguments[0]
+        return working(fn, pickled_call(function, [job, Path("/mnt/local") / store.name]))
+
+    executor = Odd(elsewhere)
+    with pytest.raises(ExecutorError, match=r"'/mnt/local' is not there for the worker on .* share"):
+        run(make(tmp_path, executor=executor), trials=3)
+    assert [trial.outcome for trial in run(make(tmp_path), trials=3).trials] == ["ok", "ok", "ok"]
+
+
+def test_the_first_batch_is_tried_out_where_the_trials_are_trained(tmp_path: Path) -> None:
+    executor = Odd(working)
+    with pytest.raises(MetricNotLoggedError, match=r"'val_lss'.*logged: 'val_loss'"):
+        run(make(tmp_path, objectives=[Metric("val_lss")], executor=executor))
+    assert len(executor.submitted) == 1
+    assert events(tmp_path) == []
 
 
 def test_the_number_of_trainings_at_a_time_is_that_of_the_executor(tmp_path: Path) -> None:
@@ -565,8 +590,11 @@ def test_executors_that_take_no_more_jobs(tmp_path: Path) -> None:
         future.set_running_or_notify_cancel()
         return future
 
+    odd = Odd(lambda *job: (cancelled if len(odd.submitted) == 2 else working)(*job))
     with pytest.raises(ExecutorError, match="cancelled the training of trial 0"):
-        run(make(tmp_path, executor=Odd(cancelled)))
+        run(make(tmp_path, executor=odd))
+    with pytest.raises(ExecutorError, match="cancelled the first batch"):
+        run(make(tmp_path / "first", executor=Odd(cancelled)))
     assert [trial.outcome for trial in run(make(tmp_path)).trials] == ["ok", "ok"]
 
 

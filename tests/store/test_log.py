@@ -31,9 +31,12 @@ from lightning_primo.objective import Objective
 from lightning_primo.problem import Problem
 from lightning_primo.search.description import describe
 from lightning_primo.store.lock import LOCK_NAME, OWNER_NAME
-from lightning_primo.store.log import FILE_NAME, VERSION, Event, Store, read_events
+from lightning_primo.store.contents import FILE_NAME, VERSION, Event
+from lightning_primo.store.log import Store
+from lightning_primo.store.reading import read_events
 from lightning_primo.store.records import decode_evaluation, differences, encode_evaluation
 from lightning_primo.trial import Evaluation, Proposal, Status
+from tests.store.first_format import to_first_format
 
 DESCRIPTION = {"space": '{"hyperparameters": []}', "seed": "0"}
 CONFIG = {"lr": 0.1 + 0.2, "layers": 3, "norm": True, "activation": "gelu ünïcode ☃ \udc80\x00"}
@@ -172,7 +175,7 @@ def test_a_configuration_that_cannot_be_stored_is_refused(tmp_path: Path, value:
 
 def test_every_event_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
     with Store(tmp_path, DESCRIPTION) as store:
-        assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("truncate",)
         assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
     with Store(tmp_path, DESCRIPTION) as store:
         assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -292,6 +295,25 @@ def test_a_search_whose_making_was_cut_off_begins_anew(tmp_path: Path) -> None:
         fill(store, 1)
 
 
+JOURNAL = f"{FILE_NAME}-journal"
+
+
+def cut_off(directory: Path, to: Path) -> None:
+    """Copy the file of a search as it is in the middle of a commit, with the journal by which that is undone."""
+    to.mkdir()
+    with closing(sqlite3.connect(directory / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE event SET payload = payload || ' and more'")
+        connection.execute("INSERT INTO event SELECT number + 100000, kind, trial, elapsed, payload, 0 FROM event")
+        for name in (FILE_NAME, JOURNAL):
+            shutil.copy(directory / name, to)
+        connection.execute("ROLLBACK")
+    assert (to / JOURNAL).stat().st_size > 0
+    assert (to / FILE_NAME).read_bytes() != (directory / FILE_NAME).read_bytes()
+
+
 class Killer:
     """A number that ends the process where it is written into a statement."""
 
@@ -304,7 +326,7 @@ def test_a_search_that_was_killed_while_it_was_made_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def work(say: Callable[[str], None]) -> None:
-        monkeypatch.setattr("lightning_primo.store.log._APPLICATION", Killer())
+        monkeypatch.setattr("lightning_primo.store.contents.APPLICATION", Killer())
         Store(tmp_path, DESCRIPTION)
 
     pid, _ = in_child(work)
@@ -316,10 +338,10 @@ def test_a_search_that_was_killed_while_it_was_made_begins_anew(
 
 
 def test_what_is_left_of_a_removed_file_does_no_harm(tmp_path: Path) -> None:
-    pid, _ = hold(tmp_path)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    assert (tmp_path / f"{FILE_NAME}-wal").exists()
+    with Store(tmp_path, DESCRIPTION) as store:
+        fill(store, 3)
+    cut_off(tmp_path, tmp_path / "cut off")
+    shutil.copy(tmp_path / "cut off" / JOURNAL, tmp_path)
     (tmp_path / FILE_NAME).unlink()
     with Store(tmp_path, DESCRIPTION) as store:
         assert store.events() == []
@@ -371,32 +393,41 @@ def edit(directory: Path, *statements: str) -> None:
         connection.commit()
 
 
-@pytest.mark.parametrize(
-    ("statement", "words"),
-    [
-        ("UPDATE event SET payload = 'garbage' WHERE number = 5", ["event 5"]),
-        ("UPDATE event SET payload = '[1, 2]' WHERE number = 5", ["event 5", "object"]),
-        ("UPDATE event SET payload = '{}' WHERE number = 5", ["event 5", "'config' is missing"]),
-        ("UPDATE event SET payload = replace(payload, '{\"lr\": 0.1}', '3') WHERE number = 5", ["event 5", "'config'"]),
-        ("UPDATE event SET payload = replace(payload, ': 2,', ': \"2\",') WHERE number = 5", ["event 5", "trial_id"]),
-        ("UPDATE event SET payload = replace(payload, 'losses', 'lossos') WHERE number = 6", ["event 6", "'losses'"]),
-        ("UPDATE event SET payload = replace(payload, '[0.5]', '0.5') WHERE number = 6", ["event 6"]),
-        ("UPDATE event SET payload = replace(payload, '[0.5]', '[[]]') WHERE number = 6", ["event 6"]),
-        ("UPDATE event SET payload = replace(payload, '\"ok\"', '\"fine\"') WHERE number = 6", ["event 6", "fine"]),
-        ("UPDATE event SET payload = replace(payload, '\"curve\": {}', '\"curve\": 3') WHERE number = 6", ["event 6"]),
-        ("UPDATE event SET payload = x'fffe' WHERE number = 6", ["event 6"]),
-        ("UPDATE event SET payload = CAST(x'fffe' AS TEXT) WHERE number = 6", ["UTF-8"]),
-        ("UPDATE event SET elapsed = 'soon' WHERE number = 6", ["event 6", "soon"]),
-        ("UPDATE event SET kind = 'guess' WHERE number = 6", ["CHECK constraint failed in event"]),
-        ("DELETE FROM event WHERE number = 6", ["event 6 is missing"]),
-        ("UPDATE event SET number = 10000 WHERE number = 6", ["event 6 is missing"]),
-        ("UPDATE event SET kind = 'tell', payload = (SELECT payload FROM event WHERE number = 4) WHERE number = 5",
-         ["event 5 (tell of trial 1) does not follow"]),
-        ("UPDATE event SET payload = replace(payload, '\"trial_id\": 2', '\"trial_id\": 9') WHERE number = 5",
-         ["event 5 (ask of trial 9) does not follow"]),
-    ],
-)  # fmt: skip
+DAMAGE = [
+    ("UPDATE event SET payload = 'garbage' WHERE number = 5", ["event 5"]),
+    ("UPDATE event SET payload = '[1, 2]' WHERE number = 5", ["event 5", "object"]),
+    ("UPDATE event SET payload = '{}' WHERE number = 5", ["event 5", "'config' is missing"]),
+    ("UPDATE event SET payload = replace(payload, '{\"lr\": 0.1}', '3') WHERE number = 5", ["event 5", "'config'"]),
+    ("UPDATE event SET payload = replace(payload, ': 2,', ': \"2\",') WHERE number = 5", ["event 5", "trial_id"]),
+    ("UPDATE event SET payload = replace(payload, 'losses', 'lossos') WHERE number = 6", ["event 6", "'losses'"]),
+    ("UPDATE event SET payload = replace(payload, '[0.5]', '0.5') WHERE number = 6", ["event 6"]),
+    ("UPDATE event SET payload = replace(payload, '[0.5]', '[[]]') WHERE number = 6", ["event 6"]),
+    ("UPDATE event SET payload = replace(payload, '\"ok\"', '\"fine\"') WHERE number = 6", ["event 6", "fine"]),
+    ("UPDATE event SET payload = replace(payload, '\"curve\": {}', '\"curve\": 3') WHERE number = 6", ["event 6"]),
+    ("UPDATE event SET payload = x'fffe' WHERE number = 6", ["event 6"]),
+    ("UPDATE event SET payload = CAST(x'fffe' AS TEXT) WHERE number = 6", ["UTF-8"]),
+    ("UPDATE event SET elapsed = 'soon' WHERE number = 6", ["event 6", "soon"]),
+    ("UPDATE event SET kind = 'guess' WHERE number = 6", ["CHECK constraint failed in event"]),
+    ("DELETE FROM event WHERE number = 6", ["event 6 is missing"]),
+    ("UPDATE event SET number = 10000 WHERE number = 6", ["event 6 is missing"]),
+    ("UPDATE event SET kind = 'tell', payload = (SELECT payload FROM event WHERE number = 4) WHERE number = 5",
+     ["event 5 (tell of trial 1) does not follow"]),
+    ("UPDATE event SET payload = replace(payload, '\"trial_id\": 2', '\"trial_id\": 9') WHERE number = 5",
+     ["event 5 (ask of trial 9) does not follow"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "words"), DAMAGE)
 def test_damaged_events_are_found(full: Path, statement: str, words: list[str]) -> None:
+    edit(full, statement)
+    for use in (lambda: Store(full, DESCRIPTION).events(), lambda: read_events(full)):
+        with pytest.raises(CorruptStoreError, match="is damaged: .* restore it from a copy"):
+            use()
+
+
+@pytest.mark.parametrize(("statement", "words"), DAMAGE)
+def test_damaged_events_of_the_first_format_are_found(full: Path, statement: str, words: list[str]) -> None:
+    to_first_format(full)
     edit(full, statement)
     with pytest.raises(CorruptStoreError) as caught, Store(full, DESCRIPTION) as store:
         store.events()

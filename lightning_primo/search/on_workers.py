@@ -1,0 +1,69 @@
+"""What workers do for a search: first they make sure that its directory is theirs too, then they train or try out."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor
+from pathlib import Path
+from typing import TypeVar
+
+from lightning_primo.errors import (
+    ExecutorError,
+    InvalidArgumentError,
+    MetricNotLoggedError,
+    NotMeasurableError,
+    StorageError,
+)
+from lightning_primo.search.submission import submit
+from lightning_primo.training import Job, preflight, run_job
+from lightning_primo.trial import Evaluation
+
+T = TypeVar("T")
+
+_FOUND = (ExecutorError, InvalidArgumentError, MetricNotLoggedError, NotMeasurableError, StorageError)
+
+
+def train(job: Job, store: Path) -> Evaluation:
+    """What `run_job` returns.
+
+    Args:
+        job: What to train.
+        store: The search's file.
+
+    Raises:
+        ExecutorError: If that is not there for this worker.
+    """
+    return _where_shared(run_job, job, store)
+
+
+def try_out(executor: Executor, job: Job, store: Path) -> None:
+    """Train one batch of `job` on a worker of `executor`, where the devices and the data are.
+
+    What the user's own code raises is left to the trials, which report it, as is the death of a worker.
+
+    Raises:
+        ExecutorError: If the executor takes no jobs, or its workers do not have the search's directory.
+        InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
+        MetricNotLoggedError: The module does not log one of the objectives.
+        NotMeasurableError: A cost can't be measured.
+    """
+    future = submit(executor, _where_shared, preflight, job, store)
+    try:
+        error = future.exception()
+    except CancelledError as cancelled:
+        raise ExecutorError("the executor cancelled the first batch, which was to be tried out") from cancelled
+    except BaseException:
+        future.cancel()
+        raise
+    if isinstance(error, _FOUND):
+        raise error
+
+
+def _where_shared(function: Callable[[Job], T], job: Job, store: Path) -> T:
+    if not store.exists():
+        raise ExecutorError(
+            f"'directory' {str(store.parent)!r} is not there for the worker on {socket.gethostname()!r}: it must be on "
+            "a file system that all workers share, under the same path"
+        )
+    return function(job)

@@ -1,0 +1,194 @@
+"""What the file of a search holds: its tables, its version, and the checks that it is whole and what was written.
+
+SQLite finds pages that are not where they belong; it does not see a digit that has changed within one. So every event
+has a checksum that goes on from that of the event before, and the first from that of the search's description.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_primo.errors import CorruptStoreError, SearchMismatchError
+from lightning_primo.store.failures import damaged
+from lightning_primo.store.records import decode_evaluation, decode_proposal, differences
+from lightning_primo.trial import Evaluation, Proposal
+
+FILE_NAME = "search.sqlite"
+VERSION = 2
+
+APPLICATION = 0x5072694D  # SQLite's mark of whose file it is: "PriM"
+_WITHOUT_CHECKSUMS = 1  # the version of the first logs that were written
+_MAX_DIFFERENCES = 12
+
+_SCHEMA = (
+    "CREATE TABLE description (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE event (
+        number INTEGER PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('ask', 'tell')), trial INTEGER NOT NULL,
+        elapsed REAL NOT NULL, payload TEXT NOT NULL, checksum INTEGER NOT NULL
+    )""",
+)
+
+Event = tuple[Proposal | Evaluation, float]
+"""What was asked or told, and how many seconds the search had been running by then, over all its runs."""
+
+Row = tuple[int, str, int, float, str, int]
+"""An event as it is stored: number, kind, trial, elapsed, payload, checksum."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that a file holds, at one moment.
+
+    Args:
+        version: Of the format.
+        description: What the search is, as text by key.
+        rows: The events, not looked into yet.
+    """
+
+    version: int
+    description: dict[str, str]
+    rows: Sequence[Row]
+
+    @property
+    def checksum(self) -> int:
+        """What the first event's goes on from."""
+        return first_checksum(self.description)
+
+
+def is_new(connection: sqlite3.Connection) -> bool:
+    """Whether nothing was written yet, be it that making the file was cut off."""
+    tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    return not (tables or _pragma(connection, "application_id") or _pragma(connection, "user_version"))
+
+
+def create(connection: sqlite3.Connection, description: Mapping[str, str]) -> None:
+    """Make the tables; in one transaction, so that a file whose making is cut off is still new."""
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA:
+        connection.execute(statement)
+    connection.executemany("INSERT INTO description VALUES (?, ?)", list(description.items()))
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def read_contents(connection: sqlite3.Connection, path: Path) -> Contents:
+    """What the file holds, in one transaction, after a check that it is such a file and not damaged.
+
+    Raises:
+        CorruptStoreError: If it is damaged, of something else, or of a newer version of this package.
+    """
+    connection.execute("BEGIN")
+    try:
+        version = _checked_version(connection, path)
+        checksum = "0" if version == _WITHOUT_CHECKSUMS else "checksum"
+        rows = connection.execute(
+            f"SELECT number, kind, trial, elapsed, payload, {checksum} FROM event ORDER BY number"
+        ).fetchall()
+        return Contents(version, dict(connection.execute("SELECT key, value FROM description")), rows)
+    finally:
+        connection.rollback()
+
+
+def check_description(contents: Contents, given: Mapping[str, str], directory: Path) -> None:
+    """Raise a SearchMismatchError if the search is another one than the one that is `given`."""
+    lines = differences(contents.description, given)
+    if not lines:
+        return
+    shown = lines[:_MAX_DIFFERENCES]
+    if len(lines) > len(shown):
+        shown.append(f"and {len(lines) - len(shown)} more")
+    raise SearchMismatchError(
+        f"'directory' {str(directory)!r} holds another search; they differ in\n  " + "\n  ".join(shown) + "\n"
+        "Pass what is stored to go on with it, or choose another directory"
+    )
+
+
+def events_of(contents: Contents, path: Path) -> Iterator[Event]:
+    """The events in order; they must be what was written, numbered without a gap, and every tell must follow its ask.
+
+    Raises:
+        CorruptStoreError: If they are not.
+    """
+    decoders: dict[str, Callable[[str], Proposal | Evaluation]] = {"ask": decode_proposal, "tell": decode_evaluation}
+    n_trials = 0
+    pending: set[int] = set()
+    expected_checksum = contents.checksum
+    for expected, (number, kind, of_trial, elapsed, payload, checksum) in enumerate(contents.rows, start=1):
+        if number != expected:
+            raise damaged(path, f"event {expected} is missing")
+        expected_checksum = next_checksum(expected_checksum, number, kind, of_trial, elapsed, payload)
+        if contents.version != _WITHOUT_CHECKSUMS and checksum != expected_checksum:
+            raise damaged(path, f"event {number}, or what the search is, has changed since it was written")
+        try:
+            event, seconds = decoders[kind](payload), float(elapsed)
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(path, f"event {number} cannot be read ({error})") from error
+        asks, trial = isinstance(event, Proposal), event.trial_id
+        if (trial > n_trials or trial in pending) if asks else trial not in pending:
+            raise damaged(path, f"event {number} ({kind} of trial {trial}) does not follow from those before it")
+        n_trials = max(n_trials, trial + 1)
+        pending = pending | {trial} if asks else pending - {trial}
+        yield event, seconds
+
+
+def upgrade(connection: sqlite3.Connection, contents: Contents, path: Path) -> Contents:
+    """Bring the file of an earlier version to this one; what it holds then.
+
+    Raises:
+        CorruptStoreError: If its events are not all in order.
+    """
+    if contents.version == VERSION:
+        return contents
+    for _ in events_of(contents, path):  # before they are certified
+        pass
+    rows: list[Row] = []
+    checksum = contents.checksum
+    for number, kind, trial, elapsed, payload, _ in contents.rows:
+        checksum = next_checksum(checksum, number, kind, trial, elapsed, payload)
+        rows.append((number, kind, trial, elapsed, payload, checksum))
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ALTER TABLE event ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
+    connection.executemany("UPDATE event SET checksum = ? WHERE number = ?", [(row[-1], row[0]) for row in rows])
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+    return Contents(VERSION, contents.description, rows)
+
+
+def first_checksum(description: Mapping[str, str]) -> int:
+    """What the checksum of the first event goes on from."""
+    return zlib.crc32(json.dumps(sorted(description.items())).encode())
+
+
+def next_checksum(previous: int, number: int, kind: str, trial: int, elapsed: float, payload: str) -> int:
+    """The checksum of an event; `previous` is that of the event before."""
+    return zlib.crc32(f"{number} {kind} {trial} {elapsed!r} {payload!r}".encode(), previous)
+
+
+def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
+    if _pragma(connection, "application_id") != APPLICATION:
+        raise CorruptStoreError(
+            f"{str(path)!r} is a database of something else, not of a search; choose another directory"
+        )
+    version = int(_pragma(connection, "user_version"))
+    if version > VERSION:
+        raise CorruptStoreError(
+            f"{str(path)!r} was written by a newer version of lightning_primo (format {version}, this one reads up to "
+            f"{VERSION}); upgrade the package"
+        )
+    if version < _WITHOUT_CHECKSUMS:
+        raise damaged(path, f"it says to be of format {version}, which there never was")
+    check = _pragma(connection, "quick_check(1)")
+    if check != "ok":
+        raise damaged(path, " ".join(str(check).split()))
+    return version
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> Any:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]

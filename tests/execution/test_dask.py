@@ -1,0 +1,131 @@
+"""Searches on a Dask cluster whose workers, scheduler or controller are killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client, LocalCluster
+
+from lightning_primo.store import read_events
+from lightning_primo.trial import Evaluation, Proposal
+from tests.execution import cluster_search
+from tests.execution.cluster_search import Net, epochs_trained, make_search
+from tests.execution.dask_cluster import START_SECONDS, DaskCluster
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """Of a cluster with one worker."""
+    options: dict[str, Any] = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        LocalCluster(n_workers=1, host="127.0.0.1", silence_logs="ERROR", **options) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def history(directory: Path) -> list[Any]:
+    """What was asked and told, without the times."""
+    return [replace(e, seconds=0.0) if isinstance(e, Evaluation) else e for e, _ in read_events(directory)]
+
+
+def test_one_worker_finds_what_this_process_finds(client: Client, tmp_path: Path) -> None:
+    class Here(Net):  # travels by value, as what is defined in a script or a notebook
+        pass
+
+    arguments: dict[str, Any] = {"module": lambda config: Here(**config)}
+    make_search(tmp_path / "here", **arguments).run(full_trainings=2, progress=False)
+    search = make_search(tmp_path / "there", executor=client.get_executor(), **arguments)
+    search.run(full_trainings=2, progress=False)
+    assert history(tmp_path / "there") == history(tmp_path / "here")
+    pids = {epoch.pid for epochs in epochs_trained(tmp_path / "there").values() for epoch in epochs}
+    assert len(pids) == 1  # the process stays warm
+    assert not pids & set(client.run(os.getpid).values())  # and is not Dask's own
+
+
+class Killer(threading.Thread):
+    """Kills workers of a cluster, every few seconds another one, of which some come back and some do not."""
+
+    def __init__(self, cluster: DaskCluster, *, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.cluster = cluster
+        self.kills: list[str] = []
+        self._rng = random.Random(seed)
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        while not self._stop.wait(self._rng.uniform(4.0, 12.0)):
+            nanny = self._rng.choice(self.cluster.nannies)
+            if len(self.kills) % 3 == 2:
+                self.cluster.kill_node(nanny)
+                self.cluster.add_worker()
+                self.kills.append("node")
+            else:
+                self.cluster.kill_worker(nanny)
+                self.kills.append("worker")
+
+    def end(self) -> None:
+        self._stop.set()
+        self.join()
+
+
+def check_consistent(directory: Path) -> list[Evaluation]:
+    """Every proposal was told, once, and nothing was proposed twice; what was told."""
+    proposed: dict[int, Proposal] = {}
+    told: list[Evaluation] = []
+    for event, _ in read_events(directory):
+        if isinstance(event, Proposal):
+            assert event.trial_id not in proposed, "proposed again before it was told"
+            proposed[event.trial_id] = event
+        else:
+            proposal = proposed.pop(event.trial_id)
+            assert event.ok, event.reason
+            assert (event.epoch, event.cost) == (proposal.epoch, proposal.epoch - proposal.start_epoch)
+            told.append(event)
+    assert not proposed
+    configurations = [repr(e.config) for e, _ in read_events(directory) if isinstance(e, Proposal) and not e.start_epoch]
+    assert len(set(configurations)) == len(configurations)
+    return told
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_leave_and_join(tmp_path: Path) -> None:
+    with DaskCluster(tmp_path / "cluster", workers=3) as cluster, cluster.client() as client:
+        client.wait_for_workers(3, timeout=START_SECONDS)
+        killer = Killer(cluster, seed=0)
+        killer.start()
+        try:
+            search = make_search(tmp_path / "search", executor=client.get_executor(), seconds=0.1)
+            search.run(full_trainings=12, progress=False)
+        finally:
+            killer.end()
+        assert Counter(killer.kills)["node"] >= 2
+        assert Counter(killer.kills)["worker"] >= 4
+    wait_until_ended(cluster)
+    told = check_consistent(tmp_path / "search")
+    epochs = epochs_trained(tmp_path / "search")
+    for evaluation in told:
+        numbers = {epoch.number for epoch in epochs[f"{evaluation.trial_id:05d}"]}
+        assert numbers >= set(range(1, evaluation.epoch + 1))
+    twice = sum(len(trained) - len({epoch.number for epoch in trained}) for trained in epochs.values())
+    assert twice <= len(killer.kills), f"{twice} epochs were trained again after {killer.kills}"
+
+
+def wait_until_ended(cluster: DaskCluster) -> None:
+    """A process whose parent was killed sees that within a second."""
+    deadline = time.monotonic() + 20
+    while processes := cluster.processes():
+        assert time.monotonic() < deadline, [process.cmdline() for process in processes]
+        time.sleep(0.2)
