@@ -4,10 +4,11 @@ A function takes the place of the trainings; all else is a search's own: the loo
 bookkeeping of checkpoints, one job at a time. Of the four objectives one is exact, and each can be bought with every
 other one (`lightning_primo.testing.problems.trade_off_problem`), so that fronts are large.
 
-Times are milliseconds of the processor per evaluation over the last tenth before each size, and over all evaluations up
-to it, divided among the parts by the clock. What it takes to wait for the disk is printed apart. Of methods with a
-model it is said what their asks spend on the model's parts. In the end the last search's log is opened again, as a
-resumed search, a result and the command line do.
+Times are milliseconds of the processor per evaluation over the last tenth before each size (at most 100 evaluations,
+and 10 where there is a model), and over all up to it, divided among the parts by the clock; what it takes to wait for
+the disk is printed apart. Of methods with a model it is said what their asks spend on its parts; primo and ms-ehvi
+sample all but the evaluations that are timed. In the end the last search's log is opened again, as a resumed search, a
+result and the command line do.
 
 Other work of the machine still shows in the figures: run it alone, and more than once.
 
@@ -70,15 +71,16 @@ METHODS: dict[str, Callable[[int], Algorithm]] = {
     "moasha": lambda n: MOASHA(),
     "sh-emoa": lambda n: SHEMOA(full_trainings=max(1, 3 * n // 7)),  # whose three stages make n evaluations
     "hyperband": lambda n: Hyperband(),
-    "primo": lambda n: PriMO(initial_design=RandomSearch()),  # all full trainings, so that each is one more to model
-    "ms-ehvi": lambda n: MSEHVI(),
+    "primo": lambda n: PriMO(initial_design=RandomSearch(), n_init=_before(n, "primo")),
+    "ms-ehvi": lambda n: MSEHVI(n_init=max(2, _before(n, "ms-ehvi"))),
     "mo-bohb": lambda n: MOBOHB(),
     "mo-bananas": lambda n: MOBANANAS(),
     "bulk-and-cut": lambda n: BulkAndCut(full_trainings=n),
 }
 """From the number of evaluations to the algorithm."""
 
-PLAIN = ("random", "moasha", "sh-emoa")
+PLAIN = ("random", "moasha", "sh-emoa", "hyperband")
+SAMPLE_FIRST = ("primo", "ms-ehvi")  # until what is timed, so that each size is a search of its own
 _PARTS = {
     "fit": ("gp:GaussianProcess.fit", "parzen:ParzenDensity.fit", "ensemble:NetworkEnsemble.fit"),
     "condition": ("gp:GaussianProcess.condition", "gp:GaussianProcess.draw"),
@@ -288,7 +290,7 @@ def show(name: str, sizes: Sequence[int], readings: Sequence[Reading]) -> None:
     """Print the rows of a method; `readings` are those at 0, and at nine tenths and the whole of each size."""
     first, *pairs = readings
     for size, before, now in zip(sizes, pairs[::2], pairs[1::2], strict=True):
-        parts = _milliseconds(before, now, size - _before(size))
+        parts = _milliseconds(before, now, size - _before(size, name))
         rest = parts["total"] - parts["ask"] - parts["tell"] - parts["store"]
         average = _milliseconds(first, now, size)["total"]
         columns = [parts["ask"], parts["tell"], parts["store"], rest, parts["total"], average]
@@ -305,14 +307,15 @@ def _milliseconds(before: Reading, now: Reading, n_evaluations: int) -> dict[str
     return {**parts, "total": each * clock - parts["outcomes"]}
 
 
-def _before(size: int) -> int:
-    return size - max(1, size // 10)
+def _before(size: int, name: str) -> int:
+    """The evaluations before those that are timed."""
+    return size - max(1, min(size // 10, 100 if name in PLAIN else 10))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--methods", nargs="+", choices=METHODS, default=list(PLAIN), metavar="NAME", help=", ".join(METHODS)
+        "--methods", nargs="+", choices=METHODS, default=list(PLAIN[:3]), metavar="NAME", help=", ".join(METHODS)
     )
     parser.add_argument(
         "--sizes", nargs="+", type=int, default=[100, 1_000, 10_000], metavar="N", help="(default: %(default)s)"
@@ -329,13 +332,14 @@ def main() -> None:
     parts.time_parts()
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.methods:
-            driven = Driven(METHODS[name](sizes[-1]), Path(folder) / name)
-            profiler = cProfile.Profile() if arguments.profile else None
-            points = [0, *(point for size in sizes for point in (_before(size), size))]
-            gc.collect()
-            show(name, sizes, driven.run(points, (calls, parts), profiler=profiler or contextlib.nullcontext()))
-            if profiler:
-                pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
+            for together in [[size] for size in sizes] if name in SAMPLE_FIRST else [sizes]:
+                driven = Driven(METHODS[name](together[-1]), Path(folder) / f"{name}_{together[-1]}")
+                profiler = cProfile.Profile() if arguments.profile else None
+                points = [0, *(point for size in together for point in (_before(size, name), size))]
+                gc.collect()
+                show(name, together, driven.run(points, (calls, parts), profiler=profiler or contextlib.nullcontext()))
+                if profiler:
+                    pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
         print(f"\nan event that waits for the disk takes {durable_milliseconds(Path(folder) / 'disk'):.2f} ms more")
         print(f"seconds to open {name} at {sizes[-1]:,d} evaluations again:")
         for what, seconds in driven.reopened().items():

@@ -7,6 +7,7 @@ objective these are the original methods.
 from __future__ import annotations
 
 import math
+import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -64,6 +65,15 @@ class Bracket:
         """Whether the lowest rung is not full yet."""
         return len(self.started[0]) < self.sizes[0]
 
+    @property
+    def done(self) -> bool:
+        """Whether everything is started and told, so that it will never have anything to promote again."""
+        if self.wants_new or any(map(operator.ne, map(len, self.started), map(len, self.results))):
+            return False
+        n_alive = (sum(losses is not None for losses in results.values()) for results in self.results)
+        rungs = zip(n_alive, self.sizes[1:], self.started[1:], strict=False)
+        return all(len(started) == min(size, n) for n, size, started in rungs)
+
     def next_promotion(
         self, ranking: Ranking, problem: Problem, *, full: bool = False, share: float = 1.0
     ) -> tuple[int, int] | None:
@@ -105,8 +115,8 @@ class Bracket:
 class Brackets(Algorithm):
     """Brackets one after another; the next is opened early only where workers would otherwise wait.
 
-    Where they would wait again, as the next is begun and not finished either, the brackets before it go on without
-    those that are late: a trial that takes many times as long as others delays them by a bracket at most.
+    When the next one is full, a bracket no longer waits for a whole rung, but goes on without those that are late: a
+    trial that takes many times as long as others delays it by a bracket at most.
     """
 
     eta: int
@@ -118,6 +128,7 @@ class Brackets(Algorithm):
         super().start(problem, seed=seed)
         self.sampler.check(problem)
         self._brackets: list[Bracket] = []
+        self._going: list[Bracket] = []  # those of them that are not done
         self._bracket_of: dict[int, Bracket] = {}
 
     @abstractmethod
@@ -130,14 +141,15 @@ class Brackets(Algorithm):
         return None if config is None else (config, "sample")
 
     def _propose(self, rng: np.random.Generator) -> Proposal | None:
-        for bracket in self._brackets:
-            promotion = bracket.next_promotion(self.ranking, self.problem)
+        last = 2 if self._brackets and self._brackets[-1].wants_new else 1
+        waiting = [id(bracket) for bracket in self._brackets[-last:]]  # those that no full one follows
+        for bracket in self._going:
+            promotion = self._promotion([bracket], share=1.0 if id(bracket) in waiting else _SHARE_WITHOUT_LATE)
             if promotion is not None:
-                return self.promotion(*promotion)
+                return promotion
             if bracket.wants_new:
                 return self._new(bracket, rng)
-        promotion = self._promotion(self._brackets[:-1], share=_SHARE_WITHOUT_LATE)
-        return promotion or self._new(self._open(len(self._brackets)), rng)
+        return self._new(self._open(len(self._brackets)), rng)
 
     def _new(self, bracket: Bracket, rng: np.random.Generator) -> Proposal | None:
         sampled = self._sample(rng)
@@ -148,7 +160,7 @@ class Brackets(Algorithm):
 
     def _promote_without_waiting(self) -> Proposal | None:
         """What is left to do in a space without a new configuration; the rungs that are finished first."""
-        return self._promotion(self._brackets, full=True) or self._promotion(self._brackets, full=True, share=0.0)
+        return self._promotion(self._going, full=True) or self._promotion(self._going, full=True, share=0.0)
 
     def _promotion(self, brackets: Iterable[Bracket], *, full: bool = False, share: float = 1.0) -> Proposal | None:
         for bracket in brackets:
@@ -159,10 +171,11 @@ class Brackets(Algorithm):
 
     def _registered(self, proposal: Proposal) -> None:
         if proposal.trial_id not in self._bracket_of:
-            bracket = next((bracket for bracket in self._brackets if bracket.wants_new), None)
+            bracket = next((bracket for bracket in self._going if bracket.wants_new), None)
             if bracket is None:
                 bracket = self._open(len(self._brackets))
                 self._brackets.append(bracket)
+                self._going.append(bracket)
             self._bracket_of[proposal.trial_id] = bracket
         bracket = self._bracket_of[proposal.trial_id]
         bracket.started[bracket.epochs.index(proposal.epoch)].append(proposal.trial_id)
@@ -172,6 +185,8 @@ class Brackets(Algorithm):
         # A trial that ended by itself has its final result: it holds its place in the rung but can't go on.
         survives = evaluation.ok and not evaluation.finished
         bracket.results[bracket.epochs.index(target)][trial.id] = evaluation.losses if survives else None
+        if bracket.done:
+            self._going = [other for other in self._going if other is not bracket]
 
 
 class SuccessiveHalving(Brackets):

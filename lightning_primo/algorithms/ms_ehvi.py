@@ -63,7 +63,9 @@ class MSEHVI(Algorithm):
 
     def _propose(self, rng: np.random.Generator) -> Proposal | None:
         data = observe(self)
-        if len(data.vectors) >= _MIN_OBSERVATIONS and len(data.vectors) + len(data.pending) >= self.n_init:
+        # With several workers the design counts as complete when half of it is back: on less a model is but chance.
+        n_known, n_least = len(data.vectors), max(_MIN_OBSERVATIONS, self.n_init / 2)
+        if n_known >= n_least and n_known + len(data.pending) >= self.n_init:
             config = self._search.best(self._acquisition(data), data.vectors, rng)
             if config is not None:
                 return self.new_trial(config, self.problem.max_epochs, operation=_OPERATION)

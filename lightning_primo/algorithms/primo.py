@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,8 @@ class PriMO(Algorithm):
 
     Args:
         priors: A prior per objective's name, for any subset of the objectives. Default none.
-        n_init: Full trainings' worth of epochs that the initial design spends; against 2 and 4 the
+        n_init: Full trainings' worth of epochs that the initial design spends (more with several workers where by then
+            fewer than two full trainings are back, and there are no priors to draw from); against 2 and 4 the
             default was better on three of four tasks of `benchmarks/lcbench.py`.
         epsilon: Probability of leaving the prior out of a proposal.
         initial_design: The algorithm of the first phase. Default `MOASHA()`: eta = 3, uniform sampling.
@@ -104,8 +106,7 @@ class PriMO(Algorithm):
             self.n_bo -= 1  # the prior fades with what was evaluated
 
     def _propose(self, rng: np.random.Generator) -> Proposal | None:
-        design_budget = self.n_init * self.problem.max_epochs
-        if not self._design_is_over and self.initial_design.epochs_committed < design_budget:
+        if not self._design_is_over and self._design_goes_on():
             proposal = self.initial_design._propose(rng)
             if proposal is not None or self.initial_design.pending:
                 return proposal
@@ -113,6 +114,20 @@ class PriMO(Algorithm):
         if config is None:
             return None
         return self.new_trial(config, self.problem.max_epochs, operation=_OPERATION)
+
+    def _design_goes_on(self) -> bool:
+        """Whether epochs are left for the initial design, or there is nothing else to go by until it brings results.
+
+        The latter happens with several workers: what is being trained to `R` is not back yet. Without a prior to draw
+        from, the alternative to further approximations would be full trainings at random.
+        """
+        design = self.initial_design
+        if design.epochs_committed < self.n_init * self.problem.max_epochs:
+            return True
+        if self.priors or not design.pending:
+            return False
+        full = (trial for trial in self.trials if trial.at(self.problem.max_epochs) is not None)
+        return len(list(islice(full, _MIN_OBSERVATIONS))) < _MIN_OBSERVATIONS
 
     def _bayesian(self, rng: np.random.Generator) -> Config | None:
         """Step 2 and 3 of the paper: one configuration by Bayesian optimisation."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from itertools import islice
 
-import numpy as np
-
 from lightning_primo.algorithms.halving import Ranking
 from lightning_primo.pareto import GrowingFronts, iterate_epsilon_net, nds_epsilon_net_order, ranges
 from lightning_primo.problem import Problem
@@ -61,7 +59,7 @@ class Rung:
             if n_best <= 0:
                 break
             rows = self._fronts.front(rank)
-            ids = [self._successful[row] for row in rows.tolist()]
+            ids: list[int] = [self._successful[row] for row in rows.tolist()]
             if not self._promoted.issuperset(ids):
                 order = iterate_epsilon_net(losses[rows], bounds=ranges(losses))
                 for place in islice(order, n_best):
@@ -75,5 +73,8 @@ class Rung:
             return None
         ids = list(self._results)
         order = self._ranking(self._problem.scaled_losses(list(self._results.values())))
-        best = (ids[row] for row in np.asarray(order)[:n_best].tolist())
-        return next((i for i in best if i not in self._promoted and self._results[i] is not None), None)
+        for row in order[:n_best].tolist():
+            trial_id: int = ids[row]
+            if trial_id not in self._promoted and self._results[trial_id] is not None:
+                return trial_id
+        return None

@@ -57,9 +57,9 @@ class SHEMOA(Algorithm):
     The hypervolume's reference point is that of the objectives where they have one, otherwise it lies a tenth of the
     population's range beyond its worst loss.
 
-    With several workers a stage does not wait for the last trials of the one before: once the population is full, or as
-    many are back as are not, its best members go on, and one that comes back later takes the place of a worse one that
-    has not gone on yet. Workers wait only where the stage's evaluations are fewer than they.
+    With several workers a stage does not wait for the last trials of the one before: when half of its evaluations are
+    back, the best members go on, and one that comes back later takes the place of a worse one that has not gone on yet.
+    So workers wait only where they are more than half of a stage's evaluations.
 
     After the total is spent, children are evaluated at `R` as long as the search goes on.
 
@@ -136,8 +136,10 @@ class SHEMOA(Algorithm):
             stage = self._after(stage)
 
     def _too_early(self, stage: _Stage) -> bool:
-        """Whether so little of a stage is back that the next would begin with hardly more than chance."""
-        return len(stage.members) < min(self.schedule.population_size, len(self.pending))
+        """Whether most of a stage is still being trained, so that the next would begin with hardly more than chance."""
+        epoch, n = self.schedule.budgets[stage.number], self.schedule.evaluations[stage.number]
+        n_out = sum(trial.pending == epoch for trial in self.pending)
+        return n_out > n / 2 or (n_out > 0 and not stage.members)
 
     @property
     def _last(self) -> int:

@@ -38,6 +38,11 @@ def written_in_place(strategy: Strategy) -> Iterator[None]:
 class _InPlace(TorchCheckpointIO):
     @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with Path(path).open("wb") as file:  # of Python, whose errors say what is wrong with the disk
-            torch.save(checkpoint, file)
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with target.open("wb") as file:  # of Python, whose errors say what is wrong with the disk
+                torch.save(checkpoint, file)
+        except BaseException:
+            target.unlink(missing_ok=True)  # the disk is full enough
+            raise

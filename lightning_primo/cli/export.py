@@ -56,7 +56,9 @@ def run(options: jsonargparse.Namespace) -> int:
         raise InvalidArgumentError(f"'--out' {str(out)!r} is not empty; choose another one, or add --overwrite")
     result = read_result(options.directory)
     project = _project(result, required=options.onnx)
-    code: dict[str, Any] = {} if project is None or not options.onnx else {"module": project.module, "datamodule": project.data}
+    code: dict[str, Any] = {}
+    if project is not None and options.onnx:
+        code = {"module": project.module, "datamodule": project.data}
     with nullcontext() if project is None else project.active(), writing(out):
         for attempt in range(1, _ATTEMPTS + 1):
             try:

@@ -63,6 +63,12 @@ class LocalProcesses(Executor):
         self._lock = threading.Lock()
         self._closed = False
 
+    def start(self) -> None:
+        """Start the workers now, so that they are there when the first jobs come."""
+        with self._lock:
+            while not self._closed and len(self._threads) < self.workers:
+                self._add_worker(slot=len(self._threads))
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` in a worker.
 
@@ -134,6 +140,7 @@ class LocalProcesses(Executor):
     def _serve(self, supervisor: Supervisor) -> None:
         """Run tasks in one worker until there are no more."""
         with interrupts_blocked():
+            supervisor.start()
             while True:
                 task = self._tasks.get()
                 if task is None:

@@ -7,9 +7,9 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Future, wait
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import current_process
 from multiprocessing.util import Finalize
@@ -17,19 +17,20 @@ from typing import Any
 
 import cloudpickle
 import loky
+from loky.process_executor import ShutdownExecutorError
 
 from lightning_primo.errors import InvalidArgumentError, WorkerDiedError, WorkerHungError
 from lightning_primo.namespaces import Namespaces
 from lightning_primo.training.failures import first_line
-from lightning_primo.training.processes import interrupts_blocked, prepare_process, thread_variables
+from lightning_primo.training.processes import interrupts_blocked, prepare_process, process_variables
 from lightning_primo.training.rank_group import end_ranks
 
 GRACE_SECONDS = 30.0
 """How long a job may still run when its time is over, in which it should end by itself."""
 
 _ATTEMPTS = 2
+_GONE = (BrokenExecutor, ShutdownExecutorError, CancelledError)  # what a pool says that was killed meanwhile
 _BEFORE_QUEUES_CLOSE = 20  # multiprocessing's own finalizers have 10 and less
-_daemon_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Supervisor:
 
     def __init__(self, *, threads: int, environment: Mapping[str, str] | None = None) -> None:
         self.threads = threads
-        self._environment = {**thread_variables(threads), **(environment or {})}
+        self._environment = {**process_variables(threads), **(environment or {})}
         self._pool: Any = None
         self._end_process: Callable[[], object] = _nothing
         self._lock = threading.Lock()
@@ -100,12 +101,17 @@ class Supervisor:
         """
         return self._run(call, _TimeLeft(call.seconds), attempts=_ATTEMPTS)
 
+    def start(self) -> None:
+        """Start the process; if that fails, the first call meets it."""
+        with suppress(*_GONE):
+            self._warm_pool()
+
     def end(self) -> None:
         """End the process, which has nothing to do."""
         with self._lock:
             pool = self._pool
         if pool is not None and not self._killed:
-            with suppress(BrokenExecutor):  # loky reports what a killed worker has not put away
+            with suppress(*_GONE):  # loky reports what a killed worker has not put away
                 pool.submit(end_ranks).exception()
         self._discard()
 
@@ -154,7 +160,8 @@ class Supervisor:
             )
             # Called when this supervisor is forgotten, too, and before multiprocessing waits for its processes to end.
             self._end_process = Finalize(self, _kill, args=(pool,), exitpriority=_BEFORE_QUEUES_CLOSE)
-        with interrupts_blocked(), _may_have_children():
+        _may_have_children()
+        with interrupts_blocked():
             ready = pool.submit(os.getpid)
         ready.result()
         return pool
@@ -208,19 +215,11 @@ def _nothing() -> None:
     """What there is to do for the process that was not started yet."""
 
 
-@contextmanager
-def _may_have_children() -> Iterator[None]:
-    """Let a process of multiprocessing that is a daemon, as Dask's workers are, start another one.
+def _may_have_children() -> None:
+    """Let this process start others, also if it is a daemon of multiprocessing, as Dask's workers are.
 
     They may not, since what they start would survive them when they are killed. Ours see to their end themselves.
     """
-    with _daemon_lock:
-        process = current_process()
-        daemon = process.daemon
-        if daemon:
-            process.daemon = False
-        try:
-            yield
-        finally:
-            if daemon:
-                process.daemon = True
+    process = current_process()
+    if process.daemon:
+        process.daemon = False

@@ -61,7 +61,7 @@ class GrowingFronts:
             columns = self._columns[:, front]
             dominated = np.zeros(len(front), dtype=np.bool_)
             for column in self._columns[:, moved].T:
-                dominated |= _dominates(column[:, None], columns)
+                np.logical_or(dominated, _dominates(column[:, None], columns), out=dominated)
             self.n_fronts = max(self.n_fronts, rank + 1)
             moved = front[dominated]
 

@@ -87,7 +87,7 @@ class FrontValues(Sequence[dict[str, float]]):
     def __eq__(self, other: object) -> bool:
         return self._members == tuple(other) if isinstance(other, Sequence) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment] - its members are dictionaries
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return repr(self._members)

@@ -23,8 +23,8 @@ class Checkpoints:
     follows from was recorded, so a search that is killed in between leaves files too many, never too few, and the next
     run deletes those.
 
-    Any evaluation may be the one after which an algorithm gives others up. Thousands of trials that wait to be continued
-    are not all asked about after each: the more there are, the more evaluations pass before it is done again.
+    Any evaluation may be the one after which an algorithm gives others up. Where hundreds of trials wait to be
+    continued, they are not all asked about after each: the more there are, the more evaluations pass in between.
 
     Args:
         directory: The search's directory.

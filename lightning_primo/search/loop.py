@@ -226,8 +226,8 @@ class Loop:
         unwritten = unwritable(evaluation)
         if unwritten is not None:
             raise StorageError(
-                f"trial {evaluation.trial_id} cannot write its files: {unwritten}; {free_space(self._store.directory)}. "
-                f"{MEND_STORAGE}, and this trial goes on from its checkpoint"
+                f"trial {evaluation.trial_id} cannot write its files: {unwritten}; "
+                f"{free_space(self._store.directory)}. {MEND_STORAGE}, and this trial goes on from its checkpoint"
             )
         self._places.check(evaluation)
         self._store.tell(evaluation, elapsed=self._elapsed())

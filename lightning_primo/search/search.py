@@ -253,9 +253,9 @@ class Search:
         events = store.events()
         self._restore(events)
         plan = self._plan()
-        if not any(isinstance(event, Evaluation) for event, _ in events):
-            self._try_out_before(store)
         with Interrupt() as interrupt, self._executor() as executor:
+            if not any(isinstance(event, Evaluation) for event, _ in events):
+                self._try_out_before(store)
             loop = Loop(
                 self.algorithm,
                 plan,
@@ -284,6 +284,8 @@ class Search:
         """Train one batch, where the trials are going to be trained."""
         if self.executor is None:
             self._try_out(self.directory / _TRY_OUT, None)
+            if self.workers != 1:
+                end_ranks()  # the trials have theirs in other processes
             return
         plan, proposal = self._plan(), self._first_proposal()
         if plan.rejection(proposal) is None:
@@ -329,13 +331,12 @@ class Search:
         if self.executor is None and self.workers == 1:
             with InProcess() as in_process:
                 yield in_process
-            return
-        end_ranks()  # of the preflight; the trials have theirs elsewhere
-        if self.executor is not None:
+        elif self.executor is not None:
             yield self.executor
         else:
             devices = None if callable(self.trainer) else devices_per_trial(self.trainer)
             with LocalProcesses(self.workers or 1, devices=devices) as processes:
+                processes.start()
                 yield processes
 
     def _result(self, events: Sequence[Event]) -> Result:

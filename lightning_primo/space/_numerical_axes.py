@@ -53,8 +53,8 @@ class FloatAxis(OrderedAxis):
 
     def values(self, column: FloatArray) -> npt.NDArray[Any]:
         lower, upper = self.scale.lower, self.scale.upper
-        raw = self.scale.from_unit(np.clip(column, 0.0, 1.0))
-        rounded = np.clip(_round_digits(raw, raw if self.scale.log else max(-lower, upper)), lower, upper)
+        raw = self.scale.from_unit(_clip(column, 0.0, 1.0))
+        rounded = _clip(_round_digits(raw, raw if self.scale.log else max(-lower, upper)), lower, upper)
         return np.where(column <= 0.0, lower, np.where(column >= 1.0, upper, rounded))
 
     def discretise(self, x: FloatArray) -> FloatArray:
@@ -90,12 +90,12 @@ class IntegerAxis(OrderedAxis):
         return self.scale.to_unit(np.asarray(values, dtype=np.float64))
 
     def values(self, column: FloatArray) -> npt.NDArray[Any]:
-        return np.rint(self.scale.from_unit(np.clip(column, 0.0, 1.0))).astype(np.int64)
+        return np.rint(self.scale.from_unit(_clip(column, 0.0, 1.0))).astype(np.int64)
 
     def discretise(self, x: FloatArray) -> FloatArray:
         # ConfigSpace's bins: equally wide between the bounds on the linear scale, also if the axis is logarithmic.
         below = (self.scale.from_unit(x) - self.scale.lower) / (self.scale.upper - self.scale.lower)
-        return self.position(self._lower + np.clip(np.floor(below * self.size), 0, self.size - 1))
+        return self.position(self._lower + _clip(np.floor(below * self.size), 0, self.size - 1))
 
     def quantile(self, u: FloatArray) -> FloatArray:
         return self.discretise(self._warp(u))
@@ -120,7 +120,7 @@ class _Scale:
 
     def to_unit(self, values: FloatArray) -> FloatArray:
         scaled: FloatArray = ((np.log(values) if self.log else values) - self._start) / self._range
-        return np.clip(scaled, 0.0, 1.0)
+        return _clip(scaled, 0.0, 1.0)
 
     def from_unit(self, x: FloatArray) -> FloatArray:
         scaled: FloatArray = x * self._range + self._start
@@ -145,11 +145,17 @@ def _warp_of(hyperparameter: Hyperparameter[Any, Any], scale: _Scale) -> Callabl
 def _round_digits(values: FloatArray, magnitude: FloatArray | float) -> FloatArray:
     """Rounds `values` to the last of the 12 significant digits of `magnitude` (positive)."""
     places = _DIGITS - 1 - np.floor(np.log10(magnitude)).astype(np.intp)
-    up = _POWERS[np.clip(places, 0, _EXACT_POWER)]
-    down = _POWERS[np.clip(-places, 0, 308)]
+    up = _POWERS[_clip(places, 0, _EXACT_POWER)]
+    down = _POWERS[_clip(-places, 0, 308)]
     # Dividing an integer by an exact power of ten gives the double nearest to the decimal: 0.001, not 0.0009999999999.
     rounded: FloatArray = np.rint(values * up / down) * down / up
     return rounded
+
+
+def _clip(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[Any]:
+    """`np.clip`, whose checks of its arguments take most of the time where there are few values."""
+    clipped: npt.NDArray[Any] = np.minimum(np.maximum(values, low), high)
+    return clipped
 
 
 def _is_number(value: Any) -> bool:

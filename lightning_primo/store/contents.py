@@ -23,6 +23,7 @@ FILE_NAME = "search.sqlite"
 VERSION = 2
 
 APPLICATION = 0x5072694D  # SQLite's mark of whose file it is: "PriM"
+_HEADER_BYTES = 100  # without which SQLite takes a file for a new one
 _WITHOUT_CHECKSUMS = 1  # the version of the first logs that were written
 _MAX_DIFFERENCES = 12
 
@@ -61,10 +62,26 @@ class Contents:
         return first_checksum(self.description)
 
 
-def is_new(connection: sqlite3.Connection) -> bool:
-    """Whether nothing was written yet, be it that making the file was cut off."""
+def is_new(connection: sqlite3.Connection, path: Path, *, existed: bool) -> bool:
+    """Whether nothing was written yet, be it that making the file was cut off.
+
+    Args:
+        connection: To the file.
+        path: Of the file.
+        existed: Whether the file was there before the connection, which makes it.
+
+    Raises:
+        CorruptStoreError: If there is nothing in it that SQLite would leave, or trials were trained already.
+    """
     tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
-    return not (tables or _pragma(connection, "application_id") or _pragma(connection, "user_version"))
+    if tables or _pragma(connection, "application_id") or _pragma(connection, "user_version"):
+        return False
+    size = path.stat().st_size
+    if 0 < size < _HEADER_BYTES:
+        raise damaged(path, f"there are only {size} bytes in it")
+    if existed and any(path.parent.glob("trials/*")):
+        raise damaged(path, "it is empty, but there are trials beside it (to begin anew in this directory, remove it)")
+    return True
 
 
 def create(connection: sqlite3.Connection, description: Mapping[str, str]) -> None:

@@ -57,8 +57,8 @@ def explained(path: Path) -> Iterator[None]:
             raise damaged(path, error) from error
         remedy = next(remedy for text, remedy in _REMEDIES.items() if text in str(error))
         raise StoreError(
-            f"{str(path)!r} cannot be written or read: {error}{_code(error)}; {remedy}{_space_left(path)}, then run the "
-            "same search again: all that was told before is kept"
+            f"{str(path)!r} cannot be written or read: {error}{_code(error)}; {remedy}{_space_left(path)}, then run "
+            "the same search again: all that was told before is kept"
         ) from error
 
 

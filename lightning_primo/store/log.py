@@ -72,9 +72,10 @@ class Store:
             raise
 
     def _open(self, description: Mapping[str, str]) -> sqlite3.Connection:
+        existed = self.path.exists()
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_SECONDS)
         try:
-            if is_new(connection):
+            if is_new(connection, self.path, existed=existed):
                 _set_durable(connection)
                 create(connection, description)
             contents = read_contents(connection, self.path)

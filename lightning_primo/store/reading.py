@@ -99,7 +99,7 @@ def _contents_of_copy(path: Path) -> Contents:
     with tempfile.TemporaryDirectory(prefix="lightning_primo-") as folder:
         copy = Path(folder) / path.name
         try:
-            for suffix in ("-journal", "-wal", ""):
+            for suffix in ("", "-journal", "-wal"):  # what is undone must not be older than what it is undone by
                 source = path.with_name(f"{path.name}{suffix}")
                 if source.exists():
                     shutil.copyfile(source, copy.with_name(f"{copy.name}{suffix}"))
@@ -110,6 +110,6 @@ def _contents_of_copy(path: Path) -> Contents:
 
 
 def _contents_by(connection: sqlite3.Connection, path: Path) -> Contents:
-    if is_new(connection):
+    if is_new(connection, path, existed=True):
         raise StoreError(f"'directory' {str(path.parent)!r} holds a search that was never begun; run it first")
     return read_contents(connection, path)

@@ -49,9 +49,12 @@ def prepare_process(parent: int, threads: int) -> None:
     threading.Thread(target=_die_with_parent, args=(parent,), name="parent-watch", daemon=True).start()
 
 
-def thread_variables(threads: int) -> dict[str, str]:
-    """The environment variables of a process that is to compute with so many threads."""
-    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
+def process_variables(threads: int) -> dict[str, str]:
+    """The environment variables of a process that is to compute with so many threads, and to stay.
+
+    Loky ends a process that has grown by 300 MB, which a training does before it leaks anything.
+    """
+    return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), "LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
 
 
 def _die_with_parent(parent: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import loky
 import torch
 
-from lightning_primo.training.processes import interrupts_blocked, prepare_process, thread_variables
+from lightning_primo.training.processes import interrupts_blocked, prepare_process, process_variables
 
 HOST = "127.0.0.1"
 
@@ -40,7 +40,7 @@ class Group:
                 timeout=_IDLE_SECONDS,
                 initializer=prepare_process,
                 initargs=(self.parent, threads),
-                env={**rank_variables(rank, n), **thread_variables(threads)},
+                env={**rank_variables(rank, n), **process_variables(threads)},
             )
             for rank in range(n)
         ]

@@ -1,5 +1,7 @@
 import math
 
+from ConfigSpace import ConfigurationSpace
+
 from lightning_primo.algorithms import Hyperband, SuccessiveHalving
 from lightning_primo.objective import Objective
 from lightning_primo.problem import Problem
@@ -51,6 +53,48 @@ def test_waits_for_no_one_but_never_promotes_from_an_unfinished_rung():
     algorithm.tell(answer(first[2], 0.0))
     promoted = algorithm.ask()
     assert (promoted.trial_id, promoted.epoch) == (2, 3)
+
+
+def test_a_late_trial_delays_its_bracket_by_one_bracket_at_most():
+    algorithm = SuccessiveHalving(n_configurations=3)
+    algorithm.start(problem(), seed=0)
+    first = [algorithm.ask() for _ in range(3)]
+    for proposal in first[:2]:
+        algorithm.tell(answer(proposal, float(proposal.trial_id)))
+    assert [algorithm.ask().trial_id for _ in range(3)] == [3, 4, 5]  # the second bracket
+    early = algorithm.ask()
+    assert (early.trial_id, early.start_epoch, early.epoch) == (0, 1, 3)
+    algorithm.tell(answer(early, 0.0))
+    top = algorithm.ask()
+    assert (top.trial_id, top.epoch) == (0, 9)
+    assert algorithm.ask().trial_id == 6  # the third bracket
+    algorithm.tell(answer(first[2], -1.0))  # better than all, but the only place is taken
+    assert algorithm.ask().trial_id == 7
+
+
+def test_of_an_unfinished_rung_no_larger_share_goes_on_than_has_come_back():
+    algorithm = SuccessiveHalving(n_configurations=9)
+    algorithm.start(problem(max_epochs=3), seed=0)
+    first = [algorithm.ask() for _ in range(9)]
+    for proposal in first[:4]:
+        algorithm.tell(answer(proposal, float(proposal.trial_id)))
+    assert [algorithm.ask().start_epoch for _ in range(10)] == [
+        0
+    ] * 10  # less than half: the next bracket, and one more
+    algorithm.tell(answer(first[4], -1.0))
+    assert [algorithm.ask().trial_id for _ in range(3)] == [4, 0, 19]  # 5 of 9 for ceil(3 * 5 / 9) places
+
+
+def test_in_an_exhausted_space_idle_workers_go_on_with_what_is_there():
+    algorithm = SuccessiveHalving(n_configurations=9)
+    space = ConfigurationSpace({"activation": ["relu", "gelu", "tanh"]}, seed=0)
+    algorithm.start(Problem(space=space, objectives=(Objective(name="loss"),), max_epochs=9), seed=0)
+    first = [algorithm.ask() for _ in range(3)]
+    assert algorithm.ask() is None
+    algorithm.tell(answer(first[1], 1.0))
+    early = algorithm.ask()
+    assert (early.trial_id, early.epoch) == (1, 3)
+    assert algorithm.ask() is None
 
 
 def test_failed_trials_leave_their_place_to_others():

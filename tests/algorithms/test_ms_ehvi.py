@@ -56,6 +56,19 @@ def test_random_designs_then_bayesian_all_at_the_full_budget(sampler):
     assert {(proposal.start_epoch, proposal.epoch) for proposal in ours} == {(0, 27)}
 
 
+def test_with_several_workers_the_model_waits_for_half_of_the_design():
+    problem = toy_problem(2)
+    algorithm = MSEHVI(n_init=8)
+    algorithm.start(problem, seed=0)
+    evaluate = evaluator(problem)
+    pending = [algorithm.ask() for _ in range(8)]
+    for _ in range(4):
+        assert {proposal.operation for proposal in pending} == {"sample"}
+        algorithm.tell(evaluate(pending.pop(0)))
+        pending.append(algorithm.ask())
+    assert pending[-1].operation == "bayesian"
+
+
 def test_failed_trainings_do_not_count_as_designs():
     problem = toy_problem(2)
     algorithm = MSEHVI(n_init=4)

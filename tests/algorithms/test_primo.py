@@ -44,6 +44,23 @@ def test_the_initial_design_is_moasha_until_its_share_is_spent():
     assert {(p.operation, p.start_epoch, p.epoch) for p in rest} == {("bayesian", 0, 27)}
 
 
+@pytest.mark.parametrize("priors", [None, GOOD])
+def test_with_several_workers_nothing_is_fully_trained_at_random_while_the_design_is_pending(priors):
+    problem = toy_problem(2)
+    algorithm = PriMO(n_init=4, priors=priors)
+    algorithm.start(problem, seed=0)
+    evaluate = evaluator(problem)
+    pending = []
+    while algorithm.epochs_committed < 11 * 27:
+        if len(pending) == 8:
+            algorithm.tell(evaluate(pending.pop(0)))
+        pending.append(algorithm.ask())
+        known = sum(trial.at(27) is not None for trial in algorithm.trials)
+        # a prior is drawn from where there is one
+        assert pending[-1].operation == "sample" or known >= 2 or priors is not None
+    assert any(trial.operation == "bayesian" for trial in algorithm.trials)
+
+
 def test_weights_are_drawn_afresh_at_each_proposal(monkeypatch):
     drawn = []
     monkeypatch.setattr(primo, "sample_weights", lambda m, rng: drawn.append(sample_weights(m, rng)) or drawn[-1])

@@ -276,25 +276,97 @@ def test_the_mutation_probability_decides(probability, operation):
     assert {child.operation for child in children} == {operation}
 
 
-def test_children_are_bred_while_others_are_pending_but_a_stage_waits_for_its_own():
+def first_stage(algorithm, n_pending):
+    """Its proposals that are pending when it has spent its epochs with so many workers; the others are told."""
+    pending = []
+    for _ in range(algorithm.schedule.evaluations[0]):
+        if len(pending) == n_pending:
+            algorithm.tell(answer(pending.pop(0)))
+        pending.append(algorithm.ask())
+        assert pending[-1].epoch == algorithm.schedule.budgets[0]
+    return pending
+
+
+def test_a_stage_begins_when_half_of_the_one_before_is_back():
     algorithm = SHEMOA(full_trainings=9)
     algorithm.start(plain_problem(), seed=0)
-    n = algorithm.schedule.evaluations[0]
-    pending = []
-    for _ in range(n):
-        pending.append(algorithm.ask())
-        if len(pending) == 6:
-            algorithm.tell(answer(pending.pop(0)))
-    assert all(proposal.epoch == 7 for proposal in pending)
+    pending = first_stage(algorithm, n_pending=12)
     assert pending[-1].operation in ("mutation", "recombination")
-    while pending:
+    assert (len(pending), algorithm.schedule.evaluations[0]) == (12, 14)
+    while len(pending) > 7:
         assert algorithm.ask() is None
         algorithm.tell(answer(pending.pop(0)))
+    assert (algorithm.ask().start_epoch, len(pending)) == (7, 7)
+
+
+def test_the_best_goes_on_while_others_are_late_and_one_of_these_replaces_the_worst():
+    algorithm = SHEMOA(full_trainings=12)
+    algorithm.start(plain_problem(1), seed=0)
+    late = first_stage_told(algorithm, lambda proposal: (1.0 + proposal.trial_id % 7,), n_late=3)
+    best, *others = sorted(algorithm.population, key=lambda trial: trial.at(7).losses)
+    promoted = algorithm.ask()
+    assert (promoted.trial_id, promoted.start_epoch, promoted.epoch) == (best.id, 7, 13)
+    algorithm.tell(answer(late[0], (0.0,)))  # better than all
+    algorithm.tell(answer(late[1], (99.0,)))  # worse than all
+    assert algorithm.may_continue(algorithm.trials[late[0].trial_id])
+    assert not algorithm.may_continue(algorithm.trials[late[1].trial_id])
+    assert algorithm.ask().trial_id == late[0].trial_id
+    assert algorithm.ask().trial_id == others[0].id
+    child = algorithm.ask()
+    assert (child.start_epoch, child.epoch, child.operation != "sample") == (0, 13, True)
+    assert not algorithm.may_continue(others[-1])  # whose place was taken
+
+
+def test_one_that_is_late_by_two_stages_is_left_aside():
+    algorithm = SHEMOA(full_trainings=12)
+    algorithm.start(plain_problem(1), seed=0)
+    late = first_stage_told(algorithm, lambda proposal: (1.0 + proposal.trial_id % 7,), n_late=1)[0]
+    while algorithm.ask().epoch < 27:
+        others = [trial for trial in algorithm.pending if trial.id != late.trial_id and trial.pending < 27]
+        for trial in others:
+            algorithm.tell(answer(algorithm.promotion(trial.id, trial.pending), (1.0,)))
+    members = algorithm.population
+    algorithm.tell(answer(late, (0.0,)))
+    assert algorithm.population == members
+    assert not algorithm.may_continue(algorithm.trials[late.trial_id])
+
+
+def test_a_straggler_does_not_keep_children_from_having_children():
+    algorithm = SHEMOA(full_trainings=12)
+    algorithm.start(plain_problem(1), seed=0)
+    first_stage_told(algorithm, lambda proposal: (1.0 + proposal.trial_id % 7,), n_late=0)
+    promotions = [algorithm.ask() for _ in algorithm.population]
+    for proposal in promotions[1:]:
+        algorithm.tell(answer(proposal, (2.0,)))
+    child = algorithm.ask()
+    algorithm.tell(answer(child, (0.5,)))  # the best, though the population of before is not complete
+    parents = {algorithm.ask().parent for _ in range(5)}
+    assert child.trial_id in parents
+    assert promotions[0].trial_id not in parents
+
+
+def first_stage_told(algorithm, losses, n_late):
+    """The first proposals of the first stage, still pending; all its others were told."""
+    late = []
+    for i in range(algorithm.schedule.evaluations[0]):
+        proposal = algorithm.ask()
+        assert proposal.epoch == algorithm.schedule.budgets[0]
+        if i < n_late:
+            late.append(proposal)
+        else:
+            algorithm.tell(answer(proposal, losses(proposal)))
+    return late
+
+
+def test_while_all_members_are_in_training_they_are_parents_by_what_they_reached_before():
+    algorithm = SHEMOA(full_trainings=9)
+    algorithm.start(plain_problem(), seed=0)
+    for proposal in first_stage(algorithm, n_pending=6):
+        algorithm.tell(answer(proposal))
     members = {trial.id for trial in algorithm.population}
     promotions = [algorithm.ask() for _ in members]
     assert {promotion.trial_id for promotion in promotions} == members
     assert {(promotion.start_epoch, promotion.epoch) for promotion in promotions} == {(7, 13)}
-    # while all members are in training, they are parents by what they reached before
     child = algorithm.ask()
     assert (child.start_epoch, child.epoch, child.operation != "sample") == (0, 13, True)
     assert child.parent in members

@@ -24,11 +24,17 @@ class DaskCluster:
     Args:
         directory: For what the processes say and keep.
         workers: Number of workers to begin with.
+
+    Attributes:
+        environment: Of its processes, and of others that are to be counted among them.
+        file: Where clients find the scheduler.
+        nannies: The parents of the workers.
     """
 
     def __init__(self, directory: Path, *, workers: int) -> None:
         self._directory = directory
         self._mark = uuid.uuid4().hex
+        self.environment = {**os.environ, _MARK: self._mark, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / "scheduler.json"
         self._started: list[subprocess.Popen[bytes]] = []
@@ -77,15 +83,18 @@ class DaskCluster:
     ) -> None:
         for process in reversed(self._started):
             process.terminate()
+        deadline = time.monotonic() + 10.0
+        while time.monotonic() < deadline and any(process.poll() is None for process in self._started):
+            time.sleep(0.05)
         for process in self._started:
-            process.wait(timeout=START_SECONDS)
+            process.kill()  # a nanny whose worker has not started yet takes its time
+            process.wait()
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, _MARK: self._mark, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         with (self._directory / "output").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "dask", *command, "--dashboard-address", ":0"],
-                env=environment,
+                env=self.environment,
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from lightning_primo.pareto import (
     hssp_drop,
     hssp_order,
     hypervolume,
+    iterate_epsilon_net,
     nds_crowding_order,
     nds_epsilon_net_order,
     nds_hssp_order,
@@ -269,3 +270,11 @@ def test_input_is_left_as_it_was() -> None:
     crowding_distance(points)
     np.testing.assert_array_equal(points, before)
     assert reference.tolist() == [1, 1, 1]
+
+
+@SETTINGS
+@given(small_sets(max_rows=10))
+def test_the_net_one_by_one_is_the_net(points: Array) -> None:
+    net = epsilon_net(points).tolist()
+    assert list(iterate_epsilon_net(points)) == net
+    assert list(islice(iterate_epsilon_net(points), 2)) == net[:2]

@@ -90,3 +90,27 @@ def test_tracker_agrees_with_the_whole_computed_at_once(n_objectives: int) -> No
             reference[2] = 3.0
         assert len(tracker) == non_dominated(losses).sum()
         assert tracker.hypervolume == pytest.approx(hypervolume(scaled, reference), abs=1e-12)
+
+
+def test_the_front_that_was_taken_stays_as_it_was() -> None:
+    problem = make_problem(ACCURACY, PARAMETERS)
+    tracker = FrontTracker(problem)
+    tracker.add(told(problem, (0.5, 1000.0)))
+    before = tracker.values
+    tracker.add(told(problem, (0.8, 100.0)))
+    assert before == ({"accuracy": 0.5, "parameters": 1000.0},)
+    assert (len(before), before[0]["accuracy"], before[:1]) == (1, 0.5, ({"accuracy": 0.5, "parameters": 1000.0},))
+    assert tracker.values == ({"accuracy": 0.8, "parameters": 100.0},)
+
+
+def test_the_front_is_put_into_units_only_where_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = make_problem(ERROR, PARAMETERS)
+    tracker = FrontTracker(problem)
+    for error in (0.1, 0.2, 0.3):
+        tracker.add(told(problem, (error, 10 / error)))
+    calls: list[float] = []
+    monkeypatch.setattr(Objective, "value", lambda self, loss: calls.append(loss) or loss)
+    values = tracker.values
+    assert (len(values), calls) == (3, [])
+    assert [member["val_error"] for member in values] == [0.1, 0.2, 0.3]
+    assert len(calls) == 6

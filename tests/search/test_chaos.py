@@ -1,4 +1,4 @@
-"""A search whose controller is killed again and again, by the clock, ends as one that never was; nothing is left over."""
+"""A search whose controller is killed again and again, by the clock, ends as one that never was, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -170,7 +170,8 @@ def history_so_far(directory: Path) -> list[str]:
     try:
         return history(directory)
     except StoreError as error:
-        assert "never begun" in str(error)  # killed while it made the file
+        if "never begun" not in str(error):  # killed while it made the file
+            raise
         return []
 
 
@@ -194,7 +195,6 @@ def test_a_search_that_is_killed_thirty_times_ends_as_one_that_never_was(killed:
         found = history_so_far(directory)
         assert found == expected[: len(found)], f"after {phase} {seconds}"
         lengths.append(len(found))
-        print(phase, seconds, killed.phase(), len(found), len(expected), "%.1f" % (time.monotonic()-started))
     assert lengths == sorted(lengths)
     assert killed.run("alone", directory) == 0, killed.log.read_text()
     summarise("one worker", killed, started)

@@ -25,7 +25,7 @@ from lightning_primo.training.plan import trial_directory
 from lightning_primo.trial import Evaluation, Proposal, Status
 from tests.machine import Machine
 from tests.search.resume_script import Net, build, make_search
-from tests.store.first_format import to_first_format
+from tests.store.files import to_first_format
 
 
 class Noisy(Machine):

@@ -38,7 +38,7 @@ from lightning_primo.search.description import describe
 from lightning_primo.search.reading import StoredSearch, problem_of
 from lightning_primo.store import Store
 from tests.cli.searches import written
-from tests.store.first_format import to_first_format
+from tests.store.files import to_first_format
 from tests.tiny import Data, Net
 
 

@@ -30,15 +30,14 @@ from lightning_primo.errors import (
 from lightning_primo.objective import Objective
 from lightning_primo.problem import Problem
 from lightning_primo.search.description import describe
-from lightning_primo.store.lock import LOCK_NAME, OWNER_NAME
 from lightning_primo.store.contents import FILE_NAME, VERSION, Event
+from lightning_primo.store.lock import LOCK_NAME, OWNER_NAME
 from lightning_primo.store.log import Store
 from lightning_primo.store.reading import read_events
 from lightning_primo.store.records import decode_evaluation, differences, encode_evaluation
 from lightning_primo.trial import Evaluation, Proposal, Status
-from tests.store.first_format import to_first_format
+from tests.store.files import DESCRIPTION, JOURNAL, cut_off, fill, simple, to_first_format
 
-DESCRIPTION = {"space": '{"hyperparameters": []}', "seed": "0"}
 CONFIG = {"lr": 0.1 + 0.2, "layers": 3, "norm": True, "activation": "gelu ünïcode ☃ \udc80\x00"}
 ASK = Proposal(trial_id=0, config=CONFIG, epoch=9, start_epoch=3, parent=7, operation="mutation")
 TELL = Evaluation(
@@ -55,19 +54,6 @@ TELL = Evaluation(
     seconds=12.345678901234567,
     finished=True,
 )
-
-
-def simple(trial_id: int) -> tuple[Proposal, Evaluation]:
-    return Proposal(trial_id=trial_id, config={"lr": 0.1}, epoch=1), Evaluation(
-        trial_id=trial_id, epoch=1, losses=(0.5,)
-    )
-
-
-def fill(store: Store, n: int, first: int = 0) -> None:
-    for trial_id in range(first, first + n):
-        ask, tell = simple(trial_id)
-        store.ask(ask, elapsed=float(trial_id))
-        store.tell(tell, elapsed=trial_id + 0.5)
 
 
 def texts(events: list[Event]) -> list[str]:
@@ -110,6 +96,7 @@ def hear(read: int) -> str:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("template")
     with Store(directory, DESCRIPTION) as store:
+        store._connection.execute("PRAGMA synchronous = OFF")
         fill(store, 300)
     return directory / FILE_NAME
 
@@ -295,25 +282,6 @@ def test_a_search_whose_making_was_cut_off_begins_anew(tmp_path: Path) -> None:
         fill(store, 1)
 
 
-JOURNAL = f"{FILE_NAME}-journal"
-
-
-def cut_off(directory: Path, to: Path) -> None:
-    """Copy the file of a search as it is in the middle of a commit, with the journal by which that is undone."""
-    to.mkdir()
-    with closing(sqlite3.connect(directory / FILE_NAME, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = TRUNCATE")
-        connection.execute("PRAGMA cache_size = 1")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE event SET payload = payload || ' and more'")
-        connection.execute("INSERT INTO event SELECT number + 100000, kind, trial, elapsed, payload, 0 FROM event")
-        for name in (FILE_NAME, JOURNAL):
-            shutil.copy(directory / name, to)
-        connection.execute("ROLLBACK")
-    assert (to / JOURNAL).stat().st_size > 0
-    assert (to / FILE_NAME).read_bytes() != (directory / FILE_NAME).read_bytes()
-
-
 class Killer:
     """A number that ends the process where it is written into a statement."""
 
@@ -337,16 +305,14 @@ def test_a_search_that_was_killed_while_it_was_made_begins_anew(
     assert len(read_events(tmp_path)) == 4
 
 
-def test_what_is_left_of_a_removed_file_does_no_harm(tmp_path: Path) -> None:
-    with Store(tmp_path, DESCRIPTION) as store:
-        fill(store, 3)
-    cut_off(tmp_path, tmp_path / "cut off")
-    shutil.copy(tmp_path / "cut off" / JOURNAL, tmp_path)
-    (tmp_path / FILE_NAME).unlink()
-    with Store(tmp_path, DESCRIPTION) as store:
+def test_what_is_left_of_a_removed_file_does_no_harm(full: Path) -> None:
+    cut_off(full, full / "cut off")
+    shutil.copy(full / "cut off" / JOURNAL, full)
+    (full / FILE_NAME).unlink()
+    with Store(full, DESCRIPTION) as store:
         assert store.events() == []
         fill(store, 1)
-    assert len(read_events(tmp_path)) == 2
+    assert len(read_events(full)) == 2
 
 
 def overwrite(path: Path, offset: int, data: bytes) -> None:
@@ -421,7 +387,7 @@ DAMAGE = [
 def test_damaged_events_are_found(full: Path, statement: str, words: list[str]) -> None:
     edit(full, statement)
     for use in (lambda: Store(full, DESCRIPTION).events(), lambda: read_events(full)):
-        with pytest.raises(CorruptStoreError, match="is damaged: .* restore it from a copy"):
+        with pytest.raises(CorruptStoreError, match=r"is damaged: .* restore it from a copy"):
             use()
 
 

@@ -9,7 +9,7 @@ from gpytorch.kernels import MaternKernel, RBFKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from scipy.optimize import approx_fprime
 
-from lightning_primo.surrogates import GaussianProcess
+from lightning_primo.surrogates import GaussianProcess, gp
 from lightning_primo.surrogates.gp import negative_log_posterior
 from lightning_primo.surrogates.kernels import Matern52, SquaredExponential
 
@@ -226,3 +226,43 @@ def test_variances_of_zero_change_nothing_and_large_ones_silence_an_observation(
     np.testing.assert_allclose(mean, plain.predict(at)[0], rtol=1e-3)
     np.testing.assert_allclose(deviation, plain.predict(at)[1], rtol=1e-3)
     assert np.abs(plain.condition(more, wrong).predict(at)[0] - mean).max() > 10
+
+
+def rows_fitted(monkeypatch: pytest.MonkeyPatch, x, y, variances=None) -> tuple[GaussianProcess, set[int]]:
+    """The process, and how many observations each step of its fit has seen."""
+    seen = set()
+
+    def watched(parameters, x, y, kernel, variances):
+        assert len(x) == len(y)
+        assert variances is None or len(variances) == len(y)
+        seen.add(len(y))
+        return negative_log_posterior(parameters, x, y, kernel, variances)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gp, "negative_log_posterior", watched)
+        return GaussianProcess.fit(x, y, variances=variances), seen
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_a_part_of_many_observations_decides_on_the_length_scales(monkeypatch, noisy):
+    x, y = observations(n=500)
+    variances = np.full(500, 1.0) if noisy else None
+    process, seen = rows_fitted(monkeypatch, x, y, variances)
+    assert seen == {300}
+    assert len(process.x) == len(process.weights) == 500  # it is conditioned on all
+    monkeypatch.setattr(gp, "_MAX_FITTED", 500)
+    on_all, seen = rows_fitted(monkeypatch, x, y, variances)
+    assert seen == {500}
+    np.testing.assert_allclose(process.length_scales[:2], on_all.length_scales[:2], rtol=0.1)
+    assert min(*process.length_scales[2:], *on_all.length_scales[2:]) > 10  # of what does not matter
+    at = np.random.default_rng(1).random((50, 4))
+    np.testing.assert_allclose(process.predict(at)[0], on_all.predict(at)[0], atol=0.03 * np.std(y))
+
+
+def test_the_part_reaches_evenly_from_the_best_to_the_worst():
+    y = np.random.default_rng(0).permutation(901).astype(float)
+    rows = gp._spread_over(y, 301)
+    assert rows.tolist() == sorted(rows)
+    assert sorted(y[rows]) == list(range(0, 901, 3))
+    assert gp._spread_over(y[:300], 300).tolist() == list(range(300))
+    assert len(set(gp._spread_over(np.zeros(310), 300).tolist())) == 300

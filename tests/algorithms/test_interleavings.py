@@ -1,0 +1,49 @@
+"""Whatever the order in which results come back, the log restores the state, and no work is proposed twice."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_primo.algorithms import MOASHA, SHEMOA, SuccessiveHalving
+from lightning_primo.testing.problems import evaluator, toy_problem
+from lightning_primo.testing.simulation import simulate
+from lightning_primo.trial import Proposal
+
+PROBLEM = toy_problem(2, max_epochs=9)
+
+
+@pytest.mark.parametrize("make", [MOASHA, SuccessiveHalving, lambda: SHEMOA(full_trainings=8)])
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    n_workers=st.sampled_from([2, 3, 8, 64]),
+    seed=st.integers(0, 2**16),
+    straggling=st.sampled_from([0.0, 0.1, 0.5]),
+    failing=st.sampled_from([0.0, 0.3, 1.0]),
+    share=st.floats(0, 1),
+)
+def test_any_interleaving_is_restored_and_repeats_nothing(make, n_workers, seed, straggling, failing, share):
+    algorithm = make()
+    algorithm.start(PROBLEM, seed=seed)
+    events = simulate(
+        algorithm,
+        evaluator(PROBLEM),
+        epochs=8 * 9,
+        n_workers=n_workers,
+        seed=seed,
+        straggling=straggling,
+        failing=failing,
+    ).events
+    proposals = [(event.trial_id, event.epoch) for event in events if isinstance(event, Proposal)]
+    assert len(set(proposals)) == len(proposals)
+    keys = [algorithm.encoding.key(trial.config) for trial in algorithm.trials]
+    assert len(set(keys)) == len(keys)
+    restored = make()
+    restored.start(PROBLEM, seed=seed)
+    n_events = int(share * len(events))
+    restored.restore(events[:n_events])
+    for event in events[n_events:]:
+        if isinstance(event, Proposal):
+            assert restored.ask() == event
+        else:
+            restored.tell(event)
+    assert restored.ask() == algorithm.ask()
