@@ -83,7 +83,12 @@ def parser() -> jsonargparse.ArgumentParser:
     made.add_argument(
         "--directory", type=str | None, help="where everything is kept (default: runs/ and the search file's name)"
     )
-    made.add_argument("--workers", type=int, default=1, help="trainings at a time")
+    made.add_argument(
+        "--workers", type=int | None, help="trainings at a time (default: 1, or as many as the workers of --dask)"
+    )
+    made.add_argument(
+        "--dask", type=str | None, help="train on a Dask cluster: its scheduler's address, or its scheduler file"
+    )
     made.add_argument(
         "--seed",
         type=int | None,
@@ -123,6 +128,7 @@ def run(options: jsonargparse.Namespace) -> int:
         ProjectError: If the project's code raised an exception before the search.
         PrimoError: If the search failed.
     """
+    from lightning_primo.cli.cluster import cluster_at
     from lightning_primo.cli.project import Project
     from lightning_primo.cli.space_check import check_space_fits
     from lightning_primo.cli.space_file import read_space
@@ -131,13 +137,14 @@ def run(options: jsonargparse.Namespace) -> int:
     with _told_of(options):
         space = read_space(options.space)
     project = Project.open(options.config or [], _script(options))
-    with project.active(), _interruptions() as interruptions:
+    cluster = None if options.only_print else options.dask
+    with project.active(), _interruptions() as interruptions, cluster_at(cluster) as executor:
         with _told_of(options):
             epochs = _epochs(options, project)
             asked = _asked(options, space)
             project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1])
             check_space_fits(project, space)
-            search = _made(options, project, space, epochs=epochs, **asked)
+            search = _made(options, project, space, epochs=epochs, executor=executor, **asked)
             budget = _budget(options, search)
             if options.only_print:
                 return _printed(search, project, space, budget)

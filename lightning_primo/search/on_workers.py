@@ -43,7 +43,8 @@ def try_out(executor: Executor, job: Job, store: Path) -> None:
     What the user's own code raises is left to the trials, which report it, as is the death of a worker.
 
     Raises:
-        ExecutorError: If the executor takes no jobs, or its workers do not have the search's directory.
+        ExecutorError: If the executor takes no jobs, or its workers do not have the search's directory, or not what the
+            job is made of.
         InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
         MetricNotLoggedError: The module does not log one of the objectives.
         NotMeasurableError: A cost can't be measured.
@@ -56,6 +57,11 @@ def try_out(executor: Executor, job: Job, store: Path) -> None:
     except BaseException:
         future.cancel()
         raise
+    if isinstance(error, ImportError):
+        raise ExecutorError(
+            f"a worker of the executor could not unpack a job ({type(error).__name__}: {error}); install there what is "
+            "installed here, and start the workers where the modules of your project can be imported"
+        ) from error
     if isinstance(error, _FOUND):
         raise error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
@@ -32,9 +33,22 @@ def submit(executor: Executor, function: Callable[..., T], *arguments: Any, seco
         call = pickled_call(function, arguments, seconds=seconds)
         if isinstance(executor, LocalProcesses):
             return executor.submit_call(call)
-        return executor.submit(run_below, call, machine_share(executor))
+        invocation = pickle.dumps(_Invocation(run_below, call, machine_share(executor)))
+        # Dask's scheduler unpickles what is submitted, too, and a worker that can't says so only in its log. So that
+        # needs Python alone; where this package is missing, the job itself raises ModuleNotFoundError.
+        return executor.submit(pickle.loads, invocation)
     except RuntimeError as error:  # shut down, or broken by a process that died
         raise ExecutorError(
             f"the executor takes no more jobs ({type(error).__name__}: {error}); run the same search again with a "
             "new executor, all that was told is kept"
         ) from error
+
+
+class _Invocation:
+    """A function call that takes place when this is unpickled."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._call = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self._call

@@ -7,6 +7,7 @@ it keeps out those of other hosts where the file system hands locks on, as NFS d
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -29,6 +30,7 @@ _OWNER = re.compile(r"process (\d+) on (.+)")
 _ORPHANS_SECONDS = 15.0  # in which processes of a killed search, if they hold its lock too, notice and end
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 0.2  # `owner_of` has the lock for an instant, which must not look like another search
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _HAVE_FLOCK = sys.platform != "win32"
 
 
@@ -92,10 +94,8 @@ def lock_directory(directory: Path) -> DirectoryLock:
     lock, owner = DirectoryLock(directory / LOCK_NAME), directory / OWNER_NAME
     try:
         acquired = _acquire(lock, owner)
-    except PermissionError as error:
-        raise _unwritable(directory, error) from error
     except OSError as error:
-        if (directory / LOCK_NAME).exists():
+        if error.errno in _NO_LOCKS:
             raise StoreError(
                 f"'directory' {str(directory)!r} is on a file system without file locks ({error}), so that nothing "
                 "would keep two searches from writing into it; mount it with them (Lustre: flock; NFS: without "

@@ -59,8 +59,8 @@ def simulate(
         seed: Of the durations and failures.
         straggling: Share of the trainings that take `slowdown` times as long.
         slowdown: See `straggling`.
-        failing: Share of the trainings that fail, anywhere between their first and their last epoch, in every way
-            there is; a rejection has trained nothing.
+        failing: Share of the trainings that fail, before, in or after any of their epochs and in every way there is;
+            below 1, as those that have trained nothing spend nothing.
 
     Returns:
         The events, and how well the workers were used.
@@ -95,7 +95,7 @@ def simulate(
 
 def _failed(proposal: Proposal, evaluation: Evaluation, rng: np.random.Generator) -> Evaluation:
     status = _STATUSES[rng.integers(len(_STATUSES))]
-    trained = 0 if status is Status.REJECTED else int(rng.integers(proposal.epochs))
+    trained = 0 if status is Status.REJECTED else int(rng.integers(proposal.epochs + 1))
     return replace(
         evaluation,
         epoch=proposal.start_epoch + trained,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
 import sqlite3
 import threading
@@ -19,6 +18,7 @@ import torch
 from lightning_primo import Latency, Metric, PriMO, RandomSearch, Result, Search, SuccessiveHalving
 from lightning_primo.errors import DeviceMismatchError, InvalidArgumentError
 from lightning_primo.execution import InProcess
+from lightning_primo.execution.supervisor import _call
 from lightning_primo.results.remeasured import FILE_NAME, read_remeasured, write_remeasured
 from lightning_primo.store import read_events
 from lightning_primo.training.plan import trial_directory
@@ -118,20 +118,26 @@ def test_a_search_that_is_over_can_be_looked_at_anywhere(
 
 
 class Elsewhere(Executor):
-    """Stands for an executor whose workers are on another machine: its jobs are run here, but not said to be."""
+    """Stands for an executor whose workers are on another machine."""
 
     num_workers = 1
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         try:
-            _, function, arguments, _ = pickle.loads(args[0].payload)
-            future.set_result(function(*arguments))
+            future.set_result(fn(*args))
         except Exception as error:
             future.set_exception(error)
         return future
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls are run where they arrive, where `machine` stands for the device."""
+    monkeypatch.setattr("lightning_primo.execution.supervisor.Supervisor.run", lambda self, call: _call(call.payload))
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_a_worker_on_another_machine_ends_the_search(tmp_path: Path, machine: Noisy) -> None:
     """Executors of the user's may have workers anywhere; here the second trial is measured elsewhere."""
     places = iter(["Chip 9", "Chip 9", "Chip 10"])  # of the preflight and two trials
@@ -149,6 +155,7 @@ def test_a_worker_on_another_machine_ends_the_search(tmp_path: Path, machine: No
     assert [event.cost for event in told(tmp_path)] == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_worker_that_knows_where_the_others_were_measured_does_not_even_train(tmp_path: Path, machine: Noisy) -> None:
     run(tmp_path, 1, remeasure=0)
     machine.name = "Chip 10"

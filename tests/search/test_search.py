@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import lightning.pytorch as pl
 import numpy as np
 import pytest
@@ -35,12 +34,12 @@ from lightning_primo.errors import (
     SupersededError,
     TrialFailedError,
 )
-from lightning_primo.execution import Call, pickled_call
 from lightning_primo.objective import Kind, Objective
 from lightning_primo.search.capacity import Capacity
 from lightning_primo.store import FILE_NAME, read_events
 from lightning_primo.trial import Evaluation, Proposal, Status
 from tests.search.resume_script import Net, build, data, make_search
+from tests.store.files import to_first_format
 
 TRAINER = {"accelerator": "cpu", "logger": False}
 
@@ -438,6 +437,7 @@ def test_another_search_in_the_directory(tmp_path: Path) -> None:
 def test_a_log_that_the_algorithm_cannot_have_written(tmp_path: Path) -> None:
     search = make(tmp_path, algorithm=PriMO(), epochs=(1, 3))
     run(search, full_trainings=3)
+    to_first_format(tmp_path)
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         promoted = ('"epoch": 3, "start_epoch": 1', '"epoch": 2, "start_epoch": 1')
         n_changed = connection.execute("UPDATE event SET payload = replace(payload, ?, ?)", promoted).rowcount
@@ -488,7 +488,10 @@ def failing(fn: Any, *args: Any) -> Future[Any]:
 
 def working(fn: Any, *args: Any) -> Future[Any]:
     future: Future[Any] = Future()
-    future.set_result(fn(*args))
+    try:
+        future.set_result(fn(*args))
+    except Exception as error:
+        future.set_exception(error)
     return future
 
 
@@ -532,16 +535,16 @@ def test_a_training_that_was_superseded_begins_again(tmp_path: Path) -> None:
 
 
 def test_workers_that_do_not_have_the_directory_end_the_search(tmp_path: Path) -> None:
-    def elsewhere(fn: Any, call: Call, *rest: Any) -> Future[Any]:
+    def away(fn: Any, *args: Any) -> Future[Any]:
         """The third job, after the first batch and a training, meets a worker without the directory."""
-        if len(executor.submitted) < 3:
-            return working(fn, call, *rest)
-        function, *arguments = cloudpickle.loads(call.payload)[1:3]
-        job, store = arguments[0]
-        return working(fn, pickled_call(function, [job, Path("/mnt/local") / store.name]))
+        directory = tmp_path.rename(tmp_path.with_name("away")) if len(executor.submitted) == 3 else None
+        future = working(fn, *args)
+        if directory is not None:
+            directory.rename(tmp_path)
+        return future
 
-    executor = Odd(elsewhere)
-    with pytest.raises(ExecutorError, match=r"'/mnt/local' is not there for the worker on .* share"):
+    executor = Odd(away)
+    with pytest.raises(ExecutorError, match=r"is not there for the worker on .* share"):
         run(make(tmp_path, executor=executor), trials=3)
     assert [trial.outcome for trial in run(make(tmp_path), trials=3).trials] == ["ok", "ok", "ok"]
 
@@ -551,6 +554,17 @@ def test_the_first_batch_is_tried_out_where_the_trials_are_trained(tmp_path: Pat
     with pytest.raises(MetricNotLoggedError, match=r"'val_lss'.*logged: 'val_loss'"):
         run(make(tmp_path, objectives=[Metric("val_lss")], executor=executor))
     assert len(executor.submitted) == 1
+    assert events(tmp_path) == []
+
+
+def test_workers_without_the_package_end_the_search_before_it_begins(tmp_path: Path) -> None:
+    def missing(fn: Any, *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(ModuleNotFoundError("No module named 'lightning_primo'"))
+        return future
+
+    with pytest.raises(ExecutorError, match=r"could not unpack a job .*'lightning_primo'.* install there"):
+        run(make(tmp_path, executor=Odd(missing)))
     assert events(tmp_path) == []
 
 
