@@ -289,13 +289,13 @@ def test_no_failure_of_measuring_again_loses_the_result(
     tmp_path: Path, machine: Noisy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Breaks(InProcess):
-        """Takes two jobs; `fails` says what happens to the third."""
+        """Takes three jobs, the first batch and two trainings; `fails` says what happens to the fourth."""
 
         n, fails = 0, "to be taken"
 
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             self.n += 1
-            if self.n <= 2:
+            if self.n <= 3:
                 return super().submit(fn, *args, **kwargs)
             if self.fails == "to be taken":
                 raise BrokenExecutor("killed")
