@@ -7,8 +7,9 @@ other one (`lightning_primo.testing.problems.trade_off_problem`), so that fronts
 Times are milliseconds of the processor per evaluation over the last tenth before each size (at most 100 evaluations,
 and 10 where there is a model), and over all up to it, divided among the parts by the clock; what it takes to wait for
 the disk is printed apart. Of methods with a model it is said what their asks spend on its parts; primo and ms-ehvi
-sample all but the evaluations that are timed. In the end the last search's log is opened again, as a resumed search, a
-result and the command line do.
+sample all but the evaluations that are timed. The memory is what the process has grown by, so that only the first
+method's says much. In the end the last search's log is opened again, as a resumed search, a result and the command
+line do.
 
 Other work of the machine still shows in the figures: run it alone, and more than once.
 

@@ -200,14 +200,20 @@ class SHEMOA(Algorithm):
         """A child that no trial equals and that keeps the exact bounds where that can be; None if none is new."""
         recombines = len(parents) > 1 and rng.random() >= self.mutation_probability
         fallback = None
+        vector_of: dict[int, Array] = {}
         for attempt in range(_MAX_TRIES):
             ids = [parents[place] for place in self._tournaments(len(parents), rng)]
-            vectors = self.encoding.vectors([self.trials[trial_id].config for trial_id in ids])
+            for trial_id in ids:
+                if trial_id not in vector_of:
+                    vector_of[trial_id] = self.encoding.vector(self.trials[trial_id].config)
+            vectors = np.stack([vector_of[trial_id] for trial_id in ids])
             # Parents that are nearly equal may have nothing new to combine.
             if recombines and attempt < _MAX_TRIES // 2:
                 operation, made = "recombination", crossover(self.encoding, vectors[:1], vectors[1:], rng)
             else:
                 operation, made = "mutation", mutate_uniform(self.encoding, vectors[:1], self._n_mutated, rng)
+            if any(np.array_equal(made[0], vector, equal_nan=True) for vector in vectors):
+                continue  # most children of a population that has converged; the same as below, in less time
             config = self.encoding.config(made[0])
             if self.seen(config):
                 continue

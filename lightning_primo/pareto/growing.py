@@ -77,5 +77,5 @@ class GrowingFronts:
 
 def _dominates(these: FloatArray, those: FloatArray) -> BoolArray:
     """Whether columns dominate columns, one of the two being `m x 1` and the other `m x n`; `n` answers."""
-    mask: BoolArray = (these <= those).all(axis=0) & (these < those).any(axis=0)
+    mask: BoolArray = np.logical_and((these <= those).all(axis=0), (these < those).any(axis=0))
     return mask

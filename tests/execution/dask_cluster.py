@@ -28,6 +28,7 @@ class DaskCluster:
     Attributes:
         environment: Of its processes, and of others that are to be counted among them.
         file: Where clients find the scheduler.
+        scheduler: The process that all others need.
         nannies: The parents of the workers.
     """
 
@@ -38,7 +39,7 @@ class DaskCluster:
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / "scheduler.json"
         self._started: list[subprocess.Popen[bytes]] = []
-        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
         deadline = time.monotonic() + START_SECONDS
         while not file.exists():
             assert time.monotonic() < deadline, (directory / "output").read_text()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from distributed import Client, LocalCluster
 
+from lightning_primo.errors import ExecutorError
 from lightning_primo.store import read_events
 from lightning_primo.trial import Evaluation, Proposal
 from tests.execution import cluster_search
@@ -198,3 +199,15 @@ def test_a_controller_that_is_killed_goes_on_with_the_same_cluster(tmp_path: Pat
         assert len(turns) <= len(set(turns)) + 1, f"two processes trained trial {trial} at the same time: {epochs}"
         numbers = [epoch.number for epoch in epochs]
         assert len(numbers) - len(set(numbers)) <= 2, f"trial {trial} was trained again: {epochs}"
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_lost_ends_the_run_at_once(tmp_path: Path) -> None:
+    directory = tmp_path / "search"
+    with DaskCluster(tmp_path / "cluster", workers=1) as cluster, cluster.client() as client:
+        threading.Thread(target=lambda: (wait_for_epochs(directory, 3), cluster.scheduler.kill())).start()
+        with pytest.raises(ExecutorError, match="run the same search again"):
+            make_search(directory, executor=client.get_executor(), seconds=0.1).run(full_trainings=2, progress=False)
+        wait_until_ended(cluster)
+    make_search(directory, seconds=0.1).run(full_trainings=2, progress=False)
+    check_consistent(directory)
