@@ -24,23 +24,14 @@ import argparse
 import contextlib
 import cProfile
 import gc
-import importlib
-import io
-import math
 import pstats
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psutil
-from typing_extensions import override
-
-from lightning_primo import Metric
+from benchmarks.driven import Driven, Reading
+from benchmarks.stopwatch import PARTS, Stopwatch
 from lightning_primo.algorithms import (
     MOASHA,
     MOBANANAS,
@@ -53,19 +44,7 @@ from lightning_primo.algorithms import (
     PriMO,
     RandomSearch,
 )
-from lightning_primo.cli.main import main as command_line
-from lightning_primo.execution import InProcess
-from lightning_primo.nas import Factory
-from lightning_primo.search import read_result
-from lightning_primo.search.budget import Budget
-from lightning_primo.search.description import describe
-from lightning_primo.search.interrupt import Interrupt
-from lightning_primo.search.loop import Loop
-from lightning_primo.store import Event, Store
-from lightning_primo.testing.problems import Evaluate, evaluator, trade_off_problem, trade_off_values
-from lightning_primo.training import Job
-from lightning_primo.training.plan import TrainingPlan
-from lightning_primo.trial import Proposal
+from lightning_primo.store import Store
 
 METHODS: dict[str, Callable[[int], Algorithm]] = {
     "random": lambda n: RandomSearch(),
@@ -82,193 +61,6 @@ METHODS: dict[str, Callable[[int], Algorithm]] = {
 
 PLAIN = ("random", "moasha", "sh-emoa", "hyperband")
 SAMPLE_FIRST = ("primo", "ms-ehvi")  # until what is timed, so that each size is a search of its own
-_PARTS = {
-    "fit": ("gp:GaussianProcess.fit", "parzen:ParzenDensity.fit", "ensemble:NetworkEnsemble.fit"),
-    "condition": ("gp:GaussianProcess.condition", "gp:GaussianProcess.draw"),
-    "boxes": ("ehvi:_boxes",),
-    "acquisition": (
-        "gp:Draws.predict",
-        "gp:GaussianProcess.predict",
-        "ehvi:LogExpectedHypervolumeImprovement.__call__",
-        "acquisition:log_expected_improvement",
-        "parzen:ParzenDensity.log_density",
-        "ensemble:NetworkEnsemble.predict",
-    ),
-    "candidates": ("candidates:mutate_local", "candidates:Encoding.sample"),
-}
-"""What an ask of a method with a model is made of. Time within one part counts for the outermost."""
-
-
-class Stopwatch:
-    """Adds up the seconds of calls by name; those of nested calls count for the outermost."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._running = False
-
-    def time(self, owner: Any, attribute: str, name: str) -> None:
-        """Time every call of `owner`'s function or method from now on."""
-        original = vars(owner).get(attribute) or getattr(owner, attribute)
-        is_class_method = isinstance(original, classmethod)
-        function: Callable[..., Any] = original.__func__ if is_class_method else original
-        self.seconds.setdefault(name, 0.0)
-
-        def timed(*arguments: Any, **options: Any) -> Any:
-            if self._running:
-                return function(*arguments, **options)
-            self._running, start = True, time.perf_counter()
-            try:
-                return function(*arguments, **options)
-            finally:
-                self._running = False
-                self.seconds[name] += time.perf_counter() - start
-
-        setattr(owner, attribute, classmethod(timed) if is_class_method else timed)
-
-    def time_parts(self) -> None:
-        """Time the parts of models."""
-        for name, places in _PARTS.items():
-            for place in places:
-                module, _, path = place.partition(":")
-                *owners, attribute = path.split(".")
-                owner: Any = importlib.import_module(f"lightning_primo.surrogates.{module}")
-                for part in owners:
-                    owner = getattr(owner, part)
-                self.time(owner, attribute, name)
-
-
-class EnoughError(Exception):
-    """As many evaluations are made as were wanted."""
-
-
-class Instant(InProcess):
-    """Knows the outcome of every training.
-
-    Args:
-        evaluate: The outcome.
-        n_evaluations: After so many it raises `EnoughError`.
-        report: Is called with their number before each, and at the end.
-    """
-
-    def __init__(self, evaluate: Evaluate, n_evaluations: int, report: Callable[[int], None]) -> None:
-        super().__init__()
-        self._evaluate, self._n_evaluations, self._report = evaluate, n_evaluations, report
-        self._n_made = 0
-        self.seconds = 0.0
-
-    @override
-    def submit(self, fn: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
-        self._report(self._n_made)
-        if self._n_made == self._n_evaluations:
-            raise EnoughError
-        start = time.perf_counter()
-        self._n_made += 1
-        job, future = next(argument for argument in arguments if isinstance(argument, Job)), Future[Any]()
-        proposal = Proposal(
-            trial_id=job.trial_id, config=job.config, epoch=job.epoch, start_epoch=job.start_epoch, final=job.final
-        )
-        future.set_result(self._evaluate(proposal))
-        self.seconds += time.perf_counter() - start
-        return future
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Where a search stood: its seconds of the processor, by the clock and by part, and its memory in MiB."""
-
-    processor: float
-    clock: float
-    parts: dict[str, float]
-    memory: float
-
-
-class Driven:
-    """A search in which nothing is trained.
-
-    Args:
-        algorithm: Any.
-        directory: Where its log goes.
-    """
-
-    def __init__(self, algorithm: Algorithm, directory: Path) -> None:
-        self.algorithm, self.directory = algorithm, directory
-        self.problem = trade_off_problem()
-        self.algorithm.start(self.problem)
-        self.callbacks = tuple(Metric(objective.name) for objective in self.problem.objectives)
-        for callback, objective in zip(self.callbacks, self.problem.objectives, strict=True):
-            callback.objective = objective
-        self.description = describe(
-            self.problem, objectives=self.callbacks, constraints=(), algorithm=self.algorithm, seed=0
-        )
-
-    def loop(self, store: Store, executor: Instant, events: Sequence[Event] = ()) -> Loop:
-        """The loop of a search after these events."""
-        plan = TrainingPlan(
-            factory=Factory(lambda config: None),
-            objectives=self.callbacks,
-            constraints=(),
-            problem=self.problem,
-            trainer={},
-            directory=self.directory,
-            seed=0,
-        )
-        budget = Budget(epochs=math.inf, max_epochs=self.problem.max_epochs)
-        options: dict[str, Any] = {"workers": 1, "events": events, "show": False, "keep_all": False}
-        return Loop(self.algorithm, plan, store, budget, executor, interrupt=Interrupt(), **options)
-
-    def run(
-        self, sizes: Sequence[int], watches: Sequence[Stopwatch], *, profiler: AbstractContextManager[Any]
-    ) -> list[Reading]:
-        """Search up to the largest of the sizes; a reading at each."""
-        readings: dict[int, Reading] = {}
-
-        def report(n_made: int) -> None:
-            if n_made in sizes:
-                parts = {"outcomes": executor.seconds}
-                for watch in watches:
-                    parts.update(watch.seconds)
-                readings[n_made] = Reading(time.process_time(), time.perf_counter(), parts, resident())
-
-        with Store(self.directory, self.description) as store:
-            store._connection.execute("PRAGMA synchronous = OFF")
-            for attribute in ("ask", "tell"):
-                watches[0].time(self.algorithm, attribute, attribute)
-                watches[0].time(store, attribute, "store")
-            executor = Instant(evaluator(self.problem, trade_off_values), max(sizes), report)
-            loop = self.loop(store, executor)
-            with contextlib.suppress(EnoughError), profiler:
-                loop.run()
-        return [readings[size] for size in sizes]
-
-    def reopened(self) -> dict[str, float]:
-        """Seconds of the processor that it takes to read the log, to resume the search, and to look at its result."""
-        seconds: dict[str, float] = {}
-
-        def take(name: str, action: Callable[[], Any]) -> Any:
-            start = time.process_time()
-            taken = action()
-            seconds[name] = time.process_time() - start
-            return taken
-
-        with Store(self.directory, self.description) as store:
-            events = take("read the log", store.events)
-            self.algorithm.start(self.problem)
-            take("restore the algorithm", lambda: self.algorithm.restore(event for event, _ in events))
-            executor = Instant(evaluator(self.problem, trade_off_values), 0, lambda n_made: None)
-            take("make the loop", lambda: self.loop(store, executor, events))
-        result = take("read_result", lambda: read_result(self.directory))
-        take("to_pandas", result.to_pandas)
-        take("hypervolume", result.hypervolume)
-        take("hypervolume_over_cost", result.hypervolume_over_cost)
-        for command in ("status", "front"):
-            with contextlib.redirect_stdout(io.StringIO()):
-                take(f"lightning-primo {command}", lambda: command_line([command, str(self.directory)]))  # noqa: B023
-        return seconds
-
-
-def resident() -> float:
-    """Resident memory of this process in MiB."""
-    return float(psutil.Process().memory_info().rss) / 2**20
 
 
 def durable_milliseconds(directory: Path, n_events: int = 100) -> float:
@@ -295,7 +87,7 @@ def show(name: str, sizes: Sequence[int], readings: Sequence[Reading]) -> None:
         rest = parts["total"] - parts["ask"] - parts["tell"] - parts["store"]
         average = _milliseconds(first, now, size)["total"]
         columns = [parts["ask"], parts["tell"], parts["store"], rest, parts["total"], average]
-        model = ", ".join(f"{part} {parts[part]:.4g}" for part in _PARTS if parts.get(part, 0.0) >= 0.1)
+        model = ", ".join(f"{part} {parts[part]:.4g}" for part in PARTS if parts.get(part, 0.0) >= 0.1)
         figures = "".join(f"{column:10.2f}" for column in columns) + f"{now.memory - first.memory:10.1f}"
         print(f"{name:13s}{size:8,d}{figures}   {model}", flush=True)
 
