@@ -22,7 +22,7 @@ from loky.process_executor import ShutdownExecutorError
 from lightning_primo.errors import InvalidArgumentError, WorkerDiedError, WorkerHungError
 from lightning_primo.namespaces import Namespaces
 from lightning_primo.training.failures import first_line
-from lightning_primo.training.processes import interrupts_blocked, prepare_process, process_variables
+from lightning_primo.training.processes import forget_launcher, interrupts_blocked, prepare_process, process_variables
 from lightning_primo.training.rank_group import end_ranks
 
 GRACE_SECONDS = 30.0
@@ -154,7 +154,7 @@ class Supervisor:
             pool = self._pool = loky.ProcessPoolExecutor(
                 max_workers=1,
                 timeout=None,
-                initializer=prepare_process,
+                initializer=_prepare,
                 initargs=(os.getpid(), self.threads),
                 env=self._environment,
             )
@@ -185,6 +185,12 @@ class _TimeLeft:
         if self._seconds is not None:
             self._seconds = max(0.0, self._seconds - (time.monotonic() - begun))
         return bool(done)
+
+
+def _prepare(parent: int, threads: int) -> None:
+    """The first that the process does."""
+    forget_launcher()
+    prepare_process(parent, threads)
 
 
 def _call(payload: bytes) -> Any:

@@ -11,8 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_OF_LAUNCHERS = (  # what their variables begin with; those of the Slurm job as a whole stay
+    "SLURM_NTASKS",
+    "SLURM_NPROCS",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+    "PMI",
+    "OMPI_",
+    "MPI_LOCAL",
+)
+_OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK")
 _PARENT_CHECK_SECONDS = 1.0
 _HAS_MASKS = hasattr(signal, "pthread_sigmask")  # not on Windows
 
@@ -47,6 +58,18 @@ def prepare_process(parent: int, threads: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(threads)
     threading.Thread(target=_die_with_parent, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def forget_launcher() -> None:
+    """Let this process not take itself for one of several that train together, as ``srun`` and others would have it.
+
+    A worker that ``srun``, ``mpiexec`` or ``torchrun`` has started inherits what these tell their processes. Lightning
+    would believe that each training is only its share of one, of which another process writes the logs.
+    """
+    for name in list(os.environ):
+        if name.startswith(_OF_LAUNCHERS) or name in _OF_TORCHRUN:
+            del os.environ[name]
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # which Lightning has set when it was imported
 
 
 def process_variables(threads: int) -> dict[str, str]:

@@ -100,7 +100,7 @@ def test_it_dies_twice(warm: Supervisor, tmp_path: Path) -> None:
     assert warm.run(pickled_call(int, ["7"])) == 7
 
 
-class Awkward(Exception):
+class AwkwardError(Exception):
     """Cannot be unpickled, as its constructor takes something else than its arguments."""
 
     def __init__(self, a: int, b: int) -> None:
@@ -109,10 +109,10 @@ class Awkward(Exception):
 
 def test_an_exception_that_does_not_travel_is_no_death(warm: Supervisor) -> None:
     def fail() -> None:
-        raise Awkward(1, 2)
+        raise AwkwardError(1, 2)
 
     pid = warm.run(pickled_call(os.getpid))
-    with pytest.raises(RuntimeError, match=r"(?s)^Awkward: 1 and 2\n.*in fail"):
+    with pytest.raises(RuntimeError, match=r"(?s)^AwkwardError: 1 and 2\n.*in fail"):
         warm.run(pickled_call(fail))
     assert warm.run(pickled_call(os.getpid)) == pid
 
@@ -123,6 +123,25 @@ def test_it_runs_below_each_thread_of_an_executor() -> None:
         assert pid != os.getpid()
         assert threads.submit(run_below, pickled_call(os.getpid)).result() == pid
     wait_until_dead([pid])
+
+
+def launched() -> tuple[dict[str, str], int]:
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return {name: value for name, value in os.environ.items() if name in LAUNCHED}, int(rank_zero_only.rank)
+
+
+LAUNCHED = {"SLURM_PROCID": "2", "SLURM_JOB_ID": "7", "PMI_RANK": "2", "OMPI_COMM_WORLD_RANK": "2", "LOCAL_RANK": "2"}
+
+
+def test_a_worker_below_a_launcher_trains_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in LAUNCHED.items():
+        monkeypatch.setenv(name, value)
+    one = Supervisor(threads=1)
+    try:
+        assert one.run(pickled_call(launched)) == ({"SLURM_JOB_ID": "7"}, 0)
+    finally:
+        one.end()
 
 
 def grow() -> int:
