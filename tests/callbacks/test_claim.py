@@ -63,9 +63,7 @@ class Meanwhile(Callback):
 def test_a_training_that_is_superseded_ends_and_writes_no_more(tmp_path: Path, what: str) -> None:
     plain = run_job(make_job(tmp_path / "plain"))
     directory = tmp_path / "trial"
-    job = make_job(
-        directory, checkpoint_every_seconds=0.0, trainer={"callbacks": [Meanwhile(what, directory)]}
-    )
+    job = make_job(directory, checkpoint_every_seconds=0.0, trainer={"callbacks": [Meanwhile(what, directory)]})
     with pytest.raises(SupersededError):
         run_job(job)
     names = {path.name for path in directory.iterdir() if path.is_file()}
