@@ -21,8 +21,13 @@ from loky.process_executor import ShutdownExecutorError
 
 from lightning_primo.errors import InvalidArgumentError, WorkerDiedError, WorkerHungError
 from lightning_primo.namespaces import Namespaces
-from lightning_primo.training.failures import first_line
-from lightning_primo.training.processes import forget_launcher, interrupts_blocked, prepare_process, process_variables
+from lightning_primo.training.processes import (
+    forget_launcher,
+    how_it_died,
+    interrupts_blocked,
+    prepare_process,
+    process_variables,
+)
 from lightning_primo.training.rank_group import end_ranks
 
 GRACE_SECONDS = 30.0
@@ -130,7 +135,7 @@ class Supervisor:
             if self._killed:
                 raise
             if attempts == 1:
-                raise WorkerDiedError(f"the worker process died twice ({first_line(str(death))})") from death
+                raise WorkerDiedError(f"the worker process died twice ({how_it_died(death)})") from death
         return self._run(call, time_left, attempts=attempts - 1)
 
     def _run_once(self, call: Call, time_left: _TimeLeft) -> Any:

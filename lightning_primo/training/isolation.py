@@ -35,6 +35,7 @@ _CHATTER = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r".*`LeafSpec` is deprecated",
 )
+_freezes = False  # whether a `memory_freed` around has kept objects out of the search
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # set by Trainer(deterministic=True)
 
 
@@ -82,8 +83,10 @@ def memory_freed() -> Iterator[None]:
     Trainer, module and loops refer to each other, so without this the weights of a trial stay until some later time.
     Objects from before are kept out of the search, which otherwise takes half a second over those of the libraries.
     """
-    freeze = gc.get_freeze_count() == 0
+    global _freezes
+    freeze = not _freezes and gc.get_freeze_count() == 0  # which itself takes long where much is frozen
     if freeze:
+        _freezes = True
         gc.freeze()
     try:
         yield
@@ -91,6 +94,7 @@ def memory_freed() -> Iterator[None]:
         gc.collect()
         if freeze:
             gc.unfreeze()
+            _freezes = False
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()
 

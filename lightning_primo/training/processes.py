@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ _OF_LAUNCHERS = (  # what their variables begin with; those of the Slurm job as 
     "MPI_LOCAL",
 )
 _OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK")
+_EXIT_CODES = re.compile(r"exit codes? of the workers? (?:are|is) \{(.*?)\}")
 _PARENT_CHECK_SECONDS = 1.0
 _HAS_MASKS = hasattr(signal, "pthread_sigmask")  # not on Windows
 
@@ -58,6 +60,12 @@ def prepare_process(parent: int, threads: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(threads)
     threading.Thread(target=_die_with_parent, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def how_it_died(error: BaseException) -> str:
+    """The exit code or signal of a process, of which loky's `error` tells, or else the first line of that."""
+    codes = _EXIT_CODES.search(str(error))
+    return codes.group(1) if codes is not None else str(error).strip().split("\n", 1)[0]
 
 
 def forget_launcher() -> None:

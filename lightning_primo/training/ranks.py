@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import random
-import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -23,6 +22,7 @@ from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.training.failures import Failure, classify, interruption
 from lightning_primo.training.isolation import memory_freed, process_kept, quiet_lightning
 from lightning_primo.training.memory import Attempt
+from lightning_primo.training.processes import how_it_died
 from lightning_primo.training.rank_group import HOST, keep_group, take_group
 from lightning_primo.trial import Status
 
@@ -38,7 +38,6 @@ _ECHOES = (
     "Connection reset by peer",
     "Broken pipe",
 )
-_EXIT_CODES = re.compile(r"exit codes? of the workers? (?:are|is) \{(.*?)\}")
 
 # With them Lightning would draw other splits of the data than in one process, where `result.test()` repeats them.
 _SEEDS_OF_LIGHTNING = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
@@ -249,9 +248,7 @@ def _report(future: Future[Report[T]]) -> Report[T]:
         return future.result()
     if not isinstance(error, BrokenExecutor):
         return Report(failure=classify(error))
-    codes = _EXIT_CODES.search(str(error))
-    how = codes.group(1) if codes is not None else str(error).strip().split("\n", 1)[0]
-    return Report(failure=Failure(status=Status.CRASHED, reason=f"the process died ({how})"))
+    return Report(failure=Failure(status=Status.CRASHED, reason=f"the process died ({how_it_died(error)})"))
 
 
 def _outcome(reports: Sequence[Report[T] | None]) -> Outcome[T]:
