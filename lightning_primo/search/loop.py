@@ -177,6 +177,7 @@ class Loop:
             self._unfinished.insert(0, proposal)
         else:
             self._times_lost.pop(proposal.trial_id, None)
+            self._revoke(proposal)  # nobody trains it now, and what was killed may have left its claim
             self._tell(proposal, evaluation)
 
     def _outcome(self, future: Future[Evaluation], proposal: Proposal) -> Evaluation | None:
@@ -216,8 +217,12 @@ class Loop:
         """Let what still runs end early, wherever that is; it is trained on when the search goes on."""
         for future, proposal in self._running.items():
             future.cancel()
-            with suppress(OSError):  # it would write to the same disk, so it stops by itself
-                revoke(trial_directory(self._store.directory, proposal.trial_id))
+            self._revoke(proposal)
+
+    def _revoke(self, proposal: Proposal) -> None:
+        """Let no attempt at this training write any more."""
+        with suppress(OSError):  # nor can it write, then
+            revoke(trial_directory(self._store.directory, proposal.trial_id))
 
     def _tell(self, proposal: Proposal, evaluation: Evaluation) -> None:
         if metric_is_missing(evaluation):

@@ -568,6 +568,18 @@ def test_workers_without_the_package_end_the_search_before_it_begins(tmp_path: P
     assert events(tmp_path) == []
 
 
+def test_nothing_is_left_of_an_attempt_that_was_killed_when_all_was_trained(tmp_path: Path) -> None:
+    search = make(tmp_path)
+    run(search, trials=1)
+    claim = tmp_path / "trials" / "00000" / "attempt"
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute("DELETE FROM event WHERE kind = 'tell'")
+        connection.commit()
+    claim.write_text("0123456789abcdef 1")
+    assert [trial.outcome for trial in run(make(tmp_path), trials=1).trials] == ["ok"]
+    assert not claim.exists()
+
+
 def test_the_number_of_trainings_at_a_time_is_that_of_the_executor(tmp_path: Path) -> None:
     assert make(tmp_path).workers == 1
     with ThreadPoolExecutor(3) as threads:
