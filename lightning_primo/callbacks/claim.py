@@ -1,12 +1,15 @@
-"""Which of several attempts at one trial may write into the trial's directory: the last one that was begun.
+"""Which attempt at a trial may write into the trial's directory: the one that the search has asked for last.
 
-A worker that was given up for lost may still train, as may a worker of a controller that was killed, while the trial is
-trained again elsewhere. No lock that the operating system holds tells of that across machines, so each attempt leaves
-its token in the directory that all share, and one that finds another's there ends without a word.
+A worker that was given up for lost may still train, as may one of a controller that was killed, or a job that waits in
+a queue; meanwhile the trial is trained elsewhere. No lock of an operating system tells of that across machines. So the
+search leaves a ticket (a fencing token) in the trial's directory with each job, and takes it away when it has what came
+of the job; an attempt that finds another's there, or none, ends without a word. Where the executor runs one job twice,
+as Dask does when it has lost a worker, the attempt that began last may write.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
 from pathlib import Path
 
@@ -14,30 +17,35 @@ from lightning_primo.errors import SupersededError
 
 FILE_NAME = "attempt"
 
+_PATIENCE_SECONDS = 5.0  # in which a file that was written on another host is seen here
+_POLL_SECONDS = 0.2
+
 
 class Claim:
-    """One attempt's right to write into a trial's directory, from `take` until another attempt takes it.
+    """One attempt's right to write into a trial's directory.
 
     Args:
         directory: The trial's.
-        epoch: Up to which it is to train: a training to a later one follows from those before it.
+        ticket: The job's, see `issue`.
     """
 
-    def __init__(self, directory: Path, epoch: int) -> None:
+    def __init__(self, directory: Path, ticket: str) -> None:
         self.directory = directory
-        self.epoch = epoch
+        self.ticket = ticket
         self.token = uuid.uuid4().hex
 
     def take(self) -> None:
         """Let this be the attempt that may write.
 
         Raises:
-            SupersededError: The trial is being trained to a later epoch.
+            SupersededError: The search has asked for another one since, or has ended.
         """
-        holder, epoch = _holder(self.directory)
-        if holder and epoch > self.epoch:
-            raise self._superseded()
-        (self.directory / FILE_NAME).write_text(f"{self.token} {self.epoch}", encoding="ascii")
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while _text(self.directory).partition(" ")[0] != self.ticket:
+            if time.monotonic() >= deadline:
+                raise self._superseded()
+            time.sleep(_POLL_SECONDS)
+        (self.directory / FILE_NAME).write_text(f"{self.ticket} {self.token}", encoding="ascii")
 
     def check(self) -> None:
         """Raise unless this attempt may still write.
@@ -45,13 +53,8 @@ class Claim:
         Raises:
             SupersededError: Another one was begun, or the search has ended.
         """
-        if _holder(self.directory)[0] != self.token:
+        if _text(self.directory) != f"{self.ticket} {self.token}":
             raise self._superseded()
-
-    def give_up(self) -> None:
-        """Leave the directory to others; another attempt's right stays."""
-        if _holder(self.directory)[0] == self.token:
-            revoke(self.directory)
 
     def _superseded(self) -> SupersededError:
         return SupersededError(
@@ -59,16 +62,21 @@ class Claim:
         )
 
 
+def issue(directory: Path) -> str:
+    """The ticket of a new job for the trial of `directory`, which is made; those before it are worth nothing now."""
+    directory.mkdir(parents=True, exist_ok=True)
+    ticket = uuid.uuid4().hex
+    (directory / FILE_NAME).write_text(ticket, encoding="ascii")
+    return ticket
+
+
 def revoke(directory: Path) -> None:
-    """Let the attempt at the trial of `directory` that runs, if one does, stop at the end of its epoch."""
+    """Let no attempt at the trial of `directory` write any more; one that runs stops at the end of its epoch."""
     (directory / FILE_NAME).unlink(missing_ok=True)
 
 
-def _holder(directory: Path) -> tuple[str, int]:
-    """The token of the attempt that may write, and its epoch; empty if there is none."""
+def _text(directory: Path) -> str:
     try:
-        text = (directory / FILE_NAME).read_text(encoding="ascii", errors="replace")
+        return (directory / FILE_NAME).read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
-        return "", 0
-    token, _, epoch = text.partition(" ")
-    return token, int(epoch) if epoch.isdecimal() else 0
+        return ""

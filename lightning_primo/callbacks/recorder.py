@@ -228,7 +228,13 @@ class Recorder(Checkpoint):
         finally:
             self._writing = False
         if trainer.is_global_zero:
-            self._put_in_place(trainer, partial, path)
+            try:
+                if self.claim is not None:
+                    self.claim.check()  # whoever may write now has removed this file
+                self._put_in_place(trainer, partial, path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
         trainer.strategy.barrier()  # nobody goes on before there is something to go on from
 
     def _put_in_place(self, trainer: pl.Trainer, partial: Path, path: Path) -> None:
@@ -237,8 +243,6 @@ class Recorder(Checkpoint):
             _require_loadable(partial)
             _verified.add(module)
         _flush(partial)
-        if self.claim is not None:
-            self.claim.check()
         partial.replace(path)
         if os.name == "posix":
             _flush(self.directory)

@@ -35,6 +35,7 @@ GRACE_SECONDS = 30.0
 
 _ATTEMPTS = 2
 _GONE = (BrokenExecutor, ShutdownExecutorError, CancelledError)  # what a pool says that was killed meanwhile
+_TERMINATED = 143  # what shells say of processes that a SIGTERM has ended
 _BEFORE_QUEUES_CLOSE = 20  # multiprocessing's own finalizers have 10 and less
 
 
@@ -108,7 +109,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the process; if that fails, the first call meets it."""
-        with suppress(*_GONE):
+        with suppress(Exception):
             self._warm_pool()
 
     def end(self) -> None:
@@ -139,8 +140,10 @@ class Supervisor:
         return self._run(call, time_left, attempts=attempts - 1)
 
     def _run_once(self, call: Call, time_left: _TimeLeft) -> Any:
-        pool = self._warm_pool()
-        future: Future[Any] = pool.submit(_call, call.payload)
+        try:
+            future: Future[Any] = self._warm_pool().submit(_call, call.payload)
+        except (ShutdownExecutorError, CancelledError) as gone:
+            raise BrokenExecutor("the executor was shut down") from gone
         if not time_left.suffices_for(future):
             self._discard()
             raise WorkerHungError(
@@ -203,6 +206,8 @@ def _call(payload: bytes) -> Any:
     _, function, arguments, keywords = cloudpickle.loads(payload)
     try:
         return function(*arguments, **keywords)
+    except SystemExit:  # a SIGTERM, which must not end the search where this arrives
+        os._exit(_TERMINATED)
     except Exception as error:
         if _travels(error):
             raise

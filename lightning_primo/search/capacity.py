@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Any
 
 from lightning_primo.execution import InProcess, LocalProcesses
 
 _SIZE = "_max_workers"  # of the pools of concurrent.futures and loky, which have no public name for it
+_ON_ONE_MACHINE = ("concurrent.futures.", "loky.", "joblib.externals.loky.")
 _SIZE_OF_MPI = "num_workers"  # of mpi4py's, on any number of machines
 
 
@@ -22,6 +24,7 @@ class Capacity:
     def __init__(self, executor: Executor, workers: int | None) -> None:
         self._executor = executor
         self._workers = workers
+        self._last = 1
         self.changes = workers is None and _cluster(executor) is not None
 
     @property
@@ -30,7 +33,11 @@ class Capacity:
         if self._workers is not None:
             return self._workers
         cluster = _cluster(self._executor)
-        return max(1, (_pool_size(self._executor) or 1) if cluster is None else sum(cluster.nthreads().values()))
+        if cluster is None:
+            return max(1, _pool_size(self._executor) or 1)
+        with suppress(OSError):  # if the scheduler is really gone, the jobs are cancelled, too
+            self._last = max(1, sum(cluster.nthreads().values()))
+        return self._last
 
 
 def tells_its_size(executor: Executor) -> bool:
@@ -39,8 +46,11 @@ def tells_its_size(executor: Executor) -> bool:
 
 
 def machine_share(executor: Executor) -> int:
-    """How many workers of `executor` share a machine; 1 where that is not known, as on a cluster."""
-    size = getattr(executor, _SIZE, None)
+    """How many workers of `executor` share a machine; 1 where that is not known, as on a cluster.
+
+    A class of the user's may hand its jobs on to other machines, whatever it derives from.
+    """
+    size = getattr(executor, _SIZE, None) if type(executor).__module__.startswith(_ON_ONE_MACHINE) else None
     return size if isinstance(size, int) and size > 0 else 1
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.callbacks.claim import revoke
+from lightning_primo.callbacks.claim import issue, revoke
 from lightning_primo.display import Snapshot, make_progress
 from lightning_primo.errors import (
     ExecutorError,
@@ -35,7 +35,7 @@ from lightning_primo.store import Event, Store
 from lightning_primo.training import Job, crashed, hung, metric_is_missing, unwritable
 from lightning_primo.training.failures import first_line
 from lightning_primo.training.plan import TrainingPlan, trial_directory
-from lightning_primo.training.storage import MEND_STORAGE, free_space
+from lightning_primo.training.storage import MEND_STORAGE, free_space, storage_explained
 from lightning_primo.trial import Evaluation, Proposal, Status
 
 _LOOK_SECONDS = 5.0  # between two looks at how many workers a cluster has
@@ -136,7 +136,10 @@ class Loop:
                 continue
             self._places.check_here(self._executor)
             self._display.started(proposal)
-            job = replace(self._job(proposal), measured_on=dict(self._places.known))
+            directory = trial_directory(self._store.directory, proposal.trial_id)
+            with storage_explained(f"{str(directory)!r} cannot be written"):
+                ticket = issue(directory)
+            job = replace(self._job(proposal), measured_on=dict(self._places.known), ticket=ticket)
             seconds = None if job.timeout is None else max(0.0, job.timeout - job.seconds_before)
             self._running[submit(self._executor, train, job, self._store.path, seconds=seconds)] = proposal
         return bool(self._running)
@@ -177,7 +180,7 @@ class Loop:
             self._unfinished.insert(0, proposal)
         else:
             self._times_lost.pop(proposal.trial_id, None)
-            self._revoke(proposal)  # nobody trains it now, and what was killed may have left its claim
+            self._revoke(proposal)
             self._tell(proposal, evaluation)
 
     def _outcome(self, future: Future[Evaluation], proposal: Proposal) -> Evaluation | None:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from lightning_primo.callbacks import CostCallback, ObjectiveCallback
@@ -110,8 +109,7 @@ def _outcome(executor: Executor, job: Job) -> dict[str, float] | str:
         PrimoError: If no other job will fare better.
         KeyboardInterrupt: On Ctrl-C.
     """
-    # The job is bound to the function, as LocalProcesses makes an evaluation of a bare job whose worker died.
-    future = submit(executor, partial(measure_again, job))
+    future = submit(executor, measure_again, job, seconds=job.timeout)
     try:
         return future.result()
     except DeviceMismatchError:

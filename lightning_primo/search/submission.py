@@ -18,7 +18,7 @@ def submit(executor: Executor, function: Callable[..., T], *arguments: Any, seco
     """The future of ``function(*arguments)``, which may hold lambdas and what comes from ``__main__``.
 
     Args:
-        executor: Where it runs; but for an `InProcess` in a process that survives neither a crash nor its time.
+        executor: Where it runs; but for an `InProcess` in a process of its own, which may crash or hang.
         function: What is called.
         arguments: What it is called with.
         seconds: How long it may take; None for no limit.
@@ -27,17 +27,20 @@ def submit(executor: Executor, function: Callable[..., T], *arguments: Any, seco
         InvalidArgumentError: If they can't be sent to another process.
         ExecutorError: If the executor takes no more jobs.
     """
+    if isinstance(executor, InProcess):
+        return _taken(executor.submit, function, *arguments)
+    call = pickled_call(function, arguments, seconds=seconds)
+    if isinstance(executor, LocalProcesses):
+        return _taken(executor.submit_call, call)
+    # Dask's scheduler unpickles what is submitted, too, and a worker that can't says so only in its log. So that needs
+    # Python alone; where this package is missing, the job itself raises ModuleNotFoundError.
+    return _taken(executor.submit, pickle.loads, pickle.dumps(_Invocation(run_below, call, machine_share(executor))))
+
+
+def _taken(submit: Callable[..., Future[T]], *arguments: Any) -> Future[T]:
     try:
-        if isinstance(executor, InProcess):
-            return executor.submit(function, *arguments)
-        call = pickled_call(function, arguments, seconds=seconds)
-        if isinstance(executor, LocalProcesses):
-            return executor.submit_call(call)
-        invocation = pickle.dumps(_Invocation(run_below, call, machine_share(executor)))
-        # Dask's scheduler unpickles what is submitted, too, and a worker that can't says so only in its log. So that
-        # needs Python alone; where this package is missing, the job itself raises ModuleNotFoundError.
-        return executor.submit(pickle.loads, invocation)
-    except RuntimeError as error:  # shut down, or broken by a process that died
+        return submit(*arguments)
+    except Exception as error:  # shut down, broken by a process that died, or its cluster is gone
         raise ExecutorError(
             f"the executor takes no more jobs ({type(error).__name__}: {error}); run the same search again with a "
             "new executor, all that was told is kept"

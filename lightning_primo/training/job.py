@@ -42,6 +42,7 @@ class Job:
         measured_on: Where the search's values were measured so far, by the objective's name; others are refused.
         trainer: The user's arguments for the Trainer, see `trainer_arguments`.
         retry_out_of_memory: Whether to train in smaller micro-batches where memory runs out.
+        ticket: The right to write into the directory, see `Claim`; empty where nobody else could.
         timeout: Seconds that the trial may take in all its jobs; None for no limit.
         seconds_before: Those that its earlier jobs took.
         checkpoint_every_seconds: Least time between two checkpoints before the last one.
@@ -64,6 +65,7 @@ class Job:
     measured_on: Mapping[str, Place] = field(default_factory=dict)
     trainer: TrainerArguments = field(default_factory=dict)
     retry_out_of_memory: bool = True
+    ticket: str = ""
     timeout: float | None = None
     seconds_before: float = 0.0
     checkpoint_every_seconds: float = 30.0

@@ -63,17 +63,14 @@ def run_job(job: Job) -> Evaluation:
         SupersededError: If the same trial was begun elsewhere meanwhile, or its search has ended.
         KeyboardInterrupt: On Ctrl-C, whose handler is in place again.
     """
-    progress, claim = _Progress(), Claim(job.directory, job.epoch)
+    progress, claim = _Progress(), Claim(job.directory, job.ticket) if job.ticket else None
     failure: Failure | None = None
     finished = False
     stop: BaseException | None = None
     with one_at_a_time, memory_freed(), process_kept(), quiet_lightning():
         progress.started = time.perf_counter()  # waiting for other threads is not the trial's time
         try:
-            try:
-                failure, finished = _run(job, progress, claim)
-            finally:
-                claim.give_up()
+            failure, finished = _run(job, progress, claim)
         except BaseException as error:
             # No exception leaves this block with a traceback, which would hold on to the module's memory.
             stop = interruption(error)
@@ -148,7 +145,7 @@ def _evaluation(
     )
 
 
-def _run(job: Job, progress: _Progress, claim: Claim) -> tuple[Failure | None, bool]:
+def _run(job: Job, progress: _Progress, claim: Claim | None) -> tuple[Failure | None, bool]:
     """Do the job, noting in `progress` what is reached; why it did not succeed, and whether it ended by itself."""
     job.directory.mkdir(parents=True, exist_ok=True)
     record = _usable_record(job)
@@ -178,9 +175,10 @@ def _run(job: Job, progress: _Progress, claim: Claim) -> tuple[Failure | None, b
     return _train(job, progress, claim, record)
 
 
-def _train(job: Job, progress: _Progress, claim: Claim, record: Record | None) -> tuple[Failure | None, bool]:
+def _train(job: Job, progress: _Progress, claim: Claim | None, record: Record | None) -> tuple[Failure | None, bool]:
     """Train on from `record`, in as few micro-batches as memory allows."""
-    claim.take()
+    if claim is not None:
+        claim.take()
     remove_partial(job.directory)
     known = progress.curve
 
@@ -204,7 +202,13 @@ def _train(job: Job, progress: _Progress, claim: Claim, record: Record | None) -
 
 
 def _attempt_and_note(
-    job: Job, progress: _Progress, claim: Claim, parts: int, known: Mapping[int, Mapping[str, float]], *, resume: bool
+    job: Job,
+    progress: _Progress,
+    claim: Claim | None,
+    parts: int,
+    known: Mapping[int, Mapping[str, float]],
+    *,
+    resume: bool,
 ) -> Attempt:
     """Train once, with every batch in `parts` parts, noting in `progress` what is reached beyond the `known` curve.
 

@@ -16,7 +16,7 @@ MEND_STORAGE = "Free space or mend it, then run the same search again: all that 
 
 _ERRNOS = frozenset(
     getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE")  # EDQUOT and ESTALE not on Windows
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS")  # EDQUOT is not on Windows
     if hasattr(errno, name)
 )
 # What is left of the number where an error comes from C++ or from a DataLoader's worker.
@@ -25,8 +25,6 @@ _TEXTS = (
     "Disk quota exceeded",
     "File too large",
     "Read-only file system",
-    "Input/output error",
-    "Stale file handle",
 )
 _TORCH_WRITES = ("PytorchStreamWriter failed", "iostream error", "] . unexpected pos ")
 _SHARED_MEMORY = ("shared memory", "/torch_")  # of loader processes; smaller batches need less of it

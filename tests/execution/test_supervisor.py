@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from lightning_primo.errors import WorkerDiedError, WorkerHungError
-from lightning_primo.execution import Supervisor, pickled_call, run_below, supervisor
+from lightning_primo.execution import LocalProcesses, Supervisor, pickled_call, run_below, supervisor
 from lightning_primo.training import run_job
 from tests.execution.test_local_processes import ROOT, alive, wait_until_dead
 from tests.tiny import Data
@@ -92,6 +92,28 @@ def test_a_call_that_kills_its_process_twice_is_given_up(warm: Supervisor, tmp_p
         warm.run(pickled_call(die, [str(tmp_path / "twice")]))
     assert (tmp_path / "twice").read_text() == "xx"
     assert warm.run(pickled_call(int, ["7"])) == 7
+
+
+def end_by_signal() -> None:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())  # as the Trainer's handler does
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+
+def test_a_sigterm_is_the_death_of_the_process_and_not_of_the_search(warm: Supervisor) -> None:
+    with pytest.raises(WorkerDiedError, match="died twice"):
+        warm.run(pickled_call(end_by_signal))
+
+
+def test_a_process_that_can_not_be_started_is_met_by_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**options: Any) -> None:
+        raise OSError("[Errno 28] No space left on device")
+
+    monkeypatch.setattr("loky.ProcessPoolExecutor", full)
+    with LocalProcesses(1) as executor:
+        executor.start()
+        with pytest.raises(OSError, match="No space left"):
+            executor.submit(int).result(timeout=20)
 
 
 class AwkwardError(Exception):

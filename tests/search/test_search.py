@@ -35,7 +35,7 @@ from lightning_primo.errors import (
     TrialFailedError,
 )
 from lightning_primo.objective import Kind, Objective
-from lightning_primo.search.capacity import Capacity
+from lightning_primo.search.capacity import Capacity, machine_share
 from lightning_primo.store import FILE_NAME, read_events
 from lightning_primo.trial import Evaluation, Proposal, Status
 from tests.search.resume_script import Net, build, data, make_search
@@ -585,6 +585,8 @@ def test_the_number_of_trainings_at_a_time_is_that_of_the_executor(tmp_path: Pat
     with ThreadPoolExecutor(3) as threads:
         assert Capacity(threads, make(tmp_path, executor=threads).workers).now == 3
         assert Capacity(threads, make(tmp_path, executor=threads, workers=2).workers).now == 2
+    assert machine_share(threads) == 3
+    assert machine_share(type("Submits", (ThreadPoolExecutor,), {})(3)) == 1  # elsewhere, for all that is known
     with pytest.raises(InvalidArgumentError, match=r"'workers' must be given.*does not tell.*\(Executor\)"):
         make(tmp_path, executor=Executor())
 
