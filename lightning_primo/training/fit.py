@@ -21,6 +21,7 @@ from lightning_primo.training.failures import interruption
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.loggers import close_loggers
 from lightning_primo.training.memory import Attempt
+from lightning_primo.training.processes import children_end_with_us
 from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
 
@@ -74,10 +75,11 @@ def _fit(job: Job, recorder: Recorder, division: MicroBatches, *, resume: bool, 
     try:
         if resume and isinstance(trainer.precision_plugin, DoublePrecision):
             module.double()  # which Lightning does only after it has restored the weights
-        if resume:
-            trainer.fit(module, datamodule=data, ckpt_path=job.directory / FILE_NAME, weights_only=True)
-        else:
-            trainer.fit(module, datamodule=data)
+        with children_end_with_us():
+            if resume:
+                trainer.fit(module, datamodule=data, ckpt_path=job.directory / FILE_NAME, weights_only=True)
+            else:
+                trainer.fit(module, datamodule=data)
         well = True
     except MetricNotLoggedError as error:
         if job.inheritance is None or not job.inheritance.distils:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.util import register_after_fork
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -45,6 +46,30 @@ def interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Mark:
+    """Lasts as long as what is registered for it."""
+
+
+@contextmanager
+def children_end_with_us() -> Iterator[None]:
+    """Let processes that are forked meanwhile, such as those of a DataLoader, end within a second of this one.
+
+    Those of torch look after their parent themselves, but take for it whoever that is when they begin to look: one whose
+    parent is killed while it starts would stay for ever.
+    """
+    mark = _Mark()
+    register_after_fork(mark, _watch_parent)
+    yield
+    del mark
+
+
+def _watch_parent(mark: object) -> None:
+    """The first that a process does that multiprocessing has forked."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        threading.Thread(target=_die_with_parent, args=(parent.pid,), name="parent-watch", daemon=True).start()
 
 
 def prepare_process(parent: int, threads: int) -> None:
