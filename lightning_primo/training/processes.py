@@ -56,7 +56,7 @@ class _Mark:
 def children_end_with_us() -> Iterator[None]:
     """Let processes that are forked meanwhile, such as those of a DataLoader, end within a second of this one.
 
-    Those of torch look after their parent themselves, but take for it whoever that is when they begin to look: one whose
+    Those of torch look after their parent themselves, but take for it whoever that is when they begin: one whose
     parent is killed while it starts would stay for ever.
     """
     mark = _Mark()
