@@ -28,6 +28,7 @@ _OF_LAUNCHERS = (  # what their variables begin with; those of the Slurm job as 
 _OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK")
 _EXIT_CODES = re.compile(r"exit codes? of the workers? (?:are|is) \{(.*?)\}")
 _PARENT_CHECK_SECONDS = 1.0
+_LOADERS_SECONDS = 10.0  # in which those that know their parent end by themselves, and put their files away
 _HAS_MASKS = hasattr(signal, "pthread_sigmask")  # not on Windows
 
 
@@ -54,7 +55,7 @@ class _Mark:
 
 @contextmanager
 def children_end_with_us() -> Iterator[None]:
-    """Let processes that are forked meanwhile, such as those of a DataLoader, end within a second of this one.
+    """Let processes that are forked meanwhile, such as those of a DataLoader, end soon after this one.
 
     Those of torch look after their parent themselves, but take for it whoever that is when they begin: one whose
     parent is killed while it starts would stay for ever.
@@ -69,7 +70,8 @@ def _watch_parent(mark: object) -> None:
     """The first that a process does that multiprocessing has forked."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
-        threading.Thread(target=_die_with_parent, args=(parent.pid,), name="parent-watch", daemon=True).start()
+        arguments = (parent.pid, _LOADERS_SECONDS)
+        threading.Thread(target=_die_with_parent, args=arguments, name="parent-watch", daemon=True).start()
 
 
 def prepare_process(parent: int, threads: int) -> None:
@@ -113,8 +115,9 @@ def process_variables(threads: int) -> dict[str, str]:
     return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), "LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
 
 
-def _die_with_parent(parent: int) -> None:
+def _die_with_parent(parent: int, patience: float = 0.0) -> None:
     # A process whose parent is gone gets another one. On Windows it does not, but there the pipe to the parent breaks.
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK_SECONDS)
+    time.sleep(patience)
     os._exit(1)

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ if not sys.platform.startswith("linux"):
 
 MARK = "LIGHTNING_PRIMO_CHAOS"
 SECONDS_TO_VANISH = 20.0  # a loader's process looks every 5 s whether its parent lives, on a busy machine more rarely
-FULL_TRAININGS = {"alone": 24, "in two processes": 12}
+FULL_TRAININGS = {"alone": 40, "in two processes": 12}
 
 # Which phase a kill waits for, and at most how long after its beginning it comes; None: any, so long after the start.
 BY_THE_CLOCK = [(None, seconds) for seconds in (0.3, 1.0, 3.0)]
@@ -95,7 +96,8 @@ class Killed:
         if moment is not None:
             self._wait_for(pid, *moment)
             self.pids |= self.left()
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended before
+                os.kill(pid, signal.SIGKILL)
         code = int(self._hear())
         if code == -signal.SIGKILL:
             self.by_phase[self.phase()] += 1

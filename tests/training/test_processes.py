@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from contextlib import nullcontext
 from lightning_primo.training.processes import children_end_with_us
 
 with children_end_with_us() if sys.argv[1] == "watched" else nullcontext():
-    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(12,))
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
     child.start()
 print(child.pid, flush=True)
 os._exit(1)
@@ -37,5 +38,6 @@ def test_what_is_forked_while_training_ends_with_the_process_that_is_killed() ->
         with process.stdout:
             pids[how] = int(process.stdout.readline())
         assert process.wait(timeout=60) == 1
-    wait_until_dead([pids["watched"]], seconds=6.0)
+    wait_until_dead([pids["watched"]], seconds=20.0)
     assert alive(pids["not"])
+    os.kill(pids["not"], signal.SIGKILL)
