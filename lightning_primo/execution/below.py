@@ -10,11 +10,9 @@ import os
 import threading
 from typing import Any
 
-import loky
+from lightning_primo.execution.supervisor import Call, Supervisor, threads_each
+from lightning_primo.training.processes import THREADS_VARIABLE
 
-from lightning_primo.execution.supervisor import Call, Supervisor
-
-_THREADS_VARIABLE = "OMP_NUM_THREADS"
 _here = threading.local()
 
 
@@ -39,5 +37,5 @@ def run_below(call: Call, share: int = 1) -> Any:
 
 
 def _threads(share: int) -> int:
-    given = os.environ.get(_THREADS_VARIABLE, "")
-    return int(given) if given.isdecimal() and int(given) > 0 else max(1, int(loky.cpu_count()) // share)
+    given = os.environ.get(THREADS_VARIABLE, "")
+    return int(given) if given.isdecimal() and int(given) > 0 else threads_each(share)

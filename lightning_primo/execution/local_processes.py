@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-import loky
 import torch
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.execution.supervisor import Call, Supervisor, pickled_call
+from lightning_primo.execution.supervisor import Call, Supervisor, pickled_call, threads_each
 from lightning_primo.training.processes import interrupts_blocked
 
 P = ParamSpec("P")
@@ -115,9 +114,7 @@ class LocalProcesses(Executor):
         self.shutdown(wait=kind is None)
 
     def _add_worker(self, slot: int) -> None:
-        supervisor = Supervisor(
-            threads=_threads_per_worker(self.workers), environment=_gpus(slot, self.workers, self.devices)
-        )
+        supervisor = Supervisor(threads=threads_each(self.workers), environment=_gpus(slot, self.workers, self.devices))
         thread = threading.Thread(target=self._serve, args=(supervisor,), name=f"worker-{slot}", daemon=True)
         self._supervisors.append(supervisor)
         self._threads.append(thread)
@@ -155,10 +152,6 @@ def _carry_out(task: _Task, supervisor: Supervisor) -> None:
         task.future.set_result(supervisor.run(task.call))
     except BaseException as error:
         task.future.set_exception(error)
-
-
-def _threads_per_worker(workers: int) -> int:
-    return max(1, int(loky.cpu_count()) // workers)
 
 
 def _gpus(slot: int, workers: int, devices: int | None) -> dict[str, str]:

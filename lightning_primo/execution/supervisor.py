@@ -77,6 +77,11 @@ def pickled_call(
     return Call(payload=payload, seconds=seconds)
 
 
+def threads_each(n: int) -> int:
+    """CPU threads of each of `n` processes that this machine's processors are divided among."""
+    return max(1, int(loky.cpu_count()) // n)
+
+
 class Supervisor:
     """Runs calls one after the other in a process of its own, which is started with the first and stays warm.
 

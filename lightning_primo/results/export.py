@@ -7,7 +7,8 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,27 +171,7 @@ def export_trials(
         )
     target = target.absolute()
     _check_target(target, overwrite)
-    with storage_explained(f"'directory' {str(target)!r} cannot be written"):
-        _export(
-            target, directory, trials, table=table, table_name=table_name, tests=tests, search=search, writers=writers
-        )
-
-
-def _export(
-    target: Path,
-    directory: Path,
-    trials: Sequence[TrialResult],
-    *,
-    table: pd.DataFrame,
-    table_name: str,
-    tests: Mapping[int, Mapping[str, float]],
-    search: Mapping[str, str],
-    writers: Sequence[Callable[[TrialResult, Path], None]],
-) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.parent / f".{target.name}-{uuid.uuid4().hex}"
-    unfinished.mkdir()
-    try:
+    with storage_explained(f"'directory' {str(target)!r} cannot be written"), _folder_beside(target) as unfinished:
         for trial in trials:
             folder = unfinished / f"trial_{trial.id:05d}"
             folder.mkdir()
@@ -201,8 +182,18 @@ def _export(
                 write(trial, folder)
         table.to_csv(unfinished / table_name, index=False)
         _replace(unfinished, target)
+
+
+@contextmanager
+def _folder_beside(target: Path) -> Iterator[Path]:
+    """A new folder that can be renamed to `target`; removed in the end if it was not."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = target.parent / f".{target.name}-{uuid.uuid4().hex}"
+    folder.mkdir()
+    try:
+        yield folder
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_atomically(path: Path, text: str) -> None:

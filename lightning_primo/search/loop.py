@@ -125,7 +125,8 @@ class Loop:
 
     def _fill(self) -> bool:
         """Keep every worker busy while there is budget; whether any is busy then."""
-        while len(self._running) < self._capacity.now:
+        n_jobs = self._capacity.now
+        while len(self._running) < n_jobs:
             self._interrupt.check()
             proposal = self._next()
             if proposal is None:
@@ -136,13 +137,15 @@ class Loop:
                 continue
             self._places.check_here(self._executor)
             self._display.started(proposal)
-            directory = trial_directory(self._store.directory, proposal.trial_id)
-            with storage_explained(f"{str(directory)!r} cannot be written"):
-                ticket = issue(directory)
-            job = replace(self._job(proposal), measured_on=dict(self._places.known), ticket=ticket)
-            seconds = None if job.timeout is None else max(0.0, job.timeout - job.seconds_before)
-            self._running[submit(self._executor, train, job, self._store.path, seconds=seconds)] = proposal
+            self._start(proposal)
         return bool(self._running)
+
+    def _start(self, proposal: Proposal) -> None:
+        job = replace(self._job(proposal), measured_on=dict(self._places.known))
+        with storage_explained(f"{str(job.directory)!r} cannot be written"):
+            job = replace(job, ticket=issue(job.directory))
+        future = submit(self._executor, train, job, self._store.path, seconds=job.seconds_left)
+        self._running[future] = proposal
 
     def _job(self, proposal: Proposal) -> Job:
         parent = proposal.parent if proposal.inherits else None
@@ -175,12 +178,12 @@ class Loop:
 
     def _finish(self, future: Future[Evaluation]) -> None:
         proposal = self._running.pop(future)
+        self._revoke(proposal)
         evaluation = self._outcome(future, proposal)
         if evaluation is None:
             self._unfinished.insert(0, proposal)
         else:
             self._times_lost.pop(proposal.trial_id, None)
-            self._revoke(proposal)
             self._tell(proposal, evaluation)
 
     def _outcome(self, future: Future[Evaluation], proposal: Proposal) -> Evaluation | None:

@@ -62,17 +62,16 @@ def read_search(directory: Path) -> tuple[dict[str, str], list[Event]]:
     return contents.description, events
 
 
-def _read(directory: Path) -> tuple[Contents, list[Event]]:
+def _read(directory: Path, attempts: int = _ATTEMPTS) -> tuple[Contents, list[Event]]:
     path = directory / FILE_NAME
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            contents = _contents(path)
-            return contents, list(events_of(contents, path))
-        except CorruptStoreError:
-            if attempt == _ATTEMPTS:
-                raise
-        time.sleep(_PAUSE_SECONDS)
-    raise AssertionError("the last attempt returns or raises")
+    try:
+        contents = _contents(path)
+        return contents, list(events_of(contents, path))
+    except CorruptStoreError:
+        if attempts == 1:
+            raise
+    time.sleep(_PAUSE_SECONDS)
+    return _read(directory, attempts - 1)
 
 
 def _contents(path: Path) -> Contents:

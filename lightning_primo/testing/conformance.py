@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,20 @@ from lightning_primo.testing.simulation import simulate
 from lightning_primo.trial import Config, Evaluation, Proposal, Status
 
 _FULL_TRAININGS = 9
+
+
+def assert_goes_on(algorithm: Algorithm, events: Sequence[Proposal | Evaluation]) -> None:
+    """Assert that an algorithm proposes what another one has, and is told what that was.
+
+    Args:
+        algorithm: Restored to the state before `events`.
+        events: What was asked and told from there on.
+    """
+    for event in events:
+        if isinstance(event, Proposal):
+            assert algorithm.ask() == event
+        else:
+            algorithm.tell(event)
 
 
 class AlgorithmConformance:
@@ -91,11 +106,7 @@ class AlgorithmConformance:
         restored = copy.deepcopy(algorithm)
         restored.start(problem, seed=5)
         restored.restore(events[:n_events])
-        for event in events[n_events:]:
-            if isinstance(event, Proposal):
-                assert restored.ask() == event
-            else:
-                restored.tell(event)
+        assert_goes_on(restored, events[n_events:])
 
     @pytest.mark.parametrize("n_objectives", [1, 3])
     def test_goes_on_after_failures(self, algorithm: Algorithm, n_objectives: int) -> None:

@@ -96,9 +96,9 @@ def _pauses(job: Job) -> list[PauseForMeasurements]:
 
 def _time_limit(job: Job, seconds: float) -> list[TimeLimit]:
     """What ends this training in time, `seconds` after the job began; none where there is no limit."""
-    if job.timeout is None:
+    if job.seconds_left is None:
         return []
-    left = job.timeout - job.seconds_before - seconds
+    left = job.seconds_left - seconds
     if left <= 0:
         raise TrialTimeoutError(f"it took {job.seconds_before + seconds:.4g} s before this training could begin")
     return [TimeLimit(left)]

@@ -71,6 +71,11 @@ class Job:
     checkpoint_every_seconds: float = 30.0
 
     @property
+    def seconds_left(self) -> float | None:
+        """Seconds that this job may take; None for no limit."""
+        return None if self.timeout is None else max(0.0, self.timeout - self.seconds_before)
+
+    @property
     def identity(self) -> str:
         """Tells the trial from others that a directory may hold a checkpoint of."""
         return f"{configuration_key(self.config)} seed={self.seed} max_epochs={self.max_epochs}"

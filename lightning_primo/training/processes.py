@@ -15,7 +15,12 @@ from multiprocessing.util import register_after_fork
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+from lightning_primo.training.failures import first_line
+
+THREADS_VARIABLE = "OMP_NUM_THREADS"
+"""The environment variable that says how many threads a process computes with."""
+
+_THREAD_VARIABLES = (THREADS_VARIABLE, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _OF_LAUNCHERS = (  # what their variables begin with; those of the Slurm job as a whole stay
     "SLURM_NTASKS",
     "SLURM_NPROCS",
@@ -62,8 +67,10 @@ def children_end_with_us() -> Iterator[None]:
     """
     mark = _Mark()
     register_after_fork(mark, _watch_parent)
-    yield
-    del mark
+    try:
+        yield
+    finally:
+        del mark
 
 
 def _watch_parent(mark: object) -> None:
@@ -92,7 +99,7 @@ def prepare_process(parent: int, threads: int) -> None:
 def how_it_died(error: BaseException) -> str:
     """The exit code or signal of a process, of which loky's `error` tells, or else the first line of that."""
     codes = _EXIT_CODES.search(str(error))
-    return codes.group(1) if codes is not None else str(error).strip().split("\n", 1)[0]
+    return codes.group(1) if codes is not None else first_line(str(error))
 
 
 def forget_launcher() -> None:

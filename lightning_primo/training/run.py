@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from lightning_primo.callbacks.base import spread_name
-from lightning_primo.callbacks.claim import Claim, revoke
+from lightning_primo.callbacks.claim import Claim
 from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, read_record, remove_partial
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.training.costs import cost_callbacks, forget_elsewhere, measure_costs
@@ -87,13 +87,11 @@ def crashed(job: Job, reason: str) -> Evaluation:
 
 def hung(job: Job, reason: str) -> Evaluation:
     """The evaluation of a job whose worker was killed because its time was over; known costs are kept."""
-    seconds = 0.0 if job.timeout is None else max(0.0, job.timeout - job.seconds_before)
-    return _lost(job, Failure(status=Status.TIMEOUT, reason=reason), seconds=seconds)
+    return _lost(job, Failure(status=Status.TIMEOUT, reason=reason), seconds=job.seconds_left or 0.0)
 
 
 def _lost(job: Job, failure: Failure, *, seconds: float) -> Evaluation:
-    """What is known of a job that came to nothing in the end; if it still runs somewhere, it will stop."""
-    revoke(job.directory)
+    """What is known of a job that came to nothing in the end, and of which no attempt may write any more."""
     remove_partial(job.directory)
     record = _usable_record(job) or Record()
     progress = _Progress(

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_primo.algorithms import MOASHA, SHEMOA, SuccessiveHalving
+from lightning_primo.testing.conformance import assert_goes_on
 from lightning_primo.testing.problems import evaluator, toy_problem
 from lightning_primo.testing.simulation import simulate
 from lightning_primo.trial import Proposal
@@ -43,9 +44,5 @@ def test_any_interleaving_is_restored_and_repeats_nothing(make, n_workers, seed,
     restored.start(PROBLEM, seed=seed)
     n_events = int(share * len(events))
     restored.restore(events[:n_events])
-    for event in events[n_events:]:
-        if isinstance(event, Proposal):
-            assert restored.ask() == event
-        else:
-            restored.tell(event)
+    assert_goes_on(restored, events[n_events:])
     assert restored.ask() == algorithm.ask()

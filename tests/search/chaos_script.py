@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import time
-import traceback
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from lightning_primo.store import Store
 from lightning_primo.training import Job
 from lightning_primo.training.plan import TrainingPlan
 from tests.machine import Machine
-from tests.search.resume_script import Net, build, make_search
+from tests.search.resume_script import Net, build, logged, make_search
 
 PHASE_BYTES = 32
 STARTING, TRYING, ASKING, TRAINING = "starting", "trying a batch out", "asking", "training"
@@ -130,23 +129,12 @@ def save_every_epoch() -> None:
     TrainingPlan.job = job  # type: ignore[method-assign]
 
 
-def carry_out(command: dict[str, Any]) -> int:
+def carry_out(command: dict[str, Any]) -> None:
     os.setsid()
-    descriptor = os.open(command["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    try:
-        phase = report_phases(command["phase"])
-        made = SEARCHES[command["search"]](Path(command["directory"]))
-        made.run(full_trainings=command["full_trainings"], progress=False)
-        phase.say(ENDING)
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    return 0
+    phase = report_phases(command["phase"])
+    made = SEARCHES[command["search"]](Path(command["directory"]))
+    made.run(full_trainings=command["full_trainings"], progress=False)
+    phase.say(ENDING)
 
 
 def serve() -> None:
@@ -159,7 +147,8 @@ def serve() -> None:
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            os._exit(carry_out(json.loads(line)))
+            command = json.loads(line)
+            os._exit(logged(command["log"], lambda: carry_out(command)))  # noqa: B023
         print(pid, flush=True)
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)

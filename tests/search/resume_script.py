@@ -195,15 +195,13 @@ def strike(moment: str, number: int, signal_number: int) -> None:
         raise ValueError(moment)
 
 
-def carry_out(command: dict[str, Any]) -> int:
-    descriptor = os.open(command["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def logged(log: str, action: Callable[[], None]) -> int:
+    """The exit code of a process that does `action`, whose output goes to the end of `log`."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     try:
-        search = SEARCHES[command["search"]](command["directory"])
-        if "moment" in command:
-            strike(command["moment"], command["number"], command["signal"])
-        search.run(full_trainings=command["full_trainings"], progress=False)
+        action()
     except BaseException:
         traceback.print_exc()
         return 1
@@ -213,6 +211,13 @@ def carry_out(command: dict[str, Any]) -> int:
     return 0
 
 
+def carry_out(command: dict[str, Any]) -> None:
+    search = SEARCHES[command["search"]](command["directory"])
+    if "moment" in command:
+        strike(command["moment"], command["number"], command["signal"])
+    search.run(full_trainings=command["full_trainings"], progress=False)
+
+
 def serve() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("error", CheckpointWarning)  # a child without its parent's weights would be as reproducible
@@ -220,7 +225,8 @@ def serve() -> None:
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            os._exit(carry_out(json.loads(line)))
+            command = json.loads(line)
+            os._exit(logged(command["log"], lambda: carry_out(command)))  # noqa: B023
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 

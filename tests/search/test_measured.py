@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from lightning_primo.store import read_events
 from lightning_primo.training.plan import trial_directory
 from lightning_primo.trial import Evaluation, Proposal, Status
 from tests.machine import Machine
+from tests.search.executors import Odd, working
 from tests.search.resume_script import Net, build, make_search
 from tests.store.files import to_first_format
 
@@ -117,20 +118,6 @@ def test_a_search_that_is_over_can_be_looked_at_anywhere(
     assert "the front is not measured again: the values of 'latency_cpu'" in capsys.readouterr().err
 
 
-class Elsewhere(Executor):
-    """Stands for an executor whose workers are on another machine."""
-
-    num_workers = 1
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are run where they arrive, where `machine` stands for the device."""
@@ -147,7 +134,7 @@ def test_a_worker_on_another_machine_ends_the_search(tmp_path: Path, machine: No
 
     machine.before = next_machine
     with pytest.raises(DeviceMismatchError, match=r"\[Chip 9, .*\[Chip 10, "):
-        run(tmp_path, 3, executor=Elsewhere())
+        run(tmp_path, 3, executor=Odd(working))
     assert [event.trial_id for event in told(tmp_path)] == [0]
     machine.before, machine.name = lambda: None, "Chip 9"
     result = run(tmp_path, 3, remeasure=0)  # its training is there; its latency is measured again
@@ -160,7 +147,7 @@ def test_a_worker_that_knows_where_the_others_were_measured_does_not_even_train(
     run(tmp_path, 1, remeasure=0)
     machine.name = "Chip 10"
     with pytest.raises(DeviceMismatchError, match="trial 1 could not be measured"):
-        run(tmp_path, 3, executor=Elsewhere())
+        run(tmp_path, 3, executor=Odd(working))
     assert len(told(tmp_path)) == 1
     assert not (trial_directory(tmp_path, 1) / "last.ckpt").exists()
 
