@@ -18,11 +18,12 @@ from collections.abc import Callable
 
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior
 from lightning_primo.algorithms import MOBANANAS, MOBOHB, MSEHVI, Algorithm, BulkAndCut, PriMO, RandomSearch
-from lightning_primo.nas import Factory
-from lightning_primo.objective import Kind, Objective
+from lightning_primo.factory import Factory
+from lightning_primo.nas.architecture_oracle import Architectures
+from lightning_primo.objectives.exact_costs import ExactCosts
 from lightning_primo.problem import Problem
-from lightning_primo.training import Architectures, ExactCosts
-from lightning_primo.trial import Evaluation, Proposal
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Evaluation, Proposal
 from models import ConvNetClassifier, conv_net_space
 
 MAX_EPOCHS = 25

@@ -20,8 +20,8 @@ from benchmarks.stopwatch import Stopwatch
 from lightning_primo import Metric
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.cli.main import main as command_line
-from lightning_primo.execution import InProcess
-from lightning_primo.nas import Factory
+from lightning_primo.factory import Factory
+from lightning_primo.problem.trial import Proposal
 from lightning_primo.search import read_result
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
@@ -31,7 +31,7 @@ from lightning_primo.store import Event, Store
 from lightning_primo.testing.problems import Evaluate, evaluator, trade_off_problem, trade_off_values
 from lightning_primo.training import Job
 from lightning_primo.training.plan import TrainingPlan
-from lightning_primo.trial import Proposal
+from lightning_primo.workers import InProcess
 
 
 class EnoughError(Exception):

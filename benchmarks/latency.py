@@ -18,7 +18,7 @@ from torch.utils.benchmark import Timer
 from torchvision.models import resnet18
 
 from lightning_primo.measure import LatencyMeasurement, measure_latency
-from lightning_primo.measure.lock import TrainingTurn
+from lightning_primo.measure.turns import TrainingTurn
 
 
 def conv_net() -> nn.Module:

@@ -20,12 +20,12 @@ import numpy.typing as npt
 from ConfigSpace import ConfigurationSpace, Float, Integer
 
 from lightning_primo.algorithms import MOASHA, Algorithm, Hyperband, PriMO, RandomSearch, SobolSampler
-from lightning_primo.objective import Objective
 from lightning_primo.pareto import AugmentedChebyshev, hypervolume
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Config, Evaluation
 from lightning_primo.space import Encoding, Prior
 from lightning_primo.testing.problems import drive, evaluator
-from lightning_primo.trial import Config, Evaluation
 
 TASKS = ("3945", "7593", "34539", "126029")
 MAX_EPOCHS = 52

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         SuccessiveHalving,
         UniformSampler,
     )
-    from lightning_primo.callbacks import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TrainingTime
     from lightning_primo.namespaces import alias_pytorch_lightning
+    from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TrainingTime
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
     from lightning_primo.results import Comparison, Result
     from lightning_primo.search import Search, read_result
@@ -62,7 +62,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = ("algorithms", "callbacks", "namespaces", "pareto", "results", "search", "space")
+_HOMES = ("algorithms", "objectives", "namespaces", "pareto", "results", "search", "space")
 
 
 def __getattr__(name: str) -> Any:

@@ -151,6 +151,11 @@ class ProjectError(PrimoError):
     """The code of a project that the command line searches over raised an exception."""
 
 
+def first_line(text: str) -> str:
+    """The first line that is not blank; empty if there is none."""
+    return text.strip().split("\n", 1)[0]
+
+
 def _restored(kind: type[PrimoError], args: tuple[Any, ...], state: dict[str, Any]) -> PrimoError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)

@@ -26,8 +26,8 @@ import pandas as pd
 
 from lightning_primo import Result
 from lightning_primo.errors import PrimoError
-from lightning_primo.execution import LocalProcesses
 from lightning_primo.results import Comparison
+from lightning_primo.workers import LocalProcesses
 from recipes import cifar10, digits, flowers, nasbench201
 from recipes.common import ALGORITHMS, BAG_OF_BASELINES, usage_errors
 

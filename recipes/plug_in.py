@@ -29,7 +29,7 @@ from typing_extensions import override
 
 from datamodules import Digits
 from lightning_primo import Latency, Metric, ParameterCount, Prior, Result, Search
-from lightning_primo.trial import Config
+from lightning_primo.problem.trial import Config
 from recipes.common import carry_out, search_arguments, search_parser
 
 _SUBCOMMANDS = ("fit", "validate", "test", "predict")

@@ -26,12 +26,12 @@ import numpy.typing as npt
 
 from lightning_primo import Algorithm, Result
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.nas import Factory
-from lightning_primo.objective import Kind, Objective
+from lightning_primo.factory import Factory
 from lightning_primo.pareto import hypervolume, non_dominated
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Config, Evaluation, Proposal
 from lightning_primo.testing.problems import drive, evaluator
-from lightning_primo.trial import Config, Evaluation, Proposal
 from models.nas_bench_201 import EDGE_NAMES, OPERATIONS, NASBench201Classifier, nas_bench_201_space
 
 Array = npt.NDArray[np.float64]

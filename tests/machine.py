@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_primo.callbacks import costs
 from lightning_primo.measure import LatencyMeasurement
+from lightning_primo.objectives import costs
 
 
 class Machine:

@@ -14,37 +14,41 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "lightning_primo"
 FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 
-VALUES = {"errors", "checks", "objective", "trial", "architecture", "problem"}
-SEARCHING = VALUES | {"space", "pareto", "surrogates", "algorithms"}
-TRAINING = VALUES | {"namespaces", "measure", "callbacks", "nas", "training", "execution"}
-STORING = VALUES | {"store"}
+VALUES = {"errors", "checks", "problem"}
+FILES = {"disk", "layout"}
+SEARCHING = VALUES | {"space", "pareto", "surrogates", "acquisitions", "algorithms"}
+MEASURING = VALUES | {"factory", "measure", "objectives"}
+TRAINING = MEASURING | FILES | {"namespaces", "callbacks", "nas", "workers", "training"}
+STORING = VALUES | FILES | {"store"}
 
 # What each module or subpackage of the package may import from the rest of it, besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "checks": {"errors"},
+    "disk": {"errors"},
+    "layout": {"errors", "disk"},
     "namespaces": {"errors"},
-    "objective": {"errors"},
-    "trial": {"errors"},
-    "architecture": {"errors", "trial"},
-    "problem": VALUES,
+    "problem": {"errors"},
     "space": VALUES,
     "pareto": VALUES,
     "surrogates": VALUES | {"space", "pareto"},
-    "algorithms": VALUES | {"space", "pareto", "surrogates"},
+    "acquisitions": VALUES | {"space", "pareto", "surrogates"},
+    "algorithms": VALUES | {"space", "pareto", "surrogates", "acquisitions"},
     "testing": SEARCHING,
+    "factory": VALUES | {"namespaces"},
     "measure": VALUES,
+    "objectives": VALUES | {"factory", "measure"},
     "callbacks": VALUES | {"measure"},
-    "nas": VALUES | {"namespaces", "measure"},
-    "training": VALUES | {"namespaces", "measure", "callbacks", "nas"},
-    "execution": VALUES | {"namespaces", "training"},
-    "store": VALUES,
-    "results": VALUES | {"pareto", "store", "measure", "callbacks", "nas", "training"},
-    "display": VALUES | {"results", "training"},
+    "nas": VALUES | {"factory", "measure"},
+    "workers": VALUES | {"namespaces"},
+    "training": TRAINING | {"pareto"},
+    "store": STORING,
+    "results": TRAINING | STORING | {"pareto"},
+    "display": VALUES | {"results"},
     "search": SEARCHING | TRAINING | STORING | {"results", "display"},
     "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search", "__init__"},
     "__main__": {"cli"},
-    "__init__": SEARCHING | {"namespaces", "callbacks", "search", "results", "errors"},
+    "__init__": SEARCHING | {"namespaces", "objectives", "search", "results"},
 }
 
 # Packages that these must do without.

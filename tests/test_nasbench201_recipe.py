@@ -19,12 +19,12 @@ from torchvision import datasets
 from lightning_primo import MOASHA, RandomSearch, Result
 from lightning_primo.algorithms import Algorithm, rung_epochs
 from lightning_primo.errors import InvalidArgumentError, StoreError, UnknownNameError
-from lightning_primo.execution import InProcess
-from lightning_primo.objective import Kind
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind
+from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results import Comparison
 from lightning_primo.testing.problems import drive
-from lightning_primo.trial import Evaluation, Proposal
+from lightning_primo.workers import InProcess
 from models.nas_bench_201 import EDGE_NAMES, OPERATIONS
 from recipes import compare, nasbench201
 from recipes.tables import NASBench201Table, TableProblem, look_up, table_problem

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from torchvision import datasets
 
-from lightning_primo.execution import InProcess
+from lightning_primo.problem.trial import Evaluation
 from lightning_primo.store import read_events
-from lightning_primo.trial import Evaluation
+from lightning_primo.workers import InProcess
 from models import conv_net_space
 from recipes import cifar10, compare, digits, flowers, plug_in
 from recipes.common import ALGORITHMS

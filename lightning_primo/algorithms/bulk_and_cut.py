@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.algorithms.base import Algorithm
-from lightning_primo.algorithms.offspring import lowest_width, pareto_epsilon_greedy, pruned_widths
-from lightning_primo.algorithms.sampling import UniformSampler, draw, first_new
-from lightning_primo.architecture import Architecture
+from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.offspring import lowest_width, pareto_epsilon_greedy, pruned_widths
+from lightning_primo.algorithms.parts.sampling import UniformSampler, draw, first_new
 from lightning_primo.checks import check_full_trainings
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objective import Kind
 from lightning_primo.problem import Problem
+from lightning_primo.problem.architecture import Architecture
+from lightning_primo.problem.objective import Kind
+from lightning_primo.problem.trial import Config, Proposal, Status, Trial
 from lightning_primo.surrogates.constrained import ConstrainedModel, Networks
 from lightning_primo.surrogates.outliers import without_outliers
-from lightning_primo.trial import Config, Proposal, Status, Trial
 
 _SAMPLE, _DEEPEN, _PRUNE = "sample", "deepen", "prune"
 _INIT, _BULK_UP, _CUT_DOWN = range(3)

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.algorithms.base import Algorithm
-from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
+from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.sampling import Sampler, UniformSampler, draw
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
-from lightning_primo.trial import Config, Evaluation, Losses, Proposal, Trial
+from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Trial
 
 Ranking = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.intp]]
 """From scaled losses, `n x m`, to the order of the rows, best first; rows with NaN last."""

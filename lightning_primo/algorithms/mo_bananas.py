@@ -15,16 +15,16 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lightning_primo.algorithms.halving import Bracket, Brackets, rung_epochs
-from lightning_primo.algorithms.observations import observe
-from lightning_primo.algorithms.sampling import UniformSampler
+from lightning_primo.algorithms.parts.observations import observe
+from lightning_primo.algorithms.parts.sampling import UniformSampler
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Trial
 from lightning_primo.space import mutate_gaussian
 from lightning_primo.surrogates.ensemble import NetworkEnsemble
 from lightning_primo.surrogates.outliers import without_outliers
-from lightning_primo.trial import Config, Evaluation, Losses, Proposal, Trial
 
 Array = npt.NDArray[np.float64]
 

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lightning_primo.algorithms.halving import Hyperband, rung_epochs
-from lightning_primo.algorithms.sampling import first_new
+from lightning_primo.algorithms.parts.sampling import first_new
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import default_reference, nds_hssp_order
+from lightning_primo.problem.trial import Config, Losses, Trial
 from lightning_primo.surrogates.parzen import ParzenDensity
-from lightning_primo.trial import Config, Losses, Trial
 
 Array = npt.NDArray[np.float64]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from lightning_primo.algorithms.base import Algorithm
+from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.halving import Ranking, rung_epochs
-from lightning_primo.algorithms.rung import Rung
-from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
+from lightning_primo.algorithms.parts.rung import Rung
+from lightning_primo.algorithms.parts.sampling import Sampler, UniformSampler, draw
 from lightning_primo.checks import check_whole
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
-from lightning_primo.trial import Evaluation, Proposal, Status, Trial
+from lightning_primo.problem.trial import Evaluation, Proposal, Status, Trial
 
 
 class MOASHA(Algorithm):

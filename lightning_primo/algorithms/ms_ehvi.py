@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.algorithms._acquire import AcquisitionSearch
-from lightning_primo.algorithms.base import Algorithm
-from lightning_primo.algorithms.observations import Observations, observe
-from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
+from lightning_primo.acquisitions.hypervolume_improvement import LogExpectedHypervolumeImprovement
+from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearch
+from lightning_primo.algorithms.parts.observations import Observations, observe
+from lightning_primo.algorithms.parts.sampling import Sampler, UniformSampler, draw
 from lightning_primo.checks import check_whole
 from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Proposal
 from lightning_primo.surrogates import GaussianProcess
-from lightning_primo.surrogates.ehvi import LogExpectedHypervolumeImprovement
-from lightning_primo.trial import Proposal
 
 Array = npt.NDArray[np.float64]
 

@@ -14,17 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.algorithms._acquire import AcquisitionSearch
-from lightning_primo.algorithms.base import Algorithm
+from lightning_primo.acquisitions import LogNoisyExpectedImprovement, prior_exponent
+from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.moasha import MOASHA
-from lightning_primo.algorithms.observations import Observations, observe
-from lightning_primo.algorithms.sampling import UniformSampler, check_priors, draw, first_new
+from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearch
+from lightning_primo.algorithms.parts.observations import Observations, observe
+from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw, first_new
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import Scalarization, WeightedSum, sample_weights
 from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
 from lightning_primo.space import EncodedPrior, Prior
-from lightning_primo.surrogates import GaussianProcess, LogNoisyExpectedImprovement, prior_exponent
-from lightning_primo.trial import Config, Evaluation, Proposal, Status, Trial
+from lightning_primo.surrogates import GaussianProcess
 
 Array = npt.NDArray[np.float64]
 

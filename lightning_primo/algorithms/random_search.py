@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from typing_extensions import override
 
-from lightning_primo.algorithms.base import Algorithm
-from lightning_primo.algorithms.sampling import Sampler, UniformSampler, draw
+from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.sampling import Sampler, UniformSampler, draw
 from lightning_primo.problem import Problem
-from lightning_primo.trial import Proposal
+from lightning_primo.problem.trial import Proposal
 
 
 class RandomSearch(Algorithm):

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.algorithms.base import Algorithm
-from lightning_primo.algorithms.sampling import UniformSampler, draw
-from lightning_primo.algorithms.stages import plan_stages, stage_budgets
+from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.sampling import UniformSampler, draw
+from lightning_primo.algorithms.parts.stages import plan_stages, stage_budgets
 from lightning_primo.checks import check_full_trainings, check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import contributions, default_reference, fronts, hssp_drop
 from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Evaluation, Proposal, Trial
 from lightning_primo.space import crossover, mutate_uniform
-from lightning_primo.trial import Evaluation, Proposal, Trial
 
 Array = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
 from lightning_primo.measure.devices import synchronize
-from lightning_primo.measure.lock import TrainingTurn
+from lightning_primo.measure.turns import TrainingTurn
 
 
 class PauseForMeasurements(Callback):

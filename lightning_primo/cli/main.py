@@ -52,7 +52,7 @@ def _carry_out(name: str, arguments: Sequence[str]) -> int:
     from lightning_primo.errors import InvalidArgumentError, PrimoError, SearchMismatchError
 
     try:
-        module: Any = importlib.import_module(f"lightning_primo.cli.{name}")
+        module: Any = importlib.import_module(f"lightning_primo.cli.commands.{name}")
         parser = module.parser()
         parser.prog = f"lightning-primo {name}"
         parser.exit_on_error = False

@@ -19,13 +19,11 @@ from lightning_primo.cli.overlay import MISSING, leaves, look_up, overlay
 from lightning_primo.cli.script import MAIN, PLAIN, Construction, Script
 from lightning_primo.cli.user_code import origin_of
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, SearchMismatchError
+from lightning_primo.layout import project_file, write_atomically
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.namespaces import alias_pytorch_lightning
-from lightning_primo.results.export import write_atomically
+from lightning_primo.problem.trial import Config
 from lightning_primo.training.trainer import OWNED_ARGUMENTS
-from lightning_primo.trial import Config
-
-FILE_NAME = "project.json"
 
 # What may change while a search goes on, as no result depends on it.
 _INCIDENTAL = ("logger", "accelerator", "devices", "enable_progress_bar", "enable_model_summary", "default_root_dir")
@@ -91,7 +89,7 @@ class Project:
         Raises:
             CorruptStoreError: If what the search wrote about it cannot be read.
         """
-        path = Path(directory) / FILE_NAME
+        path = project_file(Path(directory))
         if not path.is_file():
             return None
         try:
@@ -119,7 +117,7 @@ class Project:
                     "change, or give another 'directory'"
                 )
         directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(directory / FILE_NAME, json.dumps(asdict(self), indent=2) + "\n")
+        write_atomically(project_file(directory), json.dumps(asdict(self), indent=2) + "\n")
 
     def module(self, config: Config) -> pl.LightningModule:
         """The project's model with a trial's values.

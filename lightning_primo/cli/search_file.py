@@ -11,14 +11,14 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.algorithms.sampling import Sampler
-from lightning_primo.callbacks import CostCallback, ObjectiveCallback
+from lightning_primo.algorithms.parts.sampling import Sampler
 from lightning_primo.cli.messages import one_line
 from lightning_primo.cli.overlay import CLASS, INIT
 from lightning_primo.cli.space_file import SearchSpace
 from lightning_primo.cli.torch_types import register_torch_types
 from lightning_primo.cli.user_code import user_code
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.space import Prior
 
 _CENTER = "center"  # of a prior

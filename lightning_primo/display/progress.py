@@ -19,11 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_primo.display.streams import RedirectedStreams
-from lightning_primo.objective import Objective
+from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results.formatting import format_duration, format_value, format_values
-from lightning_primo.training.failures import first_line
-from lightning_primo.trial import Evaluation, Proposal, Status
 
 MAX_ROWS = 8
 """Members of the front that the live display shows at most."""

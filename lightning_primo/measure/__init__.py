@@ -7,10 +7,10 @@ from lightning_primo.measure.devices import available_devices
 from lightning_primo.measure.flops import count_flops
 from lightning_primo.measure.inputs import call, first_sample, model_inputs, sample_batch, to_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
-from lightning_primo.measure.lock import quiet_machine
 from lightning_primo.measure.memory import peak_memory
 from lightning_primo.measure.parameters import parameter_count
 from lightning_primo.measure.profile import BatchProfile, ModuleProfile, profile_module
+from lightning_primo.measure.turns import quiet_machine
 
 __all__ = [
     "BatchProfile",

@@ -16,8 +16,8 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device, synchronize
 from lightning_primo.measure.inputs import call, first_sample, require_positive, to_device
 from lightning_primo.measure.isolation import dtype_name, dtype_of, explained, isolated, placed
-from lightning_primo.measure.lock import quiet_machine
-from lightning_primo.trial import Place
+from lightning_primo.measure.turns import quiet_machine
+from lightning_primo.problem.trial import Place
 
 _ROUNDS = 5
 _BLOCKS = 1000  # at most, in all rounds together

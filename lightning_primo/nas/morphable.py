@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.trial import Config
+from lightning_primo.problem.trial import Config
 
 _EXPECTED = {
     "stages": "def stages(self): the network from its input to its head as a list of objects with the attributes "

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lightning_primo.disk import storage_explained
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objective import Objective
-from lightning_primo.training.storage import storage_explained
+from lightning_primo.problem.objective import Objective
 
 SUFFIXES = (".png", ".svg", ".pdf")
 """What pictures are saved as."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,16 +17,16 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from lightning_primo.callbacks.recorder import FILE_NAME, read_weights
+from lightning_primo.disk import storage_explained
 from lightning_primo.errors import CheckpointError, InvalidArgumentError, PrimoError
-from lightning_primo.nas.factory import Factory
+from lightning_primo.factory import Factory
+from lightning_primo.layout import checkpoint_file, trial_directory
 from lightning_primo.results.trial_result import TrialResult
-from lightning_primo.training.devices import on_one_device
-from lightning_primo.training.isolation import process_kept, quiet_lightning
+from lightning_primo.training.checkpoint.recorder import read_weights
 from lightning_primo.training.job import build_data
 from lightning_primo.training.loggers import listed
-from lightning_primo.training.plan import trial_directory
-from lightning_primo.training.storage import storage_explained
+from lightning_primo.training.parallelism import on_one_device
+from lightning_primo.training.process_state import process_kept, quiet_lightning
 from lightning_primo.training.trainer import TrainerArguments, make_trainer, trainer_arguments
 
 TABLE = "front.csv"
@@ -47,7 +46,7 @@ def load_state(directory: Path, trial: TrialResult) -> StateDict:
         CheckpointError: If its checkpoint was removed, or cannot be read.
         PrimoError: If the trial was never trained.
     """
-    path = trial_directory(directory, trial.id) / FILE_NAME
+    path = checkpoint_file(trial_directory(directory, trial.id))
     if trial.epoch == 0:
         reason = f": {trial.reason}" if trial.reason else ""
         raise PrimoError(f"trial {trial.id} has no weights, no training of it succeeded ({trial.outcome}{reason})")
@@ -75,8 +74,7 @@ def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.Light
     """
     state = load_state(directory, trial)
     with process_kept():  # the initial weights are drawn from the global generator
-        module = build.module(trial.config)
-        module.configure_model()
+        module = build.whole_module(trial.config)
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -194,24 +192,6 @@ def _folder_beside(target: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that is never seen half-written.
-
-    Raises:
-        StorageError: If the disk is full or cannot be written to.
-    """
-    unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        with storage_explained(f"{str(path)!r} cannot be written"):
-            with unfinished.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _check_target(target: Path, overwrite: bool) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.pareto import default_reference, hypervolume, improvement
 from lightning_primo.problem import Problem
-from lightning_primo.trial import Evaluation
+from lightning_primo.problem.trial import Evaluation
 
 Array = npt.NDArray[np.float64]
 

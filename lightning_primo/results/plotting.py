@@ -16,13 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.objective import Objective
 from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Evaluation
 from lightning_primo.results._axes import TEXT, check_suffix, named, note, over_cost, saved, style
-from lightning_primo.results.counted import counts
 from lightning_primo.results.trial_result import TrialResult
-from lightning_primo.trial import Evaluation
 
 _FRONT = "#c1392b"
 _FULL = "#6f8196"
@@ -86,7 +85,7 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path 
     check_suffix(path)
     objective = problem.objectives[0]
     epochs = np.cumsum([evaluation.cost for evaluation in told], dtype=np.float64)
-    losses = [e.losses[0] if counts(problem, e) else math.inf for e in told]
+    losses = [e.losses[0] if problem.counts(e) else math.inf for e in told]
     full = np.isfinite(losses)
     best = np.minimum.accumulate(losses) if losses else np.empty(0)
     sign = objective.value(1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lightning_primo.layout import front_picture, hypervolume_picture, table_file
 from lightning_primo.results.result import Result
 
 
@@ -11,14 +12,14 @@ def write_report(result: Result) -> None:
     They are ``trials.csv`` and, once there is a front, ``front.png`` and ``hypervolume.png``.
     """
     result.directory.mkdir(parents=True, exist_ok=True)
-    table = result.directory / "trials.csv"
+    table = table_file(result.directory)
     result.to_pandas().to_csv(table, index=False)
     print(result.summary())
     print(f"table of all trials: {table}")
     if result.front:
         pictures = {
-            "front": result.directory / "front.png",
-            "hypervolume over cost": result.directory / "hypervolume.png",
+            "front": front_picture(result.directory),
+            "hypervolume over cost": hypervolume_picture(result.directory),
         }
         result.plot_front(pictures["front"])
         result.plot_hypervolume(pictures["hypervolume over cost"])

@@ -14,30 +14,27 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError
-from lightning_primo.nas.factory import Factory
+from lightning_primo.factory import Factory
+from lightning_primo.layout import tests_file, trial_directory, write_atomically
 from lightning_primo.pareto import hypervolume, non_dominated
 from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Evaluation, Proposal, fold_events
 from lightning_primo.results import plotting
-from lightning_primo.results.counted import counts, hypervolume_over_cost, losses_within
+from lightning_primo.results.anytime_performance import hypervolume_over_cost, losses_within
 from lightning_primo.results.export import (
     CHOSEN_TABLE,
     TABLE,
     export_trials,
     load_module,
     run_test,
-    write_atomically,
 )
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
-from lightning_primo.results.remeasured import read_remeasured, with_remeasured
+from lightning_primo.results.repeated_measurements import read_remeasured, with_remeasured
 from lightning_primo.results.summary import front_lines
 from lightning_primo.results.to_onnx import onnx_writer
 from lightning_primo.results.trial_result import TrialResult, make_table
-from lightning_primo.training.plan import trial_directory
 from lightning_primo.training.trainer import TrainerArguments
-from lightning_primo.trial import Evaluation, Proposal, fold_events
-
-_TESTS = "test.json"
 
 
 class Result:
@@ -85,7 +82,7 @@ class Result:
         self.trials: tuple[TrialResult, ...] = tuple(TrialResult.of(trial, problem) for trial in trials)
         self._told = [(event, elapsed) for event, elapsed in events if isinstance(event, Evaluation)]
         full = [trial.at(problem.max_epochs) for trial in trials]
-        counted = [evaluation for evaluation in full if evaluation is not None and counts(problem, evaluation)]
+        counted = [evaluation for evaluation in full if evaluation is not None and problem.counts(evaluation)]
         losses = np.array([evaluation.losses for evaluation in counted]).reshape(-1, len(problem.objectives))
         mask = non_dominated(losses)
         on_front = sorted((e.losses, e.trial_id) for e, keep in zip(counted, mask, strict=True) if keep)
@@ -192,7 +189,7 @@ class Result:
                 tests[trial.id] = run_test(
                     module, trial, self._factory, seed=self._seed, trainer=self._trainer, directory=folder
                 )
-                write_atomically(self.directory / _TESTS, json.dumps(tests, indent=2) + "\n")
+                write_atomically(tests_file(self.directory), json.dumps(tests, indent=2) + "\n")
         return self._rows(self.front)
 
     def export(
@@ -315,7 +312,7 @@ class Result:
         return table.set_index("id", drop=False).loc[order].reset_index(drop=True)
 
     def _tests(self) -> dict[int, dict[str, float]]:
-        path = self.directory / _TESTS
+        path = tests_file(self.directory)
         if not path.exists():
             return {}
         try:

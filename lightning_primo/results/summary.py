@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning_primo.callbacks.base import spread_name
+from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import place_text
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.trial_result import TrialResult
-from lightning_primo.trial import place_text
 
 
 def front_lines(problem: Problem, front: Sequence[TrialResult]) -> list[str]:

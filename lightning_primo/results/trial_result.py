@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from lightning_primo.callbacks.base import spread_name
+from lightning_primo.errors import first_line
+from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Config, Losses, Place, Status, Trial, place_text
 from lightning_primo.results.formatting import format_values
-from lightning_primo.training.failures import first_line
-from lightning_primo.trial import Config, Losses, Place, Status, Trial, place_text
 
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")
 """The columns that every table has, whatever the search."""

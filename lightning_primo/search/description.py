@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.callbacks.base import ObjectiveCallback
+from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.problem import Problem
 
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")  # in the default repr of objects and functions: another in each process

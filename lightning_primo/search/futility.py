@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lightning_primo.errors import TrialFailedError
+from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training import signature_of
-from lightning_primo.trial import Evaluation, Status
 
 _ALIKE_FROM_THE_START = 3  # the user's bug, not the configurations'
 _ALIKE_IN_A_ROW = 20  # something broke on the way: the data are gone, the disk is full, the GPU is lost

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.callbacks.claim import issue, revoke
+from lightning_primo.disk import MEND_STORAGE, free_space, storage_explained
 from lightning_primo.display import Snapshot, make_progress
 from lightning_primo.errors import (
     ExecutorError,
@@ -20,23 +20,24 @@ from lightning_primo.errors import (
     TrialFailedError,
     WorkerDiedError,
     WorkerHungError,
+    first_line,
 )
+from lightning_primo.layout import trial_directory
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import FrontTracker
 from lightning_primo.search.budget import Budget
-from lightning_primo.search.capacity import Capacity
-from lightning_primo.search.checkpoints import Checkpoints
+from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.on_workers import train
 from lightning_primo.search.places import Places
-from lightning_primo.search.remeasure import noisy_names
-from lightning_primo.search.submission import submit
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job, crashed, hung, metric_is_missing, unwritable
-from lightning_primo.training.failures import first_line
-from lightning_primo.training.plan import TrainingPlan, trial_directory
-from lightning_primo.training.storage import MEND_STORAGE, free_space, storage_explained
-from lightning_primo.trial import Evaluation, Proposal, Status
+from lightning_primo.training.checkpoint.claim import issue, revoke
+from lightning_primo.training.checkpoint.retention import Retention
+from lightning_primo.training.plan import TrainingPlan
+from lightning_primo.workers.capacity import Capacity
+from lightning_primo.workers.submission import submit
 
 _LOOK_SECONDS = 5.0  # between two looks at how many workers a cluster has
 _ATTEMPTS = 2
@@ -91,7 +92,7 @@ class Loop:
         self._failures: dict[str, int] = {}
         self._n_rejected = 0
         names = noisy_names(plan.objectives)
-        self._checkpoints = None if keep_all else Checkpoints(store.directory, algorithm, plan.problem, noisy=names)
+        self._checkpoints = None if keep_all else Retention(store.directory, algorithm, plan.problem, noisy=names)
         for event, _ in events:
             if isinstance(event, Evaluation):
                 self._count(event)

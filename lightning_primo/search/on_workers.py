@@ -15,9 +15,9 @@ from lightning_primo.errors import (
     NotMeasurableError,
     StorageError,
 )
-from lightning_primo.search.submission import submit
+from lightning_primo.problem.trial import Evaluation
 from lightning_primo.training import Job, preflight, run_job
-from lightning_primo.trial import Evaluation
+from lightning_primo.workers.submission import submit
 
 T = TypeVar("T")
 

@@ -6,13 +6,13 @@ import copy
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 
-from lightning_primo.callbacks import CostCallback, ObjectiveCallback
-from lightning_primo.errors import DeviceMismatchError
-from lightning_primo.execution import InProcess, LocalProcesses
+from lightning_primo.errors import DeviceMismatchError, first_line
+from lightning_primo.objectives import CostCallback, ObjectiveCallback
+from lightning_primo.problem.trial import Evaluation, Place, same_place
 from lightning_primo.store import Event
-from lightning_primo.training.costs import elsewhere, require_same_place
-from lightning_primo.training.failures import first_line, was_raised
-from lightning_primo.trial import Evaluation, Place, same_place
+from lightning_primo.training.cost_measurement import elsewhere, require_same_place
+from lightning_primo.training.failures import was_raised
+from lightning_primo.workers import InProcess, LocalProcesses
 
 _ON_THIS_MACHINE = (InProcess, LocalProcesses)
 

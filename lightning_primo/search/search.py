@@ -12,17 +12,19 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.algorithms import Algorithm, PriMO
-from lightning_primo.callbacks import CostCallback, ObjectiveCallback
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
-from lightning_primo.execution import InProcess, LocalProcesses
-from lightning_primo.nas import Factory
-from lightning_primo.objective import Kind
+from lightning_primo.factory import Factory
+from lightning_primo.layout import preflight_directory, store_file
+from lightning_primo.nas.architecture_oracle import Architectures
+from lightning_primo.objectives import CostCallback, ObjectiveCallback
+from lightning_primo.objectives.exact_costs import ExactCosts
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind
+from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results import Result
 from lightning_primo.search import on_workers
-from lightning_primo.search.budget import Budget
-from lightning_primo.search.checks import (
+from lightning_primo.search.arguments import (
     check_algorithm,
     check_choices,
     check_directory,
@@ -33,25 +35,18 @@ from lightning_primo.search.checks import (
     check_trainer,
     check_workers,
 )
+from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
+from lightning_primo.search.front_measurement import measure_front_again
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.loop import Loop
-from lightning_primo.search.remeasure import measure_front_again
 from lightning_primo.space import check_space
-from lightning_primo.store import FILE_NAME, Event, Store, read_events
-from lightning_primo.training import (
-    Architectures,
-    ExactCosts,
-    check_indices,
-    devices_per_trial,
-    end_ranks,
-    preflight,
-)
+from lightning_primo.store import Event, Store, read_events
+from lightning_primo.training import check_indices, devices_per_trial, preflight
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.training.trainer import TrainerArguments
-from lightning_primo.trial import Evaluation, Proposal
-
-_TRY_OUT = "preflight"  # in the directory, so that the next run removes what one that is killed leaves
+from lightning_primo.workers import InProcess, LocalProcesses
+from lightning_primo.workers.rank_group import end_ranks
 
 
 class Search:
@@ -283,7 +278,7 @@ class Search:
     def _try_out_before(self, store: Store) -> None:
         """Train one batch, where the trials are going to be trained."""
         if self.executor is None:
-            self._try_out(self.directory / _TRY_OUT, None)
+            self._try_out(preflight_directory(self.directory), None)
             if self.workers != 1:
                 end_ranks()  # the trials have theirs in other processes
             return
@@ -297,7 +292,7 @@ class Search:
             self.algorithm.restore(event for event, _ in events)
         except Exception as error:
             raise CorruptStoreError(
-                f"{str(self.directory / FILE_NAME)!r} holds what {type(self.algorithm).__name__} never asked or was "
+                f"{str(store_file(self.directory))!r} holds what {type(self.algorithm).__name__} never asked or was "
                 f"told ({type(error).__name__}: {error}); was it written by another version? Start in a new directory"
             ) from error
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning_primo.errors import CorruptStoreError, SearchMismatchError
-from lightning_primo.store.failures import damaged
-from lightning_primo.store.records import decode_evaluation, decode_proposal, differences
-from lightning_primo.trial import Evaluation, Proposal
+from lightning_primo.layout import trials_directory
+from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.store.codec import decode_evaluation, decode_proposal, differences
+from lightning_primo.store.sqlite_errors import damaged
 
-FILE_NAME = "search.sqlite"
 VERSION = 2
 
 APPLICATION = 0x5072694D  # SQLite's mark of whose file it is: "PriM"
@@ -79,7 +79,7 @@ def is_new(connection: sqlite3.Connection, path: Path, *, existed: bool) -> bool
     size = path.stat().st_size
     if 0 < size < _HEADER_BYTES:
         raise damaged(path, f"there are only {size} bytes in it")
-    if existed and any(path.parent.glob("trials/*")):
+    if existed and any(trials_directory(path.parent).glob("*")):
         raise damaged(path, "it is empty, but there are trials beside it (to begin anew in this directory, remove it)")
     return True
 

@@ -17,8 +17,10 @@ from pathlib import Path
 from types import TracebackType
 
 from lightning_primo.errors import StoreError
+from lightning_primo.layout import store_file
+from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.store.codec import encode_evaluation, encode_proposal
 from lightning_primo.store.contents import (
-    FILE_NAME,
     Event,
     check_description,
     create,
@@ -29,10 +31,8 @@ from lightning_primo.store.contents import (
     read_contents,
     upgrade,
 )
-from lightning_primo.store.failures import explained
-from lightning_primo.store.lock import lock_directory
-from lightning_primo.store.records import encode_evaluation, encode_proposal
-from lightning_primo.trial import Evaluation, Proposal
+from lightning_primo.store.directory_lock import lock_directory
+from lightning_primo.store.sqlite_errors import explained
 
 _BUSY_SECONDS = 120.0  # how long a backup, or whoever else reads, may hold the file
 _POLL_SECONDS = 0.1
@@ -58,7 +58,7 @@ class Store:
 
     def __init__(self, directory: Path, description: Mapping[str, str]) -> None:
         self.directory = directory
-        self.path = directory / FILE_NAME
+        self.path = store_file(directory)
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:

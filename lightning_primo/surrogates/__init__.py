@@ -1,20 +1,6 @@
-"""Models of the objectives, what to ask of them, and how to search their answers over a conditional space."""
+"""Models of the objectives."""
 
-from lightning_primo.surrogates.acquisition import (
-    LogNoisyExpectedImprovement,
-    log_expected_improvement,
-    prior_exponent,
-)
-from lightning_primo.surrogates.candidates import rank_candidates
-from lightning_primo.surrogates.exact import ExactModel
+from lightning_primo.surrogates.cost_regression import ExactModel
 from lightning_primo.surrogates.gp import Draws, GaussianProcess
 
-__all__ = [
-    "Draws",
-    "ExactModel",
-    "GaussianProcess",
-    "LogNoisyExpectedImprovement",
-    "log_expected_improvement",
-    "prior_exponent",
-    "rank_candidates",
-]
+__all__ = ["Draws", "ExactModel", "GaussianProcess"]

@@ -20,13 +20,13 @@ import pytest
 from ConfigSpace import Categorical, Configuration, ConfigurationSpace, ForbiddenInClause
 
 from lightning_primo.algorithms import Algorithm, RandomSearch
-from lightning_primo.architecture import Architecture
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objective import Kind, Objective
 from lightning_primo.problem import Problem
+from lightning_primo.problem.architecture import Architecture
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
 from lightning_primo.testing.problems import drive, evaluator, network_size, toy_problem
 from lightning_primo.testing.simulation import simulate
-from lightning_primo.trial import Config, Evaluation, Proposal, Status
 
 _FULL_TRAININGS = 9
 

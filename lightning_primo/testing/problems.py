@@ -10,10 +10,10 @@ import numpy as np
 from ConfigSpace import Categorical, ConfigurationSpace, Float, InCondition, Integer
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.architecture import Architecture, Layer, LayerKind
-from lightning_primo.objective import Kind, Objective
 from lightning_primo.problem import Problem
-from lightning_primo.trial import Config, Evaluation, Proposal, Status
+from lightning_primo.problem.architecture import Architecture, Layer, LayerKind
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
 
 Evaluate = Callable[[Proposal], Evaluation]
 """Carries out a proposal."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lightning_primo.algorithms import Algorithm
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.testing.problems import Evaluate
-from lightning_primo.trial import Evaluation, Proposal, Status
 
 _SPREAD = 0.5  # of the logarithm of a training's duration
 _STATUSES = (

@@ -14,6 +14,7 @@ import lightning
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from lightning_primo.disk import storage_failure
 from lightning_primo.errors import (
     MetricNotLoggedError,
     MicroBatchError,
@@ -21,9 +22,9 @@ from lightning_primo.errors import (
     StorageError,
     SupersededError,
     TrialTimeoutError,
+    first_line,
 )
-from lightning_primo.training.storage import storage_failure
-from lightning_primo.trial import Evaluation, Status
+from lightning_primo.problem.trial import Evaluation, Status
 
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -150,8 +151,3 @@ def _place(error: BaseException) -> str:
 
 def _is_library(file_name: str) -> bool:
     return file_name.startswith(("<frozen", "<string", *_LIBRARIES))
-
-
-def first_line(text: str) -> str:
-    """The first line that is not blank; empty if there is none."""
-    return text.strip().split("\n", 1)[0]

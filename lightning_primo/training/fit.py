@@ -6,24 +6,25 @@ import functools
 
 from lightning.pytorch.plugins import DoublePrecision
 
-from lightning_primo.callbacks.base import TrainedCallback
 from lightning_primo.callbacks.guard import NonFiniteGuard
-from lightning_primo.callbacks.micro_batches import MicroBatches
 from lightning_primo.callbacks.pauses import PauseForMeasurements
-from lightning_primo.callbacks.recorder import FILE_NAME, Recorder
 from lightning_primo.callbacks.reproducible import ReproducibleEpochs
 from lightning_primo.callbacks.stop_at_epoch import ResumableMaxSteps
 from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TrialTimeoutError
-from lightning_primo.training.costs import cost_callbacks
-from lightning_primo.training.devices import processes_per_trial
+from lightning_primo.layout import checkpoint_file
+from lightning_primo.objectives.base import TrainedCallback
+from lightning_primo.training.checkpoint.recorder import Recorder
+from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import interruption
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.loggers import close_loggers
-from lightning_primo.training.memory import Attempt
-from lightning_primo.training.processes import children_end_with_us
-from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
+from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
+from lightning_primo.training.out_of_memory.retry import Attempt
+from lightning_primo.training.parallelism import processes_per_trial
+from lightning_primo.training.ranks.ranks import attempt_in_ranks, is_rank, set_up_alike
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
+from lightning_primo.workers.processes import children_end_with_us
 
 
 def attempt_to_train(job: Job, recorder: Recorder, *, resume: bool, seconds: float) -> Attempt:
@@ -77,7 +78,7 @@ def _fit(job: Job, recorder: Recorder, division: MicroBatches, *, resume: bool, 
             module.double()  # which Lightning does only after it has restored the weights
         with children_end_with_us():
             if resume:
-                trainer.fit(module, datamodule=data, ckpt_path=job.directory / FILE_NAME, weights_only=True)
+                trainer.fit(module, datamodule=data, ckpt_path=checkpoint_file(job.directory), weights_only=True)
             else:
                 trainer.fit(module, datamodule=data)
         well = True

@@ -10,13 +10,14 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 
-from lightning_primo.callbacks.recorder import FILE_NAME, read_weights
 from lightning_primo.errors import CheckpointError, CheckpointWarning
+from lightning_primo.factory import Factory
+from lightning_primo.layout import checkpoint_file
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.nas.distillation import distil
-from lightning_primo.nas.factory import Factory
 from lightning_primo.nas.morphisms import inherit
-from lightning_primo.trial import Config
+from lightning_primo.problem.trial import Config
+from lightning_primo.training.checkpoint.recorder import read_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +71,13 @@ class Inheritance:
         except (FileNotFoundError, CheckpointError) as error:
             instead = "goes on without its teacher" if resumed else "is trained from scratch"
             warnings.warn(
-                f"{self.directory / FILE_NAME}, the parent that a trial inherits from ({self.operation}), cannot be "
-                f"read ({error}); the trial {instead}",
+                f"{checkpoint_file(self.directory)}, the parent that a trial inherits from ({self.operation}), cannot "
+                f"be read ({error}); the trial {instead}",
                 CheckpointWarning,
                 stacklevel=3,
             )
             return None
-        parent = factory.module(self.config)
-        parent.configure_model()
+        parent = factory.whole_module(self.config)
         parent.load_state_dict(weights)
         return parent
 

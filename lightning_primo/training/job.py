@@ -9,13 +9,12 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from lightning_primo.callbacks.base import CostCallback, ObjectiveCallback
 from lightning_primo.callbacks.reproducible import seed_globals
-from lightning_primo.nas.factory import Factory
-from lightning_primo.training.exact import configuration_key
+from lightning_primo.factory import Factory
+from lightning_primo.objectives.base import CostCallback, ObjectiveCallback
+from lightning_primo.problem.trial import Config, Losses, Place, configuration_key
 from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.training.trainer import TrainerArguments
-from lightning_primo.trial import Config, Losses, Place
 
 _BUILD, _DATA = 11, 13  # streams of random numbers, apart from those of ReproducibleEpochs and of measuring
 

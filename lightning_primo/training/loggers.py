@@ -14,7 +14,8 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-_RUNS = "runs.json"
+from lightning_primo.layout import runs_file
+
 _RUNNING = ("_experiment", "_mlflow_client", "_initialized")
 
 
@@ -38,7 +39,7 @@ class LoggersOfTrials:
 
     def __call__(self, directory: Path) -> list[Logger]:
         """The loggers of the trial in `directory`."""
-        runs = _Runs(directory / _RUNS)
+        runs = _Runs(runs_file(directory))
         made: list[Logger] = []
         for index, item in enumerate(self.given):
             logger = item.copy() if isinstance(item, _Unstarted) else copy.deepcopy(item)

@@ -8,18 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_primo.callbacks.base import CostCallback, ObjectiveCallback
-from lightning_primo.nas.factory import Factory
+from lightning_primo.factory import Factory
+from lightning_primo.layout import trial_directory
+from lightning_primo.objectives.base import CostCallback, ObjectiveCallback
 from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
 from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.training.job import Job
 from lightning_primo.training.trainer import TrainerArguments
-from lightning_primo.trial import Config, Evaluation, Proposal, Status
-
-
-def trial_directory(directory: Path, trial_id: int) -> Path:
-    """Where a trial of the search in `directory` keeps its files."""
-    return directory / "trials" / f"{trial_id:05d}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
-from lightning_primo.callbacks.base import TrainedCallback
+from lightning_primo.disk import MEND_STORAGE, storage_explained, storage_failure
 from lightning_primo.errors import (
     InvalidArgumentError,
     MetricNotLoggedError,
@@ -21,13 +21,13 @@ from lightning_primo.errors import (
     StorageError,
     TrialFailedError,
 )
-from lightning_primo.training.costs import measure_costs
-from lightning_primo.training.devices import processes_per_trial
+from lightning_primo.objectives.base import TrainedCallback
+from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.failures import interruption
-from lightning_primo.training.isolation import memory_freed, one_at_a_time, process_kept, quiet_lightning
 from lightning_primo.training.job import Job, build
-from lightning_primo.training.ranks import Report, run_in_ranks
-from lightning_primo.training.storage import MEND_STORAGE, storage_explained, storage_failure
+from lightning_primo.training.parallelism import processes_per_trial
+from lightning_primo.training.process_state import memory_freed, one_at_a_time, process_kept, quiet_lightning
+from lightning_primo.training.ranks.ranks import Report, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
 
 

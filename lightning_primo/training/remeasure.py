@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lightning_primo.errors import DeviceMismatchError
-from lightning_primo.training.costs import cost_callbacks, measured
+from lightning_primo.training.cost_measurement import cost_callbacks, measured
 from lightning_primo.training.failures import interruption
-from lightning_primo.training.isolation import memory_freed, one_at_a_time, process_kept, quiet_lightning
 from lightning_primo.training.job import Job
+from lightning_primo.training.process_state import memory_freed, one_at_a_time, process_kept, quiet_lightning
 
 
 def measure_again(job: Job) -> dict[str, float] | str:

@@ -9,17 +9,18 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from lightning_primo.callbacks.base import spread_name
-from lightning_primo.callbacks.claim import Claim
-from lightning_primo.callbacks.recorder import FILE_NAME, Record, Recorder, read_record, remove_partial
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
-from lightning_primo.training.costs import cost_callbacks, forget_elsewhere, measure_costs
+from lightning_primo.layout import checkpoint_file
+from lightning_primo.objectives.base import spread_name
+from lightning_primo.problem.trial import Evaluation, Place, Status
+from lightning_primo.training.checkpoint.claim import Claim
+from lightning_primo.training.checkpoint.recorder import Record, Recorder, read_record, remove_partial
+from lightning_primo.training.cost_measurement import cost_callbacks, forget_elsewhere, measure_costs
 from lightning_primo.training.failures import Failure, classify, interruption
 from lightning_primo.training.fit import attempt_to_train
-from lightning_primo.training.isolation import memory_freed, one_at_a_time, process_kept, quiet_lightning
 from lightning_primo.training.job import Job
-from lightning_primo.training.memory import COLUMN, Attempt, fit_in_memory
-from lightning_primo.trial import Evaluation, Place, Status
+from lightning_primo.training.out_of_memory.retry import COLUMN, Attempt, fit_in_memory
+from lightning_primo.training.process_state import memory_freed, one_at_a_time, process_kept, quiet_lightning
 
 
 @dataclass
@@ -154,9 +155,9 @@ def _run(job: Job, progress: _Progress, claim: Claim | None) -> tuple[Failure | 
         progress.curve = record.curve
         progress.micro_batches = record.micro_batches
         foreign = forget_elsewhere(job, progress.costs, progress.measured_on)
-    elif job.start_epoch > 0 and not (job.directory / FILE_NAME).exists():
+    elif job.start_epoch > 0 and not checkpoint_file(job.directory).exists():
         warnings.warn(
-            f"trial {job.trial_id} was trained for {job.start_epoch} epochs, but {job.directory / FILE_NAME} is "
+            f"trial {job.trial_id} was trained for {job.start_epoch} epochs, but {checkpoint_file(job.directory)} is "
             "missing; it is trained from scratch",
             CheckpointWarning,
             stacklevel=2,
@@ -233,7 +234,7 @@ def _usable_record(job: Job) -> Record | None:
     record = read_record(job.directory)
     if record is not None and record.identity != job.identity:
         warnings.warn(
-            f"{job.directory / FILE_NAME} belongs to another trial ({record.identity}, not {job.identity}); trial "
+            f"{checkpoint_file(job.directory)} belongs to another trial ({record.identity}, not {job.identity}); trial "
             f"{job.trial_id} is trained from scratch",
             CheckpointWarning,
             stacklevel=3,

@@ -12,13 +12,14 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 
-from lightning_primo.callbacks.base import ObjectiveCallback
-from lightning_primo.callbacks.micro_batches import MicroBatches
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.layout import model_checkpoints_directory
 from lightning_primo.namespaces import foreign_hint
-from lightning_primo.training.devices import check_devices
+from lightning_primo.objectives.base import ObjectiveCallback
+from lightning_primo.problem.trial import Config
 from lightning_primo.training.loggers import listed, make_loggers
-from lightning_primo.trial import Config
+from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
+from lightning_primo.training.parallelism import check_devices
 
 _OWNED = {
     "max_epochs": "the full training is the second number of 'epochs'",
@@ -134,7 +135,7 @@ def make_trainer(
     for callback in callbacks:
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
             # Its default depends on the logger's version, and it forgets its best models where the folder changes.
-            callback.dirpath = str(directory.absolute() / "checkpoints")
+            callback.dirpath = str(model_checkpoints_directory(directory.absolute()))
     return pl.Trainer(
         **own, callbacks=[*before, *callbacks, *after], max_epochs=max_epochs, default_root_dir=str(directory)
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lightning_primo.algorithms import Hyperband, RandomSearch, SuccessiveHalving
+from lightning_primo.problem.trial import Proposal
 from lightning_primo.space import Encoding
 from lightning_primo.testing.problems import drive, evaluator, toy_problem
-from lightning_primo.trial import Proposal
 
 
 def test_pending_trials_are_those_without_an_answer_in_their_order() -> None:

@@ -12,11 +12,12 @@ from ConfigSpace import Categorical, ConfigurationSpace, Integer
 
 from lightning_primo.algorithms import bulk_and_cut
 from lightning_primo.algorithms.bulk_and_cut import BulkAndCut
-from lightning_primo.algorithms.offspring import pareto_epsilon_greedy
-from lightning_primo.architecture import Architecture, Layer, LayerKind
+from lightning_primo.algorithms.parts.offspring import pareto_epsilon_greedy
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objective import Kind, Objective
 from lightning_primo.problem import Problem
+from lightning_primo.problem.architecture import Architecture, Layer, LayerKind
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.surrogates.outliers import without_outliers
 from lightning_primo.testing.conformance import AlgorithmConformance
 from lightning_primo.testing.problems import (
@@ -27,7 +28,6 @@ from lightning_primo.testing.problems import (
     network_size,
     toy_problem,
 )
-from lightning_primo.trial import Evaluation, Proposal, Status
 
 TRAINING = ("lr", "dropout")
 R = 27

@@ -27,8 +27,8 @@ from lightning_primo import (
     SobolSampler,
     SuccessiveHalving,
 )
+from lightning_primo.problem.trial import Proposal
 from lightning_primo.testing.problems import drive, evaluator, toy_problem
-from lightning_primo.trial import Proposal
 
 FILE = Path(__file__).with_name("golden.json")
 PRIORS = {"error": Prior({"lr": 1e-2, "activation": "gelu"}, confidence=0.75)}

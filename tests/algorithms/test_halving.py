@@ -3,10 +3,10 @@ import math
 from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.algorithms import Hyperband, SuccessiveHalving
-from lightning_primo.objective import Objective
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.testing.problems import conditional_space
-from lightning_primo.trial import Evaluation, Proposal, Status
 
 
 def problem(min_epochs: int = 1, max_epochs: int = 9) -> Problem:

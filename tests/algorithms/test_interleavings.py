@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_primo.algorithms import MOASHA, SHEMOA, SuccessiveHalving
+from lightning_primo.problem.trial import Proposal
 from lightning_primo.testing.conformance import assert_goes_on
 from lightning_primo.testing.problems import evaluator, toy_problem
 from lightning_primo.testing.simulation import simulate
-from lightning_primo.trial import Proposal
 
 PROBLEM = toy_problem(2, max_epochs=9)
 

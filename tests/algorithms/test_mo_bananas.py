@@ -11,12 +11,12 @@ from ConfigSpace import Configuration
 from lightning_primo.algorithms import RandomSearch
 from lightning_primo.algorithms.mo_bananas import MOBANANAS
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objective import Kind
 from lightning_primo.pareto import hypervolume, nds_crowding_order
+from lightning_primo.problem.objective import Kind
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.surrogates.ensemble import NetworkEnsemble
 from lightning_primo.testing.conformance import AlgorithmConformance
 from lightning_primo.testing.problems import drive, evaluator, network_size, toy_problem
-from lightning_primo.trial import Evaluation, Proposal, Status
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,12 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float
 from lightning_primo.algorithms import Algorithm, RandomSearch
 from lightning_primo.algorithms.mo_bohb import MOBOHB, nds_hssp_ranking
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objective import Objective
 from lightning_primo.pareto import default_reference, fronts, hssp_order, hypervolume
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.testing.conformance import AlgorithmConformance
 from lightning_primo.testing.problems import drive, evaluator, toy_problem
-from lightning_primo.trial import Evaluation, Proposal, Status
 
 
 class TestMOBOHBConformance(AlgorithmConformance):

@@ -3,10 +3,10 @@ import pytest
 
 from lightning_primo.algorithms import MOASHA, RandomSearch, rung_epochs
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objective import Objective
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.testing.problems import conditional_space, drive, evaluator, toy_problem
-from lightning_primo.trial import Evaluation, Proposal, Status
 
 
 def one_objective(max_epochs: int = 9) -> Problem:

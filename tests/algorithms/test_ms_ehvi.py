@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
+from lightning_primo.acquisitions import log_expected_improvement
 from lightning_primo.algorithms import Algorithm, PriorSampler, RandomSearch, SobolSampler, ms_ehvi
 from lightning_primo.algorithms.ms_ehvi import MSEHVI
-from lightning_primo.algorithms.observations import observe
+from lightning_primo.algorithms.parts.observations import observe
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.objective import Kind, Objective
 from lightning_primo.pareto import hypervolume
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.space import Prior
-from lightning_primo.surrogates import log_expected_improvement
 from lightning_primo.testing.conformance import AlgorithmConformance
 from lightning_primo.testing.problems import conditional_space, drive, evaluator, network_size, toy_problem, toy_values
-from lightning_primo.trial import Evaluation, Proposal
 
 
 class TestMSEHVIConformance(AlgorithmConformance):

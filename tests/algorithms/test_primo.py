@@ -9,12 +9,12 @@ import torch
 
 from lightning_primo.algorithms import MOASHA, PriMO, PriorSampler, RandomSearch, primo
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.objective import Kind, Objective
 from lightning_primo.pareto import AugmentedChebyshev, hypervolume, sample_weights
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.space import Prior
 from lightning_primo.testing.problems import conditional_space, drive, evaluator, network_size, toy_problem, toy_values
-from lightning_primo.trial import Evaluation, Proposal
 
 GOOD = {"error": Prior({"lr": 1e-2, "dropout": 0.0, "activation": "gelu", "norm": True}, confidence=0.75)}
 BAD = {"error": Prior({"lr": 1e-5, "dropout": 0.9, "activation": "tanh", "norm": False}, confidence=0.75)}

@@ -9,15 +9,15 @@ import pytest
 from ConfigSpace import Categorical, Configuration, ConfigurationSpace
 
 from lightning_primo.algorithms import RandomSearch
+from lightning_primo.algorithms.parts.stages import Schedule, plan_stages, stage_budgets
 from lightning_primo.algorithms.sh_emoa import SHEMOA
-from lightning_primo.algorithms.stages import Schedule, plan_stages, stage_budgets
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objective import Objective
 from lightning_primo.pareto import fronts, hypervolume
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.testing.conformance import AlgorithmConformance
 from lightning_primo.testing.problems import conditional_space, drive, evaluator, toy_problem
-from lightning_primo.trial import Evaluation, Proposal, Status
 
 
 class TestSHEMOAConformance(AlgorithmConformance):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.errors import InvalidArgumentError, NonFiniteLossError
-from lightning_primo.training.isolation import quiet_lightning
+from lightning_primo.training.process_state import quiet_lightning
 from tests.tiny import Data, Manual, Net
 
 

@@ -10,8 +10,8 @@ import pytest
 from torch import Tensor
 
 from lightning_primo.callbacks import PauseForMeasurements
-from lightning_primo.measure import lock
-from lightning_primo.measure.lock import TrainingTurn
+from lightning_primo.measure import turns as lock
+from lightning_primo.measure.turns import TrainingTurn
 from tests.tiny import Data, Net
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no flock on Windows")

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from lightning_primo.callbacks import reproducible
 from lightning_primo.callbacks.reproducible import ReproducibleEpochs, seed_globals
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
-from lightning_primo.training.isolation import quiet_lightning
+from lightning_primo.training.process_state import quiet_lightning
 from tests.tiny import Augmented, Data, Net, OneCycle, loader, same_state
 
 

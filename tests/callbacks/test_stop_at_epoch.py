@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from lightning_primo.callbacks.stop_at_epoch import ResumableMaxSteps, StopAtEpoch
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.training.isolation import quiet_lightning
+from lightning_primo.training.process_state import quiet_lightning
 from tests.tiny import Data, Net
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lightning_primo.callbacks import TimeLimit
 from lightning_primo.errors import InvalidArgumentError, TrialTimeoutError
-from lightning_primo.training.isolation import quiet_lightning
+from lightning_primo.training.process_state import quiet_lightning
 from tests.tiny import Data, Net
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightning_primo import FLOPs, Metric, ParameterCount, RandomSearch
+from lightning_primo.problem.trial import Proposal
 from lightning_primo.search.description import describe
 from lightning_primo.store import Store
-from lightning_primo.trial import Proposal
 from tests.results.search_log import Log, two_objective_log
 
 

@@ -11,11 +11,11 @@ import yaml
 from ConfigSpace import ConfigurationSpace, Float, Integer
 from lightning.pytorch.cli import LightningCLI
 
-from lightning_primo.cli import export
+from lightning_primo.cli.commands import export
 from lightning_primo.cli.project import Project
 from lightning_primo.errors import InvalidArgumentError, PrimoError
+from lightning_primo.layout import trial_directory
 from lightning_primo.problem import Problem
-from lightning_primo.training.plan import trial_directory
 from tests.cli.searches import written
 from tests.results.search_log import ERROR, PARAMETERS, Log
 from tests.tiny import Net

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lightning_primo.cli import front
+from lightning_primo.cli.commands import front
 from lightning_primo.errors import UnknownNameError
 from tests.cli.searches import written
 from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem

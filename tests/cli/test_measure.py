@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from lightning_primo.cli import measure
+from lightning_primo.cli.commands import measure
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.measure import profile as profiles
 from lightning_primo.measure.devices import available_devices

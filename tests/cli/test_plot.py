@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_primo.cli import plot
+from lightning_primo.cli.commands import plot
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from tests.cli.searches import written
 

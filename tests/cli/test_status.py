@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lightning_primo.cli import status
+from lightning_primo.cli.commands import status
 from lightning_primo.errors import StoreError
-from lightning_primo.search.reading import StoredSearch
+from lightning_primo.search.stored_search import StoredSearch
 from lightning_primo.store import Store, owner_of
 from tests.cli.searches import written
 from tests.results.search_log import ERROR, Log, make_problem

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_primo.cli import export, front, plot, status
-from lightning_primo.search.reading import StoredSearch
+from lightning_primo.cli.commands import export, front, plot, status
+from lightning_primo.layout import trial_directory
+from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.search.stored_search import StoredSearch
 from lightning_primo.store import Store
-from lightning_primo.training.plan import trial_directory
-from lightning_primo.trial import Evaluation, Proposal
 from tests.cli.searches import written
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from lightning_primo.display.progress import NoProgress, PlainProgress, Progress, RichProgress, Snapshot, make_progress
 from lightning_primo.display.streams import RedirectedStreams
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results.formatting import format_duration, format_value, format_values
-from lightning_primo.trial import Evaluation, Proposal, Status
 from tests.results.search_log import ACCURACY, ERROR, PARAMETERS, make_problem
 
 PROPOSAL = Proposal(trial_id=7, config={}, epoch=9)

@@ -8,10 +8,10 @@ from typing import Any
 
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float
 
-from lightning_primo.objective import Kind, Objective
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results.result import Result
-from lightning_primo.trial import Evaluation, Proposal, Status
 
 ERROR = Objective(name="val_error", reference=1.0)
 ACCURACY = Objective(name="accuracy", mode="max", reference=0.0)

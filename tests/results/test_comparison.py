@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.objective import Objective
+from lightning_primo.problem.objective import Objective
 from lightning_primo.results import Comparison, Result
 from tests.results.search_log import ACCURACY, ERROR, FULL, Log, make_problem
 

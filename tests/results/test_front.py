@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.objective import Objective
 from lightning_primo.pareto import default_reference, hypervolume, non_dominated
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.results.front import FrontTracker, reference_point, values_of
-from lightning_primo.trial import Evaluation, Status
 from tests.results.search_log import ACCURACY, ERROR, FULL, LATENCY, PARAMETERS, make_problem
 
 

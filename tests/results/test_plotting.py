@@ -9,7 +9,7 @@ import pytest
 from matplotlib import pyplot
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.trial import Status
+from lightning_primo.problem.trial import Status
 from tests.results.search_log import ACCURACY, ERROR, LATENCY, PARAMETERS, Log, make_problem, two_objective_log
 
 SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}

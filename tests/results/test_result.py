@@ -14,12 +14,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
-from lightning_primo.nas import Factory
-from lightning_primo.objective import Objective
+from lightning_primo.factory import Factory
+from lightning_primo.layout import trial_directory
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results.result import Result
-from lightning_primo.training.plan import trial_directory
-from lightning_primo.trial import Evaluation, Proposal, Status
 from tests.results.search_log import ACCURACY, ERROR, LATENCY, Log, make_problem, two_objective_log
 
 # With the reference at 1 and 10,000: boxes from the best error to the worst.

@@ -13,10 +13,10 @@ from ConfigSpace import ConfigurationSpace
 from torch import Tensor, nn
 
 from lightning_primo.errors import NotMeasurableError, PrimoError
-from lightning_primo.nas import Factory
+from lightning_primo.factory import Factory
+from lightning_primo.layout import trial_directory
 from lightning_primo.results.result import Result
 from lightning_primo.results.to_onnx import write_onnx
-from lightning_primo.training.plan import trial_directory
 from tests.results.search_log import ACCURACY, Log, Problem
 
 

@@ -23,11 +23,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_primo import Latency, Metric, ParameterCount, PriMO, Prior, Search
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.callbacks import Recorder, costs
 from lightning_primo.errors import CheckpointWarning
+from lightning_primo.objectives import costs
 from lightning_primo.search import loop, search
 from lightning_primo.store import Store
 from lightning_primo.training import Job
+from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.plan import TrainingPlan
 from tests.machine import Machine
 from tests.search.resume_script import Net, build, logged, make_search

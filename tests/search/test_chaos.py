@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from lightning_primo.errors import StoreError
+from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.store import read_events
-from lightning_primo.trial import Evaluation, Proposal
 from tests.search import chaos_script
 from tests.search.chaos_script import (
     ASKING,

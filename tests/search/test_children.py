@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_primo.callbacks.recorder import read_weights
 from lightning_primo.errors import CheckpointWarning
-from lightning_primo.training.plan import trial_directory
+from lightning_primo.layout import trial_directory
+from lightning_primo.training.checkpoint.recorder import read_weights
 from tests.search.resume_script import Growing, make_growing_search
 
 FIRST_LAYER = "blocks.0.0.weight"

@@ -11,8 +11,8 @@ import torch
 
 from lightning_primo import Metric, RandomSearch, Search
 from lightning_primo.errors import StorageError
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.store import read_events
-from lightning_primo.trial import Evaluation, Proposal, Status
 from tests.disks import files_at_most
 from tests.search.resume_script import Net, build, make_search
 from tests.search.test_resume import history

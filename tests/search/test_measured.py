@@ -17,16 +17,16 @@ import torch
 
 from lightning_primo import Latency, Metric, PriMO, RandomSearch, Result, Search, SuccessiveHalving
 from lightning_primo.errors import DeviceMismatchError, InvalidArgumentError
-from lightning_primo.execution import InProcess
-from lightning_primo.execution.supervisor import _call
-from lightning_primo.results.remeasured import FILE_NAME, read_remeasured, write_remeasured
+from lightning_primo.layout import trial_directory
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
+from lightning_primo.results.repeated_measurements import read_remeasured, write_remeasured
 from lightning_primo.store import read_events
-from lightning_primo.training.plan import trial_directory
-from lightning_primo.trial import Evaluation, Proposal, Status
+from lightning_primo.workers import InProcess
+from lightning_primo.workers.supervisor import _call
 from tests.machine import Machine
-from tests.search.executors import Odd, working
 from tests.search.resume_script import Net, build, make_search
 from tests.store.files import to_first_format
+from tests.workers.executors import Odd, working
 
 
 class Noisy(Machine):
@@ -121,7 +121,7 @@ def test_a_search_that_is_over_can_be_looked_at_anywhere(
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are run where they arrive, where `machine` stands for the device."""
-    monkeypatch.setattr("lightning_primo.execution.supervisor.Supervisor.run", lambda self, call: _call(call.payload))
+    monkeypatch.setattr("lightning_primo.workers.supervisor.Supervisor.run", lambda self, call: _call(call.payload))
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -168,7 +168,7 @@ def test_the_front_is_measured_again_and_has_the_medians(tmp_path: Path, machine
     plain = run(tmp_path / "plain", 6, remeasure=0)
     machine.n_measured = 0
     result = run(tmp_path / "again", 6)
-    assert not (tmp_path / "plain" / FILE_NAME).exists()
+    assert not (tmp_path / "plain" / "remeasured.json").exists()
     again = read_remeasured(tmp_path / "again")
     assert set(again) >= {trial.id for trial in result.front}
     assert {len(values["latency_cpu"]) for values in again.values()} == {5}
@@ -301,7 +301,7 @@ def test_no_failure_of_measuring_again_loses_the_result(
     def full(directory: Path, values: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("lightning_primo.search.remeasure.write_remeasured", full)
+    monkeypatch.setattr("lightning_primo.search.front_measurement.write_remeasured", full)
     assert len(run(tmp_path / "full", 2).front) > 0
     assert "the front is not measured again: OSError: no space left" in capsys.readouterr().err
 
@@ -369,7 +369,7 @@ def test_progress_says_what_goes_on(tmp_path: Path, machine: Noisy, capsys: pyte
 
 def test_searches_without_a_latency_have_nothing_to_measure_again(tmp_path: Path) -> None:
     make_search(tmp_path, epochs=(1, 1), algorithm=RandomSearch()).run(trials=1, progress=False)
-    assert not (tmp_path / FILE_NAME).exists()
+    assert not (tmp_path / "remeasured.json").exists()
 
 
 @pytest.mark.parametrize("times", [-1, 1.5, True, None])

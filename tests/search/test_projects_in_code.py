@@ -28,8 +28,8 @@ from torch.utils.data import DataLoader
 
 from lightning_primo import MOASHA, Metric, Search
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, UnknownNameError
+from lightning_primo.problem.trial import Proposal
 from lightning_primo.training import Job, run_job
-from lightning_primo.trial import Proposal
 from tests.tiny import Augmented, Data, Manual, Net, NoValidation, loader
 
 EPOCHS = (1, 2)

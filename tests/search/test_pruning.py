@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from lightning_primo.algorithms import MOASHA
-from lightning_primo.callbacks.recorder import FILE_NAME
-from lightning_primo.search.checkpoints import Checkpoints
+from lightning_primo.layout import CHECKPOINT, trial_directory
+from lightning_primo.problem.trial import Evaluation, Trial
 from lightning_primo.testing.problems import drive, evaluator, toy_problem
-from lightning_primo.training.plan import trial_directory
-from lightning_primo.trial import Evaluation, Trial
+from lightning_primo.training.checkpoint.retention import Retention
 
 
 class Waiting(MOASHA):
@@ -24,22 +23,22 @@ class Waiting(MOASHA):
 
 
 def kept(directory: Path) -> set[int]:
-    return {int(path.parent.name) for path in directory.rglob(FILE_NAME)}
+    return {int(path.parent.name) for path in directory.rglob(CHECKPOINT)}
 
 
-def run(directory: Path, n_evaluations: int) -> tuple[Waiting, Checkpoints, int]:
+def run(directory: Path, n_evaluations: int) -> tuple[Waiting, Retention, int]:
     """A search whose every evaluation leaves a checkpoint, and how many each of the last tenth asked about."""
     problem = toy_problem(2)
     algorithm = Waiting()
     algorithm.start(problem)
-    checkpoints = Checkpoints(directory, algorithm, problem, noisy=[])
+    checkpoints = Retention(directory, algorithm, problem, noisy=[])
     evaluate, n_told, before = evaluator(problem), 0, 0
     while n_told < n_evaluations:
         evaluation = evaluate(algorithm.ask())
         algorithm.tell(evaluation)
         folder = trial_directory(directory, evaluation.trial_id)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FILE_NAME).touch()
+        (folder / CHECKPOINT).touch()
         checkpoints.add(evaluation)
         checkpoints.prune()
         n_told += 1
@@ -87,12 +86,12 @@ def test_what_was_told_before_is_looked_at_when_a_search_goes_on(tmp_path: Path)
     algorithm = Waiting()
     algorithm.start(problem)
     events = drive(algorithm, evaluator(problem), epochs=20 * 27)
-    checkpoints = Checkpoints(tmp_path, algorithm, problem, noisy=[])
+    checkpoints = Retention(tmp_path, algorithm, problem, noisy=[])
     for event in events:
         if isinstance(event, Evaluation):
             folder = trial_directory(tmp_path, event.trial_id)
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / FILE_NAME).touch()
+            (folder / CHECKPOINT).touch()
             checkpoints.add(event)
     checkpoints.prune()
     assert kept(tmp_path) == needed(algorithm)

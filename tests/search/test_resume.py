@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_primo.store import FILE_NAME, read_events
-from lightning_primo.trial import Evaluation, Proposal
+from lightning_primo.layout import STORE
+from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.store import read_events
 from tests.search import resume_script
 
 FULL_TRAININGS = 9
@@ -70,7 +71,7 @@ def undisturbed(searches: Searches, tmp_path_factory: pytest.TempPathFactory) ->
 
 def history(directory: Path) -> list[str]:
     """What was asked and told, without the times; equal texts mean equal bits."""
-    if not (directory / FILE_NAME).exists():
+    if not (directory / STORE).exists():
         return []
     return [repr(replace(e, seconds=0.0) if isinstance(e, Evaluation) else e) for e, _ in read_events(directory)]
 

@@ -18,7 +18,6 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
 from lightning_primo import FLOPs, Metric, ParameterCount, PriMO, Prior
-from lightning_primo.callbacks.base import CostCallback
 from lightning_primo.errors import (
     CorruptStoreError,
     DirectoryInUseError,
@@ -28,9 +27,10 @@ from lightning_primo.errors import (
     StoreError,
     TrialFailedError,
 )
-from lightning_primo.objective import Kind, Objective
-from lightning_primo.store import FILE_NAME
-from lightning_primo.trial import Evaluation, Proposal, Status
+from lightning_primo.layout import STORE
+from lightning_primo.objectives.base import CostCallback
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from tests.search.resume_script import Net, make_search
 from tests.search.tuned import TRAINER, Tuned, events, make, run, small_space
 from tests.store.files import to_first_format
@@ -396,7 +396,7 @@ def test_a_log_that_the_algorithm_cannot_have_written(tmp_path: Path) -> None:
     search = make(tmp_path, algorithm=PriMO(), epochs=(1, 3))
     run(search, full_trainings=3)
     to_first_format(tmp_path)
-    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+    with closing(sqlite3.connect(tmp_path / STORE)) as connection:
         promoted = ('"epoch": 3, "start_epoch": 1', '"epoch": 2, "start_epoch": 1')
         n_changed = connection.execute("UPDATE event SET payload = replace(payload, ?, ?)", promoted).rowcount
         connection.commit()

@@ -24,12 +24,12 @@ from lightning_primo.errors import (
     SupersededError,
     TrialFailedError,
 )
-from lightning_primo.search.capacity import Capacity, machine_share
-from lightning_primo.store import FILE_NAME
-from lightning_primo.trial import Evaluation, Proposal, Status
-from tests.search.executors import Odd, raising, working
+from lightning_primo.layout import STORE
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
+from lightning_primo.workers.capacity import Capacity, machine_share
 from tests.search.resume_script import build, make_search
 from tests.search.tuned import Tuned, events, make, run
+from tests.workers.executors import Odd, raising, working
 
 failing = raising(ConnectionError("the node is gone"))
 
@@ -107,7 +107,7 @@ def test_nothing_is_left_of_an_attempt_that_was_killed_when_all_was_trained(tmp_
     search = make(tmp_path)
     run(search, trials=1)
     claim = tmp_path / "trials" / "00000" / "attempt"
-    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+    with closing(sqlite3.connect(tmp_path / STORE)) as connection:
         connection.execute("DELETE FROM event WHERE kind = 'tell'")
         connection.commit()
     claim.write_text("0123456789abcdef 1")
@@ -216,7 +216,7 @@ def test_processes_of_a_script_without_a_guard_and_ctrl_c(tmp_path: Path) -> Non
         start_new_session=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    while not (directory / FILE_NAME).exists() or sum(isinstance(e, Evaluation) for e in events(directory)) < 6:
+    while not (directory / STORE).exists() or sum(isinstance(e, Evaluation) for e in events(directory)) < 6:
         assert process.poll() is None, process.communicate()
         time.sleep(0.2)
     workers = children(process.pid)

@@ -8,8 +8,8 @@ from typing import Any
 from ConfigSpace import ConfigurationSpace, Float, Integer
 
 from lightning_primo import Metric, ParameterCount, RandomSearch, Result, Search
+from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.store import read_events
-from lightning_primo.trial import Evaluation, Proposal
 from tests.search.resume_script import Net, data
 
 TRAINER = {"accelerator": "cpu", "logger": False}

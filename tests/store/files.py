@@ -7,11 +7,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from lightning_primo.store import FILE_NAME, Store
-from lightning_primo.trial import Evaluation, Proposal
+from lightning_primo.layout import STORE
+from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.store import Store
 
 DESCRIPTION = {"space": '{"hyperparameters": []}', "seed": "0"}
-JOURNAL = f"{FILE_NAME}-journal"
+JOURNAL = f"{STORE}-journal"
 
 
 def simple(trial_id: int) -> tuple[Proposal, Evaluation]:
@@ -29,7 +30,7 @@ def fill(store: Store, n: int, first: int = 0) -> None:
 
 def to_first_format(directory: Path) -> None:
     """Turn the file of the search in `directory` into one of the first format: a write-ahead log, no checksums."""
-    with closing(sqlite3.connect(directory / FILE_NAME, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(directory / STORE, isolation_level=None)) as connection:
         connection.execute("ALTER TABLE event DROP COLUMN checksum")
         connection.execute("PRAGMA user_version = 1")
         connection.execute("PRAGMA journal_mode = WAL")
@@ -38,14 +39,14 @@ def to_first_format(directory: Path) -> None:
 def cut_off(directory: Path, to: Path) -> None:
     """Copy the file of a long search as it is in the middle of a commit, with the journal by which that is undone."""
     to.mkdir()
-    with closing(sqlite3.connect(directory / FILE_NAME, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(directory / STORE, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = TRUNCATE")
         connection.execute("PRAGMA cache_size = 1")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE event SET payload = payload || ' and more'")
         connection.execute("INSERT INTO event SELECT number + 100000, kind, trial, elapsed, payload, 0 FROM event")
-        for name in (FILE_NAME, JOURNAL):
+        for name in (STORE, JOURNAL):
             shutil.copy(directory / name, to)
         connection.execute("ROLLBACK")
     assert (to / JOURNAL).stat().st_size > 0
-    assert (to / FILE_NAME).read_bytes() != (directory / FILE_NAME).read_bytes()
+    assert (to / STORE).read_bytes() != (directory / STORE).read_bytes()

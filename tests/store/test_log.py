@@ -19,7 +19,6 @@ import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float, ForbiddenEqualsClause, InCondition
 
 from lightning_primo import MOASHA, Latency, Metric, ParameterCount, PriMO, Prior, RandomSearch
-from lightning_primo.callbacks import ObjectiveCallback
 from lightning_primo.errors import (
     CorruptStoreError,
     DirectoryInUseError,
@@ -27,15 +26,16 @@ from lightning_primo.errors import (
     SearchMismatchError,
     StoreError,
 )
-from lightning_primo.objective import Objective
+from lightning_primo.layout import STORE, lock_file, owner_file
+from lightning_primo.objectives import ObjectiveCallback
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.search.description import describe
-from lightning_primo.store.contents import FILE_NAME, VERSION, Event
-from lightning_primo.store.lock import LOCK_NAME, OWNER_NAME
+from lightning_primo.store.codec import decode_evaluation, differences, encode_evaluation
+from lightning_primo.store.contents import VERSION, Event
 from lightning_primo.store.log import Store
-from lightning_primo.store.reading import read_events
-from lightning_primo.store.records import decode_evaluation, differences, encode_evaluation
-from lightning_primo.trial import Evaluation, Proposal, Status
+from lightning_primo.store.reader import read_events
 from tests.store.files import DESCRIPTION, JOURNAL, cut_off, fill, simple, to_first_format
 
 CONFIG = {"lr": 0.1 + 0.2, "layers": 3, "norm": True, "activation": "gelu ünïcode ☃ \udc80\x00"}
@@ -98,7 +98,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Store(directory, DESCRIPTION) as store:
         store._connection.execute("PRAGMA synchronous = OFF")
         fill(store, 300)
-    return directory / FILE_NAME
+    return directory / STORE
 
 
 @pytest.fixture
@@ -241,8 +241,8 @@ def test_the_children_of_a_killed_search_are_waited_for(tmp_path: Path) -> None:
     Store(tmp_path, DESCRIPTION).close()
 
     def work(say: Callable[[str], None]) -> None:
-        fcntl.flock(os.open(tmp_path / LOCK_NAME, os.O_RDWR), fcntl.LOCK_EX)
-        (tmp_path / OWNER_NAME).write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        fcntl.flock(os.open(lock_file(tmp_path), os.O_RDWR), fcntl.LOCK_EX)
+        (owner_file(tmp_path)).write_text(f"process {os.getpid()} on {socket.gethostname()}")
         if os.fork() == 0:
             time.sleep(1.0)
             os._exit(0)
@@ -268,7 +268,7 @@ def test_closing_twice_and_failing_to_open_let_go_of_the_directory(tmp_path: Pat
 
 
 def test_a_search_whose_making_was_cut_off_begins_anew(tmp_path: Path) -> None:
-    path = tmp_path / FILE_NAME
+    path = tmp_path / STORE
     path.touch()
     with Store(tmp_path, DESCRIPTION) as store:
         assert store.events() == []
@@ -299,7 +299,7 @@ def test_a_search_that_was_killed_while_it_was_made_begins_anew(
 
     pid, _ = in_child(work)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
-    assert (tmp_path / FILE_NAME).exists()
+    assert (tmp_path / STORE).exists()
     with Store(tmp_path, DESCRIPTION) as store:
         fill(store, 2)
     assert len(read_events(tmp_path)) == 4
@@ -308,7 +308,7 @@ def test_a_search_that_was_killed_while_it_was_made_begins_anew(
 def test_what_is_left_of_a_removed_file_does_no_harm(full: Path) -> None:
     cut_off(full, full / "cut off")
     shutil.copy(full / "cut off" / JOURNAL, full)
-    (full / FILE_NAME).unlink()
+    (full / STORE).unlink()
     with Store(full, DESCRIPTION) as store:
         assert store.events() == []
         fill(store, 1)
@@ -341,18 +341,18 @@ def truncate(path: Path, size: int) -> None:
     ],
 )
 def test_a_damaged_file_is_told_from_a_good_one(full: Path, harm: Callable[[Path], None]) -> None:
-    harm(full / FILE_NAME)
-    before = (full / FILE_NAME).read_bytes()
+    harm(full / STORE)
+    before = (full / STORE).read_bytes()
     for use in (lambda: Store(full, DESCRIPTION).close(), lambda: read_events(full)):
         with pytest.raises(CorruptStoreError) as caught:
             use()
-        assert FILE_NAME in str(caught.value)
+        assert STORE in str(caught.value)
         assert "restore it from a copy, or start in a new directory" in str(caught.value)
-    assert (full / FILE_NAME).read_bytes() == before
+    assert (full / STORE).read_bytes() == before
 
 
 def edit(directory: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(directory / FILE_NAME)) as connection:
+    with closing(sqlite3.connect(directory / STORE)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         for statement in statements:
             connection.execute(statement)
@@ -404,7 +404,7 @@ def test_damaged_events_of_the_first_format_are_found(full: Path, statement: str
 
 @pytest.mark.parametrize("version", [0, 1])
 def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path: Path, version: int) -> None:
-    path = tmp_path / FILE_NAME
+    path = tmp_path / STORE
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE holidays (place TEXT)")
         connection.execute(f"PRAGMA user_version = {version}")
@@ -426,7 +426,7 @@ def test_no_search_there(tmp_path: Path) -> None:
     for directory in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(StoreError, match="holds no search"):
             read_events(directory)
-        assert not (directory / FILE_NAME).exists()
+        assert not (directory / STORE).exists()
 
 
 # Where it can't be written.
@@ -457,8 +457,8 @@ def test_a_directory_that_is_a_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_a_directory(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).mkdir()
-    with pytest.raises(StoreError, match=FILE_NAME):
+    (tmp_path / STORE).mkdir()
+    with pytest.raises(StoreError, match=STORE):
         Store(tmp_path, DESCRIPTION)
 
 

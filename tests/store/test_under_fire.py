@@ -19,9 +19,12 @@ from pathlib import Path
 import pytest
 
 from lightning_primo.errors import CorruptStoreError, StoreError
-from lightning_primo.store import FILE_NAME, Event, Store, lock, log, owner_of, read_events, read_search, reading
+from lightning_primo.layout import STORE
+from lightning_primo.problem.trial import Proposal
+from lightning_primo.store import Event, Store, log, owner_of, read_events, read_search
+from lightning_primo.store import directory_lock as lock
+from lightning_primo.store import reader as reading
 from lightning_primo.store.contents import VERSION
-from lightning_primo.trial import Proposal
 from tests.disks import files_at_most
 from tests.store.files import DESCRIPTION, JOURNAL, cut_off, fill, simple, to_first_format
 
@@ -42,7 +45,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def full(template: Path, tmp_path: Path) -> Path:
     """A directory whose search has told some trials."""
-    shutil.copy(template / FILE_NAME, tmp_path)
+    shutil.copy(template / STORE, tmp_path)
     return tmp_path
 
 
@@ -72,7 +75,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def modes(directory: Path) -> tuple[str | int, ...]:
-    with closing(sqlite3.connect(directory / FILE_NAME)) as connection:
+    with closing(sqlite3.connect(directory / STORE)) as connection:
         return tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "user_version"))
 
 
@@ -141,7 +144,7 @@ def outcome(directory: Path) -> list[Event] | str:
 
 def test_no_byte_can_change_unnoticed(full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_PAUSE_SECONDS", 0.0)
-    path, rng = full / FILE_NAME, random.Random(0)
+    path, rng = full / STORE, random.Random(0)
     whole, expected = path.read_bytes(), read_events(full)
     used = [position for position, byte in enumerate(whole) if byte]
     positions = [*range(100), *rng.sample(used, 400)]
@@ -153,16 +156,16 @@ def test_no_byte_can_change_unnoticed(full: Path, monkeypatch: pytest.MonkeyPatc
         found = outcome(full)
         if isinstance(found, str):
             n_noticed += 1
-            assert FILE_NAME in found
+            assert STORE in found
         else:
             assert found == expected, position
-        for name in (JOURNAL, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"):
+        for name in (JOURNAL, f"{STORE}-wal", f"{STORE}-shm"):
             (full / name).unlink(missing_ok=True)
     assert n_noticed > 350
 
 
 def test_a_digit_that_has_changed_is_damage(full: Path) -> None:
-    path = full / FILE_NAME
+    path = full / STORE
     data = path.read_bytes()
     assert data.count(b"[0.5]") == N_TRIALS
     path.write_bytes(data.replace(b"[0.5]", b"[0.4]", 1))
@@ -174,7 +177,7 @@ def test_a_digit_that_has_changed_is_damage(full: Path) -> None:
 @pytest.mark.parametrize("size", [1, 99, 4096, 5000, 8192, 12288])
 @pytest.mark.parametrize("harm", ["cut", "zeros"])
 def test_a_file_that_ends_early_or_in_zeros_is_damage(full: Path, size: int, harm: str) -> None:
-    path = full / FILE_NAME
+    path = full / STORE
     data = path.read_bytes()
     assert len(data) > 12288
     path.write_bytes(data[:size] + (b"" if harm == "cut" else bytes(len(data) - size)))
@@ -184,12 +187,12 @@ def test_a_file_that_ends_early_or_in_zeros_is_damage(full: Path, size: int, har
 
 
 def test_an_empty_file_beside_trials_is_not_a_new_search(full: Path) -> None:
-    (full / FILE_NAME).write_bytes(b"")
+    (full / STORE).write_bytes(b"")
     (full / "trials" / "00000").mkdir(parents=True)
     for use in (lambda: Store(full, DESCRIPTION), lambda: read_events(full)):
         with pytest.raises(CorruptStoreError, match="it is empty, but there are trials beside it"):
             use()
-    (full / FILE_NAME).unlink()
+    (full / STORE).unlink()
     Store(full, DESCRIPTION).close()
 
 
@@ -219,7 +222,7 @@ def test_a_damaged_journal_leads_to_no_other_search(full: Path, harm: str, monke
 
 def test_the_journal_beside_a_file_that_is_to_be_restored_is_named(full: Path) -> None:
     cut_off(full, full / "cut")
-    (full / "cut" / FILE_NAME).write_bytes(b"no database" * 1000)
+    (full / "cut" / STORE).write_bytes(b"no database" * 1000)
     with pytest.raises(CorruptStoreError, match=rf"\(and remove '{JOURNAL}' beside it\)"):
         read_events(full / "cut")
 
@@ -237,8 +240,8 @@ def test_a_log_of_the_first_format_goes_on_in_the_present_one(full: Path) -> Non
         fill(store, 1, first=N_TRIALS)
     assert modes(full) == ("delete", VERSION)  # SQLite's own default: of all modes the file keeps only wal
     assert len(read_events(full)) == len(expected) + 2
-    assert not (full / f"{FILE_NAME}-wal").exists()
-    (full / FILE_NAME).write_bytes((full / FILE_NAME).read_bytes().replace(b"[0.5]", b"[0.4]", 1))
+    assert not (full / f"{STORE}-wal").exists()
+    (full / STORE).write_bytes((full / STORE).read_bytes().replace(b"[0.5]", b"[0.4]", 1))
     with pytest.raises(CorruptStoreError, match="has changed since it was written"):
         read_events(full)
 
@@ -247,7 +250,7 @@ def test_the_write_ahead_log_of_a_killed_search_is_taken_in(full: Path) -> None:
     to_first_format(full)
 
     def write() -> None:
-        connection = sqlite3.connect(full / FILE_NAME, isolation_level=None)
+        connection = sqlite3.connect(full / STORE, isolation_level=None)
         connection.execute("INSERT INTO event SELECT 81, kind, 40, elapsed, replace(payload, '\"trial_id\": 0', "
                            "'\"trial_id\": 40') FROM event WHERE number = 1")  # fmt: skip
         (full / "written").touch()
@@ -255,7 +258,7 @@ def test_the_write_ahead_log_of_a_killed_search_is_taken_in(full: Path) -> None:
 
     with forked(write):
         wait_until((full / "written").exists)
-    assert (full / f"{FILE_NAME}-wal").stat().st_size > 0
+    assert (full / f"{STORE}-wal").stat().st_size > 0
     expected = read_events(full)
     assert len(expected) == 81
     with Store(full, DESCRIPTION) as store:
@@ -266,7 +269,7 @@ def test_a_log_of_the_first_format_that_is_being_read_is_waited_for(full: Path) 
     to_first_format(full)
 
     def read() -> None:
-        connection = sqlite3.connect(full / FILE_NAME, isolation_level=None)
+        connection = sqlite3.connect(full / STORE, isolation_level=None)
         connection.execute("BEGIN")
         connection.execute("SELECT * FROM event").fetchone()
         (full / "reading").touch()
@@ -350,8 +353,8 @@ def test_reading_where_there_are_no_locks_while_another_process_writes(
 
     lengths = []
     with forked(write):
-        wait_until((tmp_path / FILE_NAME).exists)
-        wait_until(lambda: (tmp_path / FILE_NAME).stat().st_size > 20_000)
+        wait_until((tmp_path / STORE).exists)
+        wait_until(lambda: (tmp_path / STORE).stat().st_size > 20_000)
         while not (tmp_path / "written").exists():
             with suppress(CorruptStoreError):
                 lengths.append(len(read_events(tmp_path)))
@@ -366,7 +369,7 @@ def test_reading_where_there_are_no_locks_while_another_process_writes(
 def test_a_disk_that_is_full_keeps_what_was_told(full: Path) -> None:
     n = 0
     with Store(full, DESCRIPTION) as store:
-        with files_at_most((full / FILE_NAME).stat().st_size), pytest.raises(StoreError) as caught:  # noqa: PT012
+        with files_at_most((full / STORE).stat().st_size), pytest.raises(StoreError) as caught:  # noqa: PT012
             for trial_id in range(N_TRIALS, 1000):
                 fill(store, 1, first=trial_id)
                 n += 1
@@ -392,13 +395,13 @@ def test_a_search_does_not_begin_on_a_full_disk(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_while_the_search_runs_is_told(full: Path, harm: str) -> None:
     directory = full / "runs"
     directory.mkdir()
-    shutil.copy(full / FILE_NAME, directory)
+    shutil.copy(full / STORE, directory)
     with Store(directory, DESCRIPTION) as store:
         if harm == "removed":
-            (directory / FILE_NAME).unlink()
+            (directory / STORE).unlink()
         elif harm == "replaced":
-            (directory / "copy").write_bytes((directory / FILE_NAME).read_bytes())
-            (directory / "copy").replace(directory / FILE_NAME)
+            (directory / "copy").write_bytes((directory / STORE).read_bytes())
+            (directory / "copy").replace(directory / STORE)
         elif harm == "directory removed":
             shutil.rmtree(directory)
         else:
@@ -409,10 +412,10 @@ def test_a_file_that_vanishes_while_the_search_runs_is_told(full: Path, harm: st
 
 
 def test_an_older_copy_that_is_written_over_the_file_while_the_search_runs_is_told(full: Path) -> None:
-    older = (full / FILE_NAME).read_bytes()
+    older = (full / STORE).read_bytes()
     with Store(full, DESCRIPTION) as store:
         fill(store, 30, first=N_TRIALS)
-        (full / FILE_NAME).write_bytes(older)  # in place, as rsync --inplace and cp do
+        (full / STORE).write_bytes(older)  # in place, as rsync --inplace and cp do
         with pytest.raises(StoreError, match="a copy that was put in its place"):
             fill(store, 1, first=N_TRIALS + 30)
     assert len(read_events(full)) == 2 * N_TRIALS

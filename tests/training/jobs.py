@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from lightning_primo.callbacks import Metric
-from lightning_primo.callbacks.recorder import FILE_NAME
-from lightning_primo.nas import Factory
+from lightning_primo.factory import Factory
+from lightning_primo.layout import CHECKPOINT
+from lightning_primo.objectives import Metric
+from lightning_primo.problem.trial import Evaluation, Losses
 from lightning_primo.training import Job
-from lightning_primo.trial import Evaluation, Losses
 from tests.tiny import Data, Net
 
 PARTS = ("state_dict", "optimizer_states", "lr_schedulers")
@@ -37,7 +37,7 @@ def make_job(directory: Path, epoch: int = 3, *, module: Any = Net, data: Any = 
 
 def state(directory: Path) -> dict[str, Any]:
     """Weights, optimizers and schedules of the checkpoint in `directory`."""
-    checkpoint = torch.load(directory / FILE_NAME, weights_only=True)
+    checkpoint = torch.load(directory / CHECKPOINT, weights_only=True)
     return {part: checkpoint[part] for part in PARTS}
 
 

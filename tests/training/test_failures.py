@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_primo.errors import MetricNotLoggedError, NonFiniteLossError
+from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training.failures import classify, interruption, metric_is_missing, signature_of
-from lightning_primo.trial import Evaluation, Status
 
 
 def evaluation(error: BaseException) -> Evaluation:

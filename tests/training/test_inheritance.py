@@ -12,14 +12,15 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_primo.architecture import LayerKind
-from lightning_primo.callbacks import Metric
-from lightning_primo.callbacks.recorder import FILE_NAME
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
-from lightning_primo.nas import Factory
-from lightning_primo.training import Architectures, Job, metric_is_missing, run_job
+from lightning_primo.factory import Factory
+from lightning_primo.layout import CHECKPOINT
+from lightning_primo.nas.architecture_oracle import Architectures
+from lightning_primo.objectives import Metric
+from lightning_primo.problem.architecture import LayerKind
+from lightning_primo.problem.trial import Status
+from lightning_primo.training import Job, metric_is_missing, run_job
 from lightning_primo.training.inheritance import Inheritance
-from lightning_primo.trial import Status
 from models import ConvNetClassifier
 from tests.training.jobs import state
 
@@ -90,7 +91,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(directory: Path, config: dict[str, Any]) -> Net:
     net = Net(**config)
-    net.load_state_dict(torch.load(directory / FILE_NAME, weights_only=True)["state_dict"])
+    net.load_state_dict(torch.load(directory / CHECKPOINT, weights_only=True)["state_dict"])
     return net
 
 
@@ -142,7 +143,7 @@ def test_without_the_parents_checkpoint_it_is_trained_from_scratch(tmp_path: Pat
 def test_a_damaged_checkpoint_of_the_parent_is_as_none(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()
-    (damaged / FILE_NAME).write_bytes(b"half a file")
+    (damaged / CHECKPOINT).write_bytes(b"half a file")
     inheritance = Inheritance(config=PARENT, directory=damaged, operation="deepen")
     with pytest.warns(CheckpointWarning, match="cannot be read"):
         assert run_job(make_job(tmp_path / "child", DEEPER, 1, inheritance=inheritance)).ok

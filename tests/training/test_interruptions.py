@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_primo.callbacks.recorder import FILE_NAME
+from lightning_primo.layout import CHECKPOINT
 from lightning_primo.training import run_job
 from tests.tiny import Data, Net, same_state
 from tests.training.jobs import make_job, state
@@ -64,7 +64,7 @@ def test_killed_equals_uninterrupted(tmp_path: Path, workers: int) -> None:
     process = started(tmp_path, workers)
     process.kill()
     process.communicate()
-    assert (tmp_path / FILE_NAME).exists()
+    assert (tmp_path / CHECKPOINT).exists()
 
     resumed = run_job(make_job(tmp_path, 5, module=Net, data=Data(workers=workers)))
     whole = run_job(make_job(tmp_path / "whole", 5, module=Net, data=Data(workers=workers)))

@@ -8,11 +8,11 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
-from lightning_primo.callbacks import Metric, ParameterCount, TrainingTime
 from lightning_primo.errors import MetricNotLoggedError
+from lightning_primo.objectives import Metric, ParameterCount, TrainingTime
+from lightning_primo.problem.trial import Status
 from lightning_primo.training import Failure, preflight
-from lightning_primo.training.ranks import Outcome
-from lightning_primo.trial import Status
+from lightning_primo.training.ranks.ranks import Outcome
 from tests.tiny import Data, Manual, Net, NoValidation
 from tests.training.jobs import make_job
 

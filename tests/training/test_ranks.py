@@ -19,12 +19,14 @@ from ConfigSpace import ConfigurationSpace, Float
 from torch.utils.data import DataLoader, SubsetRandomSampler
 
 from lightning_primo import Metric, RandomSearch, Search
-from lightning_primo.callbacks import TrainingTime
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
-from lightning_primo.training import end_ranks, preflight, rank_group, run_job
+from lightning_primo.objectives import TrainingTime
+from lightning_primo.problem.trial import Evaluation, Status
+from lightning_primo.training import preflight, run_job
 from lightning_primo.training.failures import Failure, metric_is_missing, signature_of
-from lightning_primo.training.ranks import Report, _collect, _outcome, run_in_ranks
-from lightning_primo.trial import Evaluation, Status
+from lightning_primo.training.ranks.ranks import Report, _collect, _outcome, run_in_ranks
+from lightning_primo.workers import rank_group
+from lightning_primo.workers.rank_group import end_ranks
 from tests.tiny import N_SAMPLES, Augmented, Data, Net, same_state
 from tests.training.jobs import curve, make_job, state
 
@@ -280,7 +282,7 @@ def test_the_first_rank_that_failed_is_told(reports: Any, rank: int, status: Sta
 
 
 def test_one_that_sees_another_gone_is_waited_for_no_longer_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightning_primo.training.ranks._ECHO_SECONDS", 0.2)
+    monkeypatch.setattr("lightning_primo.training.ranks.ranks._ECHO_SECONDS", 0.2)
     outcome = _outcome(_collect([future(None), future(GONE)]))
     assert outcome.rank == 1
 

@@ -16,12 +16,12 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_primo.callbacks import CostCallback, Latency, Metric, ParameterCount, TrainingTime
-from lightning_primo.callbacks.recorder import FILE_NAME
 from lightning_primo.errors import CheckpointWarning
-from lightning_primo.objective import Kind, Objective
+from lightning_primo.layout import CHECKPOINT
+from lightning_primo.objectives import CostCallback, Latency, Metric, ParameterCount, TrainingTime
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Status
 from lightning_primo.training import Job, crashed, run_job
-from lightning_primo.trial import Status
 from tests.tiny import Augmented, Data, Manual, Net, NoValidation, OneCycle, Plateau, loader, same_state
 from tests.training.jobs import curve, make_job, state
 
@@ -83,12 +83,12 @@ def test_the_seed_decides(tmp_path: Path) -> None:
 
 def test_a_checkpoint_at_the_target_or_beyond_is_not_trained_again(tmp_path: Path) -> None:
     done = run_job(make_job(tmp_path, 3))
-    before = (tmp_path / FILE_NAME).stat().st_mtime_ns
+    before = (tmp_path / CHECKPOINT).stat().st_mtime_ns
     again = run_job(make_job(tmp_path, 3))
     assert replace(again, seconds=0.0) == replace(done, seconds=0.0)
     below = run_job(make_job(tmp_path, 2))
     assert (below.epoch, below.losses, below.cost) == (2, done.curve[2], 2.0)
-    assert (tmp_path / FILE_NAME).stat().st_mtime_ns == before
+    assert (tmp_path / CHECKPOINT).stat().st_mtime_ns == before
 
 
 def test_a_missing_checkpoint_is_made_up_for(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_missing_checkpoint_is_made_up_for(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_and_one_of_another_trial_are_not_used(tmp_path: Path) -> None:
     whole = run_job(make_job(tmp_path, 2))
-    path = tmp_path / FILE_NAME
+    path = tmp_path / CHECKPOINT
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.warns(CheckpointWarning, match="cannot be read"):
         assert run_job(make_job(tmp_path, 2, start_epoch=1)).losses == whole.losses
@@ -297,7 +297,7 @@ def test_callbacks_of_the_user_are_copied_and_continued(tmp_path: Path) -> None:
     for epoch in (2, 4):
         assert run_job(make_job(tmp_path, epoch, trainer=trainer)).ok
     assert (mine.epochs, best.best_model_path, best.dirpath) == (0, "", None)
-    saved = torch.load(tmp_path / FILE_NAME, weights_only=True)["callbacks"]
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)["callbacks"]
     (models,) = (s["best_k_models"] for key, s in saved.items() if key.startswith("ModelCheckpoint"))
     assert {Path(path).name for path in models} == {f"epoch={i}.ckpt" for i in range(4)}
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {Path(path).name for path in models}

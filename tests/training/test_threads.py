@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from lightning_primo.problem.trial import Status
 from lightning_primo.training import Job, preflight, run_job
-from lightning_primo.training.isolation import one_at_a_time
+from lightning_primo.training.process_state import one_at_a_time
 from lightning_primo.training.remeasure import measure_again
-from lightning_primo.trial import Status
 from tests.tiny import Net
 from tests.training.jobs import make_job
 

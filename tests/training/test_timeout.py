@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning_primo.callbacks import Metric, ParameterCount, TimeLimit
+from lightning_primo.callbacks import TimeLimit
+from lightning_primo.objectives import Metric, ParameterCount
+from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
-from lightning_primo.trial import Status
 from tests.tiny import Net
 from tests.training.jobs import make_job
 

@@ -7,10 +7,11 @@ import pytest
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from lightning_primo.callbacks import MicroBatches, ParameterCount
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.objectives import ParameterCount
 from lightning_primo.training import check_trainer_arguments, run_job
-from lightning_primo.training.isolation import quiet_lightning
+from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
+from lightning_primo.training.process_state import quiet_lightning
 from lightning_primo.training.trainer import make_trainer
 from tests.training.jobs import make_job
 

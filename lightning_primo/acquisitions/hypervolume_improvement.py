@@ -1,0 +1,101 @@
+"""Expected hypervolume improvement in closed form, on a logarithmic scale.
+
+What a front leaves undominated is split into disjoint boxes by BoTorch (Lacour, Klamroth, Fonseca 2017). The expected
+volume that an independent normal vector adds is then, per box, a product of one-dimensional expectations (Yang,
+Emmerich, Deutz, Bäck 2019, "Efficient computation of expected hypervolume improvement using box decomposition
+algorithms"). BoTorch's `ExpectedHypervolumeImprovement` is the same function, but multiplies that product out into
+2^m terms, which takes many times as long, and it is not on a logarithmic scale (Ament et al. 2023, arXiv
+2310.20708): far from the front it is zero, or below it by rounding, so that nothing leads the search back.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logsumexp
+
+from lightning_primo.acquisitions.expected_improvement import log_expected_improvement
+from lightning_primo.pareto import non_dominated
+
+Array = npt.NDArray[np.float64]
+
+_N_AT_ONCE = 2**21  # points times boxes in memory
+_SMALLEST_SHARE = 1e-300
+
+
+class LogExpectedHypervolumeImprovement:
+    """How much hypervolume a point with independent normal losses is expected to add to a front, logarithmically.
+
+    With one objective this is log expected improvement. A deviation of 0 means that a loss is known; a point that adds
+    nothing for sure has a very small but finite value.
+
+    Args:
+        front: Losses so far, `n x m`, finite; `n` may be 0. Dominated rows do not matter.
+        reference: The reference point of the hypervolume, `m` finite losses. Rows that are not better do not matter.
+    """
+
+    def __init__(self, front: Array, reference: Array) -> None:
+        counting = front[(front < reference).all(axis=1)]
+        lower, upper = _boxes(counting[non_dominated(counting, keep_duplicates=False)], reference)
+        self._n_boxes = len(lower)
+        # A front's n points give each objective at most n + 2 different bounds, however many boxes there are.
+        self._bounds = [np.unique(np.append(low, up)) for low, up in zip(lower.T, upper.T, strict=True)]
+        self._lower = [np.searchsorted(bounds, low) for bounds, low in zip(self._bounds, lower.T, strict=True)]
+        self._upper = [np.searchsorted(bounds, up) for bounds, up in zip(self._bounds, upper.T, strict=True)]
+
+    def __call__(self, mean: Array, deviation: Array) -> Array:
+        """The acquisition's value at `q` points; NaN for one that has a NaN.
+
+        Args:
+            mean: Means of the losses, `q x m`.
+            deviation: Their standard deviations, `q x m`, at least 0.
+        """
+        n_at_once = max(1, _N_AT_ONCE // self._n_boxes)
+        parts = [slice(start, start + n_at_once) for start in range(0, len(mean), n_at_once)]
+        return np.concatenate([self._values(mean[part], deviation[part]) for part in parts] or [np.empty(0)])
+
+    def _values(self, mean: Array, deviation: Array) -> Array:
+        total = np.zeros((len(mean), self._n_boxes))
+        for j, bounds in enumerate(self._bounds):
+            # E[(b - f)+] at each bound b; a box's side is crossed by E[(upper - f)+] - E[(lower - f)+]
+            log_ei = log_expected_improvement(mean[:, j, None], deviation[:, j, None], bounds)
+            upper, lower = log_ei[:, self._upper[j]], log_ei[:, self._lower[j]]
+            share = -np.expm1(np.minimum(lower - upper, 0.0))
+            total += upper + np.log(np.maximum(share, _SMALLEST_SHARE))
+        values: Array = logsumexp(total, axis=1)
+        return values
+
+
+def _boxes(front: Array, reference: Array) -> tuple[Array, Array]:
+    """Lower and upper corners, `k x m` each, of disjoint boxes that fill what a front leaves undominated.
+
+    Args:
+        front: Different points that do not dominate each other and are better than `reference`, `n x m`.
+        reference: Where the boxes end, `m`; downwards they have no end.
+    """
+    if len(front) == 0 or len(reference) == 1:
+        upper = reference[None] if len(front) == 0 else front
+        return np.full_like(upper, -np.inf), upper
+    _import_botorch()
+    import torch
+    from botorch.utils.multi_objective.box_decompositions.non_dominated import FastNondominatedPartitioning
+
+    boxes = FastNondominatedPartitioning(
+        ref_point=torch.from_numpy(-reference), Y=torch.from_numpy(-front)
+    ).get_hypercell_bounds()  # 2 x k x m, of what is maximised
+    lower, upper = (-boxes).flip(0).numpy()
+    return lower, upper
+
+
+@cache
+def _import_botorch() -> None:
+    """BoTorch takes a moment to import, and warns of what its linear_operator calls; neither is for those without it.
+
+    Done once, as leaving `catch_warnings` makes every warning of the process that was shown once be shown again.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+        import botorch.utils.multi_objective.box_decompositions.non_dominated  # noqa: F401

@@ -1,0 +1,191 @@
+"""The contract of every algorithm: `start`, then `ask` and `tell` in any interleaving.
+
+```python
+algorithm.start(problem, seed=0)
+while budget_is_left:
+    proposal = algorithm.ask()             # None: nothing to do until a pending evaluation is told
+    algorithm.tell(evaluate(proposal))     # failed ones are told like any other
+```
+
+Randomness is a function of the seed and of the number of asks alone, and the state a function of what was asked and
+told. A search that is restored from its log (`restore`) therefore goes on exactly as if it had never been interrupted,
+without repeating any of the work that led to the proposals.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Config, Evaluation, Proposal, Trial
+from lightning_primo.space import Encoding
+
+
+class Algorithm(ABC):
+    """Proposes which configuration to train, and for how many epochs.
+
+    A subclass takes its hyperparameters in its constructor, keyword-only, and keeps each under its own name. It
+    implements `_propose`, which must not change any state, and where it keeps state of its own updates it in
+    `_registered` and `_told`, which also run when a search is restored.
+    """
+
+    problem: Problem
+    encoding: Encoding
+    seed: int
+
+    def start(self, problem: Problem, *, seed: int = 0) -> None:
+        """Forget everything and begin with a new problem.
+
+        Args:
+            problem: What is searched.
+            seed: All randomness follows from it.
+
+        Raises:
+            InvalidArgumentError: Where the algorithm's hyperparameters do not fit the problem.
+        """
+        self.problem = problem
+        self.encoding = Encoding(problem.space)
+        self.seed = seed
+        self.n_asked = 0
+        self.epochs_committed = 0.0
+        self.trials: list[Trial] = []
+        self._pending: set[int] = set()
+        self._keys: set[str] = set()
+        self._unkeyed: list[Config] = []  # configurations whose keys are not taken yet
+
+    def ask(self) -> Proposal | None:
+        """The next proposal, or None if there is none until a pending one is told.
+
+        None with nothing pending means that the space is exhausted.
+        """
+        rng = np.random.default_rng([self.seed, self.n_asked])
+        proposal = self._propose(rng)
+        if proposal is not None:
+            self._register(proposal)
+        return proposal
+
+    def tell(self, evaluation: Evaluation) -> None:
+        """Take in what came of a proposal, whatever its status.
+
+        Raises:
+            InvalidArgumentError: If the trial is unknown or not pending.
+        """
+        known = 0 <= evaluation.trial_id < len(self.trials)
+        trial = self.trials[evaluation.trial_id] if known else None
+        if trial is None or trial.pending is None:
+            raise InvalidArgumentError(
+                f"'evaluation' is of trial {evaluation.trial_id}, which is not pending; "
+                f"pending: {[t.id for t in self.pending]}"
+            )
+        target, planned = trial.pending, trial.pending - trial.epoch
+        self.epochs_committed += evaluation.cost - planned
+        self.trials[trial.id] = replace(trial, evaluations=(*trial.evaluations, evaluation), pending=None)
+        self._pending.discard(trial.id)
+        self._told(self.trials[trial.id], target, evaluation)
+
+    def restore(self, events: Iterable[Proposal | Evaluation]) -> None:
+        """Replay what was asked and told in an earlier process, in the order in which it happened."""
+        for event in events:
+            if isinstance(event, Proposal):
+                self._register(event)
+            else:
+                self.tell(event)
+        self._take_keys()
+
+    def may_continue(self, trial: Trial) -> bool:
+        """Whether a later proposal may continue this trial or start from its weights, so that these have to be kept.
+
+        Args:
+            trial: One that was told and is not pending.
+        """
+        last = trial.evaluations[-1]
+        return last.ok and not last.finished and last.epoch < self.problem.max_epochs
+
+    @property
+    def planned_epochs(self) -> float:
+        """The total number of epochs that it plans with; one that ends earlier has done only a part. 0: any will do."""
+        return 0.0
+
+    @property
+    def pending(self) -> list[Trial]:
+        """The trials that are being trained now."""
+        return [self.trials[trial_id] for trial_id in sorted(self._pending)]
+
+    def seen(self, config: Config) -> bool:
+        """Whether a trial of this configuration exists."""
+        self._take_keys()
+        return self.encoding.key(config) in self._keys
+
+    def _take_keys(self) -> None:
+        """Take the keys of the configurations that came in; of many at once when a search is restored."""
+        if self._unkeyed:
+            self._keys.update(self.encoding.keys(self._unkeyed))
+            self._unkeyed = []
+
+    def new_trial(
+        self, config: Config, epoch: int, *, operation: str = "sample", parent: int | None = None
+    ) -> Proposal:
+        """A proposal that trains a new configuration up to `epoch`."""
+        return Proposal(trial_id=len(self.trials), config=config, epoch=epoch, operation=operation, parent=parent)
+
+    def promotion(self, trial_id: int, epoch: int) -> Proposal:
+        """A proposal that continues a trial up to `epoch`."""
+        trial = self.trials[trial_id]
+        return Proposal(
+            trial_id=trial_id,
+            config=trial.config,
+            epoch=epoch,
+            start_epoch=trial.epoch,
+            parent=trial.parent,
+            operation=trial.operation,
+        )
+
+    def _register(self, proposal: Proposal) -> None:
+        if proposal.trial_id == len(self.trials):
+            self.trials.append(
+                Trial(
+                    id=proposal.trial_id,
+                    config=dict(proposal.config),
+                    parent=proposal.parent,
+                    operation=proposal.operation,
+                    pending=proposal.epoch,
+                )
+            )
+            self._unkeyed.append(self.trials[-1].config)
+        else:
+            self.trials[proposal.trial_id] = replace(self.trials[proposal.trial_id], pending=proposal.epoch)
+        self._pending.add(proposal.trial_id)
+        self.n_asked += 1
+        self.epochs_committed += proposal.epochs
+        self._registered(proposal)
+
+    @abstractmethod
+    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+        """The next proposal; a pure function of the state and `rng`."""
+
+    def _registered(self, proposal: Proposal) -> None:  # noqa: B027 - not every algorithm keeps state of its own
+        """Take note of a proposal of one's own."""
+
+    def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:  # noqa: B027
+        """Take note of an evaluation.
+
+        Args:
+            trial: The trial, with `evaluation` as its last.
+            target: The epoch up to which it was proposed to train.
+            evaluation: What came back.
+        """
+
+    def __repr__(self) -> str:
+        names = inspect.signature(type(self).__init__).parameters
+        arguments = ", ".join(f"{name}={_describe(getattr(self, name))}" for name in names if name != "self")
+        return f"{type(self).__name__}({arguments})"
+
+
+def _describe(argument: object) -> str:
+    return argument.__qualname__ if inspect.isfunction(argument) else repr(argument)

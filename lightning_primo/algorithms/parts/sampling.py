@@ -1,0 +1,153 @@
+"""Where new configurations come from when no model is asked: uniform, Sobol points, or expert priors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import qmc
+from typing_extensions import override
+
+from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Config
+from lightning_primo.space import EncodedPrior, Encoding, Prior
+
+_MAX_TRIES = 100
+_SOBOL_TRIES_PER_TRIAL = 20  # a sequence is looked through again from where every point was sure to be tried
+_N_LAST = 4096  # configurations drawn to find the last new ones of a small space
+_CHUNK = 64
+
+
+class Sampler(ABC):
+    """A source of configurations."""
+
+    def check(self, problem: Problem) -> None:  # noqa: B027 - most samplers fit every problem
+        """Raise an InvalidArgumentError if the sampler does not fit the problem."""
+
+    def n_tries(self, n_taken: int) -> int:
+        """Candidates to look at for one that is new and keeps the exact bounds.
+
+        Args:
+            n_taken: How many configurations the search has already.
+        """
+        return _MAX_TRIES
+
+    @abstractmethod
+    def candidates(
+        self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        """Vectors of the space, without end; the first that is new and feasible is taken.
+
+        Args:
+            encoding: Of the space.
+            seed: Of the search, for samplers that follow one sequence through it.
+            n_taken: How many configurations the search has already.
+            rng: Of this ask.
+        """
+
+
+@dataclass(frozen=True)
+class UniformSampler(Sampler):
+    """Each hyperparameter from its own distribution in the space, which is uniform unless the space says otherwise."""
+
+    @override
+    def candidates(
+        self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        while True:
+            yield from encoding.sample(_CHUNK, rng)
+
+
+@dataclass(frozen=True)
+class SobolSampler(Sampler):
+    """One scrambled Sobol sequence through the whole search, pushed through the encoding (Owen 1998)."""
+
+    @override
+    def n_tries(self, n_taken: int) -> int:
+        return _MAX_TRIES + _SOBOL_TRIES_PER_TRIAL * n_taken
+
+    @override
+    def candidates(
+        self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        sequence = qmc.Sobol(len(encoding.names), scramble=True, rng=np.random.default_rng(seed))
+        # A configuration is taken at its index or later, so every point before index n_taken was looked at already.
+        if n_taken:
+            sequence.fast_forward(n_taken)
+        while True:
+            vectors = encoding.from_unit(sequence.random(_CHUNK))
+            yield from vectors[encoding.legal(vectors)]
+
+
+@dataclass(frozen=True)
+class PriorSampler(Sampler):
+    """Expert priors, one per objective: an objective is drawn for each configuration, then its prior is sampled.
+
+    Args:
+        priors: A prior per objective's name.
+    """
+
+    priors: Mapping[str, Prior]
+
+    def __post_init__(self) -> None:
+        if not self.priors:
+            raise InvalidArgumentError("'priors' is empty; give a Prior per objective, or use UniformSampler()")
+
+    @override
+    def check(self, problem: Problem) -> None:
+        check_priors(self.priors, problem)
+
+    @override
+    def candidates(
+        self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        encoded = [EncodedPrior(prior, encoding) for _, prior in sorted(self.priors.items())]
+        while True:
+            yield from encoded[rng.integers(len(encoded))].sample(1, rng)
+
+
+def check_priors(priors: Mapping[str, Prior], problem: Problem) -> None:
+    """Raise an error that names what is wrong with priors per objective: the objective, hyperparameter or value."""
+    names = [objective.name for objective in problem.objectives]
+    for name, prior in priors.items():
+        if name not in names:
+            raise UnknownNameError("objective in 'priors'", name, names)
+        if not isinstance(prior, Prior):
+            raise InvalidArgumentError(
+                f"'priors' must hold a Prior per objective, got {prior!r} for {name!r}; write Prior({{...}})"
+            )
+        prior.check(problem.space, name)
+
+
+def draw(algorithm: Algorithm, sampler: Sampler, rng: np.random.Generator) -> Config | None:
+    """A configuration that no trial has and that keeps the bounds on exact quantities.
+
+    Where none of many candidates keeps the bounds, the first new one is returned all the same: it will be rejected
+    before training, and told. Where the sampler finds nothing new, the space as a whole is looked through. None if
+    that has nothing new either: it is exhausted.
+    """
+    encoding, n_taken = algorithm.encoding, len(algorithm.trials)
+    candidates = sampler.candidates(encoding, seed=algorithm.seed, n_taken=n_taken, rng=rng)
+    config = first_new(algorithm, islice(candidates, sampler.n_tries(n_taken)))
+    if config is None:
+        config = first_new(algorithm, np.unique(encoding.sample(_N_LAST, rng), axis=0))
+    return config
+
+
+def first_new(algorithm: Algorithm, candidates: Iterable[npt.NDArray[np.float64]]) -> Config | None:
+    """The first candidate that no trial has and that keeps the exact bounds, else the first new one, else None."""
+    fallback = None
+    for vector in candidates:
+        config = algorithm.encoding.config(vector)
+        if algorithm.seen(config):
+            continue
+        if algorithm.problem.violation(config) is None:
+            return config
+        fallback = fallback or config
+    return fallback

@@ -1,0 +1,305 @@
+"""``lightning-primo search``: a Pareto front of an existing LightningCLI project."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import jsonargparse
+
+from lightning_primo.cli.main import STOPPED
+from lightning_primo.cli.search_file_action import SearchFileAction
+from lightning_primo.layout import store_file
+
+if TYPE_CHECKING:
+    from lightning_primo.cli.project import Project
+    from lightning_primo.cli.space_file import SearchSpace
+    from lightning_primo.search import Search
+
+DEFAULT_FULL_TRAININGS = 20.0
+"""Of a search that is given no budget."""
+
+_DESCRIPTION = """Search the hyperparameters and architectures of an existing LightningCLI project. The project's own
+config says what is trained, the search file lays a space over its keys. The same command goes on with a search that
+was stopped or killed."""
+
+
+def parser() -> jsonargparse.ArgumentParser:
+    """The arguments of the command; most are also entries of a search file."""
+    made = jsonargparse.ArgumentParser(description=_DESCRIPTION)
+    made.add_argument("--config", action="append", metavar="FILE", help="the project's config; several are merged")
+    made.add_argument(
+        "--search",
+        action=SearchFileAction,
+        metavar="FILE",
+        help="a YAML file with what follows",
+    )
+    made.add_argument(
+        "--cli",
+        type=str | None,
+        metavar="SCRIPT",
+        help="the script or function that constructs the project's LightningCLI, as main.py, main.py:function or "
+        "package.module:function; only if the config names no classes",
+    )
+    made.add_argument(
+        "--space",
+        type=dict[str, Any] | None,
+        help="by key of the config: [choices], {float: [low, high], log: true}, {integer: [low, high]} or {choice: "
+        "[...], ordered: true}; each may have if: {key: values}",
+    )
+    made.add_argument(
+        "--objectives",
+        type=list[Any] | None,
+        help="such as [{class_path: Metric, init_args: {name: val_acc, mode: max}}, ParameterCount]",
+    )
+    made.add_argument(
+        "--constraints", type=list[Any] | None, help="such as [{class_path: FLOPs, init_args: {at_most: 1e7}}]"
+    )
+    made.add_argument(
+        "--algorithm",
+        type=str | dict[str, Any] | None,
+        help="such as {class_path: PriMO, init_args: {priors: {val_acc: {center: {model.init_args.lr: 1e-3}}}}} "
+        "(default: PriMO)",
+    )
+    made.add_argument(
+        "--epochs",
+        type=int | list[int] | None,
+        help="[shortest, full] training (default: 1 and the config's trainer.max_epochs)",
+    )
+    made.add_argument(
+        "--budget.full_trainings",
+        type=float | None,
+        help="in total, over all runs of the search (default where no budget is given: "
+        f"{DEFAULT_FULL_TRAININGS:g}, or what the algorithm plans with)",
+    )
+    made.add_argument("--budget.epochs", type=float | None, help="in total")
+    made.add_argument("--budget.hours", type=float | None, help="in total")
+    made.add_argument("--budget.trials", type=int | None, help="configurations started, in total")
+    made.add_argument(
+        "--directory", type=str | None, help="where everything is kept (default: runs/ and the search file's name)"
+    )
+    made.add_argument(
+        "--workers", type=int | None, help="trainings at a time (default: 1, or as many as the workers of --dask)"
+    )
+    made.add_argument(
+        "--dask", type=str | None, help="train on a Dask cluster: its scheduler's address, or its scheduler file"
+    )
+    made.add_argument(
+        "--seed",
+        type=int | None,
+        help="all randomness follows from it (default: the config's seed_everything, or 0)",
+    )
+    made.add_argument(
+        "--keep_all_checkpoints", type=bool, default=False, help="keep every trial's weights, not only the front's"
+    )
+    made.add_argument("--trial_timeout", type=float | None, help="seconds that a trial may take over all its trainings")
+    made.add_argument(
+        "--retry_out_of_memory",
+        type=bool,
+        default=True,
+        help="try a training that runs out of memory again with smaller micro-batches",
+    )
+    made.add_argument(
+        "--remeasure",
+        type=int,
+        default=5,
+        help="how often the latencies of the front are measured again in the end",
+    )
+    made.add_argument(
+        "--print", action="store_true", dest="only_print", help="show what would be searched, and train one batch"
+    )
+    made.add_argument("--quiet", action="store_true", help="show no progress")
+    return made
+
+
+def run(options: jsonargparse.Namespace) -> int:
+    """Carry out the command.
+
+    Returns:
+        0, or 130 if Ctrl-C ended the search.
+
+    Raises:
+        InvalidArgumentError: If the config or the search file cannot work; nothing was trained.
+        ProjectError: If the project's code raised an exception before the search.
+        PrimoError: If the search failed.
+    """
+    from lightning_primo.cli.cluster import cluster_at
+    from lightning_primo.cli.project import Project
+    from lightning_primo.cli.space_check import check_space_fits
+    from lightning_primo.cli.space_file import read_space
+    from lightning_primo.results.report import write_report
+
+    with _told_of(options):
+        space = read_space(options.space)
+    project = Project.open(options.config or [], _script(options))
+    cluster = None if options.only_print else options.dask
+    with project.active(), _interruptions() as interruptions, cluster_at(cluster) as executor:
+        with _told_of(options):
+            epochs = _epochs(options, project)
+            asked = _asked(options, space)
+            project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1])
+            check_space_fits(project, space)
+            search = _made(options, project, space, epochs=epochs, executor=executor, **asked)
+            budget = _budget(options, search)
+            if options.only_print:
+                return _printed(search, project, space, budget)
+            _note(search, project)
+        for key in project.left_out:
+            print(f"{key} of the config is not heeded: the search sets it itself", file=sys.stderr)
+        with _told_of(options):
+            result = search.run(**budget, progress=not options.quiet)
+        write_report(result)
+    return STOPPED if interruptions else 0
+
+
+def _asked(options: jsonargparse.Namespace, space: SearchSpace) -> dict[str, Any]:
+    """Objectives, constraints and algorithm."""
+    from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
+
+    return {
+        "objectives": read_objectives(options.objectives or []),
+        "constraints": read_constraints(options.constraints or []),
+        "algorithm": read_algorithm(options.algorithm, space),
+    }
+
+
+def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace, **asked: Any) -> Search:
+    """The search that the options describe, once model, data and callbacks could be made for one configuration."""
+    from lightning_primo.cli.space_check import an_example
+    from lightning_primo.cli.user_code import user_code
+    from lightning_primo.search import Search
+
+    search = Search(
+        space.space,
+        module=project.module,
+        datamodule=project.data,
+        directory=_directory(options),
+        trainer=project.trainer,
+        workers=options.workers,
+        seed=(project.seed or 0) if options.seed is None else options.seed,
+        keep_all_checkpoints=options.keep_all_checkpoints,
+        trial_timeout=options.trial_timeout,
+        retry_out_of_memory=options.retry_out_of_memory,
+        remeasure=options.remeasure,
+        **asked,
+    )
+    example = an_example(space)
+    with user_code(f"making model, data and callbacks for {example}"):
+        project.module(example)
+        project.data(example)
+        project.trainer(example)
+    return search
+
+
+def _printed(search: Search, project: Project, space: SearchSpace, budget: dict[str, Any]) -> int:
+    """Show what would be searched, and train one batch of it."""
+    from lightning_primo.cli.preview import printed
+    from lightning_primo.cli.user_code import user_code
+
+    print(printed(search, project, space, budget=budget))
+    failures: list[BaseException] = []
+    logged = search.try_out(report=failures.append)
+    for failure in failures:
+        with user_code("training one batch"):
+            raise failure
+    if logged is None:
+        print("one batch: not trained, as a bound rejects the first configuration")
+    else:
+        print(f"one batch: trained; logged: {', '.join(sorted(logged)) or 'nothing'}")
+    return 0
+
+
+def _script(options: jsonargparse.Namespace) -> str | None:
+    """The project's script; one that is not found from here on is looked for beside the search file."""
+    cli: str | None = options.cli
+    file = _file_of(options)
+    if cli is None or file is None:
+        return cli
+    place = cli.rpartition(":")[0] if ".py:" in cli else cli
+    beside = file.parent / place
+    return str(beside.absolute()) + cli[len(place) :] if not Path(place).is_file() and beside.is_file() else cli
+
+
+def _epochs(options: jsonargparse.Namespace, project: Project) -> tuple[int, int]:
+    """Shortest and full training."""
+    from lightning_primo.errors import InvalidArgumentError
+    from lightning_primo.problem import check_epochs
+
+    given = options.epochs
+    if given is None:
+        given = (project.base.get("trainer") or {}).get("max_epochs")
+        if not isinstance(given, int) or given < 1:
+            raise InvalidArgumentError(
+                f"'epochs' is not given, and trainer.max_epochs of the config is {given!r}; give [shortest, full], "
+                "such as [1, 27]"
+            )
+    shortest, full = given if isinstance(given, list) and len(given) == 2 else (1, given)
+    check_epochs(shortest, full)
+    return shortest, full
+
+
+def _budget(options: jsonargparse.Namespace, search: Search) -> dict[str, Any]:
+    """The limits that are given; where there are none, the full trainings that the algorithm plans with, or 20."""
+    from lightning_primo.search.budget import Budget
+
+    given = {name: limit for name, limit in options.budget.as_dict().items() if limit is not None}
+    budget = given or {"full_trainings": getattr(search.algorithm, "full_trainings", DEFAULT_FULL_TRAININGS)}
+    Budget(**budget, max_epochs=search.problem.max_epochs)
+    return budget
+
+
+def _directory(options: jsonargparse.Namespace) -> str:
+    file = _file_of(options)
+    return options.directory or str(Path("runs") / (file.stem if file else "search"))
+
+
+def _file_of(options: jsonargparse.Namespace) -> Path | None:
+    """The search file; the last of several."""
+    files = options.get("search")
+    return Path(str(files[-1])).absolute() if files else None
+
+
+def _note(search: Search, project: Project) -> None:
+    """Write what the search is made over into its directory, unless another search is there."""
+    if store_file(search.directory).exists():
+        search.result()
+    project.write(search.directory)
+
+
+@contextmanager
+def _told_of(options: jsonargparse.Namespace) -> Iterator[None]:
+    """Name the search file in what is wrong with its entries."""
+    from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
+
+    file = _file_of(options)
+    try:
+        yield
+    except (InvalidArgumentError, MetricNotLoggedError) as error:
+        if file is None:
+            raise
+        raise InvalidArgumentError(f"{file.name}: {error}") from error
+
+
+@contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """Collects the Ctrl-Cs, of which a search that ends cleanly tells nobody but the user."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,150 @@
+"""``lightning-primo status``: how a search is getting on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonargparse
+from jsonargparse.typing import PositiveFloat
+
+from lightning_primo.cli.output import print_json
+
+if TYPE_CHECKING:
+    from lightning_primo.problem.objective import Objective
+    from lightning_primo.search.stored_search import StoredSearch
+
+
+def parser() -> jsonargparse.ArgumentParser:
+    """The arguments of the command."""
+    made = jsonargparse.ArgumentParser(
+        description="Show how a search is getting on, also while it runs: trials, what was spent, what is running, the "
+        "size of the front, the last error. Nothing in its directory is changed."
+    )
+    made.add_argument("directory", type=Path, help="the search's directory")
+    made.add_argument("--json", action="store_true", help="print JSON instead of text")
+    made.add_argument(
+        "--watch", type=PositiveFloat, metavar="SECONDS", help="show it again every so many seconds, until Ctrl-C"
+    )
+    return made
+
+
+def run(options: jsonargparse.Namespace) -> int:
+    """Carry out the command.
+
+    Raises:
+        StoreError: There is no search in the directory, or its file is damaged.
+    """
+    from rich.console import Console
+
+    console = Console()
+    show(options.directory, as_json=options.json, indent=None if options.watch else 2)
+    try:
+        while options.watch:
+            time.sleep(options.watch)
+            if not options.json:
+                console.clear() if console.is_terminal else print()
+            show(options.directory, as_json=options.json, indent=None)
+    except KeyboardInterrupt:  # how a watch ends
+        pass
+    return 0
+
+
+def show(directory: Path, *, as_json: bool, indent: int | None) -> None:
+    """Print the status once."""
+    from lightning_primo.search.stored_search import StoredSearch
+    from lightning_primo.store import owner_of
+
+    owner = owner_of(directory)
+    status = status_of(StoredSearch.open(directory), owner)
+    if as_json:
+        print_json(status, indent=indent)
+    else:
+        print(as_text(status), flush=True)
+
+
+def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
+    """What is shown, as plain values.
+
+    Args:
+        search: As it was read.
+        owner: Who searches in its directory now, None for nobody.
+    """
+    from lightning_primo.errors import first_line
+    from lightning_primo.problem.trial import Evaluation, fold_events
+
+    problem, result = search.problem, search.result()
+    pending = [trial for trial in fold_events(event for event, _ in search.events) if trial.pending is not None]
+    told = [event for event, _ in search.events if isinstance(event, Evaluation)]
+    failed = next((evaluation for evaluation in reversed(told) if evaluation.status.failed), None)
+    return {
+        "directory": str(search.directory),
+        "searched_by": owner,
+        "algorithm": dict(search.algorithm),
+        "objectives": [_described(objective) for objective in problem.objectives],
+        "constraints": [_described(constraint) for constraint in problem.constraints],
+        "hyperparameters": list(problem.space.keys()),
+        "epochs": {"shortest": problem.min_epochs, "full": problem.max_epochs},
+        "seed": search.seed,
+        "trials": {
+            "total": len(result.trials),
+            "by_status": dict(Counter(trial.outcome for trial in result.trials).most_common()),
+        },
+        "spent": {
+            "epochs": result.epochs,
+            "full_trainings": result.full_trainings,
+            "hours": search.events[-1][1] / 3600 if search.events else 0.0,
+        },
+        "pending": [{"trial": trial.id, "from_epoch": trial.epoch, "to_epoch": trial.pending} for trial in pending],
+        "front": {
+            "size": len(result.front),
+            "hypervolume": result.hypervolume(),
+            "reference": result.reference,
+        },
+        "last_failure": failed
+        and {"trial": failed.trial_id, "status": failed.status.value, "reason": first_line(failed.reason)},
+    }
+
+
+def as_text(status: dict[str, Any]) -> str:
+    """The status for a person, a line for each thing."""
+    from lightning_primo.results.formatting import format_duration, format_value
+
+    spent, front, epochs, failure = status["spent"], status["front"], status["epochs"], status["last_failure"]
+    counts = ", ".join(f"{number} {name}" for name, number in status["trials"]["by_status"].items())
+    running = [f"trial {p['trial']} (epoch {p['from_epoch']} to {p['to_epoch']})" for p in status["pending"]]
+    lines = {
+        "search": f"{status['algorithm'].get('class', '?')} over {len(status['hyperparameters'])} hyperparameters, "
+        f"{epochs['shortest']} to {epochs['full']} epochs, seed {status['seed']}",
+        "objectives": ", ".join(map(_shown, status["objectives"])),
+        "constraints": ", ".join(map(_shown, status["constraints"])),
+        "trials": f"{status['trials']['total']}" + (f" ({counts})" if counts else ""),
+        "spent": f"{format_value(spent['epochs'])} epochs = {spent['full_trainings']:.4g} full trainings, "
+        f"{format_duration(spent['hours'] * 3600)} h of search",
+        "running" if status["searched_by"] else "to go on with": ", ".join(running),
+        "front": f"{front['size']} trials, hypervolume {front['hypervolume']:.4g}"
+        if front["size"]
+        else f"no trial was trained to the full budget of {epochs['full']} epochs yet",
+        "last failure": failure and f"trial {failure['trial']}, {failure['status']}: {failure['reason']}",
+        "process": status["searched_by"] or "none searches here now",
+    }
+    width = max(map(len, lines))
+    return "\n".join([status["directory"], *(f"  {name:{width}}  {text}" for name, text in lines.items() if text)])
+
+
+def _described(objective: Objective) -> dict[str, Any]:
+    fields = ("name", "mode", "at_most", "at_least", "reference")
+    return {"kind": objective.kind.value, **{name: getattr(objective, name) for name in fields}}
+
+
+def _shown(objective: dict[str, Any]) -> str:
+    from lightning_primo.results.formatting import format_value
+
+    bounds = [
+        f"{label} {format_value(objective[key])}"
+        for key, label in (("at_most", "at most"), ("at_least", "at least"))
+        if objective[key] is not None
+    ]
+    return f"{objective['name']} ({', '.join([objective['mode'], *bounds])})"

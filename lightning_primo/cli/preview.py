@@ -1,0 +1,139 @@
+"""What a search file comes to, for a person to check before hours are spent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from ConfigSpace.hyperparameters import (
+    FloatHyperparameter,
+    Hyperparameter,
+    IntegerHyperparameter,
+    OrdinalHyperparameter,
+)
+
+from lightning_primo.cli.overlay import MISSING, look_up
+from lightning_primo.cli.project import Project
+from lightning_primo.cli.space_file import SearchSpace
+from lightning_primo.problem.objective import Objective
+from lightning_primo.results.formatting import format_value
+from lightning_primo.search import Search
+from lightning_primo.search.description import describe
+from lightning_primo.space import Encoding
+
+_SAMPLES = 3
+
+
+def printed(search: Search, project: Project, space: SearchSpace, *, budget: Mapping[str, float]) -> str:
+    """The resolved problem, and configurations drawn at random from its space.
+
+    Args:
+        search: The search.
+        project: What is searched over.
+        space: The search's.
+        budget: What `Search.run` would be given.
+    """
+    parts = [
+        ("space", _space(project, space)),
+        ("objectives", [_objective(callback.objective) for callback in search.objectives]),
+        ("constraints", [_objective(callback.objective) for callback in search.constraints]),
+        ("algorithm", _algorithm(search)),
+        ("training", _training(search, project, budget)),
+        (f"{_SAMPLES} configurations", _samples(search, space)),
+    ]
+    return "\n".join(line for name, lines in parts if lines for line in (name, *(f"  {line}" for line in lines)))
+
+
+def _space(project: Project, space: SearchSpace) -> list[str]:
+    rows = []
+    for key, hyperparameter in space.space.items():
+        now = look_up(project.base, key)
+        conditions = " and ".join(
+            f"{name} in {json.dumps([space.decode(name, value) for value in values])}"
+            for name, values in space.conditions.get(key, {}).items()
+        )
+        now_text = "not in the config" if now is MISSING else f"now {json.dumps(now)}"
+        rows.append((key, _domain(key, hyperparameter, space), now_text, f"if {conditions}" if conditions else ""))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _domain(key: str, hyperparameter: Hyperparameter[Any, Any], space: SearchSpace) -> str:
+    if isinstance(hyperparameter, (FloatHyperparameter, IntegerHyperparameter)):
+        kind = "float" if isinstance(hyperparameter, FloatHyperparameter) else "integer"
+        scale = ", log" if hyperparameter.log else ""
+        return f"{kind} {hyperparameter.lower:g} to {hyperparameter.upper:g}{scale}"
+    values = getattr(hyperparameter, "choices", None) or getattr(hyperparameter, "sequence", None)
+    choices = [_plain(value) for value in (values if values is not None else [hyperparameter.default_value])]
+    ordered = "ordered " if isinstance(hyperparameter, OrdinalHyperparameter) else ""
+    return f"{ordered}choice {json.dumps([space.decode(key, choice) for choice in choices])}"
+
+
+def _objective(objective: Objective) -> str:
+    numbers = {name: getattr(objective, name) for name in ("at_most", "at_least", "reference")}
+    given = "".join(f", {name} {format_value(value)}" for name, value in numbers.items() if value is not None)
+    return f"{objective.name}: {objective.mode}, {objective.kind.value}{given}"
+
+
+def _algorithm(search: Search) -> list[str]:
+    text = describe(
+        search.problem,
+        objectives=search.objectives,
+        constraints=search.constraints,
+        algorithm=search.algorithm,
+        seed=search.seed,
+    )["algorithm"]
+    return list(_lines(json.loads(text)))
+
+
+def _lines(described: Mapping[str, Any], indent: str = "") -> Iterable[str]:
+    """An object as its class, and its hyperparameters below."""
+    yield f"{indent}{described['class']}"
+    for name, value in described.items():
+        if isinstance(value, Mapping) and "class" in value:
+            inner, *rest = _lines(value, f"{indent}    ")
+            yield f"{indent}  {name}: {inner.strip()}"
+            yield from rest
+        elif isinstance(value, Mapping) and any(isinstance(v, Mapping) and "class" in v for v in value.values()):
+            yield f"{indent}  {name}:"
+            yield from (
+                f"{indent}    {key}: " + ", ".join(f"{n} {json.dumps(v)}" for n, v in item.items() if n != "class")
+                for key, item in value.items()
+            )
+        elif name != "class":
+            yield f"{indent}  {name}: {json.dumps(value)}"
+
+
+def _training(search: Search, project: Project, budget: Mapping[str, float]) -> list[str]:
+    limits = ", ".join(f"{format_value(limit)} {name.replace('_', ' ')}" for name, limit in budget.items())
+    lines = [
+        f"epochs: {search.problem.min_epochs} to {search.problem.max_epochs}",
+        f"budget: {limits}",
+        f"workers: {search.workers}",
+        f"seed: {search.seed}",
+        f"directory: {search.directory}",
+    ]
+    return [*lines, *([f"not heeded: {', '.join(project.left_out)}"] if project.left_out else [])]
+
+
+def _samples(search: Search, space: SearchSpace) -> list[str]:
+    encoding = Encoding(space.space)
+    lines = []
+    for vector in encoding.sample(_SAMPLES, np.random.default_rng(search.seed)):
+        config = encoding.config(vector)
+        shown = ", ".join(f"{key}: {_number(space.decode(key, value))}" for key, value in config.items())
+        exact = search.problem.exact(config)
+        costs = ", ".join(f"{name} {format_value(value)}" for name, value in exact.items())
+        rejected = search.problem.violation(config)
+        lines.append(f"{shown}{f' -> {costs}' if costs else ''}{f' (rejected: {rejected})' if rejected else ''}")
+    return lines
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

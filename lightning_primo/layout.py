@@ -1,0 +1,140 @@
+"""The directory of a search: where everything in it lies, and how a file is written that nobody sees half-written.
+
+```
+directory/
+  search.sqlite           the log: what was asked and told
+  search.lock             held by the process that searches; search.owner says who that is
+  project.json            the LightningCLI project, of a search from the command line
+  remeasured.json         what was measured again when the budget was used up
+  test.json               what the front reaches on the test data
+  trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
+  preflight/              while one batch is tried out
+  trials/00012/           a trial's own
+    last.ckpt             its checkpoint; last.ckpt.*.partial while that is written
+    attempt               the ticket of the training that may write here
+    runs.json             its runs at logging services
+    logs/, checkpoints/   what loggers and the user's ModelCheckpoint write
+```
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from lightning_primo.disk import storage_explained
+
+STORE = "search.sqlite"
+CHECKPOINT = "last.ckpt"
+
+
+def store_file(directory: Path) -> Path:
+    """The log of the search in `directory`."""
+    return directory / STORE
+
+
+def lock_file(directory: Path) -> Path:
+    """What is locked by the process that searches in `directory`."""
+    return directory / "search.lock"
+
+
+def owner_file(directory: Path) -> Path:
+    """Who that is."""
+    return directory / "search.owner"
+
+
+def project_file(directory: Path) -> Path:
+    """The LightningCLI project that is searched in `directory`."""
+    return directory / "project.json"
+
+
+def remeasured_file(directory: Path) -> Path:
+    """What was measured again in the search of `directory`."""
+    return directory / "remeasured.json"
+
+
+def tests_file(directory: Path) -> Path:
+    """The test metrics of the front of the search in `directory`."""
+    return directory / "test.json"
+
+
+def table_file(directory: Path) -> Path:
+    """The table of all trials that a recipe writes."""
+    return directory / "trials.csv"
+
+
+def front_picture(directory: Path) -> Path:
+    """The picture of the front."""
+    return directory / "front.png"
+
+
+def hypervolume_picture(directory: Path) -> Path:
+    """The picture of the hypervolume over the cost."""
+    return directory / "hypervolume.png"
+
+
+def preflight_directory(directory: Path) -> Path:
+    """Where one batch is tried out before the search in `directory` begins."""
+    return directory / "preflight"
+
+
+def trials_directory(directory: Path) -> Path:
+    """Where the trials of the search in `directory` have their folders."""
+    return directory / "trials"
+
+
+def trial_directory(directory: Path, trial_id: int) -> Path:
+    """Where a trial of the search in `directory` keeps its files."""
+    return trials_directory(directory) / f"{trial_id:05d}"
+
+
+def checkpoint_file(trial: Path) -> Path:
+    """The checkpoint of the trial whose directory is `trial`."""
+    return trial / CHECKPOINT
+
+
+def partial_checkpoint(trial: Path, token: str) -> Path:
+    """The checkpoint while it is written by the attempt that `token` tells from others."""
+    return trial / f"{CHECKPOINT}.{token}.partial"
+
+
+def partial_checkpoints(trial: Path) -> Iterator[Path]:
+    """What attempts have left of checkpoints, or are writing."""
+    return trial.glob(f"{CHECKPOINT}.*.partial")
+
+
+def attempt_file(trial: Path) -> Path:
+    """The ticket of the training that may write into `trial`."""
+    return trial / "attempt"
+
+
+def runs_file(trial: Path) -> Path:
+    """The runs that a trial has at logging services."""
+    return trial / "runs.json"
+
+
+def model_checkpoints_directory(trial: Path) -> Path:
+    """Where a ModelCheckpoint of the user's writes."""
+    return trial / "checkpoints"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file that is never seen half-written; what a killed process has left of it goes.
+
+    Raises:
+        StorageError: If the disk is full or cannot be written to.
+    """
+    for left in path.parent.glob(f".{path.name}-*"):
+        left.unlink(missing_ok=True)
+    unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        with storage_explained(f"{str(path)!r} cannot be written"):
+            with unfinished.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

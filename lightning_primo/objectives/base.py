@@ -1,0 +1,174 @@
+"""The base of the objectives: a Lightning callback that carries an `Objective` and reports its value.
+
+A subclass of `CostCallback` says how a cost is measured before training, one of `TrainedCallback` how a value is read
+after an epoch. Both also work alone in any Trainer.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from typing_extensions import override
+
+from lightning_primo.measure.inputs import model_inputs, sample_batch, to_device
+from lightning_primo.measure.isolation import rng_kept
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Place
+
+
+class ObjectiveCallback(Callback, ABC):
+    """An objective, as a callback that also works alone in any Trainer.
+
+    Attributes:
+        objective: Name, mode, kind, bounds.
+        value: The value last read, in the user's unit; NaN before the first reading.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self.value = math.nan
+
+    @property
+    @override
+    def state_key(self) -> str:
+        return self._generate_state_key(name=self.objective.name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.objective.name!r})"
+
+
+class CostCallback(ObjectiveCallback):
+    """An objective known before the first training step: `Kind.EXACT` or `Kind.MEASURED`.
+
+    Alone in a Trainer it measures the module once, when the training starts, and logs the value with every epoch under
+    the objective's name. The module is on its device then and a checkpoint is restored. It is called with its
+    `example_input_array`, else with the inputs of a batch from the train dataloader (see `fit_inputs`).
+    With several processes rank zero measures for all.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__(objective)
+        self._logs: dict[str, float] = {}
+
+    @abstractmethod
+    def measure(self, module: torch.nn.Module, inputs: Any) -> float:
+        """The value of this objective for `module`, called with the inputs of a batch.
+
+        Args:
+            module: The module. For `Kind.EXACT` it may lie on the meta device and must not be computed with.
+            inputs: What is passed to `module(*inputs)` if a tuple, `module(**inputs)` if a dict, else
+                `module(inputs)`; of any batch size and on any device. None where the objective needs none
+                (`needs_inputs`).
+        """
+
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether `measure` calls the module."""
+        return True
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of the last measurement, in the objective's unit; None where it is not noisy."""
+        return None
+
+    @property
+    def measured_on(self) -> Place:
+        """Where and how the last value was measured, as text by name; empty where it is the same everywhere."""
+        return {}
+
+    @property
+    def noisy(self) -> bool:
+        """Whether another measurement may come out differently, so that the front is measured again in the end."""
+        return False
+
+    def place(self) -> Place:
+        """Where and how it would be measured in this process: `measured_on` without what is the module's."""
+        return {}
+
+    def measure_as_on(self, place: Place) -> None:
+        """Adopt what this objective leaves open, and an earlier measurement had settled at `place`."""
+
+    def logs(self) -> Mapping[str, float]:
+        """What is logged after a measurement: the value under the objective's name, and more where there is more."""
+        logs = {self.objective.name: self.value}
+        return logs if self.deviation is None else {**logs, spread_name(self.objective.name): self.deviation}
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.value = self.measure(pl_module, fit_inputs(trainer, pl_module) if self.needs_inputs else None)
+            self._logs = dict(self.logs())
+        self._logs = trainer.strategy.broadcast(self._logs, src=0)
+        self.value = self._logs[self.objective.name]
+
+    @override
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for name, value in self._logs.items():
+            log_value(trainer, pl_module, name, value)
+
+
+class TrainedCallback(ObjectiveCallback):
+    """An objective that is known after an epoch: `Kind.TRAINED`."""
+
+    @abstractmethod
+    def read(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
+        """The value after the epoch that has just ended.
+
+        It is complete from the module's own `on_train_epoch_end` on. Lightning runs the `on_train_epoch_end` of
+        ordinary callbacks before that, and that of `Checkpoint` subclasses after it: read from one of those.
+
+        Raises:
+            MetricNotLoggedError: If the value is a metric that was not logged.
+        """
+
+    def read_in_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
+        """The value that all processes agree on, called in all of them: that of rank zero."""
+        self.value = float(trainer.strategy.broadcast(self.read(trainer, pl_module), src=0))
+        return self.value
+
+
+def spread_name(objective: str) -> str:
+    """The name under which an objective's standard deviation is logged and shown."""
+    return f"{objective}_spread"
+
+
+def fit_inputs(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Any:
+    """What the module is called with to measure it in a fit, on its device.
+
+    That is its `example_input_array` if set, else the inputs of a batch of one sample of the train dataloader, passed
+    through the batch transfer hooks of the module or data module. The dataloader's iterator, sampler, workers and
+    generators are not touched, and neither are the global generators.
+
+    Raises:
+        NotMeasurableError: If the dataloader yields nothing that can be taken for the inputs; the message says how
+            to set `example_input_array`.
+    """
+    if pl_module.example_input_array is not None:
+        return to_device(pl_module.example_input_array, pl_module.device)
+    with rng_kept(pl_module.device):
+        batch = trainer.precision_plugin.convert_input(sample_batch(trainer.train_dataloader))
+        hook = "on_before_batch_transfer"
+        data_hooks = trainer.datamodule  # type: ignore[attr-defined]
+        owner = data_hooks if data_hooks is not None and is_overridden(hook, data_hooks) else pl_module
+        batch = owner.on_before_batch_transfer(batch, dataloader_idx=0)
+        batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+    return model_inputs(batch, pl_module)
+
+
+def log_value(trainer: pl.Trainer, pl_module: pl.LightningModule, name: str, value: float) -> None:
+    """Log a value that is the same in all processes with the epoch, in double precision where there is any.
+
+    Lightning rounds numbers to single precision otherwise, which is too coarse for counts above 16 million.
+    """
+    if trainer.barebones:
+        return
+    dtype = torch.float32 if pl_module.device.type == "mps" else torch.float64
+    tensor = torch.tensor(value, dtype=dtype, device=pl_module.device)
+    pl_module.log(name, tensor, on_step=False, on_epoch=True, sync_dist=True, batch_size=1)

@@ -1,0 +1,26 @@
+"""What is searched, as values: objectives, trials, what is known of architectures; all that an algorithm may know."""
+
+from lightning_primo.problem.architecture import Architecture, ArchitectureOracle, Layer, LayerKind
+from lightning_primo.problem.objective import Kind, Mode, Objective
+from lightning_primo.problem.problem import ExactOracle, Problem, check_epochs
+from lightning_primo.problem.trial import Config, Evaluation, Losses, Place, Proposal, Status, Trial
+
+__all__ = [
+    "Architecture",
+    "ArchitectureOracle",
+    "Config",
+    "Evaluation",
+    "ExactOracle",
+    "Kind",
+    "Layer",
+    "LayerKind",
+    "Losses",
+    "Mode",
+    "Objective",
+    "Place",
+    "Problem",
+    "Proposal",
+    "Status",
+    "Trial",
+    "check_epochs",
+]

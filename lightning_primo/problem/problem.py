@@ -1,0 +1,145 @@
+"""All that an algorithm may know of a search: the space, the objectives, the fidelity, and what is exact beforehand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from ConfigSpace import ConfigurationSpace
+
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.problem.architecture import ArchitectureOracle
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Config, Evaluation, Losses
+
+ExactOracle = Callable[[Config], Mapping[str, float]]
+"""The values of the exact objectives and constraints of a configuration, by name; NaN where they can't be computed."""
+
+
+def _no_exact(config: Config) -> Mapping[str, float]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is searched.
+
+    Args:
+        space: The search space.
+        objectives: What is optimised; their order is the order of every loss vector.
+        min_epochs: The lowest fidelity: the shortest training whose result is worth looking at.
+        max_epochs: The full budget `R`: the longest training, at which the Pareto front is judged.
+        constraints: Exact quantities that only bound the search; each has a bound and is not optimised.
+        exact: The oracle of the exact objectives and constraints; it may be slow (milliseconds) but caches.
+        architecture: The oracle of the networks' architectures, for algorithms that grow and prune; None where there
+            are no networks.
+
+    Raises:
+        InvalidArgumentError: For no objective, two of one name, an epoch range that is not `1 <= min <= max`, or a
+            constraint without a bound.
+    """
+
+    space: ConfigurationSpace
+    objectives: tuple[Objective, ...]
+    min_epochs: int = 1
+    max_epochs: int
+    constraints: tuple[Objective, ...] = ()
+    exact: ExactOracle = field(default=_no_exact, repr=False)
+    architecture: ArchitectureOracle | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.objectives:
+            raise InvalidArgumentError("'objectives' is empty; give at least one, for example Metric('val_loss')")
+        names = [objective.name for objective in (*self.objectives, *self.constraints)]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidArgumentError(
+                    f"'objectives' and 'constraints' hold the name {name!r} {names.count(name)} times; an objective's "
+                    "own bound (at_most, at_least) constrains it already"
+                )
+        check_epochs(self.min_epochs, self.max_epochs)
+        for constraint in self.constraints:
+            if constraint.at_most is None and constraint.at_least is None:
+                raise InvalidArgumentError(
+                    f"'constraints' holds {constraint.name!r} without a bound; give it at_most or at_least"
+                )
+
+    @property
+    def exact_mask(self) -> npt.NDArray[np.bool_]:
+        """Which objectives are exact: `m` booleans."""
+        return np.array([objective.kind is Kind.EXACT for objective in self.objectives], dtype=np.bool_)
+
+    def known(self, config: Config) -> Losses:
+        """The losses that are known before training: one per objective, NaN where it is not exact."""
+        values = self.exact(config) if self.exact_mask.any() else {}
+        return tuple(
+            objective.loss(values[objective.name])
+            if objective.kind is Kind.EXACT and objective.name in values
+            else math.nan
+            for objective in self.objectives
+        )
+
+    @property
+    def bounded(self) -> tuple[Objective, ...]:
+        """The exact objectives and constraints that have a bound."""
+        return tuple(
+            objective
+            for objective in (*self.objectives, *self.constraints)
+            if objective.kind is Kind.EXACT and (objective.at_most is not None or objective.at_least is not None)
+        )
+
+    def violation(self, config: Config) -> str | None:
+        """Why `config` breaks a bound on an exact quantity, or None when it keeps them all."""
+        bounded = self.bounded
+        if not bounded:
+            return None
+        values = self.exact(config)
+        for objective in bounded:
+            broken = objective.violation(values.get(objective.name, math.nan))
+            if broken:
+                return broken
+        return None
+
+    def broken_bound(self, losses: Losses) -> str | None:
+        """Why `losses` break the bound of an objective, or None when they keep them all.
+
+        What broke one when it was first measured was not trained; this is for values that were measured again since.
+        """
+        violations = (o.violation(o.value(loss)) for o, loss in zip(self.objectives, losses, strict=True))
+        return next(filter(None, violations), None)
+
+    def counts(self, evaluation: Evaluation) -> bool:
+        """Whether `evaluation` is a success at the full budget that keeps the objectives' bounds."""
+        return evaluation.counts_at(self.max_epochs) and self.broken_bound(evaluation.losses) is None
+
+    @property
+    def scaled_reference(self) -> npt.NDArray[np.float64]:
+        """The objectives' reference points as scaled losses, `m`; NaN for one that has none."""
+        given = (objective.reference_loss for objective in self.objectives)
+        losses = tuple(math.nan if loss is None else loss for loss in given)
+        reference: npt.NDArray[np.float64] = self.scaled_losses([losses])[0]
+        return reference
+
+    def scaled_losses(self, rows: Sequence[Losses | None]) -> npt.NDArray[np.float64]:
+        """Loss vectors as scaled losses, `n x m`; `n` may be 0, and None (a failed trial) is a row of NaN."""
+        m = len(self.objectives)
+        losses = np.array([(math.nan,) * m if row is None else row for row in rows], dtype=np.float64)
+        return self.scaled(losses.reshape(len(rows), m))
+
+    def scaled(self, losses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Losses, `n x m`, with the logarithmic objectives on their logarithmic scale."""
+        columns = [objective.scaled(losses[:, j]) for j, objective in enumerate(self.objectives)]
+        return np.stack(columns, axis=1) if len(losses) else np.empty((0, len(self.objectives)))
+
+
+def check_epochs(min_epochs: int, max_epochs: int) -> None:
+    """Raise an InvalidArgumentError unless both are whole numbers with ``1 <= min_epochs <= max_epochs``."""
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in (min_epochs, max_epochs))
+    if not whole or not 1 <= min_epochs <= max_epochs:
+        raise InvalidArgumentError(
+            f"'epochs' must be two whole numbers (shortest, full) with 1 <= shortest <= full, "
+            f"got ({min_epochs!r}, {max_epochs!r})"
+        )

@@ -1,0 +1,216 @@
+"""The values that travel between algorithm, training and store: `Proposal` out, `Evaluation` back, `Trial` kept.
+
+All are frozen and made of plain Python numbers and strings, so that they pass through JSON and pickle unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from lightning_primo.errors import InvalidArgumentError
+
+Config = Mapping[str, "int | float | bool | str"]
+"""The active hyperparameters of one configuration, by name."""
+
+Losses = tuple[float, ...]
+"""One minimised value per objective, in the problem's order; NaN where it is not known."""
+
+Place = Mapping[str, str]
+"""Where and how a value was measured: ``hardware``, ``device``, ``threads``, ``batch_size``, ``dtype``, …"""
+
+_OF_THE_NETWORK = ("dtype",)  # where it is the measurement's, it is among the objective's own settings
+_SPEAKS_FOR_ITSELF = ("hardware", "device", "dtype")
+
+
+def same_place(one: Place, other: Place) -> bool:
+    """Whether values that were measured there are comparable; the network's own data type may differ."""
+    names = {*one, *other}.difference(_OF_THE_NETWORK)
+    return all(one.get(name) == other.get(name) for name in names)
+
+
+def place_text(place: Place) -> str:
+    """A place for people: ``AMD EPYC 7763 64-Core Processor, cpu, threads 2, batch size 1, float32``."""
+    named = ((name.replace("_", " "), value) for name, value in place.items())
+    return ", ".join(value if name in _SPEAKS_FOR_ITSELF else f"{name} {value}" for name, value in named)
+
+
+class Status(str, Enum):
+    """How an evaluation ended."""
+
+    OK = "ok"
+    REJECTED = "rejected"
+    """A bound was broken; nothing was trained."""
+    DIVERGED = "diverged"
+    """The loss or a metric became NaN or infinite."""
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    """The worker's process died."""
+    ERROR = "error"
+    """The user's code raised an exception."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the trial is lost; a rejected one is not counted, as nothing was tried."""
+        return self not in (Status.OK, Status.REJECTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """Train trial `trial_id` up to epoch `epoch`.
+
+    Args:
+        trial_id: Number of the trial, from 0. A promotion carries the id of the trial it continues.
+        config: The active hyperparameters.
+        epoch: Train up to this epoch, counted from 1.
+        start_epoch: Epochs that are trained already; 0 for a new trial.
+        parent: The trial that this one was derived from, where there is one.
+        operation: How the configuration came about, for the table: ``"sample"``, ``"bayesian"``, ``"mutation"``, …
+        inherits: Whether the training starts from the parent's weights, changed by `operation`.
+        final: Whether the trial is fully trained at `epoch`, though that may be less than the full budget: its result
+            counts as one of the full budget, and it is not continued.
+    """
+
+    trial_id: int
+    config: Config
+    epoch: int
+    start_epoch: int = 0
+    parent: int | None = None
+    operation: str = "sample"
+    inherits: bool = False
+    final: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """What the proposal costs, in epochs of training."""
+        return self.epoch - self.start_epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What came back from a proposal.
+
+    Args:
+        trial_id: The trial.
+        epoch: The last epoch that was trained. Equals the proposal's epoch if `status` is ok, except where the
+            training ended by itself earlier (early stopping).
+        losses: One minimised value per objective, NaN where unknown. If `status` is not ok, those that are known
+            all the same (the parameter count of a network that diverged) are kept.
+        status: How it ended.
+        reason: One line why, if `status` is not ok; for `Status.ERROR` the traceback.
+        curve: Losses after each epoch trained for this proposal: ``{epoch: losses}``.
+        measurements: Further values by name, in their own unit, for the table: constraints, quartiles of a latency.
+        deviations: Standard deviations of measured values that are noisy, in their own unit, by the objective's name.
+        measured_on: Where and how values were measured, by the objective's name; only such as were measured on the
+            same device are comparable (`same_place`).
+        cost: Epochs trained for this proposal; 0 if rejected.
+        seconds: Wall-clock seconds of this proposal.
+        finished: Whether the training ended before `R`, by itself or as it was proposed to, so that the trial cannot be
+            continued.
+    """
+
+    trial_id: int
+    epoch: int
+    losses: Losses
+    status: Status = Status.OK
+    reason: str = ""
+    curve: Mapping[int, Losses] = field(default_factory=dict)
+    measurements: Mapping[str, float] = field(default_factory=dict)
+    deviations: Mapping[str, float] = field(default_factory=dict)
+    measured_on: Mapping[str, Place] = field(default_factory=dict)
+    cost: float = 0.0
+    seconds: float = 0.0
+    finished: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the losses are all known and finite."""
+        return self.status is Status.OK and all(math.isfinite(loss) for loss in self.losses)
+
+    def counts_at(self, epoch: int) -> bool:
+        """Whether this is a successful result of training up to `epoch`, or of one that ended by itself before."""
+        return self.ok and (self.epoch == epoch or (self.finished and self.epoch < epoch))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One configuration and what is known about it.
+
+    Args:
+        id: Number of the trial, from 0.
+        config: The active hyperparameters.
+        parent: The trial that this one was derived from, where there is one.
+        operation: How the configuration came about.
+        evaluations: What was told so far, in order.
+        pending: The epoch up to which it is being trained now, or None.
+    """
+
+    id: int
+    config: Config
+    parent: int | None = None
+    operation: str = "sample"
+    evaluations: tuple[Evaluation, ...] = ()
+    pending: int | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained successfully so far."""
+        return max((evaluation.epoch for evaluation in self.evaluations if evaluation.ok), default=0)
+
+    @property
+    def status(self) -> Status | None:
+        """Status of the last evaluation; None before the first."""
+        return self.evaluations[-1].status if self.evaluations else None
+
+    @property
+    def cost(self) -> float:
+        """Epochs trained over all evaluations."""
+        return sum(evaluation.cost for evaluation in self.evaluations)
+
+    def at(self, epoch: int) -> Evaluation | None:
+        """The successful evaluation at `epoch`; one that ended by itself earlier counts for every later epoch."""
+        return next((evaluation for evaluation in self.evaluations if evaluation.counts_at(epoch)), None)
+
+
+def fold_events(events: Iterable[Proposal | Evaluation]) -> list[Trial]:
+    """The trials that a log of proposals and evaluations amounts to.
+
+    Args:
+        events: What was asked and told, in the order in which it happened.
+
+    Returns:
+        One trial per id, in the order in which they were first proposed.
+
+    Raises:
+        InvalidArgumentError: If an evaluation belongs to no trial that is pending at its place.
+    """
+    trials: dict[int, Trial] = {}
+    for event in events:
+        trial = trials.get(event.trial_id)
+        if isinstance(event, Evaluation):
+            if trial is None or trial.pending is None:
+                raise InvalidArgumentError(
+                    f"'events' holds an evaluation of trial {event.trial_id}, which is not pending there; pending: "
+                    f"{[pending.id for pending in trials.values() if pending.pending is not None]}"
+                )
+            trials[trial.id] = replace(trial, evaluations=(*trial.evaluations, event), pending=None)
+        elif trial is None:
+            trials[event.trial_id] = Trial(
+                id=event.trial_id,
+                config=dict(event.config),
+                parent=event.parent,
+                operation=event.operation,
+                pending=event.epoch,
+            )
+        else:
+            trials[trial.id] = replace(trial, pending=event.epoch)
+    return list(trials.values())
+
+
+def configuration_key(config: Config) -> str:
+    """One text per configuration, whatever the order of its entries."""
+    return json.dumps(dict(config), sort_keys=True)

@@ -1,0 +1,142 @@
+"""Checks of a search's arguments, which must fail before anything is trained."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant, OrdinalHyperparameter
+
+from lightning_primo.algorithms import Algorithm
+from lightning_primo.checks import check_whole
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.objectives import CostCallback, ObjectiveCallback
+from lightning_primo.training import check_trainer_arguments
+from lightning_primo.training.loggers import per_trial
+from lightning_primo.training.trainer import TrainerArguments
+from lightning_primo.workers.capacity import tells_its_size
+
+_EXAMPLES = {"objectives": "Metric('val_loss') or ParameterCount()", "constraints": "FLOPs(at_most=1e7)"}
+
+
+def check_choices(space: ConfigurationSpace) -> None:
+    """Raise an InvalidArgumentError for choices that would not come back from JSON as they were."""
+    for hyperparameter in space.values():
+        if isinstance(hyperparameter, CategoricalHyperparameter):
+            choices = hyperparameter.choices
+        elif isinstance(hyperparameter, OrdinalHyperparameter):
+            choices = hyperparameter.sequence
+        elif isinstance(hyperparameter, Constant):
+            choices = (hyperparameter.value,)
+        else:
+            continue
+        for choice in choices:
+            value = choice.item() if isinstance(choice, np.generic) else choice
+            if not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
+                raise InvalidArgumentError(
+                    f"'space' has the choice {choice!r} of {hyperparameter.name!r}; choices must be finite numbers, "
+                    "booleans or strings, so name it by a string and look it up where the module is built"
+                )
+
+
+def check_objectives(label: str, callbacks: object, kind: type[ObjectiveCallback]) -> None:
+    """Raise an InvalidArgumentError unless the argument called `label` is a sequence of callbacks of `kind`."""
+    example = _EXAMPLES[label]
+    if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
+        raise InvalidArgumentError(f"{label!r} must be a list of objects like {example}, got {callbacks!r}")
+    for callback in callbacks:
+        if isinstance(callback, type) and issubclass(callback, kind):
+            raise InvalidArgumentError(f"{label!r} holds the class {callback.__name__}; write {callback.__name__}(...)")
+        if kind is CostCallback and isinstance(callback, ObjectiveCallback) and not isinstance(callback, kind):
+            raise InvalidArgumentError(
+                f"{label!r} holds {callback!r}, which is known only after training; a constraint must be a cost that "
+                f"is known before, such as {example}"
+            )
+        if not isinstance(callback, kind):
+            raise InvalidArgumentError(f"{label!r} must hold objects like {example}, got {callback!r}")
+
+
+def check_pair(epochs: object) -> tuple[Any, Any]:
+    """The two items of `epochs`, whatever they are; an InvalidArgumentError if there are not two."""
+    if not isinstance(epochs, Sequence) or isinstance(epochs, str) or len(epochs) != 2:
+        raise InvalidArgumentError(f"'epochs' must be two whole numbers (shortest, full), got {epochs!r}")
+    return epochs[0], epochs[1]
+
+
+def check_algorithm(algorithm: object) -> None:
+    """Raise an InvalidArgumentError unless it is an Algorithm or None."""
+    if isinstance(algorithm, type):
+        raise InvalidArgumentError(f"'algorithm' is the class {algorithm.__name__}; write {algorithm.__name__}()")
+    if algorithm is not None and not isinstance(algorithm, Algorithm):
+        raise InvalidArgumentError(f"'algorithm' must be an Algorithm such as PriMO(), got {algorithm!r}")
+
+
+def check_executor(executor: object) -> None:
+    """Raise an InvalidArgumentError unless it is an Executor or None."""
+    if executor is not None and not isinstance(executor, Executor):
+        raise InvalidArgumentError(
+            "'executor' must be a concurrent.futures.Executor, such as a ProcessPoolExecutor or Dask's "
+            f"Client.get_executor(), got {executor!r}"
+        )
+
+
+def check_workers(workers: Any, executor: Executor | None) -> int | None:
+    """The number of trainings at a time; None for as many as `executor` has workers.
+
+    Raises:
+        InvalidArgumentError: If it is no integer of at least 1, or is not given where `executor` does not tell it.
+    """
+    if workers is not None:
+        return check_whole("workers", workers, least=1)
+    if executor is None:
+        return 1
+    if not tells_its_size(executor):
+        raise InvalidArgumentError(
+            f"'workers' must be given, the number of trainings at a time: this executor does not tell how many workers "
+            f"it has ({type(executor).__name__})"
+        )
+    return None
+
+
+def check_mapping(label: str, arguments: object) -> dict[str, Any]:
+    """The argument called `label` as a dict, empty for None; an InvalidArgumentError if it is no mapping."""
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise InvalidArgumentError(f"{label!r} must be a dict, got {arguments!r}")
+    return dict(arguments or {})
+
+
+def check_trainer(trainer: object) -> TrainerArguments:
+    """The Trainer's arguments, empty for None, or the function that gives them, whose results are checked later.
+
+    Raises:
+        InvalidArgumentError: If it is neither, or the arguments cannot be given to the Trainers of a search.
+    """
+    if callable(trainer) and not isinstance(trainer, (type, Mapping)):
+        return trainer
+    if trainer is not None and not isinstance(trainer, Mapping):
+        raise InvalidArgumentError(f"'trainer' must be a dict or a function config -> dict, got {trainer!r}")
+    arguments = check_mapping("trainer", trainer)
+    check_trainer_arguments(arguments)
+    return per_trial(arguments)
+
+
+def check_timeout(seconds: object) -> float | None:
+    """The seconds that a trial may take, None for no limit; an InvalidArgumentError if they are not positive."""
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, Real) or not float(seconds) > 0:
+        raise InvalidArgumentError(f"'trial_timeout' must be a positive number of seconds or None, got {seconds!r}")
+    return float(seconds)
+
+
+def check_directory(directory: object) -> Path:
+    """The directory as an absolute path, so that it stays the same in workers and after a change of directory."""
+    if not isinstance(directory, (str, os.PathLike)) or not str(directory):
+        raise InvalidArgumentError(f"'directory' must be a path such as 'runs/first', got {directory!r}")
+    return Path(directory).expanduser().absolute()

@@ -1,0 +1,169 @@
+"""Any search's directory, opened without the code that made it: the log itself says what was searched."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ConfigSpace import ConfigurationSpace
+
+from lightning_primo.errors import CorruptStoreError, StoreError
+from lightning_primo.factory import Factory
+from lightning_primo.layout import STORE, store_file
+from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.results import Result
+from lightning_primo.search.arguments import check_directory, check_trainer
+from lightning_primo.store import Event, read_search
+from lightning_primo.training.trainer import TrainerArguments
+
+_EPOCHS = re.compile(r"\((\d+), (\d+)\)")
+_NEARBY = ("", "*/", "*/*/")  # how far below a directory searches are looked for
+_MOST_NEARBY = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSearch:
+    """What the directory of a search says of it.
+
+    Args:
+        directory: The search's.
+        problem: What is searched; without the oracles, which need code: what was told is known all the same.
+        algorithm: The algorithm's class by name (``"class"``), and its hyperparameters.
+        seed: The search's.
+        description: All that identifies the search, as text by key.
+        events: What was asked and told, in order.
+    """
+
+    directory: Path
+    problem: Problem
+    algorithm: Mapping[str, Any]
+    seed: int
+    description: Mapping[str, str] = field(repr=False)
+    events: tuple[Event, ...] = field(repr=False)
+
+    @classmethod
+    def open(cls, directory: str | Path) -> StoredSearch:
+        """Read a search's directory, which may be read-only; also while the search runs.
+
+        Raises:
+            StoreError: There is no search in it; the message names searches nearby.
+            CorruptStoreError: Its file is damaged, or what it describes cannot be read by this version.
+        """
+        folder = check_directory(directory)
+        if not store_file(folder).exists():
+            raise StoreError(_no_search(folder))
+        description, events = read_search(folder)
+        try:
+            algorithm = json.loads(description["algorithm"])
+            return cls(
+                directory=folder,
+                problem=problem_of(description),
+                algorithm=algorithm if isinstance(algorithm, dict) else {"class": str(algorithm)},
+                seed=int(description["seed"]),
+                description=description,
+                events=tuple(events),
+            )
+        except Exception as error:  # whatever ConfigSpace raises for what it does not know
+            raise CorruptStoreError(
+                f"{str(store_file(folder))!r} does not say what was searched in a way that this version reads "
+                f"({type(error).__name__}: {error}); open it by the Search that made it: Search(...).result()"
+            ) from error
+
+    def result(self, *, build: Factory | None = None, trainer: TrainerArguments | None = None) -> Result:
+        """What was found.
+
+        Args:
+            build: How module and data of a configuration are built; None where that is not known.
+            trainer: Arguments of the Trainer, or a function that gives them, for `Result.test`.
+        """
+        return Result(
+            self.problem,
+            self.events,
+            directory=self.directory,
+            build=build,
+            seed=self.seed,
+            trainer=trainer,
+            description=self.description,
+        )
+
+
+def read_result(
+    directory: str | Path, *, module: Any = None, datamodule: Any = None, trainer: TrainerArguments | None = None
+) -> Result:
+    """What a search has found so far, read from its directory alone, by whatever it was made; also while it runs.
+
+    Front, table, hypervolume, pictures and `Result.export` need nothing else. `Result.load`, `Result.test` and the
+    export to ONNX build the module, so they need `module` and, for the data, `datamodule`.
+
+    Args:
+        directory: The search's.
+        module: As for `Search`.
+        datamodule: As for `Search`.
+        trainer: As for `Search`, for `Result.test`.
+
+    Raises:
+        InvalidArgumentError: If module or data cannot be built of what was searched.
+        StoreError: There is no search in the directory; the message names searches nearby.
+        CorruptStoreError: Its file is damaged, or what it describes cannot be read by this version.
+    """
+    search = StoredSearch.open(directory)
+    build = None if module is None else Factory(module, datamodule)
+    if build is not None:
+        build.check(list(search.problem.space.keys()))
+    return search.result(build=build, trainer=check_trainer(trainer))
+
+
+def problem_of(description: Mapping[str, str]) -> Problem:
+    """The problem that `search.description.describe` has described, but for its oracles.
+
+    Raises:
+        Exception: What ConfigSpace or the values raise for a description that they do not understand.
+    """
+    space = json.loads(description["space"])
+    epochs = _EPOCHS.fullmatch(description["epochs"])
+    if epochs is None:
+        raise ValueError(f"'epochs' is {description['epochs']!r}")
+    return Problem(
+        space=ConfigurationSpace.from_serialized_dict({**space, "hyperparameters": _entries(space["hyperparameters"])}),
+        objectives=_objectives(description["objectives"]),
+        constraints=_objectives(description["constraints"]),
+        min_epochs=int(epochs[1]),
+        max_epochs=int(epochs[2]),
+    )
+
+
+def searches_near(directory: Path) -> list[Path]:
+    """Directories with a search in or below the nearest one that exists, two levels deep; ten at most, sorted."""
+    while not directory.is_dir() and directory != directory.parent:
+        directory = directory.parent
+    found = (path.parent for pattern in _NEARBY for path in directory.glob(f"{pattern}{STORE}"))
+    return sorted(found)[:_MOST_NEARBY]
+
+
+def _no_search(directory: Path) -> str:
+    what = f"holds no search: there is no file {STORE!r} in it" if directory.is_dir() else "does not exist"
+    if directory.is_file():
+        what = "is a file; give the directory that a search was made with"
+    nearby = searches_near(directory)
+    if not nearby:
+        return f"'directory' {str(directory)!r} {what}"
+    return f"'directory' {str(directory)!r} {what}; searches nearby: {', '.join(map(str, nearby))}"
+
+
+def _objectives(text: str) -> tuple[Objective, ...]:
+    """The objectives without what their callbacks add, such as the device of a latency."""
+    names = {known.name for known in fields(Objective)}
+    entries: list[dict[str, Any]] = [
+        {name: value for name, value in entry.items() if name in names} for entry in _entries(json.loads(text))
+    ]
+    return tuple(Objective(**{**entry, "kind": Kind(entry["kind"])}) for entry in entries)
+
+
+def _entries(named: dict[str, dict[str, Any]] | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries that are stored by their name; in the first logs that were written they are a list."""
+    return list(named.values()) if isinstance(named, dict) else named

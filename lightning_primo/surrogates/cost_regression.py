@@ -1,0 +1,93 @@
+"""A regression of the exact objectives, to screen thousands of candidates of which only a few can be computed.
+
+The oracle takes milliseconds a configuration. The regression is fitted once, on random configurations, and then only
+conditioned on those of the search. Decisions are taken on exact values; the regression only says where to look.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Config
+from lightning_primo.space import Encoding
+from lightning_primo.surrogates.gp import GaussianProcess
+
+Array = npt.NDArray[np.float64]
+
+_N_DESIGN = 96
+_N_RECENT = 256  # configurations of the search that it is conditioned on
+_STREAM = 0x5C4EE  # keeps the design's random numbers apart from those of the asks
+
+
+class ExactModel:
+    """Predicts the exact objectives and bounded constraints of a problem, on their scaled losses.
+
+    Args:
+        problem: Whose oracle is regressed.
+        encoding: Of the problem's space.
+        seed: Of the search; the design follows from it alone, so that a restored search screens alike.
+    """
+
+    def __init__(self, problem: Problem, encoding: Encoding, *, seed: int) -> None:
+        self._problem = problem
+        self._encoding = encoding
+        exact = (objective for objective in problem.objectives if objective.kind is Kind.EXACT)
+        self._targets: tuple[Objective, ...] = tuple(dict.fromkeys((*exact, *problem.bounded)))
+        configs = encoding.configs(encoding.sample(_N_DESIGN, np.random.default_rng([seed, _STREAM])))
+        self._x, self._y = self._data(configs)
+        self._processes = [self._fitted(j) for j in range(len(self._targets))]
+
+    def condition(self, configs: Sequence[Config]) -> None:
+        """Take in the exact values of the search's own configurations."""
+        x, y = self._data(configs[-_N_RECENT:])
+        x, y = np.concatenate([self._x, x]), np.concatenate([self._y, y])
+        for j, process in enumerate(self._processes):
+            if process is not None:
+                finite = np.isfinite(y[:, j])
+                self._processes[j] = process.condition(x[finite], y[finite, j])
+
+    def predict(self, features: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Predicted scaled losses, `q x m` with NaN where an objective is not exact, and who may break a bound.
+
+        Args:
+            features: `q x d`.
+        """
+        losses = np.full((len(features), len(self._problem.objectives)), math.nan)
+        infeasible = np.zeros(len(features), dtype=np.bool_)
+        for target, process in zip(self._targets, self._processes, strict=True):
+            if process is None:
+                continue
+            predicted, deviation = process.predict(features)
+            if target in self._problem.objectives:
+                losses[:, self._problem.objectives.index(target)] = predicted
+            infeasible |= _may_break(target, predicted, deviation)
+        return losses, infeasible
+
+    def _fitted(self, j: int) -> GaussianProcess | None:
+        finite = np.isfinite(self._y[:, j])
+        return GaussianProcess.fit(self._x[finite], self._y[finite, j]) if finite.any() else None
+
+    def _data(self, configs: Sequence[Config]) -> tuple[Array, Array]:
+        y = np.full((len(configs), len(self._targets)), math.nan)
+        for i, config in enumerate(configs):
+            values = self._problem.exact(config)
+            for j, target in enumerate(self._targets):
+                y[i, j] = target.scaled(target.loss(values.get(target.name, math.nan)))
+        return self._encoding.features(self._encoding.vectors(configs)), y
+
+
+def _may_break(target: Objective, predicted: Array, deviation: Array) -> npt.NDArray[np.bool_]:
+    """Which predicted scaled losses break a bound of `target`, or come within one standard deviation of it."""
+    rising = 1.0 if target.mode == "min" else -1.0
+    broken = np.zeros(len(predicted), dtype=np.bool_)
+    if target.at_most is not None:
+        broken |= rising * (predicted - target.scaled(target.loss(target.at_most))) + deviation > 0
+    if target.at_least is not None:
+        broken |= rising * (predicted - target.scaled(target.loss(target.at_least))) - deviation < 0
+    return broken

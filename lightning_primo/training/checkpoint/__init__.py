@@ -1,0 +1,1 @@
+"""The checkpoint of a trial: written, read, claimed, kept."""

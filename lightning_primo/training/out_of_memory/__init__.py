@@ -1,0 +1,1 @@
+"""Training in smaller micro-batches where memory runs out."""

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_primo.disk import storage_explained, storage_failure
+from lightning_primo.errors import StorageError
+from lightning_primo.problem.trial import Evaluation, Status
+from lightning_primo.training import classify, unwritable
+from tests.disks import files_at_most
+
+BIG = torch.zeros(100_000)
+
+
+def raised_by(work: object) -> BaseException:
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        work()  # type: ignore[operator]
+    return caught.value
+
+
+def write_text(path: Path) -> None:
+    path.write_text("x" * 500_000)
+
+
+def save(path: Path) -> None:
+    torch.save({"big": BIG}, path)
+
+
+def save_into_file(path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save({"big": BIG}, file)
+
+
+@pytest.mark.parametrize("write", [write_text, save, save_into_file])
+def test_a_write_that_the_disk_ends_is_told_from_other_errors(tmp_path: Path, write: object) -> None:
+    with files_at_most(100_000):
+        error = raised_by(lambda: write(tmp_path / "file"))  # type: ignore[operator]
+    failure = storage_failure(error)
+    assert failure is not None
+    assert "MB free in" in failure
+    if write is not save:  # of which torch does not say why
+        assert "File too large" in failure
+    evaluation = Evaluation(trial_id=0, epoch=0, losses=(), status=Status.ERROR, reason=classify(error).reason)
+    assert classify(error).status is Status.ERROR
+    assert unwritable(evaluation) == failure
+    with (
+        pytest.raises(StorageError, match="'front' cannot be written: "),
+        storage_explained("'front' cannot be written"),
+    ):
+        raise error
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EROFS", "EFBIG"])
+def test_errors_of_the_system(tmp_path: Path, name: str) -> None:
+    number = getattr(errno, name)
+    failure = storage_failure(OSError(number, os.strerror(number), str(tmp_path / "last.ckpt")))
+    assert failure is not None
+    assert os.strerror(number) in failure
+    assert f"MB free in {str(tmp_path)!r}" in failure
+    # Where it was raised in a loader's process, the number is lost.
+    assert storage_failure(
+        OSError(f"Caught OSError in DataLoader worker process 0.\n[Errno {number}] {os.strerror(number)}")
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOENT, "No such file or directory", "data.csv"),
+        PermissionError(errno.EACCES, "Permission denied", "data.csv"),
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        RuntimeError("PytorchStreamReader failed reading zip archive: failed finding central directory"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        ValueError("No space left on device"),
+    ],
+)
+def test_errors_of_a_trial_are_none_of_the_disk(error: Exception) -> None:
+    assert storage_failure(error) is None
+    reason = classify(error).reason
+    assert unwritable(Evaluation(trial_id=0, epoch=0, losses=(), status=Status.ERROR, reason=reason)) is None
+    with pytest.raises(type(error)), storage_explained("x"):
+        raise error
+
+
+def test_shared_memory_is_memory() -> None:
+    text = "unable to allocate shared memory(shm) for file </torch_12_3>: No space left on device (28)"
+    assert storage_failure(RuntimeError(text)) is None
+    assert classify(RuntimeError(text)).status is Status.OUT_OF_MEMORY

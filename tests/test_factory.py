@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.factory import Factory, Keywords, LoadersDataModule
+from tests.tiny import Augmented, Data, Net
+
+CONFIG = {"lr": 0.1, "width": 3, "batch_size": 2}
+
+
+class Batched(pl.LightningDataModule):
+    def __init__(self, batch_size: int = 4) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+
+
+class Forwarding(Net):
+    def __init__(self, depth: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.depth = depth
+
+
+class Reading(pl.LightningModule):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__()
+        self.kwargs = kwargs
+
+
+class Bare(pl.LightningModule):
+    pass
+
+
+class Positional(pl.LightningModule):
+    def __init__(self, a: int, /, b: int, *args: Any, c: int = 1) -> None:
+        super().__init__()
+
+
+def test_classes_get_what_they_take_and_functions_everything() -> None:
+    factory = Factory(Net, Batched)
+    module, data = factory.module(CONFIG), factory.data(CONFIG)
+    assert isinstance(module, Net)
+    assert isinstance(data, Batched)
+    assert (module.lr, module.net[0].out_features, module.behaviour, data.batch_size) == (0.1, 3, "", 2)
+    seen: list[Any] = []
+    Factory(lambda config: seen.append(config) or Net(), lambda config: seen.append(config)).data(CONFIG)  # type: ignore[func-returns-value]
+    assert seen == [CONFIG]
+    assert seen[0] is not CONFIG
+
+
+def test_keywords_follow_inheritance() -> None:
+    assert Keywords.of(Forwarding) == Keywords(("depth", "lr", "width", "behaviour"), ("depth",))
+    assert Keywords.of(Reading).any
+    assert Keywords.of(Bare) == Keywords((), ())
+    assert Keywords.of(Positional) == Keywords(("b", "c"), ("b",))
+    assert Keywords.of(functools.partial(Forwarding, depth=2)).required == ()
+    assert Keywords.of(functools.partial(Forwarding, 2)).accepted == ("lr", "width", "behaviour")
+    assert Factory(functools.partial(Forwarding, 2)).module({"lr": 0.5}).lr == 0.5
+    assert Factory(Reading).module(CONFIG).kwargs == CONFIG
+
+
+def test_names_are_checked_against_module_and_data_together() -> None:
+    Factory(Net, Batched).check(["lr", "width", "batch_size"])
+    Factory(Reading, Batched).check(["anything"])
+    Factory(lambda config: Net()).check(["anything"])
+    Factory(Net, lambda config: Batched()).check(["anything"])
+    with pytest.raises(InvalidArgumentError, match=r"'momentum'.*Net takes 'lr', 'width', 'behaviour'; Batched takes"):
+        Factory(Net, Batched).check(["lr", "momentum"])
+    with pytest.raises(InvalidArgumentError, match="'batch_size'"):
+        Factory(Net, Data()).check(["lr", "batch_size"])
+    with pytest.raises(InvalidArgumentError, match=r"Forwarding requires 'depth'.*functools.partial"):
+        Factory(Forwarding).check(["lr"])
+
+
+def test_a_required_argument_that_is_inactive() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"'depth'.*conditional"):
+        Factory(Forwarding).module({"lr": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Net(), "Net instance"),
+        (3, "got 3"),
+        (torch.nn.Linear, "class Linear, which is not a lightning.pytorch.LightningModule"),
+    ],
+)
+def test_bad_modules(module: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        Factory(module)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (3, "got 3"),
+        (Net, "class Net"),
+        ({"training": []}, "'train'"),
+        ({"train": [], "validation": []}, "'validation'"),
+        ((), "0 items"),
+        (([],) * 4, "4 items"),
+    ],
+)
+def test_bad_data(data: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        Factory(Net, data)
+
+
+def test_wrong_return_types() -> None:
+    factory = Factory(lambda config: torch.nn.Linear(1, 1), lambda config: 3)
+    with pytest.raises(InvalidArgumentError, match="'module' returned a Linear"):
+        factory.module({})
+    with pytest.raises(InvalidArgumentError, match="'datamodule' returned a int"):
+        factory.data({})
+
+
+def test_a_module_of_the_other_package_is_told_so() -> None:
+    foreign = type("Old", (), {"__module__": "pytorch_lightning.core"})
+    with pytest.raises(InvalidArgumentError, match=r"import lightning\.pytorch instead"):
+        Factory(lambda config: foreign()).module({})
+
+
+@pytest.mark.parametrize("as_function", [False, True])
+def test_plain_loaders(as_function: bool) -> None:
+    train, val, test = (DataLoader(Augmented()) for _ in range(3))
+    for given in ((train, val, test), {"train": train, "val": val, "test": test}):
+        data = Factory(Net, (lambda config, given=given: given) if as_function else given).data({})
+        assert isinstance(data, LoadersDataModule)
+        assert data.train_dataloader() is train
+        assert data.val_dataloader() is val
+        assert data.test_dataloader() is test
+    only = Factory(Net, train).data({})
+    assert only is not None
+    assert only.train_dataloader() is train
+
+
+def test_an_instance_is_copied_per_trial_and_shares_its_data() -> None:
+    given = Data()
+    given.images = torch.zeros(3)  # type: ignore[attr-defined]
+    factory = Factory(Net, given)
+    one, two = factory.data({}), factory.data({})
+    assert one is not two
+    assert one is not given
+    one.setup("fit")  # type: ignore[union-attr]
+    assert (one.n_setups, two.n_setups, given.n_setups) == (1, 0, 0)  # type: ignore[union-attr]
+    assert one.images is given.images  # type: ignore[union-attr, attr-defined]
+
+
+def test_a_module_may_bring_its_own_data() -> None:
+    assert Factory(Net).data({}) is None
+    assert Factory(Net, lambda config: None).data({}) is None

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.workers.test_local_processes import ROOT, alive, wait_until_dead
+
+SCRIPT = """
+import multiprocessing, os, sys, time
+from contextlib import nullcontext
+from lightning_primo.training.processes import children_end_with_us
+
+with children_end_with_us() if sys.argv[1] == "watched" else nullcontext():
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+print(child.pid, flush=True)
+os._exit(1)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_what_is_forked_while_training_ends_with_the_process_that_is_killed() -> None:
+    """Others, which a user may mean to stay, are left alone."""
+    pids = {}
+    for how in ("watched", "not"):
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", SCRIPT, how],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            pids[how] = int(process.stdout.readline())
+        assert process.wait(timeout=60) == 1
+    wait_until_dead([pids["watched"]], seconds=20.0)
+    assert alive(pids["not"])
+    os.kill(pids["not"], signal.SIGKILL)

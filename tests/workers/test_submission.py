@@ -1,0 +1,61 @@
+"""Jobs reach workers that have pickle alone, and the names of Lightning reach them first."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import pytest
+
+from lightning_primo.errors import ExecutorError, InvalidArgumentError
+from lightning_primo.workers import pickled_call
+from lightning_primo.workers.submission import submit
+
+unpickled: list[str] = []
+
+
+class Remote(Executor):
+    """Runs what has travelled by pickle."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        there, arguments, options = pickle.loads(pickle.dumps((fn, args, kwargs)))
+        future: Future[Any] = Future()
+        future.set_result(there(*arguments, **options))
+        return future
+
+
+class Arrives:
+    def __reduce__(self) -> Any:
+        return _arrived, ("arguments",)
+
+
+def _arrived(name: str) -> str:
+    unpickled.append(name)
+    return name
+
+
+def test_lambdas_travel_by_pickle() -> None:
+    n = 3
+    assert submit(Remote(), lambda x: x + n, 4).result() == 7
+
+
+def test_the_names_of_lightning_are_there_before_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    payload = pickled_call(str.upper, [Arrives()]).payload
+    monkeypatch.setattr("lightning_primo.namespaces._restored", lambda active: _arrived("names"))
+    _, function, arguments, _ = pickle.loads(payload)
+    assert function(*arguments) == "ARGUMENTS"
+    assert unpickled == ["names", "arguments"]
+
+
+def test_errors_say_what_to_do() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"cannot be sent .*lock.* give 'module' and 'datamodule'"):
+        submit(Remote(), str, threading.Lock())
+
+    class ShutDown(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            raise RuntimeError("shut down")
+
+    with pytest.raises(ExecutorError, match=r"takes no more jobs \(RuntimeError: shut down\).* told is kept"):
+        submit(ShutDown(), str, 1)
