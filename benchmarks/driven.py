@@ -105,7 +105,6 @@ class Driven:
             objectives=self.callbacks,
             constraints=(),
             problem=self.problem,
-            trainer={},
             directory=self.directory,
             seed=0,
         )

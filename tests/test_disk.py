@@ -9,8 +9,8 @@ import torch
 
 from lightning_primo.disk import storage_explained, storage_failure
 from lightning_primo.errors import StorageError
-from lightning_primo.problem.trial import Evaluation, Status
-from lightning_primo.training import classify, unwritable
+from lightning_primo.problem.trial import Status
+from lightning_primo.training.failures import classify, no_outcome
 from tests.disks import files_at_most
 
 BIG = torch.zeros(100_000)
@@ -44,9 +44,10 @@ def test_a_write_that_the_disk_ends_is_told_from_other_errors(tmp_path: Path, wr
     assert "MB free in" in failure
     if write is not save:  # of which torch does not say why
         assert "File too large" in failure
-    evaluation = Evaluation(trial_id=0, epoch=0, losses=(), status=Status.ERROR, reason=classify(error).reason)
     assert classify(error).status is Status.ERROR
-    assert unwritable(evaluation) == failure
+    stop = no_outcome(error)
+    assert isinstance(stop, StorageError)
+    assert str(stop) == failure
     with (
         pytest.raises(StorageError, match="'front' cannot be written: "),
         storage_explained("'front' cannot be written"),
@@ -80,8 +81,7 @@ def test_errors_of_the_system(tmp_path: Path, name: str) -> None:
 )
 def test_errors_of_a_trial_are_none_of_the_disk(error: Exception) -> None:
     assert storage_failure(error) is None
-    reason = classify(error).reason
-    assert unwritable(Evaluation(trial_id=0, epoch=0, losses=(), status=Status.ERROR, reason=reason)) is None
+    assert no_outcome(error) is None
     with pytest.raises(type(error)), storage_explained("x"):
         raise error
 

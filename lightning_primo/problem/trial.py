@@ -101,7 +101,9 @@ class Evaluation:
         losses: One minimised value per objective, NaN where unknown. If `status` is not ok, those that are known
             all the same (the parameter count of a network that diverged) are kept.
         status: How it ended.
-        reason: One line why, if `status` is not ok; for `Status.ERROR` the traceback.
+        reason: One line why, if `status` is not ok; for `Status.ERROR` the traceback too.
+        signature: What evaluations that failed by the same mistake have in common, such as the type of an exception and
+            the line that raised it; empty where there is nothing to tell them by.
         curve: Losses after each epoch trained for this proposal: ``{epoch: losses}``.
         measurements: Further values by name, in their own unit, for the table: constraints, quartiles of a latency.
         deviations: Standard deviations of measured values that are noisy, in their own unit, by the objective's name.
@@ -118,6 +120,7 @@ class Evaluation:
     losses: Losses
     status: Status = Status.OK
     reason: str = ""
+    signature: str = ""
     curve: Mapping[int, Losses] = field(default_factory=dict)
     measurements: Mapping[str, float] = field(default_factory=dict)
     deviations: Mapping[str, float] = field(default_factory=dict)

@@ -22,12 +22,13 @@ from lightning_primo.errors import CheckpointError, InvalidArgumentError, PrimoE
 from lightning_primo.factory import Factory
 from lightning_primo.layout import checkpoint_file, trial_directory
 from lightning_primo.results.trial_result import TrialResult
-from lightning_primo.training.checkpoint.recorder import read_weights
+from lightning_primo.training.checkpoint.record import read_weights
 from lightning_primo.training.job import build_data
 from lightning_primo.training.loggers import listed
+from lightning_primo.training.options import TrainerArguments
 from lightning_primo.training.parallelism import on_one_device
 from lightning_primo.training.process_state import process_kept, quiet_lightning
-from lightning_primo.training.trainer import TrainerArguments, make_trainer, trainer_arguments
+from lightning_primo.training.trainer import make_trainer, trainer_arguments
 
 TABLE = "front.csv"
 CHOSEN_TABLE = "exported.csv"  # of an export of chosen trials

@@ -34,7 +34,7 @@ from lightning_primo.results.repeated_measurements import read_remeasured, with_
 from lightning_primo.results.summary import front_lines
 from lightning_primo.results.to_onnx import onnx_writer
 from lightning_primo.results.trial_result import TrialResult, make_table
-from lightning_primo.training.trainer import TrainerArguments
+from lightning_primo.training.options import TrainerArguments
 
 
 class Result:

@@ -108,7 +108,7 @@ def _outcome(executor: Executor, job: Job) -> dict[str, float] | str:
         PrimoError: If no other job will fare better.
         KeyboardInterrupt: On Ctrl-C.
     """
-    future = submit(executor, measure_again, job, seconds=job.timeout)
+    future = submit(executor, measure_again, job, seconds=job.options.trial_timeout)
     try:
         return future.result()
     except DeviceMismatchError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lightning_primo.errors import TrialFailedError
 from lightning_primo.problem.trial import Evaluation, Status
-from lightning_primo.training import signature_of
 
 _ALIKE_FROM_THE_START = 3  # the user's bug, not the configurations'
 _ALIKE_IN_A_ROW = 20  # something broke on the way: the data are gone, the disk is full, the GPU is lost
@@ -17,7 +16,7 @@ class Futility:
     def __init__(self) -> None:
         self._n_tried = 0
         self._alike = 0
-        self._last: str | None = None
+        self._last = ""
         self._without_an_epoch = 0
 
     def add(self, evaluation: Evaluation) -> None:
@@ -26,9 +25,8 @@ class Futility:
         if evaluation.status is Status.REJECTED:
             return
         self._n_tried += 1
-        signature = _signature(evaluation)
-        same = signature is not None and signature == self._last
-        self._alike = self._alike + 1 if same else int(signature is not None)
+        signature = evaluation.signature
+        self._alike = self._alike + 1 if signature and signature == self._last else int(bool(signature))
         self._last = signature
 
     def check(self, evaluation: Evaluation) -> None:
@@ -52,10 +50,3 @@ class Futility:
             )
         if n >= _WITHOUT_AN_EPOCH:
             raise TrialFailedError(f"the last {n} trials all ended before their first epoch, the last one by: {reason}")
-
-
-def _signature(evaluation: Evaluation) -> str | None:
-    """What two evaluations that failed by the same cause have in common; None for one that did not fail so."""
-    if evaluation.status is Status.CRASHED:
-        return evaluation.reason.split("\n", 1)[0]
-    return signature_of(evaluation)

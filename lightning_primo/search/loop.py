@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.disk import MEND_STORAGE, free_space, storage_explained
 from lightning_primo.display import Snapshot, make_progress
 from lightning_primo.errors import (
+    DeviceMismatchError,
     ExecutorError,
+    MetricNotLoggedError,
     StorageError,
     SupersededError,
     TrialFailedError,
@@ -32,7 +35,7 @@ from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.on_workers import train
 from lightning_primo.search.places import Places
 from lightning_primo.store import Event, Store
-from lightning_primo.training import Job, crashed, hung, metric_is_missing, unwritable
+from lightning_primo.training import Job, crashed, hung
 from lightning_primo.training.checkpoint.claim import issue, revoke
 from lightning_primo.training.checkpoint.retention import Retention
 from lightning_primo.training.plan import TrainingPlan
@@ -201,11 +204,11 @@ class Loop:
         if isinstance(error, WorkerDiedError):
             return crashed(self._job(proposal), str(error))
         if isinstance(error, WorkerHungError):
-            return hung(self._job(proposal), f"trial_timeout = {self._plan.trial_timeout:g} s: {error}")
+            limit = f"trial_timeout = {self._plan.options.trial_timeout:g} s"
+            return hung(self._job(proposal), f"{limit}: {error}")
         if isinstance(error, SupersededError):
             return None
-        if isinstance(error, ExecutorError):
-            raise error
+        _raise_what_is_no_outcome(error, proposal.trial_id, self._store.directory)
         if isinstance(error, BrokenExecutor):
             raise ExecutorError(
                 f"the executor broke down while it trained trial {proposal.trial_id} ({type(error).__name__}: "
@@ -232,15 +235,6 @@ class Loop:
             revoke(trial_directory(self._store.directory, proposal.trial_id))
 
     def _tell(self, proposal: Proposal, evaluation: Evaluation) -> None:
-        if metric_is_missing(evaluation):
-            # The user's to mend; the proposal stays pending and is then carried out.
-            raise TrialFailedError(f"trial {evaluation.trial_id} could not be read: {evaluation.reason}")
-        unwritten = unwritable(evaluation)
-        if unwritten is not None:
-            raise StorageError(
-                f"trial {evaluation.trial_id} cannot write its files: {unwritten}; "
-                f"{free_space(self._store.directory)}. {MEND_STORAGE}, and this trial goes on from its checkpoint"
-            )
         self._places.check(evaluation)
         self._store.tell(evaluation, elapsed=self._elapsed())
         self._algorithm.tell(evaluation)
@@ -294,6 +288,21 @@ class Loop:
             front=self._tracker.values,
             hypervolume=self._tracker.hypervolume,
         )
+
+
+def _raise_what_is_no_outcome(error: BaseException, trial_id: int, directory: Path) -> None:
+    """Raise what no other configuration will change; the proposal stays pending until it is mended."""
+    if isinstance(error, MetricNotLoggedError):
+        raise TrialFailedError(f"trial {trial_id} could not be read: {type(error).__name__}: {error}") from error
+    if isinstance(error, DeviceMismatchError):
+        raise DeviceMismatchError(f"trial {trial_id} could not be measured: {error}") from error
+    if isinstance(error, StorageError):
+        raise StorageError(
+            f"trial {trial_id} cannot write its files: {error}; {free_space(directory)}. {MEND_STORAGE}, and this "
+            "trial goes on from its checkpoint"
+        ) from error
+    if isinstance(error, ExecutorError):
+        raise error
 
 
 def _unfinished(events: Sequence[Event]) -> list[Proposal]:

@@ -49,7 +49,7 @@ def try_out(executor: Executor, job: Job, store: Path) -> None:
         MetricNotLoggedError: The module does not log one of the objectives.
         NotMeasurableError: A cost can't be measured.
     """
-    future = submit(executor, _where_shared, preflight, job, store, seconds=job.timeout)
+    future = submit(executor, _where_shared, preflight, job, store, seconds=job.options.trial_timeout)
     try:
         error = future.exception()
     except CancelledError as cancelled:

@@ -6,12 +6,10 @@ import copy
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 
-from lightning_primo.errors import DeviceMismatchError, first_line
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.problem.trial import Evaluation, Place, same_place
 from lightning_primo.store import Event
 from lightning_primo.training.cost_measurement import elsewhere, require_same_place
-from lightning_primo.training.failures import was_raised
 from lightning_primo.workers import InProcess, LocalProcesses
 
 _ON_THIS_MACHINE = (InProcess, LocalProcesses)
@@ -53,9 +51,6 @@ class Places:
         Raises:
             DeviceMismatchError: Then the evaluation must not be told; its proposal stays pending.
         """
-        if was_raised(DeviceMismatchError, evaluation):
-            message = first_line(evaluation.reason).partition(": ")[2].rpartition(" [")[0]
-            raise DeviceMismatchError(f"trial {evaluation.trial_id} could not be measured: {message}")
         for name, place in evaluation.measured_on.items():
             if name in self.known and not same_place(place, self.known[name]):
                 raise elsewhere(name, self.known[name], place)

@@ -43,8 +43,8 @@ from lightning_primo.search.loop import Loop
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
 from lightning_primo.training import check_indices, devices_per_trial, preflight
+from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
-from lightning_primo.training.trainer import TrainerArguments
 from lightning_primo.workers import InProcess, LocalProcesses
 from lightning_primo.workers.rank_group import end_ranks
 
@@ -120,13 +120,15 @@ class Search:
         check_algorithm(algorithm)
         check_executor(executor)
         self.workers = check_workers(workers, executor)
-        self.trainer = check_trainer(trainer)
-        if executor is None and not callable(self.trainer):
-            check_indices(self.trainer, self.workers or 1)
-        self.retry_out_of_memory = retry_out_of_memory
-        self.trial_timeout = check_timeout(trial_timeout)
+        self.options = TrainingOptions(
+            trainer=check_trainer(trainer),
+            retry_out_of_memory=retry_out_of_memory,
+            trial_timeout=check_timeout(trial_timeout),
+        )
+        if executor is None and not callable(self.options.trainer):
+            check_indices(self.options.trainer, self.workers or 1)
         self.factory = Factory(module, datamodule)
-        self.factory.check(list(space.keys()), read_elsewhere=callable(self.trainer))
+        self.factory.check(list(space.keys()), read_elsewhere=callable(self.options.trainer))
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)
         self.directory = check_directory(directory)
@@ -302,11 +304,9 @@ class Search:
             objectives=self.objectives,
             constraints=self.constraints,
             problem=self.problem,
-            trainer=self.trainer,
             directory=self.directory,
             seed=self.seed,
-            retry_out_of_memory=self.retry_out_of_memory,
-            trial_timeout=self.trial_timeout,
+            options=self.options,
         )
 
     def _first_proposal(self) -> Proposal:
@@ -329,7 +329,7 @@ class Search:
         elif self.executor is not None:
             yield self.executor
         else:
-            devices = None if callable(self.trainer) else devices_per_trial(self.trainer)
+            devices = None if callable(self.options.trainer) else devices_per_trial(self.options.trainer)
             with LocalProcesses(self.workers or 1, devices=devices) as processes:
                 processes.start()
                 yield processes
@@ -341,6 +341,6 @@ class Search:
             directory=self.directory,
             build=self.factory,
             seed=self.seed,
-            trainer=self.trainer,
+            trainer=self.options.trainer,
             description=self._description,
         )

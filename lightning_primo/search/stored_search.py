@@ -19,7 +19,7 @@ from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.results import Result
 from lightning_primo.search.arguments import check_directory, check_trainer
 from lightning_primo.store import Event, read_search
-from lightning_primo.training.trainer import TrainerArguments
+from lightning_primo.training.options import TrainerArguments
 
 _EPOCHS = re.compile(r"\((\d+), (\d+)\)")
 _NEARBY = ("", "*/", "*/*/")  # how far below a directory searches are looked for

@@ -68,6 +68,7 @@ def encode_evaluation(evaluation: Evaluation) -> str:
         "losses": _encode_losses(evaluation.losses),
         "status": evaluation.status.value,
         "reason": evaluation.reason,
+        "signature": evaluation.signature,
         "curve": {str(epoch): _encode_losses(losses) for epoch, losses in evaluation.curve.items()},
         "measurements": dict(
             zip(evaluation.measurements, _encode_losses(evaluation.measurements.values()), strict=True)
@@ -95,6 +96,7 @@ def decode_evaluation(text: str | bytes) -> Evaluation:
             losses=_decode_losses(fields["losses"]),
             status=Status(fields["status"]),
             reason=str(fields["reason"]),
+            signature=str(fields["signature"]),
             curve={int(epoch): _decode_losses(losses) for epoch, losses in fields["curve"].items()},
             measurements={name: float(value) for name, value in fields["measurements"].items()},
             # These two are not in the first logs that were written.

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_primo.disk import storage_failure
 from lightning_primo.errors import (
+    DeviceMismatchError,
     MetricNotLoggedError,
     MicroBatchError,
     NonFiniteLossError,
@@ -24,7 +25,7 @@ from lightning_primo.errors import (
     TrialTimeoutError,
     first_line,
 )
-from lightning_primo.problem.trial import Evaluation, Status
+from lightning_primo.problem.trial import Status
 
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -46,78 +47,60 @@ _LIBRARIES = tuple(
         sysconfig.get_path("stdlib"),
     )
 )
-_PLACE_OPENS = " ["  # after the message, before file:line, in the first line of a reason
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """How a training failed.
+    """Why a training failed.
 
     Args:
         status: What it means for the trial.
         reason: One line; for `Status.ERROR` that is ``Type: message [file:line]``, then the traceback.
+        signature: As in `Evaluation`.
     """
 
     status: Status
     reason: str
+    signature: str = ""
 
 
 def classify(error: BaseException) -> Failure:
     """What `error`, raised while a trial was built, measured or trained, means for the trial."""
     for cause in _causes(error):
-        message = str(cause)
-        if isinstance(cause, NonFiniteLossError) or (isinstance(cause, RuntimeError) and _NON_FINITE in message):
-            return Failure(status=Status.DIVERGED, reason=first_line(message))
-        if isinstance(cause, TrialTimeoutError):
-            return Failure(status=Status.TIMEOUT, reason=first_line(message))
-        if isinstance(cause, MicroBatchError):
-            return Failure(status=Status.OUT_OF_MEMORY, reason=first_line(message))
-        if isinstance(cause, (torch.OutOfMemoryError, MemoryError)) or (
-            isinstance(cause, RuntimeError) and any(sign in message for sign in _OUT_OF_MEMORY)
-        ):
-            return Failure(status=Status.OUT_OF_MEMORY, reason=first_line(message) or type(cause).__name__)
-        storage = storage_failure(cause)
-        if storage is not None:
-            return _with_traceback(f"{StorageError.__name__}: {first_line(storage)}", error)
-    return _with_traceback(f"{type(error).__name__}: {first_line(str(error))}", error)
+        status = _status(cause)
+        if status is not None:
+            return Failure(status=status, reason=first_line(str(cause)) or type(cause).__name__)
+    kind, place = type(error).__name__, _place(error)
+    text = "".join(traceback.format_exception(error)).rstrip()
+    return Failure(
+        status=Status.ERROR,
+        reason=f"{kind}: {first_line(str(error))} [{place}]\n{text}",
+        signature=f"{kind} at {place}",
+    )
 
 
-def _with_traceback(summary: str, error: BaseException) -> Failure:
-    text = "".join(traceback.format_exception(error))
-    return Failure(status=Status.ERROR, reason=f"{summary}{_PLACE_OPENS}{_place(error)}]\n{text.rstrip()}")
+def no_outcome(error: BaseException) -> BaseException | None:
+    """The exception to raise in place of telling `error` as the trial's; None where it is the trial's own.
 
-
-def signature_of(evaluation: Evaluation) -> str | None:
-    """Exception type and ``file:line`` of the user's code that raised it; None unless the status is `Status.ERROR`.
-
-    Two trials that failed by the same mistake have the same signature.
+    A job that is stopped or superseded has no outcome. Neither has one that met what no other configuration will
+    change: a full disk, another device than the one that values were measured on, an objective that is never logged.
     """
-    if evaluation.status is not Status.ERROR:
-        return None
-    summary, _, place = first_line(evaluation.reason).rpartition(_PLACE_OPENS)
-    return f"{summary.partition(':')[0]} at {place.removesuffix(']')}"
-
-
-def metric_is_missing(evaluation: Evaluation) -> bool:
-    """Whether the trial failed because an objective was never logged, which no other configuration will change."""
-    return was_raised(MetricNotLoggedError, evaluation)
-
-
-def unwritable(evaluation: Evaluation) -> str | None:
-    """What could not be written in the trial, if it failed by that, which no other configuration will change."""
-    if not was_raised(StorageError, evaluation):
-        return None
-    return first_line(evaluation.reason).partition(": ")[2].rpartition(_PLACE_OPENS)[0]
-
-
-def was_raised(kind: type[Exception], evaluation: Evaluation) -> bool:
-    """Whether the trial failed with an exception of just this class."""
-    signature = signature_of(evaluation)
-    return signature is not None and signature.startswith(f"{kind.__name__} at ")
+    stop = interruption(error)
+    if stop is not None:
+        return stop
+    if isinstance(error, (MetricNotLoggedError, DeviceMismatchError)):
+        return error
+    for cause in _causes(error):
+        if _status(cause) is not None:
+            return None
+        unwritten = storage_failure(cause)
+        if unwritten is not None:
+            return StorageError(unwritten)
+    return None
 
 
 def interruption(error: BaseException) -> BaseException | None:
-    """The exception to raise where `error` means that the job is to stop, or None where it is the trial's own.
+    """The exception to raise where `error` means that the job is to stop, or None where it does not.
 
     The Trainer turns Ctrl-C into a SystemExit; a SIGTERM into a subclass of its own.
     """
@@ -127,6 +110,21 @@ def interruption(error: BaseException) -> BaseException | None:
         return KeyboardInterrupt()
     if isinstance(error, (SIGTERMException, GeneratorExit, SupersededError)):
         return error
+    return None
+
+
+def _status(error: BaseException) -> Status | None:
+    """The status that an exception stands for; None if it is any other."""
+    message = str(error)
+    runtime = isinstance(error, RuntimeError)
+    if isinstance(error, NonFiniteLossError) or (runtime and _NON_FINITE in message):
+        return Status.DIVERGED
+    if isinstance(error, TrialTimeoutError):
+        return Status.TIMEOUT
+    if isinstance(error, (MicroBatchError, torch.OutOfMemoryError, MemoryError)):
+        return Status.OUT_OF_MEMORY
+    if runtime and any(sign in message for sign in _OUT_OF_MEMORY):
+        return Status.OUT_OF_MEMORY
     return None
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 from lightning.pytorch.plugins import DoublePrecision
 
@@ -14,51 +17,77 @@ from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TrialTimeoutError
 from lightning_primo.layout import checkpoint_file
 from lightning_primo.objectives.base import TrainedCallback
+from lightning_primo.training.checkpoint.claim import Claim
+from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.cost_measurement import cost_callbacks
-from lightning_primo.training.failures import interruption
+from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.loggers import close_loggers
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.out_of_memory.retry import Attempt
 from lightning_primo.training.parallelism import processes_per_trial
-from lightning_primo.training.ranks.ranks import attempt_in_ranks, is_rank, set_up_alike
+from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
 from lightning_primo.workers.processes import children_end_with_us
 
 
-def attempt_to_train(job: Job, recorder: Recorder, *, resume: bool, seconds: float) -> Attempt:
+def attempt_to_train(job: Job, record: Record, claim: Claim | None, *, resume: bool, seconds: float) -> Attempt:
     """Train `job` once, in this process or in one per device.
 
     Args:
         job: What to train.
-        recorder: Takes down what the training comes to.
+        record: Where the training starts, and in how many parts its batches come.
+        claim: To the trial's directory; None where nobody else could write there.
         resume: Whether the trial's checkpoint is continued.
         seconds: Since the job began.
+
+    Raises:
+        BaseException: What is no outcome of the trial, see `no_outcome`.
     """
-    n = processes_per_trial(trainer_arguments(job.trainer, job.config))
+    arguments = trainer_arguments(job.options.trainer, job.config)
+    n = processes_per_trial(arguments)
     if n > 0 and not is_rank():
-        return attempt_in_ranks(n, functools.partial(attempt_to_train, job, resume=resume, seconds=seconds), recorder)
-    division = MicroBatches(recorder.micro_batches)
+        again = functools.partial(attempt_to_train, job, record, claim, resume=resume, seconds=seconds)
+        return attempt_in_ranks(n, again, record, job.directory)
+    division = MicroBatches(record.micro_batches)
     try:
-        _fit(job, recorder, division, resume=resume, seconds=seconds)
+        _fit(job, record, claim, division, arguments, resume=resume, seconds=seconds)
     except BaseException as error:
-        if interruption(error) is not None:
-            raise
-        return Attempt.failed(error, division)
-    return Attempt()
+        stop = no_outcome(error)
+        if stop is not None:
+            raise stop from None
+        return Attempt.failed(record, error, division)
+    return Attempt(record=record)
 
 
-def _fit(job: Job, recorder: Recorder, division: MicroBatches, *, resume: bool, seconds: float) -> None:
+def _fit(
+    job: Job,
+    record: Record,
+    claim: Claim | None,
+    division: MicroBatches,
+    arguments: Mapping[str, Any],
+    *,
+    resume: bool,
+    seconds: float,
+) -> None:
     limit = _time_limit(job, seconds)
     module, data = build(job)
     if is_rank() and data is not None:
         set_up_alike(data)
     if job.inheritance is not None:
         job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
-    trained = [callback for callback in recorder.objectives if isinstance(callback, TrainedCallback)]
+    objectives = copy.deepcopy(job.objectives)
+    recorder = Recorder(
+        objectives,
+        record,
+        directory=job.directory,
+        target=job.epoch,
+        every_seconds=job.checkpoint_every_seconds,
+        claim=claim,
+    )
     trainer = make_trainer(
-        trainer_arguments(job.trainer, job.config),
+        arguments,
         directory=job.directory,
         max_epochs=job.max_epochs,
         before=[
@@ -68,7 +97,7 @@ def _fit(job: Job, recorder: Recorder, division: MicroBatches, *, resume: bool, 
             division,
             NonFiniteGuard(),
             ResumableMaxSteps(),
-            *trained,
+            *(callback for callback in objectives if isinstance(callback, TrainedCallback)),
         ],
         after=[recorder],
     )

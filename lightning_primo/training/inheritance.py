@@ -17,7 +17,7 @@ from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.nas.distillation import distil
 from lightning_primo.nas.morphisms import inherit
 from lightning_primo.problem.trial import Config
-from lightning_primo.training.checkpoint.recorder import read_weights
+from lightning_primo.training.checkpoint.record import read_weights
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import CostCallback, ObjectiveCallback
 from lightning_primo.problem.trial import Config, Losses, Place, configuration_key
 from lightning_primo.training.inheritance import Inheritance
-from lightning_primo.training.trainer import TrainerArguments
+from lightning_primo.training.options import TrainingOptions
 
 _BUILD, _DATA = 11, 13  # streams of random numbers, apart from those of ReproducibleEpochs and of measuring
 
@@ -39,10 +39,8 @@ class Job:
         constraints: Costs that only have bounds, and are no losses.
         known: Values of exact (or measured) objectives that are known already, by name.
         measured_on: Where the search's values were measured so far, by the objective's name; others are refused.
-        trainer: The user's arguments for the Trainer, see `trainer_arguments`.
-        retry_out_of_memory: Whether to train in smaller micro-batches where memory runs out.
+        options: What the user has set.
         ticket: The right to write into the directory, see `Claim`; empty where nobody else could.
-        timeout: Seconds that the trial may take in all its jobs; None for no limit.
         seconds_before: Those that its earlier jobs took.
         checkpoint_every_seconds: Least time between two checkpoints before the last one.
     """
@@ -62,17 +60,16 @@ class Job:
     constraints: tuple[CostCallback, ...] = ()
     known: Mapping[str, float] = field(default_factory=dict)
     measured_on: Mapping[str, Place] = field(default_factory=dict)
-    trainer: TrainerArguments = field(default_factory=dict)
-    retry_out_of_memory: bool = True
+    options: TrainingOptions = field(default_factory=TrainingOptions)
     ticket: str = ""
-    timeout: float | None = None
     seconds_before: float = 0.0
     checkpoint_every_seconds: float = 30.0
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds that this job may take; None for no limit."""
-        return None if self.timeout is None else max(0.0, self.timeout - self.seconds_before)
+        timeout = self.options.trial_timeout
+        return None if timeout is None else max(0.0, timeout - self.seconds_before)
 
     @property
     def identity(self) -> str:

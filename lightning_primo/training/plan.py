@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
 from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.training.job import Job
-from lightning_primo.training.trainer import TrainerArguments
+from lightning_primo.training.options import TrainingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,22 +27,18 @@ class TrainingPlan:
         objectives: What is optimised.
         constraints: Costs that only bound the search.
         problem: What is searched.
-        trainer: The user's arguments for the Trainer, or a function of the configuration that gives them.
         directory: The search's directory.
         seed: The search's seed; each trial's own follows from it and the trial's number.
-        retry_out_of_memory: Whether to train in smaller micro-batches where memory runs out.
-        trial_timeout: Seconds that a trial may take over all its trainings; None for no limit.
+        options: What the user has set of the trainings.
     """
 
     factory: Factory
     objectives: tuple[ObjectiveCallback, ...]
     constraints: tuple[CostCallback, ...]
     problem: Problem
-    trainer: TrainerArguments
     directory: Path
     seed: int
-    retry_out_of_memory: bool = True
-    trial_timeout: float | None = None
+    options: TrainingOptions = field(default_factory=TrainingOptions)
 
     def job(self, proposal: Proposal, parent: Config | None = None, *, seconds: float = 0.0) -> Job:
         """What a worker needs to carry out `proposal`.
@@ -70,9 +66,7 @@ class TrainingPlan:
             objectives=self.objectives,
             constraints=self.constraints,
             known={name: value for name, value in exact.items() if math.isfinite(value)},
-            trainer=self.trainer,
-            retry_out_of_memory=self.retry_out_of_memory,
-            timeout=self.trial_timeout,
+            options=self.options,
             seconds_before=seconds,
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
-from lightning_primo.disk import MEND_STORAGE, storage_explained, storage_failure
+from lightning_primo.disk import MEND_STORAGE, storage_explained
 from lightning_primo.errors import (
     InvalidArgumentError,
     MetricNotLoggedError,
@@ -23,12 +23,14 @@ from lightning_primo.errors import (
 )
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.training.cost_measurement import measure_costs
-from lightning_primo.training.failures import interruption
+from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.parallelism import processes_per_trial
-from lightning_primo.training.process_state import memory_freed, one_at_a_time, process_kept, quiet_lightning
-from lightning_primo.training.ranks.ranks import Report, run_in_ranks
+from lightning_primo.training.process_state import alone
+from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
+
+_WRONG = (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
 class _Names(Checkpoint):
@@ -68,27 +70,25 @@ def preflight(
         StorageError: If the disk is full or cannot be written to.
         KeyboardInterrupt: On Ctrl-C.
     """
-    stop: BaseException | None = None
-    with one_at_a_time, memory_freed(), process_kept(), quiet_lightning(), _empty(folder) as empty:
+    return alone(_preflight, job, folder, report)
+
+
+def _preflight(job: Job, folder: Path | None, report: Callable[[BaseException], None] | None) -> set[str] | None:
+    with _empty(folder) as empty:
         try:
-            arguments = trainer_arguments(job.trainer, job.config)
-            if measure_costs(job, {}) is not None:
-                return None
-            names = _names(job, arguments, empty)
-        except (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError) as error:
-            raise error.with_traceback(None) from None
+            arguments = trainer_arguments(job.options.trainer, job.config)
+            return None if measure_costs(job, {}) is not None else _names(job, arguments, empty)
+        except _WRONG:
+            raise
         except BaseException as error:
-            stop = interruption(error)
-            if stop is None:
-                unwritten = storage_failure(error)
-                if unwritten is not None:
-                    raise StorageError(f"one batch cannot be tried out: {unwritten}. {MEND_STORAGE}") from None
-                if report is not None:
-                    report(error)
-                return None
-    if stop is not None:
-        raise stop.with_traceback(None)
-    return names
+            stop = no_outcome(error)
+            if isinstance(stop, StorageError):
+                stop = StorageError(f"one batch cannot be tried out: {stop}. {MEND_STORAGE}")
+            if stop is not None:
+                raise stop from None
+            if report is not None:
+                report(error)
+            return None
 
 
 @contextmanager
@@ -110,13 +110,12 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     n = processes_per_trial(arguments)
     if n == 0:
         return _try_out(job, arguments, folder)
-    outcome = run_in_ranks(n, lambda: Report(value=_try_out(job, arguments, folder)))
-    if outcome.error is not None:
-        raise outcome.error
-    if outcome.failure is not None:
-        raise TrialFailedError(outcome.failure.reason)
-    (names, *_) = outcome.values
-    return names or set()
+    reports = run_in_ranks(n, lambda: Report(value=_try_out(job, arguments, folder)))
+    failed = first_failure(reports)
+    if failed is not None:
+        raise TrialFailedError(failed[1].reason)
+    first = reports[0]
+    return (first.value if first is not None else None) or set()
 
 
 def _try_out(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:

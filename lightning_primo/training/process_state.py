@@ -8,12 +8,16 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
 
 import torch
 
 from lightning_primo.measure.isolation import rng_kept
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 one_at_a_time = threading.RLock()
 """Held by whatever seeds the generators of its whole process, so that threads do not disturb each other."""
@@ -37,6 +41,28 @@ _CHATTER = (
 )
 _freezes = False  # whether a `memory_freed` around has kept objects out of the search
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # set by Trainer(deterministic=True)
+
+
+def alone(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `function` returns, called by one thread at a time, in a process that stays as it was.
+
+    Its exceptions leave without their tracebacks, which would hold on to the memory of the module that was trained.
+    """
+    with one_at_a_time, memory_freed(), process_kept(), quiet_lightning():
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            raised = _without_frames(error)
+    raise raised
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    error.__context__ = None
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__
+    return error
 
 
 @contextmanager

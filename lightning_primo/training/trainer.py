@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lightning_primo.namespaces import foreign_hint
 from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.problem.trial import Config
 from lightning_primo.training.loggers import listed, make_loggers
+from lightning_primo.training.options import TrainerArguments
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.parallelism import check_devices
 
@@ -39,10 +40,6 @@ _DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
 }
-
-
-TrainerArguments = Mapping[str, Any] | Callable[[Config], Mapping[str, Any]]
-"""Arguments of the Trainer for all trials, or a function that gives those of a configuration."""
 
 
 def trainer_arguments(trainer: TrainerArguments, config: Config) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.layout import trial_directory
-from lightning_primo.training.checkpoint.recorder import read_weights
+from lightning_primo.training.checkpoint.record import read_weights
 from tests.search.resume_script import Growing, make_growing_search
 
 FIRST_LAYER = "blocks.0.0.weight"

@@ -11,7 +11,7 @@ from lightning_primo.factory import Factory
 from lightning_primo.layout import CHECKPOINT
 from lightning_primo.objectives import Metric
 from lightning_primo.problem.trial import Evaluation, Losses
-from lightning_primo.training import Job
+from lightning_primo.training import Job, TrainingOptions
 from tests.tiny import Data, Net
 
 PARTS = ("state_dict", "optimizer_states", "lr_schedulers")
@@ -19,6 +19,8 @@ PARTS = ("state_dict", "optimizer_states", "lr_schedulers")
 
 def make_job(directory: Path, epoch: int = 3, *, module: Any = Net, data: Any = None, **fields: Any) -> Job:
     """A job of at most 5 epochs, on the CPU."""
+    options = {name: fields.pop(name) for name in ("retry_out_of_memory", "trial_timeout") if name in fields}
+    trainer = {"accelerator": "cpu", **fields.pop("trainer", {})}
     return Job(
         **{
             "trial_id": 4,
@@ -29,7 +31,7 @@ def make_job(directory: Path, epoch: int = 3, *, module: Any = Net, data: Any = 
             "directory": directory,
             "factory": Factory(module, data or Data()),
             "objectives": (Metric("val_loss"),),
-            "trainer": {"accelerator": "cpu", **fields.pop("trainer", {})},
+            "options": TrainingOptions(trainer=trainer, **options),
             **fields,
         }
     )

@@ -10,7 +10,7 @@ from lightning_primo.errors import SupersededError
 from lightning_primo.layout import attempt_file
 from lightning_primo.training import run_job
 from lightning_primo.training.checkpoint.claim import Claim, issue, revoke
-from lightning_primo.training.checkpoint.recorder import remove_partial
+from lightning_primo.training.checkpoint.writing import remove_partial
 from tests.training.jobs import curve, make_job, state
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from lightning_primo.errors import DeviceMismatchError
 from lightning_primo.objectives import CostCallback, Latency, Metric, PeakMemory
 from lightning_primo.problem.trial import Status
-from lightning_primo.training import Job, crashed, preflight, run_job, signature_of
-from lightning_primo.training.checkpoint.recorder import read_record
+from lightning_primo.training import Job, crashed, preflight, run_job
+from lightning_primo.training.checkpoint.record import read_record
 from lightning_primo.training.remeasure import measure_again
 from tests.machine import Machine
 from tests.tiny import Net
@@ -69,10 +69,10 @@ def test_a_promoted_trial_keeps_its_measurement_and_a_crashed_one_too(tmp_path: 
 
 def test_on_another_device_nothing_is_trained(tmp_path: Path, machine: Machine) -> None:
     machine.name = "Chip 10"
-    evaluation = run_job(job(tmp_path, measured_on={"latency_cpu": PLACE}))
-    assert (evaluation.status, evaluation.cost, machine.threads) == (Status.ERROR, 0.0, [])
-    assert (signature_of(evaluation) or "").startswith("DeviceMismatchError at ")
-    first = evaluation.reason.splitlines()[0]
+    with pytest.raises(DeviceMismatchError) as caught:
+        run_job(job(tmp_path, measured_on={"latency_cpu": PLACE}))
+    assert machine.threads == []
+    first = str(caught.value).splitlines()[0]
     for part in ("'latency_cpu'", "[Chip 9, cpu, threads 1,", "[Chip 10, cpu, threads 1,", "new 'directory'"):
         assert part in first
     assert read_record(tmp_path) is None
@@ -103,18 +103,8 @@ def test_the_threads_of_the_first_measurement_are_kept(tmp_path: Path, machine: 
     assert evaluation.measured_on["latency_cpu"]["threads"] == "7"
     assert machine.threads == [7]
     fixed = job(tmp_path / "b", objectives=(Metric("val_loss"), Latency("cpu", threads=2)), measured_on=known)
-    assert "threads 2" in run_job(fixed).reason.splitlines()[0]
-
-
-def test_a_trial_that_was_trained_before_places_were_known_goes_on(tmp_path: Path, machine: Machine) -> None:
-    run_job(job(tmp_path))
-    path = tmp_path / "last.ckpt"
-    checkpoint = torch.load(path, weights_only=True)
-    del checkpoint["callbacks"]["Recorder"]["measured_on"]
-    torch.save(checkpoint, path)
-    evaluation = run_job(job(tmp_path, 4, start_epoch=2, measured_on={"latency_cpu": PLACE}))
-    assert evaluation.status is Status.OK
-    assert evaluation.measured_on == {}
+    with pytest.raises(DeviceMismatchError, match="threads 2"):
+        run_job(fixed)
 
 
 def test_preflight_measures_as_well(tmp_path: Path, machine: Machine) -> None:

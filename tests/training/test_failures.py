@@ -6,14 +6,9 @@ import pytest
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lightning_primo.errors import MetricNotLoggedError, NonFiniteLossError
-from lightning_primo.problem.trial import Evaluation, Status
-from lightning_primo.training.failures import classify, interruption, metric_is_missing, signature_of
-
-
-def evaluation(error: BaseException) -> Evaluation:
-    failure = classify(error)
-    return Evaluation(trial_id=0, epoch=0, losses=(), status=failure.status, reason=failure.reason)
+from lightning_primo.errors import DeviceMismatchError, MetricNotLoggedError, NonFiniteLossError
+from lightning_primo.problem.trial import Status
+from lightning_primo.training.failures import classify, interruption, no_outcome
 
 
 def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
@@ -66,16 +61,17 @@ def test_the_signature_names_the_users_line() -> None:
     for value in (None, 3):
         with pytest.raises(TypeError) as caught:
             users_function(value)
-        signatures.add(signature_of(evaluation(caught.value)))
+        signatures.add(classify(caught.value).signature)
     line = users_function.__code__.co_firstlineno + 1
     assert signatures == {f"TypeError at {__file__}:{line}"}
-    assert signature_of(evaluation(raised(MemoryError()))) is None
+    assert classify(raised(MemoryError())).signature == ""
 
 
-def test_a_missing_metric_is_recognised() -> None:
-    assert metric_is_missing(evaluation(raised(MetricNotLoggedError("accuracy", ["loss"]))))
-    assert not metric_is_missing(evaluation(raised(ValueError("MetricNotLoggedError at "))))
-    assert not metric_is_missing(evaluation(raised(MemoryError())))
+@pytest.mark.parametrize("error", [MetricNotLoggedError("accuracy", ["loss"]), DeviceMismatchError("another chip")])
+def test_what_no_other_configuration_will_change_is_no_outcome(error: Exception) -> None:
+    assert no_outcome(raised(error)) is error
+    assert no_outcome(raised(ValueError(f"{type(error).__name__} at "))) is None
+    assert no_outcome(raised(MemoryError())) is None
 
 
 def test_interruptions() -> None:

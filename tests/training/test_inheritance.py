@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
+from lightning_primo.errors import CheckpointWarning, InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.factory import Factory
 from lightning_primo.layout import CHECKPOINT
 from lightning_primo.nas.architecture_oracle import Architectures
 from lightning_primo.objectives import Metric
 from lightning_primo.problem.architecture import LayerKind
 from lightning_primo.problem.trial import Status
-from lightning_primo.training import Job, metric_is_missing, run_job
+from lightning_primo.training import Job, TrainingOptions, run_job
 from lightning_primo.training.inheritance import Inheritance
 from models import ConvNetClassifier
 from tests.training.jobs import state
@@ -76,7 +76,7 @@ def make_job(directory: Path, config: dict[str, Any], epoch: int = 2, **fields: 
             "directory": directory,
             "factory": Factory(Net, Data()),
             "objectives": (Metric("val_loss"),),
-            "trainer": {"accelerator": "cpu"},
+            "options": TrainingOptions(trainer={"accelerator": "cpu"}),
             **fields,
         }
     )
@@ -191,10 +191,10 @@ def test_a_metric_of_the_training_step_is_missed_where_it_is_distilled(parent: P
 
     inheritance = Inheritance(config=PARENT, directory=parent, operation="prune")
     job = make_job(tmp_path, PRUNED, 1, factory=Factory(Logs, Data()), objectives=(Metric("own_loss"),))
-    evaluation = run_job(dataclasses.replace(job, inheritance=inheritance))
-    assert metric_is_missing(evaluation)
-    assert "in distillation_step(batch, batch_idx, teacher), which takes the place of training_step" in (
-        evaluation.reason
+    with pytest.raises(MetricNotLoggedError) as caught:
+        run_job(dataclasses.replace(job, inheritance=inheritance))
+    assert "in distillation_step(batch, batch_idx, teacher), which takes the place of training_step" in str(
+        caught.value
     )
 
 

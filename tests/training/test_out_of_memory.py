@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_primo.layout import CHECKPOINT
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
-from lightning_primo.training.checkpoint.recorder import read_record
+from lightning_primo.training.checkpoint.record import Record, read_record
 from lightning_primo.training.failures import Failure
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
-from lightning_primo.training.out_of_memory.retry import Attempt, fit_in_memory
+from lightning_primo.training.out_of_memory.retry import Attempt, Retry
 from tests.tiny import Augmented, Data, Manual, Net, same_state
 from tests.training.jobs import curve, make_job, state
 
@@ -197,15 +197,11 @@ def test_a_killed_retry_gives_the_same_trial(tmp_path: Path) -> None:
     assert same_state(state(tmp_path / "killed"), state(tmp_path / "whole"))
 
 
-def test_a_checkpoint_from_before_micro_batches_were_recorded(tmp_path: Path) -> None:
-    run_job(make_job(tmp_path, 1))
-    checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    del checkpoint["callbacks"]["Recorder"]["micro_batches"]
-    torch.save(checkpoint, tmp_path / CHECKPOINT)
-    record = read_record(tmp_path)
-    assert record is not None
-    assert record.micro_batches == 1
-    assert run_job(make_job(tmp_path, 2, start_epoch=1)).status is Status.OK
+def settled(attempts: Iterator[Attempt], parts: int) -> tuple[Failure | None, int]:
+    retry = Retry(parts, allowed=True)
+    while retry.goes_on(next(attempts)):
+        pass
+    return retry.failure, retry.parts
 
 
 def test_an_error_before_the_first_micro_batch_is_no_error_of_the_trial() -> None:
@@ -213,8 +209,8 @@ def test_an_error_before_the_first_micro_batch_is_no_error_of_the_trial() -> Non
     error = Failure(status=Status.ERROR, reason="TypeError: no such argument [f.py:3]\nthe traceback")
 
     def tell(begun: bool) -> tuple[Failure | None, int]:
-        attempts = iter([Attempt(failure=memory), Attempt(failure=error, begun=begun)])
-        return fit_in_memory(lambda parts: next(attempts), 1, retry=True)
+        attempts = [Attempt(record=Record(), failure=memory), Attempt(record=Record(), failure=error, begun=begun)]
+        return settled(iter(attempts), 1)
 
     assert tell(begun=True) == (error, 2)
     reason = "CUDA out of memory; not tried with batches in 2 parts, as TypeError: no such argument [f.py:3]"
@@ -222,13 +218,9 @@ def test_an_error_before_the_first_micro_batch_is_no_error_of_the_trial() -> Non
 
 
 def test_other_failures_are_not_tried_again() -> None:
-    tried: list[int] = []
-
-    def attempt(parts: int) -> Attempt:
-        tried.append(parts)
-        return Attempt(failure=Failure(status=Status.DIVERGED, reason="nan"))
-
-    failure, parts = fit_in_memory(attempt, 2, retry=True)
-    assert (failure, parts, tried) == (Failure(status=Status.DIVERGED, reason="nan"), 2, [2])
+    diverged = Failure(status=Status.DIVERGED, reason="nan")
+    attempts = iter([Attempt(record=Record(), failure=diverged)] * 2)
+    assert settled(attempts, 2) == (diverged, 2)
+    assert len(list(attempts)) == 1
     division = MicroBatches(2)
-    assert Attempt.failed(torch.OutOfMemoryError("CUDA out of memory"), division).obstacle is not None
+    assert Attempt.failed(Record(), torch.OutOfMemoryError("CUDA out of memory"), division).obstacle is not None

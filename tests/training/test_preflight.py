@@ -12,7 +12,7 @@ from lightning_primo.errors import MetricNotLoggedError
 from lightning_primo.objectives import Metric, ParameterCount, TrainingTime
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import Failure, preflight
-from lightning_primo.training.ranks.ranks import Outcome
+from lightning_primo.training.ranks import Report
 from tests.tiny import Data, Manual, Net, NoValidation
 from tests.training.jobs import make_job
 
@@ -47,13 +47,13 @@ def test_exceptions_of_the_user_are_left_to_the_trial(tmp_path: Path) -> None:
 
 
 def test_what_failed_in_a_process_of_several_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failure = Failure(status=Status.ERROR, reason="ValueError: rank 1 of 2: no such layer")
+    failure = Failure(status=Status.ERROR, reason="ValueError: no such layer")
     module = importlib.import_module("lightning_primo.training.preflight")  # the package's name of it is the function
-    monkeypatch.setattr(module, "run_in_ranks", lambda n, run: Outcome(values=(None,) * n, rank=1, failure=failure))
+    monkeypatch.setattr(module, "run_in_ranks", lambda n, run: [None, Report(failure=failure)])
     reported: list[BaseException] = []
     job = make_job(tmp_path, trainer={"devices": 2, "strategy": "ddp", "accelerator": "cpu"})
     assert preflight(job, report=reported.append) is None
-    assert [str(error) for error in reported] == [failure.reason]
+    assert [str(error) for error in reported] == ["ValueError: rank 1 of 2: no such layer"]
 
 
 def test_ctrl_c(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ from torch.utils.data import DataLoader, SubsetRandomSampler
 from lightning_primo import Metric, RandomSearch, Search
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.objectives import TrainingTime
-from lightning_primo.problem.trial import Evaluation, Status
+from lightning_primo.problem.trial import Status
 from lightning_primo.training import preflight, run_job
-from lightning_primo.training.failures import Failure, metric_is_missing, signature_of
-from lightning_primo.training.ranks.ranks import Report, _collect, _outcome, run_in_ranks
+from lightning_primo.training.failures import Failure
+from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
+from lightning_primo.training.ranks.processes import collect
 from lightning_primo.workers import rank_group
 from lightning_primo.workers.rank_group import end_ranks
 from tests.tiny import N_SAMPLES, Augmented, Data, Net, same_state
@@ -192,7 +193,7 @@ def test_a_rank_that_fails_ends_the_others(tmp_path: Path) -> None:
     evaluation = run_job(make_job(tmp_path, module=FailsOnOne, trainer=TWO))
     assert (evaluation.status, evaluation.epoch, evaluation.cost) == (Status.ERROR, 1, 2.0)
     assert evaluation.reason.startswith("ValueError: rank 1 of 2: the user's mistake [")
-    assert signature_of(evaluation) is not None
+    assert evaluation.signature
     assert list(evaluation.curve) == [1]
     assert rank_group._idle is None
 
@@ -274,36 +275,34 @@ MEMORY = Report[Any](value="so far", failure=Failure(status=Status.OUT_OF_MEMORY
     ],
 )
 def test_the_first_rank_that_failed_is_told(reports: Any, rank: int, status: Status, reason: str) -> None:
-    outcome = _outcome(_collect([future(report) for report in reports]))
-    assert outcome.rank == rank
-    assert outcome.failure is not None
-    assert outcome.failure.status is status
-    assert outcome.failure.reason.startswith(reason)
+    failed = first_failure(collect([future(report) for report in reports]))
+    assert failed is not None
+    assert failed[0] == rank
+    assert failed[1].status is status
+    assert failed[1].reason.startswith(reason)
 
 
 def test_one_that_sees_another_gone_is_waited_for_no_longer_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightning_primo.training.ranks.ranks._ECHO_SECONDS", 0.2)
-    outcome = _outcome(_collect([future(None), future(GONE)]))
-    assert outcome.rank == 1
+    monkeypatch.setattr("lightning_primo.training.ranks.processes._ECHO_SECONDS", 0.2)
+    failed = first_failure(collect([future(None), future(GONE)]))
+    assert failed is not None
+    assert failed[0] == 1
 
 
 def test_all_went_well() -> None:
-    outcome = _outcome(_collect([future(Report(value=rank)) for rank in range(3)]))
-    assert (outcome.values, outcome.rank, outcome.failure) == ((0, 1, 2), None, None)
+    reports = collect([future(Report(value=rank)) for rank in range(3)])
+    assert [report and report.value for report in reports] == [0, 1, 2]
+    assert first_failure(reports) is None
 
 
 def test_an_interrupted_rank_interrupts() -> None:
     with pytest.raises(KeyboardInterrupt):
-        _outcome([Report(stop=KeyboardInterrupt()), GONE])
+        first_failure([Report(error=KeyboardInterrupt()), GONE])
 
 
 def test_a_missing_metric_is_known_for_one() -> None:
-    error = MetricNotLoggedError("val", ["loss"])
-    reports = [Report[Any](failure=Failure(status=Status.ERROR, reason=f"MetricNotLoggedError: {error} [f.py:3]"))] * 2
-    failure = _outcome(reports).failure
-    assert failure is not None
-    told = Evaluation(trial_id=0, epoch=0, losses=(), status=failure.status, reason=failure.reason)
-    assert metric_is_missing(told)
+    with pytest.raises(MetricNotLoggedError, match="'val'"):
+        first_failure([GONE, Report(error=MetricNotLoggedError("val", ["loss"]))])
 
 
 SCRIPT = """

@@ -13,7 +13,9 @@ from torch.utils.data import DataLoader
 from lightning_primo.errors import CheckpointError, CheckpointWarning, MetricNotLoggedError
 from lightning_primo.layout import CHECKPOINT
 from lightning_primo.objectives import Metric, ParameterCount
-from lightning_primo.training.checkpoint.recorder import Recorder, read_record, remove_partial
+from lightning_primo.training.checkpoint.record import Record, read_record
+from lightning_primo.training.checkpoint.recorder import Recorder
+from lightning_primo.training.checkpoint.writing import remove_partial
 from lightning_primo.training.process_state import quiet_lightning
 from tests.tiny import Data, Net, NoValidation, Plateau
 
@@ -29,8 +31,8 @@ class Clock:
         return self.seconds
 
 
-def recorder(directory: Path, *objectives: Any, target: int = 3, **options: Any) -> Recorder:
-    return Recorder(objectives or (Metric("val_loss"),), directory=directory, target=target, **options)
+def recorder(directory: Path, *objectives: Any, target: int = 3, **fields: Any) -> Recorder:
+    return Recorder(objectives or (Metric("val_loss"),), Record(**fields), directory=directory, target=target)
 
 
 def fit(
@@ -52,9 +54,9 @@ def fit(
 def test_the_curve_holds_all_objectives_after_each_epoch(tmp_path: Path) -> None:
     mine = recorder(tmp_path, Metric("val_loss"), ParameterCount(), costs={"parameters": 25.0}, identity="me")
     trainer = fit(Net(), mine)
-    assert list(mine.curve) == [1, 2, 3]
-    assert mine.curve[3] == {"val_loss": float(trainer.callback_metrics["val_loss"]), "parameters": 25.0}
-    assert len({values["val_loss"] for values in mine.curve.values()}) == 3
+    assert list(mine.record.curve) == [1, 2, 3]
+    assert mine.record.curve[3] == {"val_loss": float(trainer.callback_metrics["val_loss"]), "parameters": 25.0}
+    assert len({values["val_loss"] for values in mine.record.curve.values()}) == 3
     assert trainer.callback_metrics["parameters"] == 25.0
     record = read_record(tmp_path)
     assert record == mine.record
@@ -65,7 +67,7 @@ def test_the_curve_holds_all_objectives_after_each_epoch(tmp_path: Path) -> None
 def test_metrics_that_are_logged_at_the_very_end_of_an_epoch_are_read(tmp_path: Path) -> None:
     mine = recorder(tmp_path, Metric("score"))
     fit(NoValidation(), mine, data=Data(val=False))
-    assert {epoch: values["score"] for epoch, values in mine.curve.items()} == {1: 1.0, 2: 2.0, 3: 3.0}
+    assert {epoch: values["score"] for epoch, values in mine.record.curve.items()} == {1: 1.0, 2: 2.0, 3: 3.0}
 
 
 def test_training_that_ends_by_itself_is_told_from_the_target(tmp_path: Path) -> None:
@@ -73,7 +75,7 @@ def test_training_that_ends_by_itself_is_told_from_the_target(tmp_path: Path) ->
     for target, epoch, finished in ((2, 2, False), (3, 3, True), (5, 3, True)):
         mine = recorder(tmp_path, target=target)
         fit(Net(), copy.deepcopy(stopping), mine, max_epochs=6)
-        assert (max(mine.curve), mine.finished) == (epoch, finished)
+        assert (max(mine.record.curve), mine.record.finished) == (epoch, finished)
 
 
 def test_a_metric_that_is_not_logged(tmp_path: Path) -> None:
@@ -110,11 +112,11 @@ def test_checkpoints_before_the_target_keep_their_distance(tmp_path: Path) -> No
             super()._save(trainer)
 
     # The clock is read once per epoch, and once more where a checkpoint is written.
-    mine = Watching((Metric("val_loss"),), directory=tmp_path, target=8, every_seconds=2.0, clock=Clock())
+    mine = Watching((Metric("val_loss"),), Record(), directory=tmp_path, target=8, every_seconds=2.0, clock=Clock())
     fit(Net(), mine, max_epochs=9)
     assert saved == [2, 4, 6, 8]
     saved.clear()
-    never = Watching((Metric("val_loss"),), directory=tmp_path, target=3, every_seconds=1e9, clock=Clock())
+    never = Watching((Metric("val_loss"),), Record(), directory=tmp_path, target=3, every_seconds=1e9, clock=Clock())
     fit(Net(), never, max_epochs=3)
     assert saved == [3]
 

@@ -49,9 +49,9 @@ def test_waiting_for_another_thread_is_not_the_trials_time(tmp_path: Path, monke
         def __exit__(self, *error: object) -> None:
             pass
 
+    monkeypatch.setattr("lightning_primo.training.process_state.one_at_a_time", Waits())
     run = importlib.import_module("lightning_primo.training.run")
-    monkeypatch.setattr(run, "one_at_a_time", Waits())
     monkeypatch.setattr(run, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    evaluation = run_job(make_job(tmp_path, timeout=500.0))
+    evaluation = run_job(make_job(tmp_path, trial_timeout=500.0))
     assert evaluation.status is Status.OK
     assert evaluation.seconds == 0

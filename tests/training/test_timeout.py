@@ -9,7 +9,7 @@ from typing import Any
 from lightning_primo.callbacks import TimeLimit
 from lightning_primo.objectives import Metric, ParameterCount
 from lightning_primo.problem.trial import Status
-from lightning_primo.training import run_job
+from lightning_primo.training import TrainingOptions, run_job
 from tests.tiny import Net
 from tests.training.jobs import make_job
 
@@ -25,7 +25,7 @@ class Slow(Net):
 
 def test_what_a_trial_reached_in_its_time_is_kept(tmp_path: Path) -> None:
     objectives = (Metric("val_loss"), ParameterCount())
-    evaluation = run_job(make_job(tmp_path, 5, module=Slow, timeout=999.5, objectives=objectives))
+    evaluation = run_job(make_job(tmp_path, 5, module=Slow, trial_timeout=999.5, objectives=objectives))
     assert evaluation.status is Status.TIMEOUT
     assert evaluation.reason == "trial_timeout = 999.5 s: its time was over in the training of epoch 3"
     assert (evaluation.epoch, evaluation.cost, list(evaluation.curve)) == (2, 3.0, [1, 2])
@@ -34,17 +34,17 @@ def test_what_a_trial_reached_in_its_time_is_kept(tmp_path: Path) -> None:
 
 
 def test_earlier_trainings_count(tmp_path: Path) -> None:
-    job = make_job(tmp_path, 1, timeout=100.0)
+    job = make_job(tmp_path, 1, trial_timeout=100.0)
     assert run_job(job).ok
     again = replace(job, epoch=2, start_epoch=1, seconds_before=101.0)
     evaluation = run_job(again)
     assert (evaluation.status, evaluation.cost) == (Status.TIMEOUT, 0.0)
     assert evaluation.reason.startswith("trial_timeout = 100 s: it took 101")
-    assert run_job(replace(again, timeout=200.0)).ok
+    assert run_job(replace(again, options=TrainingOptions(trainer=again.options.trainer, trial_timeout=200.0))).ok
 
 
 def test_what_is_trained_already_is_told_whatever_the_time(tmp_path: Path) -> None:
     job = make_job(tmp_path, 1)
     done = run_job(job)
-    again = run_job(replace(job, timeout=1.0, seconds_before=2.0))
+    again = run_job(replace(job, options=TrainingOptions(trial_timeout=1.0), seconds_before=2.0))
     assert (again.status, again.losses) == (Status.OK, done.losses)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lightning_primo.errors import MicroBatchError
+from lightning_primo.errors import MicroBatchError, first_line
 from lightning_primo.problem.trial import Status
+from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.failures import Failure, classify
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
-
-COLUMN = "micro_batches"
-"""The measurement that says in how many parts the batches of a trial are trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """How one attempt at a training ended.
+    """What one attempt at a training came to.
 
     Args:
+        record: What it reached.
         failure: Why it failed; None if it did not.
         divided: Whether its batches could be divided into as many parts.
         begun: Whether it came to its first batch.
@@ -26,6 +24,7 @@ class Attempt:
         obstacle: Why smaller parts would not help.
     """
 
+    record: Record
     failure: Failure | None = None
     divided: bool = True
     begun: bool = True
@@ -33,9 +32,10 @@ class Attempt:
     obstacle: str | None = None
 
     @classmethod
-    def failed(cls, error: BaseException, division: MicroBatches) -> Attempt:
+    def failed(cls, record: Record, error: BaseException, division: MicroBatches) -> Attempt:
         """The attempt that `error` ended, in parts as `division` made them."""
         return cls(
+            record=record,
             failure=classify(error),
             divided=not isinstance(error, MicroBatchError),
             begun=division.fitting,
@@ -44,32 +44,43 @@ class Attempt:
         )
 
 
-def fit_in_memory(attempt: Callable[[int], Attempt], parts: int, *, retry: bool) -> tuple[Failure | None, int]:
-    """Attempt a training, and again with twice as many parts per batch as long as it runs out of memory.
+class Retry:
+    """Decides from each attempt at a training whether another one, with twice as many parts per batch, is worth it.
 
     Args:
-        attempt: Trains with every batch in that many parts, from the last checkpoint, and leaves no memory behind.
-        parts: To begin with.
-        retry: Whether to attempt it more than once.
+        parts: Of the first attempt.
+        allowed: Whether there may be more than one.
 
-    Returns:
-        Why it failed at last, None if it did not, and the parts of the last attempt that trained.
+    Attributes:
+        parts: Of the next attempt; when none is worth it, those of the last one that trained.
+        failure: Why the training failed at last; None if it did not.
     """
-    before: Failure | None = None
-    while True:
-        tried = attempt(parts)
-        failure = tried.failure
+
+    def __init__(self, parts: int, *, allowed: bool) -> None:
+        self.parts = parts
+        self.failure: Failure | None = None
+        self._allowed = allowed
+
+    def goes_on(self, attempt: Attempt) -> bool:
+        """Take in the attempt with `parts`, from the last checkpoint; whether to make the next one."""
+        before, failure = self.failure, attempt.failure
+        self.failure = failure
         if before is not None and failure is not None:
-            summary = failure.reason.split("\n", 1)[0]
-            if not tried.divided or (failure.status is Status.ERROR and not tried.begun):
-                return _told(before, f"not tried with batches in {parts} parts, as {summary}"), parts // 2
-            if failure.status is Status.ERROR and tried.single_samples:
-                return _told(before, f"and micro-batches of single samples cannot be trained on: {summary}"), parts
-        if failure is None or failure.status is not Status.OUT_OF_MEMORY or not tried.divided or not retry:
-            return failure, parts
-        if tried.obstacle is not None:
-            return _told(failure, f"not tried with smaller micro-batches, as {tried.obstacle}"), parts
-        before, parts = failure, parts * 2
+            summary = first_line(failure.reason)
+            if not attempt.divided or (failure.status is Status.ERROR and not attempt.begun):
+                self.failure = _told(before, f"not tried with batches in {self.parts} parts, as {summary}")
+                self.parts //= 2
+                return False
+            if failure.status is Status.ERROR and attempt.single_samples:
+                self.failure = _told(before, f"and micro-batches of single samples cannot be trained on: {summary}")
+                return False
+        if failure is None or failure.status is not Status.OUT_OF_MEMORY or not (attempt.divided and self._allowed):
+            return False
+        if attempt.obstacle is not None:
+            self.failure = _told(failure, f"not tried with smaller micro-batches, as {attempt.obstacle}")
+            return False
+        self.parts *= 2
+        return True
 
 
 def _told(failure: Failure, why: str) -> Failure:

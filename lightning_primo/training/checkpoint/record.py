@@ -1,0 +1,120 @@
+"""What a training has reached, as its checkpoint says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+
+from lightning_primo.errors import CheckpointError, CheckpointWarning
+from lightning_primo.layout import checkpoint_file
+from lightning_primo.problem.trial import Place
+
+KEY = "Recorder"
+"""The entry of a checkpoint's callback states that holds the record."""
+
+
+@dataclass(kw_only=True)
+class Record:
+    """What a training has reached; it grows with every epoch.
+
+    Args:
+        identity: Text that tells this trial from any other.
+        curve: The objectives' values after each epoch, by epoch (from 1) and name.
+        costs: The costs that do not change during training by name, those of constraints and spreads included.
+        measured_on: Where they were measured, by the objective's name.
+        begun: The last epoch that was begun by the present attempt; 0 before the first, and not kept in checkpoints.
+        finished: Whether the training ended by itself, so that it can't be continued.
+        micro_batches: In how many parts its batches are trained.
+    """
+
+    identity: str = ""
+    curve: dict[int, dict[str, float]] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
+    measured_on: dict[str, Place] = field(default_factory=dict)
+    begun: int = field(default=0, compare=False)
+    finished: bool = False
+    micro_batches: int = 1
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch trained; 0 before the first."""
+        return max(self.curve, default=0)
+
+    def state(self) -> dict[str, Any]:
+        """The record as plain containers, for a checkpoint."""
+        return {
+            "identity": self.identity,
+            "curve": {epoch: dict(values) for epoch, values in self.curve.items()},
+            "costs": dict(self.costs),
+            "measured_on": {name: dict(place) for name, place in self.measured_on.items()},
+            "finished": self.finished,
+            "micro_batches": self.micro_batches,
+        }
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> Record:
+        """The inverse of `state`, which may hold more."""
+        return cls(
+            identity=state["identity"],
+            curve={epoch: dict(values) for epoch, values in state["curve"].items()},
+            costs=dict(state["costs"]),
+            measured_on={name: dict(place) for name, place in state["measured_on"].items()},
+            finished=state["finished"],
+            micro_batches=state["micro_batches"],
+        )
+
+
+def read_record(directory: Path) -> Record | None:
+    """What the checkpoint in a trial's directory says, or None where there is none that can be used.
+
+    A file that cannot be read, as after a full disk, counts as none, with a CheckpointWarning.
+    """
+    path = checkpoint_file(directory)
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return Record.of_state(checkpoint["callbacks"][KEY])
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        rank_zero_warn(
+            f"the checkpoint {path} cannot be read ({type(error).__name__}: {error}); the trial is trained "
+            "from scratch",
+            category=CheckpointWarning,
+        )
+        return None
+
+
+def read_own_record(directory: Path, identity: str) -> Record | None:
+    """The same for the trial of this identity; the checkpoint of another one counts as none, with the same warning."""
+    record = read_record(directory)
+    if record is None or record.identity == identity:
+        return record
+    rank_zero_warn(
+        f"{checkpoint_file(directory)} belongs to another trial ({record.identity}, not {identity}); it is not used, "
+        "the trial is trained from scratch",
+        category=CheckpointWarning,
+    )
+    return None
+
+
+def read_weights(directory: Path) -> dict[str, torch.Tensor]:
+    """The module's state dict in the checkpoint in a trial's directory, on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        CheckpointError: If it cannot be read.
+    """
+    path = checkpoint_file(directory)
+    try:
+        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a damaged file leads to
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"the checkpoint {str(path)!r} cannot be read: {reason}") from error
+    return weights

@@ -1,0 +1,81 @@
+"""What is told of a job: its evaluation, from what its training has reached and why it failed."""
+
+from __future__ import annotations
+
+import math
+
+from lightning_primo.objectives.base import spread_name
+from lightning_primo.problem.trial import Evaluation, Status
+from lightning_primo.training.checkpoint.record import Record, read_own_record
+from lightning_primo.training.checkpoint.writing import remove_partial
+from lightning_primo.training.cost_measurement import cost_callbacks
+from lightning_primo.training.failures import Failure
+from lightning_primo.training.job import Job
+
+MICRO_BATCHES = "micro_batches"
+"""The measurement that says in how many parts the batches of a trial are trained."""
+
+
+def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds: float) -> Evaluation:
+    """The evaluation of `job`.
+
+    Args:
+        job: Which is done.
+        record: What its training has reached, in this job and those before it.
+        failure: Why it reached no more; None if it reached what was asked for, or has ended by itself.
+        seconds: Wall-clock seconds of the job.
+    """
+    epoch = min(job.epoch, max(record.epoch, 0 if failure is None else job.start_epoch))
+    values = record.curve[epoch] if failure is None else record.costs
+    if failure is None:
+        broken = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+        if broken:
+            failure = Failure(status=Status.DIVERGED, reason="; ".join(broken))
+    status = Status.OK if failure is None else failure.status
+    finished = job.final or (record.finished and record.epoch <= job.epoch)
+    names = {callback.objective.name for callback in job.objectives}
+    spreads = {spread_name(callback.objective.name): callback.objective.name for callback in cost_callbacks(job)}
+    division = {MICRO_BATCHES: float(record.micro_batches)} if record.micro_batches > 1 else {}
+    spent = epoch if status in (Status.OK, Status.REJECTED) else max(epoch, record.begun)
+    return Evaluation(
+        trial_id=job.trial_id,
+        epoch=epoch,
+        losses=job.losses(values),
+        status=status,
+        reason="" if failure is None else failure.reason,
+        signature="" if failure is None else failure.signature,
+        curve={
+            reached: job.losses(record.curve[reached])
+            for reached in sorted(record.curve)
+            if job.start_epoch < reached <= job.epoch
+        },
+        measurements={
+            **{name: value for name, value in record.costs.items() if name not in names and name not in spreads},
+            **division,
+        },
+        deviations={spreads[name]: value for name, value in record.costs.items() if name in spreads},
+        measured_on=record.measured_on,
+        cost=float(max(0, spent - job.start_epoch)),
+        seconds=seconds,
+        finished=finished and status is Status.OK,
+    )
+
+
+def crashed(job: Job, reason: str) -> Evaluation:
+    """The evaluation of a job whose worker died; the costs that were known before are kept."""
+    failure = Failure(status=Status.CRASHED, reason=reason, signature=reason.split("\n", 1)[0])
+    return _lost(job, failure, seconds=0.0)
+
+
+def hung(job: Job, reason: str) -> Evaluation:
+    """The evaluation of a job whose worker was killed because its time was over; known costs are kept."""
+    return _lost(job, Failure(status=Status.TIMEOUT, reason=reason), seconds=job.seconds_left or 0.0)
+
+
+def _lost(job: Job, failure: Failure, *, seconds: float) -> Evaluation:
+    """What is known of a job that came to nothing in the end, and of which no attempt may write any more."""
+    remove_partial(job.directory)
+    record = read_own_record(job.directory, job.identity) or Record()
+    record.costs = {**job.known, **record.costs}
+    record.begun = min(job.epoch, max(record.epoch, job.start_epoch) + 1)
+    return evaluation_of(job, record, failure, seconds=seconds)

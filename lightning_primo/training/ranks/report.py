@@ -1,0 +1,81 @@
+"""What the ranks of a trial say of themselves, and whose failure is the trial's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from lightning_primo.errors import first_line
+from lightning_primo.problem.trial import Status
+from lightning_primo.training.failures import Failure
+
+T = TypeVar("T")
+
+_ECHOES = (
+    "DistBackendError",
+    "DistNetworkError",
+    "gloo",
+    "NCCL",
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Generic[T]):
+    """What one rank says of itself, or what is said of it.
+
+    Args:
+        value: What it got to; None if it did not come that far.
+        failure: Why it failed; None if it did not.
+        error: The exception to raise in the process that started it.
+    """
+
+    value: T | None = None
+    failure: Failure | None = None
+    error: BaseException | None = None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it did what it was to do."""
+        return self.failure is None and self.error is None
+
+    @property
+    def is_echo(self) -> bool:
+        """Whether the rank only saw that another one is gone."""
+        if self.failure is None or self.failure.status is not Status.ERROR:
+            return False
+        summary = first_line(self.failure.reason)
+        return any(sign in summary for sign in _ECHOES)
+
+
+def first_failure(reports: Sequence[Report[T] | None]) -> tuple[int, Failure] | None:
+    """The rank that failed first, and why, which names it; None if all ended well.
+
+    Args:
+        reports: Of all ranks; None for those that were ended before they reported.
+
+    Raises:
+        BaseException: The exception of a rank.
+    """
+    failed = [(rank, report) for rank, report in enumerate(reports) if report is not None and not report.ended_well]
+    for _, report in failed:
+        if report.error is not None:
+            raise report.error
+    if not failed:
+        return None
+    rank, first = min(failed, key=lambda pair: (pair[1].is_echo, pair[0]))
+    failure = first.failure
+    if failure is None:
+        return None
+    return rank, _naming(failure, f"rank {rank} of {len(reports)}") if len(reports) > 1 else failure
+
+
+def _naming(failure: Failure, rank: str) -> Failure:
+    """The failure with its rank; after the type of an exception."""
+    if failure.status is not Status.ERROR:
+        return replace(failure, reason=f"{rank}: {failure.reason}")
+    kind, separator, rest = failure.reason.partition(": ")
+    return replace(failure, reason=f"{kind}{separator}{rank}: {rest}")
