@@ -23,7 +23,7 @@ from lightning_primo.training.checkpoint.recorder import Recorder, read_record
 from lightning_primo.training.failures import Failure, classify, interruption
 from lightning_primo.training.out_of_memory.retry import Attempt
 from lightning_primo.training.process_state import memory_freed, process_kept, quiet_lightning
-from lightning_primo.workers.processes import how_it_died
+from lightning_primo.workers.lifetime import how_it_died
 from lightning_primo.workers.rank_group import HOST, keep_group, take_group
 
 T = TypeVar("T")
