@@ -29,7 +29,7 @@ class _Task:
 
 
 class LocalProcesses(Workers, Executor):
-    """Warm worker processes on this machine, each with one job at a time.
+    """Warm worker processes on this machine, each with one job at a time; an `Executor`, too.
 
     Jobs travel by cloudpickle, so functions and classes may be lambdas or come from ``__main__`` or a notebook, and a
     script needs no ``if __name__ == "__main__"`` guard. The processors are divided among the workers, and so are the

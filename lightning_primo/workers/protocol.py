@@ -60,13 +60,13 @@ class Workers(ABC):
             ExecutorError: If the executor of the user takes no more jobs.
         """
 
-    def start(self) -> None:  # noqa: B027 (many have nothing to start)
+    def start(self) -> None:  # noqa: B027 - many have nothing to start
         """Begin to start what takes its time, so that it is there when the first jobs come."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(  # noqa: B027 (nor to end)
+    def __exit__(  # noqa: B027 - nor to end
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End what was started; after an exception also the jobs that run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from concurrent.futures import Executor, Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,3 +60,26 @@ def test_errors_say_what_to_do() -> None:
 
     with pytest.raises(ExecutorError, match=r"takes no more jobs \(RuntimeError: shut down\).* told is kept"):
         ExecutorWorkers(ShutDown()).submit(str, 1)
+
+
+def test_the_size_of_a_cluster_is_that_of_now() -> None:
+    threads: dict[str, int] = {}
+
+    def nthreads() -> dict[str, int]:
+        if "gone" in threads:
+            raise OSError("timed out")
+        return threads
+
+    executor = Remote()
+    executor._client = SimpleNamespace(nthreads=nthreads)  # type: ignore[attr-defined]
+    workers = ExecutorWorkers(executor)
+    assert workers.elastic
+    assert workers.size == 1  # a job waits there for the first worker
+    threads.update(a=2, b=1)
+    assert workers.size == 3
+    threads.update(gone=0)
+    assert workers.size == 3
+    fixed = ExecutorWorkers(executor, 5)
+    assert not fixed.elastic
+    assert fixed.size == 5
+    assert not ExecutorWorkers(Remote()).elastic
