@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Any, TypeVar
 
 from typing_extensions import override
@@ -19,7 +18,7 @@ class InProcess(Workers):
     """Runs each job when it is submitted, so that `submit` returns a future that is done.
 
     An Exception of the job is kept in its future; KeyboardInterrupt and SystemExit pass out of `submit`. No job is
-    killed when its seconds are over. In the end the processes end that jobs on several devices have started.
+    killed when its seconds are over. `shutdown` ends the processes that jobs on several devices have started.
     """
 
     here = True
@@ -41,8 +40,6 @@ class InProcess(Workers):
         return future
 
     @override
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def shutdown(self, wait: bool = True) -> None:
         self._closed = True
         end_ranks()

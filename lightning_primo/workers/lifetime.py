@@ -62,8 +62,7 @@ def _watch_parent(mark: object) -> None:
     """The first that a process does that multiprocessing has forked."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
-        arguments = (parent.pid, _LOADERS_SECONDS)
-        threading.Thread(target=_die_with_parent, args=arguments, name="parent-watch", daemon=True).start()
+        _die_with(parent.pid, patience=_LOADERS_SECONDS)
 
 
 def prepare_process(parent: int, threads: int) -> None:
@@ -78,7 +77,7 @@ def prepare_process(parent: int, threads: int) -> None:
     if _HAS_MASKS:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(threads)
-    threading.Thread(target=_die_with_parent, args=(parent,), name="parent-watch", daemon=True).start()
+    _die_with(parent)
 
 
 def how_it_died(error: BaseException) -> str:
@@ -87,9 +86,12 @@ def how_it_died(error: BaseException) -> str:
     return codes.group(1) if codes is not None else first_line(str(error))
 
 
-def _die_with_parent(parent: int, patience: float = 0.0) -> None:
-    # A process whose parent is gone gets another one. On Windows it does not, but there the pipe to the parent breaks.
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_SECONDS)
-    time.sleep(patience)
-    os._exit(1)
+def _die_with(parent: int, patience: float = 0.0) -> None:
+    def watch() -> None:
+        # A process whose parent is gone gets another one. On Windows not, but there the pipe to the parent breaks.
+        while os.getppid() == parent:
+            time.sleep(_PARENT_CHECK_SECONDS)
+        time.sleep(patience)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

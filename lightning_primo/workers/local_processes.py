@@ -6,8 +6,8 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, TypeVar
 
 from typing_extensions import override
@@ -40,7 +40,7 @@ class LocalProcesses(Workers, Executor):
     run once more in a new worker. If that one dies too, the future raises WorkerDiedError.
 
     Workers ignore Ctrl-C, which is for the parent. `shutdown` ends them, and they die with the parent, whatever ended
-    it. Leaving a ``with`` block by an exception kills the jobs that run; otherwise it waits for them.
+    it.
 
     Args:
         workers: Number of processes.
@@ -88,26 +88,17 @@ class LocalProcesses(Workers, Executor):
 
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the workers: after the jobs submitted so far, or at once (``wait=False``) with the jobs that run."""
         with self._lock:
-            first = not self._closed
             self._closed = True
         if cancel_futures or not wait:
             self._cancel_waiting()
-        if first:
-            for _ in self._threads:
-                self._tasks.put(None)
+        for _ in self._threads:
+            self._tasks.put(None)
         if not wait:
             for supervisor in self._supervisors:
                 supervisor.kill()
         for thread in self._threads:
             thread.join()
-
-    @override
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.shutdown(wait=kind is None)
 
     def _add_worker(self, slot: int) -> None:
         gpus = gpu_variables(slot, self._size, self._devices)
@@ -118,18 +109,11 @@ class LocalProcesses(Workers, Executor):
         thread.start()
 
     def _cancel_waiting(self) -> None:
-        ends = 0
-        while True:
-            try:
+        with suppress(queue.Empty):
+            while True:
                 task = self._tasks.get_nowait()
-            except queue.Empty:
-                break
-            if task is None:
-                ends += 1
-            else:
-                task.future.cancel()
-        for _ in range(ends):
-            self._tasks.put(None)
+                if task is not None:
+                    task.future.cancel()
 
     def _serve(self, supervisor: Supervisor) -> None:
         """Run tasks in one worker until there are no more."""

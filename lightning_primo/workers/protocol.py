@@ -31,7 +31,8 @@ T = TypeVar("T")
 class Workers(ABC):
     """Runs jobs, `size` of them at once.
 
-    A subclass says how many, implements `submit`, and ends in `__exit__` what is its own.
+    A subclass says how many, implements `submit`, and ends in `shutdown` what is its own. Leaving a ``with`` block by
+    an exception ends the jobs that run; otherwise they are waited for.
 
     Attributes:
         here: Whether all are on this machine, so that a device that is here is theirs.
@@ -63,10 +64,13 @@ class Workers(ABC):
     def start(self) -> None:  # noqa: B027 - many have nothing to start
         """Begin to start what takes its time, so that it is there when the first jobs come."""
 
+    def shutdown(self, wait: bool = True) -> None:  # noqa: B027 - nor to end
+        """End what was started: after the jobs submitted so far, or at once with the jobs that run."""
+
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(  # noqa: B027 - nor to end
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End what was started; after an exception also the jobs that run."""
+        self.shutdown(wait=kind is None)
