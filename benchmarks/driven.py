@@ -54,7 +54,7 @@ class Instant(InProcess):
         self.seconds = 0.0
 
     @override
-    def submit(self, fn: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, seconds: float | None = None) -> Future[Any]:
         self._report(self._n_made)
         if self._n_made == self._n_evaluations:
             raise EnoughError
@@ -109,7 +109,7 @@ class Driven:
             seed=0,
         )
         budget = Budget(epochs=math.inf, max_epochs=self.problem.max_epochs)
-        options: dict[str, Any] = {"workers": 1, "events": events, "show": False, "keep_all": False}
+        options: dict[str, Any] = {"events": events, "show": False, "keep_all": False}
         return Loop(self.algorithm, plan, store, budget, executor, interrupt=Interrupt(), **options)
 
     def run(

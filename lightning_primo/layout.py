@@ -8,7 +8,7 @@ directory/
   remeasured.json         what was measured again when the budget was used up
   test.json               what the front reaches on the test data
   trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
-  preflight/              while one batch is tried out
+  preflight/              during the preflight, one batch before the search
   trials/00012/           a trial's own
     last.ckpt             its checkpoint; last.ckpt.*.partial while that is written
     attempt               the ticket of the training that may write here

@@ -20,7 +20,7 @@ from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.training import check_trainer_arguments
 from lightning_primo.training.loggers import per_trial
 from lightning_primo.training.options import TrainerArguments
-from lightning_primo.workers.capacity import tells_its_size
+from lightning_primo.workers.executor import tells_its_size
 
 _EXAMPLES = {"objectives": "Metric('val_loss') or ParameterCount()", "constraints": "FLOPs(at_most=1e7)"}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from lightning_primo.store import Event
 from lightning_primo.training import Job
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.training.remeasure import measure_again
-from lightning_primo.workers.submission import submit
+from lightning_primo.workers import Workers
 
 
 def noisy_names(objectives: Sequence[ObjectiveCallback]) -> list[str]:
@@ -35,7 +34,7 @@ def noisy_names(objectives: Sequence[ObjectiveCallback]) -> list[str]:
 def measure_front_again(
     plan: TrainingPlan,
     events: Sequence[Event],
-    executor: Executor,
+    workers: Workers,
     *,
     directory: Path,
     times: int,
@@ -50,7 +49,7 @@ def measure_front_again(
     Args:
         plan: Makes jobs.
         events: What was asked and told.
-        executor: Where to measure.
+        workers: Where to measure.
         directory: The search's.
         times: Measurements of each contender.
         show: Whether to show progress.
@@ -63,7 +62,7 @@ def measure_front_again(
     if not names:
         return
     try:
-        _measure(plan, events, executor, names, directory=directory, times=times, show=show, interrupt=interrupt)
+        _measure(plan, events, workers, names, directory=directory, times=times, show=show, interrupt=interrupt)
     except Exception as error:
         kind = "" if isinstance(error, PrimoError) else f"{type(error).__name__}: "
         print(f"the front is not measured again: {kind}{error}", file=sys.stderr)
@@ -72,7 +71,7 @@ def measure_front_again(
 def _measure(
     plan: TrainingPlan,
     events: Sequence[Event],
-    executor: Executor,
+    workers: Workers,
     names: Sequence[str],
     *,
     directory: Path,
@@ -90,7 +89,7 @@ def _measure(
             interrupt.check()
             if trial_id in given_up:
                 continue
-            outcome = _outcome(executor, replace(plan.job(proposals[trial_id]), measured_on=known))
+            outcome = _outcome(workers, replace(plan.job(proposals[trial_id]), measured_on=known))
             if isinstance(outcome, str):
                 print(f"trial {trial_id} could not be measured again: {outcome}", file=sys.stderr)
                 given_up.add(trial_id)
@@ -101,14 +100,14 @@ def _measure(
             write_remeasured(directory, values)
 
 
-def _outcome(executor: Executor, job: Job) -> dict[str, float] | str:
+def _outcome(workers: Workers, job: Job) -> dict[str, float] | str:
     """What `measure_again` returns, or why its worker did not come to that.
 
     Raises:
         PrimoError: If no other job will fare better.
         KeyboardInterrupt: On Ctrl-C.
     """
-    future = submit(executor, measure_again, job, seconds=job.options.trial_timeout)
+    future = workers.submit(measure_again, job, seconds=job.options.trial_timeout)
     try:
         return future.result()
     except DeviceMismatchError:

@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,15 +32,14 @@ from lightning_primo.search.budget import Budget
 from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
-from lightning_primo.search.on_workers import train
+from lightning_primo.search.jobs import train
 from lightning_primo.search.places import Places
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job, crashed, hung
 from lightning_primo.training.checkpoint.claim import issue, revoke
 from lightning_primo.training.checkpoint.retention import Retention
 from lightning_primo.training.plan import TrainingPlan
-from lightning_primo.workers.capacity import Capacity
-from lightning_primo.workers.submission import submit
+from lightning_primo.workers import Workers
 
 _LOOK_SECONDS = 5.0  # between two looks at how many workers a cluster has
 _ATTEMPTS = 2
@@ -54,8 +53,7 @@ class Loop:
         plan: Makes jobs of proposals.
         store: Where everything is recorded before it counts.
         budget: When to stop.
-        executor: Where jobs run.
-        workers: Jobs at a time; None for as many as `executor` has workers.
+        workers: Where jobs run.
         events: What was asked and told in earlier runs.
         show: Whether to show progress.
         keep_all: Whether to keep every checkpoint.
@@ -68,9 +66,8 @@ class Loop:
         plan: TrainingPlan,
         store: Store,
         budget: Budget,
-        executor: Executor,
+        workers: Workers,
         *,
-        workers: int | None,
         events: Sequence[Event],
         show: bool,
         keep_all: bool,
@@ -80,8 +77,7 @@ class Loop:
         self._plan = plan
         self._store = store
         self._budget = budget
-        self._executor = executor
-        self._capacity = Capacity(executor, workers)
+        self._workers = workers
         self._show = show
         self._interrupt = interrupt
         self._running: dict[Future[Evaluation], Proposal] = {}
@@ -129,7 +125,7 @@ class Loop:
 
     def _fill(self) -> bool:
         """Keep every worker busy while there is budget; whether any is busy then."""
-        n_jobs = self._capacity.now
+        n_jobs = self._workers.size
         while len(self._running) < n_jobs:
             self._interrupt.check()
             proposal = self._next()
@@ -139,7 +135,7 @@ class Loop:
             if rejected is not None:
                 self._tell(proposal, rejected)
                 continue
-            self._places.check_here(self._executor)
+            self._places.check_here(self._workers)
             self._display.started(proposal)
             self._start(proposal)
         return bool(self._running)
@@ -148,7 +144,7 @@ class Loop:
         job = replace(self._job(proposal), measured_on=dict(self._places.known))
         with storage_explained(f"{str(job.directory)!r} cannot be written"):
             job = replace(job, ticket=issue(job.directory))
-        future = submit(self._executor, train, job, self._store.path, seconds=job.seconds_left)
+        future = self._workers.submit(train, job, self._store.path, seconds=job.seconds_left)
         self._running[future] = proposal
 
     def _job(self, proposal: Proposal) -> Job:
@@ -175,7 +171,7 @@ class Loop:
         No future outlives this: Dask would run its job again for whoever still has it when the worker that holds its
         result is lost.
         """
-        look = _LOOK_SECONDS if self._capacity.changes else None
+        look = _LOOK_SECONDS if self._workers.elastic else None
         done, _ = wait(self._running, timeout=look, return_when=FIRST_COMPLETED)
         for future in sorted(done, key=lambda future: self._running[future].trial_id):
             self._finish(future)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor
 
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.problem.trial import Evaluation, Place, same_place
 from lightning_primo.store import Event
 from lightning_primo.training.cost_measurement import elsewhere, require_same_place
-from lightning_primo.workers import InProcess, LocalProcesses
-
-_ON_THIS_MACHINE = (InProcess, LocalProcesses)
+from lightning_primo.workers import Workers
 
 
 class Places:
@@ -31,18 +28,18 @@ class Places:
             if isinstance(event, Evaluation):
                 self.add(event)
 
-    def check_here(self, executor: Executor) -> None:
-        """Raise unless the workers of `executor` are on the device of the values so far; once, before the first job.
+    def check_here(self, workers: Workers) -> None:
+        """Raise unless `workers` are on the device of the values so far; once, before the first job.
 
-        Executors of the user's may have workers anywhere: there each job checks its own.
+        Those that may be anywhere are not asked: there each job checks its own.
 
         Raises:
             DeviceMismatchError: If they are on another one.
             InvalidArgumentError: If there is no such device.
         """
         concerned = [callback for callback in self._callbacks if callback.objective.name in self.known]
-        if self._unchecked and concerned and isinstance(executor, _ON_THIS_MACHINE):
-            executor.submit(_require_same_places, concerned, self.known).result()
+        if self._unchecked and concerned and workers.here:
+            workers.submit(_require_same_places, concerned, self.known).result()
         self._unchecked = False
 
     def check(self, evaluation: Evaluation) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results import Result
-from lightning_primo.search import on_workers
 from lightning_primo.search.arguments import (
     check_algorithm,
     check_choices,
@@ -39,13 +37,14 @@ from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
 from lightning_primo.search.front_measurement import measure_front_again
 from lightning_primo.search.interrupt import Interrupt
+from lightning_primo.search.jobs import preflight_elsewhere
 from lightning_primo.search.loop import Loop
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
-from lightning_primo.training import check_indices, devices_per_trial, preflight
+from lightning_primo.training import Job, check_indices, devices_per_trial, preflight
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
-from lightning_primo.workers import InProcess, LocalProcesses
+from lightning_primo.workers import ExecutorWorkers, InProcess, LocalProcesses, Workers
 from lightning_primo.workers.rank_group import end_ranks
 
 
@@ -221,7 +220,7 @@ class Search:
         """
         return self._result(read_events(self.directory, self._description))
 
-    def try_out(self, *, report: Callable[[BaseException], None] | None = None) -> set[str] | None:
+    def preflight(self, *, report: Callable[[BaseException], None] | None = None) -> set[str] | None:
         """Train one batch of the first configuration, as `run` does before a new search; nothing is kept.
 
         Args:
@@ -238,28 +237,23 @@ class Search:
             NotMeasurableError: A cost can't be measured.
             StorageError: The disk is full or cannot be written to.
         """
-        return self._try_out(None, report)
-
-    def _try_out(self, folder: Path | None, report: Callable[[BaseException], None] | None) -> set[str] | None:
-        plan, proposal = self._plan(), self._first_proposal()
-        if plan.rejection(proposal) is not None:
-            return None
-        return preflight(plan.job(proposal), folder=folder, report=report)
+        job = self._first_job()
+        return None if job is None else preflight(job, report=report)
 
     def _search(self, store: Store, budget: Budget, *, show: bool) -> None:
         events = store.events()
         self._restore(events)
         plan = self._plan()
-        with Interrupt() as interrupt, self._executor() as executor:
+        with Interrupt() as interrupt, self._workers() as workers:
+            workers.start()
             if not any(isinstance(event, Evaluation) for event, _ in events):
-                self._try_out_before(store)
+                self._preflight(workers, store)
             loop = Loop(
                 self.algorithm,
                 plan,
                 store,
                 budget,
-                executor,
-                workers=self.workers,
+                workers,
                 events=events,
                 show=show,
                 keep_all=self.keep_all_checkpoints,
@@ -270,23 +264,33 @@ class Search:
                 measure_front_again(
                     plan,
                     store.events(),
-                    executor,
+                    workers,
                     directory=self.directory,
                     times=self.remeasure,
                     show=show,
                     interrupt=interrupt,
                 )
 
-    def _try_out_before(self, store: Store) -> None:
-        """Train one batch, where the trials are going to be trained."""
-        if self.executor is None:
-            self._try_out(preflight_directory(self.directory), None)
-            if self.workers != 1:
-                end_ranks()  # the trials have theirs in other processes
+    def _preflight(self, workers: Workers, store: Store) -> None:
+        """Train one batch, on the machine where the trials are going to be trained."""
+        job = self._first_job()
+        if job is None:
             return
-        plan, proposal = self._plan(), self._first_proposal()
-        if plan.rejection(proposal) is None:
-            on_workers.try_out(self.executor, plan.job(proposal), store.path)
+        if not workers.here:
+            preflight_elsewhere(workers, job, store.path)
+            return
+        preflight(job, folder=preflight_directory(self.directory))
+        if workers.size > 1:
+            end_ranks()  # the trials have theirs in other processes
+
+    def _workers(self) -> Workers:
+        """The user's executor, or workers of ours."""
+        if self.executor is not None:
+            return ExecutorWorkers(self.executor, self.workers)
+        if self.workers is None or self.workers == 1:
+            return InProcess()
+        devices = None if callable(self.options.trainer) else devices_per_trial(self.options.trainer)
+        return LocalProcesses(self.workers, devices=devices)
 
     def _restore(self, events: Sequence[Event]) -> None:
         self.algorithm.start(self.problem, seed=self.seed)
@@ -309,8 +313,13 @@ class Search:
             options=self.options,
         )
 
+    def _first_job(self) -> Job | None:
+        """What the algorithm would propose first, to try the training on; None if a bound rejects it."""
+        plan, proposal = self._plan(), self._first_proposal()
+        return plan.job(proposal) if plan.rejection(proposal) is None else None
+
     def _first_proposal(self) -> Proposal:
-        """What the algorithm would propose first, to try the training out on."""
+        """What the algorithm would propose first."""
         pending = self.algorithm.pending
         if pending:
             return Proposal(trial_id=pending[0].id, config=pending[0].config, epoch=1)
@@ -319,20 +328,6 @@ class Search:
         if proposal is None:
             raise InvalidArgumentError("'space' holds no configuration that the algorithm could propose")
         return proposal
-
-    @contextmanager
-    def _executor(self) -> Iterator[Executor]:
-        """The user's executor, which stays open, or one of ours."""
-        if self.executor is None and self.workers == 1:
-            with InProcess() as in_process:
-                yield in_process
-        elif self.executor is not None:
-            yield self.executor
-        else:
-            devices = None if callable(self.options.trainer) else devices_per_trial(self.options.trainer)
-            with LocalProcesses(self.workers or 1, devices=devices) as processes:
-                processes.start()
-                yield processes
 
     def _result(self, events: Sequence[Event]) -> Result:
         return Result(

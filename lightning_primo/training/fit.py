@@ -29,7 +29,7 @@ from lightning_primo.training.out_of_memory.retry import Attempt
 from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
-from lightning_primo.workers.processes import children_end_with_us
+from lightning_primo.workers.lifetime import children_end_with_us
 
 
 def attempt_to_train(job: Job, record: Record, claim: Claim | None, *, resume: bool, seconds: float) -> Attempt:

@@ -109,8 +109,8 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     """What one batch logs, in as many processes as a trial is trained in."""
     n = processes_per_trial(arguments)
     if n == 0:
-        return _try_out(job, arguments, folder)
-    reports = run_in_ranks(n, lambda: Report(value=_try_out(job, arguments, folder)))
+        return _one_batch(job, arguments, folder)
+    reports = run_in_ranks(n, lambda: Report(value=_one_batch(job, arguments, folder)))
     failed = first_failure(reports)
     if failed is not None:
         raise TrialFailedError(failed[1].reason)
@@ -118,7 +118,7 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     return (first.value if first is not None else None) or set()
 
 
-def _try_out(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
+def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     trained = [copy.deepcopy(callback) for callback in job.objectives if isinstance(callback, TrainedCallback)]
     collected = _Names(trained)
     module, data = build(job)

@@ -16,7 +16,8 @@ from typing import Any
 import loky
 import torch
 
-from lightning_primo.workers.processes import interrupts_blocked, prepare_process, process_variables
+from lightning_primo.workers.environment import process_variables
+from lightning_primo.workers.lifetime import interrupts_blocked, prepare_process
 
 HOST = "127.0.0.1"
 

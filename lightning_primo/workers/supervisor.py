@@ -5,29 +5,20 @@ from __future__ import annotations
 import os
 import threading
 import time
-import traceback
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing import current_process
 from multiprocessing.util import Finalize
 from typing import Any
 
-import cloudpickle
 import loky
 from loky.process_executor import ShutdownExecutorError
 
-from lightning_primo.errors import InvalidArgumentError, WorkerDiedError, WorkerHungError
-from lightning_primo.namespaces import Namespaces
-from lightning_primo.workers.processes import (
-    forget_launcher,
-    how_it_died,
-    interrupts_blocked,
-    prepare_process,
-    process_variables,
-)
+from lightning_primo.errors import WorkerDiedError, WorkerHungError
+from lightning_primo.workers.call import Call, carry_out
+from lightning_primo.workers.environment import forget_launcher, process_variables
+from lightning_primo.workers.lifetime import how_it_died, interrupts_blocked, prepare_process
 from lightning_primo.workers.rank_group import end_ranks
 
 GRACE_SECONDS = 30.0
@@ -35,51 +26,7 @@ GRACE_SECONDS = 30.0
 
 _ATTEMPTS = 2
 _GONE = (BrokenExecutor, ShutdownExecutorError, CancelledError)  # what a pool says that was killed meanwhile
-_TERMINATED = 143  # what shells say of processes that a SIGTERM has ended
 _BEFORE_QUEUES_CLOSE = 20  # multiprocessing's own finalizers have 10 and less
-
-
-@dataclass(frozen=True)
-class Call:
-    """A function call on its way to another process.
-
-    Args:
-        payload: What `pickled_call` makes of it.
-        seconds: How long it may take, all its attempts together; None for no limit.
-        identity: Its own, since Dask takes calls that are equal for one.
-    """
-
-    payload: bytes
-    seconds: float | None = None
-    identity: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-
-def pickled_call(
-    function: Callable[..., Any],
-    arguments: Sequence[Any] = (),
-    keywords: Mapping[str, Any] | None = None,
-    *,
-    seconds: float | None = None,
-) -> Call:
-    """``function(*arguments, **keywords)`` as a `Call`; lambdas and what comes from ``__main__`` may be in it.
-
-    Raises:
-        InvalidArgumentError: If it can't be sent to another process.
-    """
-    try:
-        payload = cloudpickle.dumps((Namespaces(), function, tuple(arguments), dict(keywords or {})))
-    except Exception as error:
-        raise InvalidArgumentError(
-            f"the job cannot be sent to a worker process ({type(error).__name__}: {error}); give 'module' and "
-            "'datamodule' as functions that make what cannot be pickled (open files, locks, connections), or use "
-            "workers=1"
-        ) from error
-    return Call(payload=payload, seconds=seconds)
-
-
-def threads_each(n: int) -> int:
-    """CPU threads of each of `n` processes that this machine's processors are divided among."""
-    return max(1, int(loky.cpu_count()) // n)
 
 
 class Supervisor:
@@ -146,7 +93,7 @@ class Supervisor:
 
     def _run_once(self, call: Call, time_left: _TimeLeft) -> Any:
         try:
-            future: Future[Any] = self._warm_pool().submit(_call, call.payload)
+            future: Future[Any] = self._warm_pool().submit(carry_out, call.payload)
         except (ShutdownExecutorError, CancelledError) as gone:
             raise BrokenExecutor("the executor was shut down") from gone
         if not time_left.suffices_for(future):
@@ -204,28 +151,6 @@ def _prepare(parent: int, threads: int) -> None:
     """The first that the process does."""
     forget_launcher()
     prepare_process(parent, threads)
-
-
-def _call(payload: bytes) -> Any:
-    """Runs in the process."""
-    _, function, arguments, keywords = cloudpickle.loads(payload)
-    try:
-        return function(*arguments, **keywords)
-    except SystemExit:  # a SIGTERM, which must not end the search where this arrives
-        os._exit(_TERMINATED)
-    except Exception as error:
-        if _travels(error):
-            raise
-        raise RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}") from None
-
-
-def _travels(error: Exception) -> bool:
-    """Whether `error` arrives; one that can't be unpickled would look like the death of its process."""
-    try:
-        cloudpickle.loads(cloudpickle.dumps(error))
-    except Exception:
-        return False
-    return True
 
 
 def _kill(pool: Any) -> None:

@@ -21,8 +21,7 @@ from lightning_primo.layout import trial_directory
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results.repeated_measurements import read_remeasured, write_remeasured
 from lightning_primo.store import read_events
-from lightning_primo.workers import InProcess
-from lightning_primo.workers.supervisor import _call
+from lightning_primo.workers.call import carry_out
 from tests.machine import Machine
 from tests.search.resume_script import Net, build, make_search
 from tests.store.files import to_first_format
@@ -121,7 +120,7 @@ def test_a_search_that_is_over_can_be_looked_at_anywhere(
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls are run where they arrive, where `machine` stands for the device."""
-    monkeypatch.setattr("lightning_primo.workers.supervisor.Supervisor.run", lambda self, call: _call(call.payload))
+    monkeypatch.setattr("lightning_primo.workers.supervisor.Supervisor.run", lambda self, call: carry_out(call.payload))
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -272,17 +271,17 @@ def test_what_joins_the_front_by_its_median_has_its_weights(tmp_path: Path, mach
         result.load(trial)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_no_failure_of_measuring_again_loses_the_result(
     tmp_path: Path, machine: Noisy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Breaks(InProcess):
+    class Breaks(Odd):
         """Takes three jobs, the first batch and two trainings; `fails` says what happens to the fourth."""
 
-        n, fails = 0, "to be taken"
+        fails = "to be taken"
 
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-            self.n += 1
-            if self.n <= 3:
+            if len(self.submitted) < 3:
                 return super().submit(fn, *args, **kwargs)
             if self.fails == "to be taken":
                 raise BrokenExecutor("killed")
@@ -290,10 +289,10 @@ def test_no_failure_of_measuring_again_loses_the_result(
             lost.set_exception(BrokenExecutor("the worker died"))
             return lost
 
-    result = run(tmp_path / "broken", 2, executor=Breaks())
+    result = run(tmp_path / "broken", 2, executor=Breaks(working))
     assert [trial.status for trial in result.trials] == [Status.OK] * 2
     assert "the front is not measured again: the executor takes no more jobs" in capsys.readouterr().err
-    executor = Breaks()
+    executor = Breaks(working)
     executor.fails = "in its worker"
     assert len(run(tmp_path / "lost", 2, executor=executor).front) > 0
     assert "could not be measured again: BrokenExecutor: the worker died" in capsys.readouterr().err

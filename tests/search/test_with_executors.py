@@ -26,7 +26,8 @@ from lightning_primo.errors import (
 )
 from lightning_primo.layout import STORE
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
-from lightning_primo.workers.capacity import Capacity, machine_share
+from lightning_primo.workers import ExecutorWorkers
+from lightning_primo.workers.executor import machine_share
 from tests.search.resume_script import build, make_search
 from tests.search.tuned import Tuned, events, make, run
 from tests.workers.executors import Odd, raising, working
@@ -118,8 +119,8 @@ def test_nothing_is_left_of_an_attempt_that_was_killed_when_all_was_trained(tmp_
 def test_the_number_of_trainings_at_a_time_is_that_of_the_executor(tmp_path: Path) -> None:
     assert make(tmp_path).workers == 1
     with ThreadPoolExecutor(3) as threads:
-        assert Capacity(threads, make(tmp_path, executor=threads).workers).now == 3
-        assert Capacity(threads, make(tmp_path, executor=threads, workers=2).workers).now == 2
+        assert ExecutorWorkers(threads, make(tmp_path, executor=threads).workers).size == 3
+        assert ExecutorWorkers(threads, make(tmp_path, executor=threads, workers=2).workers).size == 2
     assert machine_share(threads) == 3
     assert machine_share(type("Submits", (ThreadPoolExecutor,), {})(3)) == 1  # elsewhere, for all that is known
     with pytest.raises(InvalidArgumentError, match=r"'workers' must be given.*does not tell.*\(Executor\)"):

@@ -8,7 +8,7 @@ from lightning_primo.workers import InProcess
 def test_runs_at_submit() -> None:
     seen = []
     with InProcess() as executor:
-        future = executor.submit(lambda x, y: seen.append(x) or x + y, 1, y=2)
+        future = executor.submit(lambda x, y: seen.append(x) or x + y, 1, 2)
         assert seen == [1]
         assert future.done()
         assert future.result() == 3

@@ -17,7 +17,7 @@ import torch
 from lightning_primo.errors import InvalidArgumentError, WorkerDiedError
 from lightning_primo.training import run_job
 from lightning_primo.workers import LocalProcesses
-from lightning_primo.workers.local_processes import _gpus
+from lightning_primo.workers.environment import gpu_variables
 from tests.training.jobs import curve, make_job
 
 ROOT = Path(__file__).parents[2]
@@ -158,10 +158,10 @@ def test_bad_number_of_workers(workers: Any) -> None:
 
 def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 7")
-    assert [_gpus(slot, 3, 1).get("CUDA_VISIBLE_DEVICES") for slot in range(3)] == ["4", "7", "4"]
-    assert "CUDA_VISIBLE_DEVICES" not in _gpus(0, 1, 1)
+    assert [gpu_variables(slot, 3, 1).get("CUDA_VISIBLE_DEVICES") for slot in range(3)] == ["4", "7", "4"]
+    assert "CUDA_VISIBLE_DEVICES" not in gpu_variables(0, 1, 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    assert "CUDA_VISIBLE_DEVICES" not in _gpus(0, 2, 1)
+    assert "CUDA_VISIBLE_DEVICES" not in gpu_variables(0, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -178,14 +178,14 @@ def test_gpus_are_dealt_out_in_groups(
     monkeypatch: pytest.MonkeyPatch, workers: int, devices: int | None, dealt: list[str]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
-    visible = [_gpus(slot, workers, devices)["CUDA_VISIBLE_DEVICES"] for slot in range(workers)]
+    visible = [gpu_variables(slot, workers, devices)["CUDA_VISIBLE_DEVICES"] for slot in range(workers)]
     assert visible == dealt
 
 
 # No guard, and what is submitted is defined in the script itself.
 SCRIPT = """
 import os, sys, time
-from lightning_primo.execution import LocalProcesses
+from lightning_primo.workers import LocalProcesses
 
 class Work:
     def __call__(self):

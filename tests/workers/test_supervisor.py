@@ -17,7 +17,10 @@ import torch
 
 from lightning_primo.errors import WorkerDiedError, WorkerHungError
 from lightning_primo.training import run_job
-from lightning_primo.workers import LocalProcesses, Supervisor, pickled_call, run_below, supervisor
+from lightning_primo.workers import LocalProcesses, supervisor
+from lightning_primo.workers.call import pickled_call
+from lightning_primo.workers.executor import run_below
+from lightning_primo.workers.supervisor import Supervisor
 from tests.tiny import Data
 from tests.training.jobs import curve, make_job
 from tests.workers.test_local_processes import ROOT, alive, wait_until_dead
@@ -208,7 +211,7 @@ def test_threads_are_those_of_the_environment_or_a_share(
 
         threads = 0
 
-    monkeypatch.setattr("lightning_primo.workers.below.Supervisor", Recorded)
+    monkeypatch.setattr("lightning_primo.workers.executor.Supervisor", Recorded)
     monkeypatch.setattr("loky.cpu_count", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     with ThreadPoolExecutor(1) as threads:
@@ -220,7 +223,8 @@ def test_threads_are_those_of_the_environment_or_a_share(
 
 SCRIPT = """
 import os
-from lightning_primo.execution import pickled_call, run_below
+from lightning_primo.workers.call import pickled_call
+from lightning_primo.workers.executor import run_below
 print(run_below(pickled_call(os.getpid)), flush=True)
 """
 

@@ -204,7 +204,7 @@ def _printed(search: Search, project: Project, space: SearchSpace, budget: dict[
 
     print(printed(search, project, space, budget=budget))
     failures: list[BaseException] = []
-    logged = search.try_out(report=failures.append)
+    logged = search.preflight(report=failures.append)
     for failure in failures:
         with user_code("training one batch"):
             raise failure

@@ -16,7 +16,7 @@ from lightning_primo.problem.trial import Status
 from lightning_primo.training.failures import Failure, classify, no_outcome
 from lightning_primo.training.process_state import memory_freed, process_kept, quiet_lightning
 from lightning_primo.training.ranks.report import Report
-from lightning_primo.workers.processes import how_it_died
+from lightning_primo.workers.lifetime import how_it_died
 from lightning_primo.workers.rank_group import HOST, keep_group, take_group
 
 T = TypeVar("T")

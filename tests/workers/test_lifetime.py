@@ -13,7 +13,7 @@ from tests.workers.test_local_processes import ROOT, alive, wait_until_dead
 SCRIPT = """
 import multiprocessing, os, sys, time
 from contextlib import nullcontext
-from lightning_primo.training.processes import children_end_with_us
+from lightning_primo.workers.lifetime import children_end_with_us
 
 with children_end_with_us() if sys.argv[1] == "watched" else nullcontext():
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))

@@ -1,4 +1,4 @@
-"""Processes that are started to train: what each does first, and how Ctrl-C and orphans are dealt with."""
+"""The life of a process that trains: it leaves Ctrl-C to its parent, dies with it, and says what it has died of."""
 
 from __future__ import annotations
 
@@ -13,24 +13,9 @@ from contextlib import contextmanager
 from multiprocessing.util import register_after_fork
 
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_primo.errors import first_line
 
-THREADS_VARIABLE = "OMP_NUM_THREADS"
-"""The environment variable that says how many threads a process computes with."""
-
-_THREAD_VARIABLES = (THREADS_VARIABLE, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_OF_LAUNCHERS = (  # what their variables begin with; those of the Slurm job as a whole stay
-    "SLURM_NTASKS",
-    "SLURM_NPROCS",
-    "SLURM_PROCID",
-    "SLURM_LOCALID",
-    "PMI",
-    "OMPI_",
-    "MPI_LOCAL",
-)
-_OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK")
 _EXIT_CODES = re.compile(r"exit codes? of the workers? (?:are|is) \{(.*?)\}")
 _PARENT_CHECK_SECONDS = 1.0
 _LOADERS_SECONDS = 10.0  # in which those that know their parent end by themselves, and put their files away
@@ -77,8 +62,7 @@ def _watch_parent(mark: object) -> None:
     """The first that a process does that multiprocessing has forked."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
-        arguments = (parent.pid, _LOADERS_SECONDS)
-        threading.Thread(target=_die_with_parent, args=arguments, name="parent-watch", daemon=True).start()
+        _die_with(parent.pid, patience=_LOADERS_SECONDS)
 
 
 def prepare_process(parent: int, threads: int) -> None:
@@ -93,7 +77,7 @@ def prepare_process(parent: int, threads: int) -> None:
     if _HAS_MASKS:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(threads)
-    threading.Thread(target=_die_with_parent, args=(parent,), name="parent-watch", daemon=True).start()
+    _die_with(parent)
 
 
 def how_it_died(error: BaseException) -> str:
@@ -102,29 +86,12 @@ def how_it_died(error: BaseException) -> str:
     return codes.group(1) if codes is not None else first_line(str(error))
 
 
-def forget_launcher() -> None:
-    """Let this process not take itself for one of several that train together, as ``srun`` and others would have it.
+def _die_with(parent: int, patience: float = 0.0) -> None:
+    def watch() -> None:
+        # A process whose parent is gone gets another one. On Windows not, but there the pipe to the parent breaks.
+        while os.getppid() == parent:
+            time.sleep(_PARENT_CHECK_SECONDS)
+        time.sleep(patience)
+        os._exit(1)
 
-    A worker that ``srun``, ``mpiexec`` or ``torchrun`` has started inherits what these tell their processes. Lightning
-    would believe that each training is only its share of one, of which another process writes the logs.
-    """
-    for name in list(os.environ):
-        if name.startswith(_OF_LAUNCHERS) or name in _OF_TORCHRUN:
-            del os.environ[name]
-    rank_zero_only.rank = 0  # type: ignore[attr-defined]  # which Lightning has set when it was imported
-
-
-def process_variables(threads: int) -> dict[str, str]:
-    """The environment variables of a process that is to compute with so many threads, and to stay.
-
-    Loky ends a process that has grown by 300 MB, which a training does before it leaks anything.
-    """
-    return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), "LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
-
-
-def _die_with_parent(parent: int, patience: float = 0.0) -> None:
-    # A process whose parent is gone gets another one. On Windows it does not, but there the pipe to the parent breaks.
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_SECONDS)
-    time.sleep(patience)
-    os._exit(1)
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -1,12 +1,10 @@
-"""What workers do for a search: first they make sure that its directory is theirs too, then they train or try out."""
+"""What workers do for a search, wherever they are: train, or try one batch; its directory must be theirs too."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Executor
+from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import TypeVar
 
 from lightning_primo.errors import (
     ExecutorError,
@@ -17,9 +15,7 @@ from lightning_primo.errors import (
 )
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.training import Job, preflight, run_job
-from lightning_primo.workers.submission import submit
-
-T = TypeVar("T")
+from lightning_primo.workers import Workers
 
 _FOUND = (ExecutorError, InvalidArgumentError, MetricNotLoggedError, NotMeasurableError, StorageError)
 
@@ -34,11 +30,12 @@ def train(job: Job, store: Path) -> Evaluation:
     Raises:
         ExecutorError: If that is not there for this worker.
     """
-    return _where_shared(run_job, job, store)
+    _require_shared(store)
+    return run_job(job)
 
 
-def try_out(executor: Executor, job: Job, store: Path) -> None:
-    """Train one batch of `job` on a worker of `executor`, where the devices and the data are.
+def preflight_elsewhere(workers: Workers, job: Job, store: Path) -> None:
+    """Train one batch of `job` on one of `workers`, where the devices and the data are.
 
     What the user's own code raises is left to the trials, which report it, as is the death of a worker.
 
@@ -49,7 +46,7 @@ def try_out(executor: Executor, job: Job, store: Path) -> None:
         MetricNotLoggedError: The module does not log one of the objectives.
         NotMeasurableError: A cost can't be measured.
     """
-    future = submit(executor, _where_shared, preflight, job, store, seconds=job.options.trial_timeout)
+    future = workers.submit(_preflight, job, store, seconds=job.options.trial_timeout)
     try:
         error = future.exception()
     except CancelledError as cancelled:
@@ -66,10 +63,14 @@ def try_out(executor: Executor, job: Job, store: Path) -> None:
         raise error
 
 
-def _where_shared(function: Callable[[Job], T], job: Job, store: Path) -> T:
+def _preflight(job: Job, store: Path) -> None:
+    _require_shared(store)
+    preflight(job)
+
+
+def _require_shared(store: Path) -> None:
     if not store.exists():
         raise ExecutorError(
             f"'directory' {str(store.parent)!r} is not there for the worker on {socket.gethostname()!r}: it must be on "
             "a file system that all workers share, under the same path"
         )
-    return function(job)

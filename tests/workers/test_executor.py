@@ -5,13 +5,14 @@ from __future__ import annotations
 import pickle
 import threading
 from concurrent.futures import Executor, Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lightning_primo.errors import ExecutorError, InvalidArgumentError
-from lightning_primo.workers import pickled_call
-from lightning_primo.workers.submission import submit
+from lightning_primo.workers import ExecutorWorkers
+from lightning_primo.workers.call import pickled_call
 
 unpickled: list[str] = []
 
@@ -38,7 +39,7 @@ def _arrived(name: str) -> str:
 
 def test_lambdas_travel_by_pickle() -> None:
     n = 3
-    assert submit(Remote(), lambda x: x + n, 4).result() == 7
+    assert ExecutorWorkers(Remote()).submit(lambda x: x + n, 4).result() == 7
 
 
 def test_the_names_of_lightning_are_there_before_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,11 +52,34 @@ def test_the_names_of_lightning_are_there_before_the_job(monkeypatch: pytest.Mon
 
 def test_errors_say_what_to_do() -> None:
     with pytest.raises(InvalidArgumentError, match=r"cannot be sent .*lock.* give 'module' and 'datamodule'"):
-        submit(Remote(), str, threading.Lock())
+        ExecutorWorkers(Remote()).submit(str, threading.Lock())
 
     class ShutDown(Executor):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             raise RuntimeError("shut down")
 
     with pytest.raises(ExecutorError, match=r"takes no more jobs \(RuntimeError: shut down\).* told is kept"):
-        submit(ShutDown(), str, 1)
+        ExecutorWorkers(ShutDown()).submit(str, 1)
+
+
+def test_the_size_of_a_cluster_is_that_of_now() -> None:
+    threads: dict[str, int] = {}
+
+    def nthreads() -> dict[str, int]:
+        if "gone" in threads:
+            raise OSError("timed out")
+        return threads
+
+    executor = Remote()
+    executor._client = SimpleNamespace(nthreads=nthreads)  # type: ignore[attr-defined]
+    workers = ExecutorWorkers(executor)
+    assert workers.elastic
+    assert workers.size == 1  # a job waits there for the first worker
+    threads.update(a=2, b=1)
+    assert workers.size == 3
+    threads.update(gone=0)
+    assert workers.size == 3
+    fixed = ExecutorWorkers(executor, 5)
+    assert not fixed.elastic
+    assert fixed.size == 5
+    assert not ExecutorWorkers(Remote()).elastic
