@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: install demo test slow check format clean
+.PHONY: install demo test slow coverage check format clean
 
 install: $(VENV)/.installed
 
@@ -21,6 +21,9 @@ test: install
 slow: install
 	$(BIN)/python -m pytest -m slow
 
+coverage: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --cov=lightning_primo --cov-report=term:skip-covered
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,4 +34,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) runs dist .coverage .pytest_cache .mypy_cache .ruff_cache
