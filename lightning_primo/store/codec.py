@@ -55,8 +55,8 @@ def decode_proposal(text: str | bytes) -> Proposal:
         start_epoch=_whole(fields, "start_epoch"),
         parent=None if fields["parent"] is None else _whole(fields, "parent"),
         operation=str(fields["operation"]),
-        inherits=bool(fields.get("inherits", False)),  # these two are not in the first logs that were written
-        final=bool(fields.get("final", False)),
+        inherits=bool(fields["inherits"]),
+        final=bool(fields["final"]),
     )
 
 
@@ -97,9 +97,8 @@ def decode_evaluation(text: str | bytes) -> Evaluation:
             reason=str(fields["reason"]),
             curve={int(epoch): _decode_losses(losses) for epoch, losses in fields["curve"].items()},
             measurements={name: float(value) for name, value in fields["measurements"].items()},
-            # These two are not in the first logs that were written.
-            deviations={name: float(value) for name, value in fields.get("deviations", {}).items()},
-            measured_on={name: _place(place) for name, place in fields.get("measured_on", {}).items()},
+            deviations={name: float(value) for name, value in fields["deviations"].items()},
+            measured_on={name: _place(place) for name, place in fields["measured_on"].items()},
             cost=float(fields["cost"]),
             seconds=float(fields["seconds"]),
             finished=bool(fields["finished"]),
