@@ -65,7 +65,7 @@ class Store:
             with explained(self.path):
                 self._connection = self._open(description)
         except BaseException:
-            self._lock.release()
+            self._lock.close()
             raise
 
     def _open(self, description: Mapping[str, str]) -> sqlite3.Connection:
@@ -143,7 +143,7 @@ class Store:
         try:
             self._connection.close()
         finally:
-            self._lock.release()
+            self._lock.close()
 
     def __enter__(self) -> Store:
         return self

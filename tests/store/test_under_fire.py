@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from lightning_primo import file_lock
 from lightning_primo.errors import CorruptStoreError, StoreError
 from lightning_primo.layout import STORE
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.store import Event, Store, log, owner_of, read_events, read_search
-from lightning_primo.store import directory_lock as lock
 from lightning_primo.store import reader as reading
 from tests.disks import files_at_most
 from tests.store.files import DESCRIPTION, JOURNAL, cut_off, fill, simple
@@ -227,7 +227,7 @@ def test_the_journal_beside_a_file_that_is_to_be_restored_is_named(full: Path) -
 def test_two_writers_that_no_lock_keeps_apart_do_not_spoil_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "lock_directory", lambda directory: lock.DirectoryLock(directory / "of this host"))
+    monkeypatch.setattr(log, "lock_directory", lambda directory: file_lock.FileLock(directory / "of this host"))
     with Store(tmp_path, DESCRIPTION) as first, Store(tmp_path, DESCRIPTION) as second:
         first.ask(simple(0)[0], elapsed=1.0)
         with pytest.raises(StoreError, match="another search in the same directory, on a host that the locks"):
@@ -243,7 +243,7 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path, code: int, monke
     def no_locks(file: int, mode: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(lock.fcntl, "flock", no_locks)
+    monkeypatch.setattr(file_lock.fcntl, "flock", no_locks)
     with pytest.raises(StoreError, match=rf"without file locks .*{os.strerror(code)}.*Lustre: flock"):
         Store(tmp_path, DESCRIPTION)
     assert owner_of(tmp_path) is None
