@@ -90,7 +90,7 @@ def check_workers(workers: Any, executor: Executor | None) -> int | None:
     """The number of trainings at a time; None for as many as `executor` has workers.
 
     Raises:
-        InvalidArgumentError: If it is no integer of at least 1, or is not given where `executor` does not tell it.
+        InvalidArgumentError: If it is no whole number of at least 1, or is not given where `executor` does not tell it.
     """
     if workers is not None:
         return check_whole("workers", workers, least=1)

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.checks import check_whole
 from lightning_primo.workers.processes import interrupts_blocked
 from lightning_primo.workers.supervisor import Call, Supervisor, pickled_call, threads_each
 
@@ -48,13 +48,11 @@ class LocalProcesses(Executor):
         devices: GPUs that a job trains on; None for an equal share of all.
 
     Raises:
-        InvalidArgumentError: If `workers` is not an integer of at least 1.
+        InvalidArgumentError: If `workers` is not a whole number of at least 1.
     """
 
     def __init__(self, workers: int, *, devices: int | None = 1) -> None:
-        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-            raise InvalidArgumentError(f"'workers' must be an integer of at least 1, got {workers!r}")
-        self.workers = workers
+        self.workers = check_whole("workers", workers, least=1)
         self.devices = devices
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
