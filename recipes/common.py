@@ -27,7 +27,7 @@ from lightning_primo import (
     SuccessiveHalving,
 )
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.results.report import write_report
+from lightning_primo.results.artifacts import write_artifacts
 
 Priors = Mapping[str, Prior]
 
@@ -125,7 +125,7 @@ def carry_out(
     options = parser.parse_args(arguments)
     with usage_errors(parser):
         result = run(options)
-    write_report(result)
+    write_artifacts(result)
     return options, result
 
 

@@ -15,7 +15,7 @@ PACKAGE = "lightning_primo"
 FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 
 VALUES = {"errors", "checks", "problem"}
-FILES = {"disk", "file_lock", "layout"}
+FILES = {"disk", "file_lock", "json_values", "layout"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "acquisitions", "algorithms"}
 MEASURING = VALUES | {"file_lock", "factory", "measure", "objectives"}
 TRAINING = MEASURING | FILES | {"namespaces", "callbacks", "nas", "workers", "training"}
@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "disk": {"errors"},
     "layout": {"errors", "disk"},
     "file_lock": set(),
+    "json_values": set(),
     "namespaces": {"errors"},
     "problem": {"errors"},
     "space": VALUES,

@@ -18,7 +18,7 @@ from lightning_primo.measure.devices import device_name, measuring_place, resolv
 from lightning_primo.measure.inputs import call, first_sample, to_device
 from lightning_primo.measure.isolation import dtype_name, dtype_of, explained, isolated, placed
 from lightning_primo.measure.turns import quiet_machine
-from lightning_primo.problem.trial import Place
+from lightning_primo.problem.place import Place
 
 _ROUNDS = 5
 _BLOCKS = 1000  # at most, in all rounds together

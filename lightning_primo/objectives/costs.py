@@ -19,7 +19,7 @@ from lightning_primo.measure.memory import peak_memory
 from lightning_primo.measure.parameters import parameter_count
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.problem.trial import Place
+from lightning_primo.problem.place import Place
 
 
 class ParameterCount(CostCallback):

@@ -17,7 +17,7 @@ from lightning_primo.errors import DeviceMismatchError, PrimoError, first_line
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.pareto.contenders import Contenders
 from lightning_primo.problem.trial import Evaluation, Proposal
-from lightning_primo.results.repeated_measurements import read_remeasured, with_remeasured, write_remeasured
+from lightning_primo.results.remeasurements import read_remeasured, with_remeasured, write_remeasured
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.places import Places
 from lightning_primo.store import Event

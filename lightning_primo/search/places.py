@@ -8,7 +8,8 @@ from concurrent.futures import Executor
 
 from lightning_primo.errors import DeviceMismatchError, first_line
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
-from lightning_primo.problem.trial import Evaluation, Place, same_place
+from lightning_primo.problem.place import Place, same_place
+from lightning_primo.problem.trial import Evaluation
 from lightning_primo.store import Event
 from lightning_primo.training.cost_measurement import elsewhere, require_same_place
 from lightning_primo.training.failures import was_raised

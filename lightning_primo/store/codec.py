@@ -7,9 +7,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.json_values import plain
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, Status
 
 
@@ -19,7 +18,7 @@ def encode_proposal(proposal: Proposal) -> str:
     Raises:
         InvalidArgumentError: If its configuration holds other values than finite numbers, booleans and strings.
     """
-    config = {name: value.item() if isinstance(value, np.generic) else value for name, value in proposal.config.items()}
+    config = {name: plain(value) for name, value in proposal.config.items()}
     for name, value in config.items():
         if not isinstance(value, (bool, int, float, str)) or (isinstance(value, float) and not math.isfinite(value)):
             raise InvalidArgumentError(

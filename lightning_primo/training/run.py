@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.layout import checkpoint_file
 from lightning_primo.objectives.base import spread_name
-from lightning_primo.problem.trial import Evaluation, Place, Status
+from lightning_primo.problem.place import Place
+from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.recorder import Record, Recorder, read_record, remove_partial
 from lightning_primo.training.cost_measurement import cost_callbacks, forget_elsewhere, measure_costs

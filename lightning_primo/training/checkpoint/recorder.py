@@ -19,7 +19,7 @@ from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.errors import CheckpointError, CheckpointWarning
 from lightning_primo.layout import checkpoint_file, partial_checkpoint, partial_checkpoints
 from lightning_primo.objectives.base import ObjectiveCallback, TrainedCallback, log_value
-from lightning_primo.problem.trial import Place
+from lightning_primo.problem.place import Place
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.in_place import written_in_place
 
