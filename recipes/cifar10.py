@@ -6,13 +6,12 @@ Meant for a GPU: 45,000 training images, flipped and shifted at random. torchvis
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules import CIFAR10
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Result, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import carry_out, pooling_changes, search_arguments, search_parser
+from recipes.common import Recipe, pooling_changes, search_arguments, search_parser
 
 PRIORS = {
     "val_error": Prior({"lr": 1e-3, "batch_size": 128, "n_conv": 3, "batch_norm": True}, confidence=0.75),
@@ -50,14 +49,8 @@ def run(options: argparse.Namespace) -> Result:
     return search.run(full_trainings=options.full_trainings, progress=not options.quiet)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the recipe and show what it found.
-
-    Args:
-        arguments: Of the command line; default: those of this process.
-    """
-    carry_out(parser(), run, arguments)
-
+RECIPE = Recipe(parser=parser, run=run)
+main = RECIPE.main
 
 if __name__ == "__main__":
     main()

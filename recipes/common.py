@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from lightning_primo import (
     SuccessiveHalving,
 )
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.results.report import write_report
+from lightning_primo.results.artifacts import write_artifacts
 
 Priors = Mapping[str, Prior]
 
@@ -107,28 +108,6 @@ def search_parser(
     return parser
 
 
-def carry_out(
-    parser: argparse.ArgumentParser,
-    run: Callable[[argparse.Namespace], Result],
-    arguments: Sequence[str] | None,
-) -> tuple[argparse.Namespace, Result]:
-    """Run a recipe from its command line, and leave behind what it found.
-
-    Args:
-        parser: Of its command line.
-        run: Searches, as the options say.
-        arguments: Of the command line; None: those of this process.
-
-    Returns:
-        The options and the result.
-    """
-    options = parser.parse_args(arguments)
-    with usage_errors(parser):
-        result = run(options)
-    write_report(result)
-    return options, result
-
-
 @contextmanager
 def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
     """Arguments that a search refuses are reported like those that its command line refuses."""
@@ -136,6 +115,44 @@ def usage_errors(parser: argparse.ArgumentParser) -> Iterator[None]:
         yield
     except InvalidArgumentError as error:
         parser.error(str(error))
+
+
+def _unknown(options: argparse.Namespace) -> float | None:
+    return None
+
+
+def _nothing(options: argparse.Namespace, result: Result) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A search with a command line.
+
+    Args:
+        parser: Makes the parser of its command line.
+        run: One search, as the parsed options say.
+        true_hypervolume: Of the true front of what the options say, None where that is not known.
+        show_more: Shows what there is to see of a result besides what every recipe shows.
+    """
+
+    parser: Callable[[], argparse.ArgumentParser]
+    run: Callable[[argparse.Namespace], Result]
+    true_hypervolume: Callable[[argparse.Namespace], float | None] = _unknown
+    show_more: Callable[[argparse.Namespace, Result], None] = _nothing
+
+    def main(self, arguments: Sequence[str] | None = None) -> None:
+        """Search, and show and leave behind what was found.
+
+        Args:
+            arguments: Of the command line; default: those of this process.
+        """
+        parser = self.parser()
+        options = parser.parse_args(arguments)
+        with usage_errors(parser):
+            result = self.run(options)
+        write_artifacts(result)
+        self.show_more(options, result)
 
 
 def search_arguments(

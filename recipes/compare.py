@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,32 +33,11 @@ from recipes.common import ALGORITHMS, BAG_OF_BASELINES, usage_errors
 _INTERRUPTED = 130  # what shells report for Ctrl-C
 
 
-def _unknown(options: argparse.Namespace) -> float | None:
-    return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What is needed of a recipe.
-
-    Args:
-        parser: Makes the parser of its command line.
-        run: One search, as the parsed options say.
-        true_hypervolume: Of the true front of what the options say, None where that is not known.
-    """
-
-    parser: Callable[[], argparse.ArgumentParser]
-    run: Callable[[argparse.Namespace], Result]
-    true_hypervolume: Callable[[argparse.Namespace], float | None] = _unknown
-
-
 RECIPES = {
-    "cifar10": Recipe(parser=cifar10.parser, run=cifar10.run),
-    "digits": Recipe(parser=digits.parser, run=digits.run),
-    "flowers": Recipe(parser=flowers.parser, run=flowers.run),
-    "nasbench201": Recipe(
-        parser=nasbench201.parser, run=nasbench201.run, true_hypervolume=nasbench201.true_hypervolume
-    ),
+    "cifar10": cifar10.RECIPE,
+    "digits": digits.RECIPE,
+    "flowers": flowers.RECIPE,
+    "nasbench201": nasbench201.RECIPE,
 }
 
 _NOT_FOR_THE_RECIPE = {

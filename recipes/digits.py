@@ -7,12 +7,11 @@ pooling) and training (learning rate, batch size) are searched jointly, with an 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
 from datamodules import Digits
 from lightning_primo import Latency, Metric, ParameterCount, Prior, Result, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import carry_out, pooling_changes, search_arguments, search_parser
+from recipes.common import Recipe, pooling_changes, search_arguments, search_parser
 
 PRIORS = {
     "val_error": Prior({"lr": 3e-3, "batch_size": 32, "batch_norm": True, "n_fc": 1}, confidence=0.75),
@@ -49,14 +48,8 @@ def run(options: argparse.Namespace) -> Result:
     return search.run(full_trainings=options.full_trainings, progress=not options.quiet)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the recipe and show what it found.
-
-    Args:
-        arguments: Of the command line; default: those of this process.
-    """
-    carry_out(parser(), run, arguments)
-
+RECIPE = Recipe(parser=parser, run=run)
+main = RECIPE.main
 
 if __name__ == "__main__":
     main()

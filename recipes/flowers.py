@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from datamodules import Flowers17, Flowers102
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior, Result, Search
 from models import ConvNetClassifier, conv_net_space
-from recipes.common import Priors, carry_out, pooling_changes, search_arguments, search_parser
+from recipes.common import Priors, Recipe, pooling_changes, search_arguments, search_parser
 
 PRIORS: dict[str, Priors] = {
     "none": {},
@@ -84,14 +83,8 @@ def run(options: argparse.Namespace) -> Result:
     return search.run(full_trainings=options.full_trainings, progress=not options.quiet)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the recipe and show what it found.
-
-    Args:
-        arguments: Of the command line; default: those of this process.
-    """
-    carry_out(parser(), run, arguments)
-
+RECIPE = Recipe(parser=parser, run=run)
+main = RECIPE.main
 
 if __name__ == "__main__":
     main()

@@ -40,7 +40,7 @@ from lightning_primo import (
 )
 from lightning_primo.errors import InvalidArgumentError
 from models.nas_bench_201 import EDGE_NAMES, NASBench201Classifier, nas_bench_201_space
-from recipes.common import ALGORITHMS, Priors, carry_out, search_arguments, search_parser
+from recipes.common import ALGORITHMS, Priors, Recipe, search_arguments, search_parser
 from recipes.tables import EPOCHS, TableProblem, look_up, table_problem
 
 _ETA = 17  # 200 / 17 is 12, rounded
@@ -108,17 +108,6 @@ def true_hypervolume(options: argparse.Namespace) -> float | None:
     return None if options.table is None else _on_table(options).hypervolume
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the recipe and show what it found.
-
-    Args:
-        arguments: Of the command line; default: those of this process.
-    """
-    options, result = carry_out(parser(), run, arguments)
-    if options.table is not None:
-        _beside_the_true_front(result, _on_table(options))
-
-
 def make_algorithm(name: str, priors: Priors, full_trainings: float) -> Algorithm:
     """An algorithm for the table, by its name on the command line."""
     return {**ALGORITHMS, **ON_TABLE}[name](priors, full_trainings)
@@ -148,8 +137,11 @@ def _on_table(options: argparse.Namespace) -> TableProblem:
     return table_problem(options.table, tuple(options.objectives))
 
 
-def _beside_the_true_front(result: Result, problem: TableProblem) -> None:
+def _beside_the_true_front(options: argparse.Namespace, result: Result) -> None:
     """Print how close a result came to the true front, and draw both, the first objective against each other one."""
+    if options.table is None:
+        return
+    problem = _on_table(options)
     found = {problem.table.row(trial.config) for trial in result.front}
     print(
         f"{result.hypervolume() / problem.hypervolume:.2%} of the true front's hypervolume, {problem.hypervolume:.4g}, "
@@ -192,6 +184,9 @@ def _train(options: argparse.Namespace) -> Result:
     )
     return search.run(full_trainings=options.full_trainings, progress=not options.quiet)
 
+
+RECIPE = Recipe(parser=parser, run=run, true_hypervolume=true_hypervolume, show_more=_beside_the_true_front)
+main = RECIPE.main
 
 if __name__ == "__main__":
     main()

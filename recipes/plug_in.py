@@ -30,7 +30,7 @@ from typing_extensions import override
 from datamodules import Digits
 from lightning_primo import Latency, Metric, ParameterCount, Prior, Result, Search
 from lightning_primo.problem.trial import Config
-from recipes.common import carry_out, search_arguments, search_parser
+from recipes.common import Recipe, search_arguments, search_parser
 
 _SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
@@ -128,6 +128,9 @@ def run(options: argparse.Namespace) -> Result:
     return search.run(full_trainings=options.full_trainings, progress=not options.quiet)
 
 
+RECIPE = Recipe(parser=parser, run=run)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the project where the first argument is one of its subcommands, else the search.
 
@@ -138,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given and given[0] in _SUBCOMMANDS:
         project(arguments)
     else:
-        carry_out(parser(), run, given)
+        RECIPE.main(given)
 
 
 if __name__ == "__main__":

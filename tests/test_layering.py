@@ -15,9 +15,9 @@ PACKAGE = "lightning_primo"
 FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 
 VALUES = {"errors", "checks", "problem"}
-FILES = {"disk", "layout"}
+FILES = {"disk", "file_lock", "json_values", "layout"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "acquisitions", "algorithms"}
-MEASURING = VALUES | {"factory", "measure", "objectives"}
+MEASURING = VALUES | {"file_lock", "factory", "measure", "objectives"}
 TRAINING = MEASURING | FILES | {"namespaces", "callbacks", "nas", "workers", "training"}
 STORING = VALUES | FILES | {"store"}
 
@@ -27,6 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": {"errors"},
     "disk": {"errors"},
     "layout": {"errors", "disk"},
+    "file_lock": set(),
+    "json_values": set(),
     "namespaces": {"errors"},
     "problem": {"errors"},
     "space": VALUES,
@@ -36,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "algorithms": VALUES | {"space", "pareto", "surrogates", "acquisitions"},
     "testing": SEARCHING,
     "factory": VALUES | {"namespaces"},
-    "measure": VALUES,
+    "measure": VALUES | {"file_lock"},
     "objectives": VALUES | {"factory", "measure"},
     "callbacks": VALUES | {"measure"},
     "nas": VALUES | {"factory", "measure"},

@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
-from lightning_primo.errors import InvalidArgumentError, NonFiniteLossError
+from lightning_primo.checks import check_whole
+from lightning_primo.errors import NonFiniteLossError
 
 
 class NonFiniteGuard(Callback):
@@ -26,13 +27,11 @@ class NonFiniteGuard(Callback):
         every_n_steps: Batches between two checks on an accelerator; at least 1.
 
     Raises:
-        InvalidArgumentError: If `every_n_steps` is not an integer of at least 1.
+        InvalidArgumentError: If `every_n_steps` is not a whole number of at least 1.
     """
 
     def __init__(self, *, every_n_steps: int = 50) -> None:
-        if not isinstance(every_n_steps, int) or isinstance(every_n_steps, bool) or every_n_steps < 1:
-            raise InvalidArgumentError(f"'every_n_steps' must be an integer of at least 1, got {every_n_steps!r}")
-        self.every_n_steps = every_n_steps
+        self.every_n_steps = check_whole("every_n_steps", every_n_steps, least=1)
         self._sum: torch.Tensor | None = None
         self._seen_loss = False
 

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.checks import check_whole
 
 
 class StopAtEpoch(Callback):
@@ -22,13 +22,11 @@ class StopAtEpoch(Callback):
         epoch: Number of epochs, at least 1. A training resumed at or beyond it stops before its first step.
 
     Raises:
-        InvalidArgumentError: If `epoch` is not an integer of at least 1.
+        InvalidArgumentError: If `epoch` is not a whole number of at least 1.
     """
 
     def __init__(self, epoch: int) -> None:
-        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 1:
-            raise InvalidArgumentError(f"'epoch' must be an integer of at least 1, got {epoch!r}")
-        self.epoch = epoch
+        self.epoch = check_whole("epoch", epoch, least=1)
         self._minimum: tuple[int | None, int | None] | None = None
 
     @override

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.json_values import to_json
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> None:
@@ -41,11 +40,6 @@ def print_json(values: Any, *, indent: int | None = 2) -> None:
     print(to_json(values, indent=indent), flush=True)
 
 
-def to_json(values: Any, *, indent: int | None = 2) -> str:
-    """Nested mappings, sequences, numbers and strings as JSON; numbers that are not finite become null."""
-    return json.dumps(_jsonable(values), indent=indent, allow_nan=False)
-
-
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Raise an InvalidArgumentError that names `path` if it cannot be written."""
@@ -53,13 +47,3 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InvalidArgumentError(f"{str(path)!r} cannot be written: {error.strerror or error}") from error
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
-    return value

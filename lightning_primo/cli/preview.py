@@ -17,6 +17,7 @@ from ConfigSpace.hyperparameters import (
 from lightning_primo.cli.overlay import MISSING, look_up
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.space_file import SearchSpace
+from lightning_primo.json_values import plain
 from lightning_primo.problem.objective import Objective
 from lightning_primo.results.formatting import format_value
 from lightning_primo.search import Search
@@ -66,7 +67,7 @@ def _domain(key: str, hyperparameter: Hyperparameter[Any, Any], space: SearchSpa
         scale = ", log" if hyperparameter.log else ""
         return f"{kind} {hyperparameter.lower:g} to {hyperparameter.upper:g}{scale}"
     values = getattr(hyperparameter, "choices", None) or getattr(hyperparameter, "sequence", None)
-    choices = [_plain(value) for value in (values if values is not None else [hyperparameter.default_value])]
+    choices = [plain(value) for value in (values if values is not None else [hyperparameter.default_value])]
     ordered = "ordered " if isinstance(hyperparameter, OrdinalHyperparameter) else ""
     return f"{ordered}choice {json.dumps([space.decode(key, choice) for choice in choices])}"
 
@@ -133,7 +134,3 @@ def _samples(search: Search, space: SearchSpace) -> list[str]:
 
 def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

@@ -19,6 +19,7 @@ from lightning_primo.cli.overlay import CLASS, MISSING, leaves, look_up, same_cl
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.space_file import SearchSpace
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.json_values import plain
 from lightning_primo.space import Encoding
 from lightning_primo.training.trainer import OWNED_ARGUMENTS
 
@@ -129,13 +130,13 @@ def _examples(space: SearchSpace) -> dict[str, dict[str, Any]]:
 
 def _with(space: SearchSpace, example: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     """`example` with another value of `key`, and with what depends on it as its conditions say."""
-    value = value.item() if isinstance(value, np.generic) else value
+    value = plain(value)
     config = {**example, key: value}
     for name, hyperparameter in space.space.items():  # parents come before what depends on them
         parents = space.conditions.get(name, {})
         if all(parent in config and config[parent] in values for parent, values in parents.items()):
             default = hyperparameter.default_value
-            config.setdefault(name, default.item() if isinstance(default, np.generic) else default)
+            config.setdefault(name, plain(default))
         elif name != key:
             config.pop(name, None)
     return config

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
+from lightning_primo.checks import check_whole
+from lightning_primo.errors import NotMeasurableError
 
 REMEDY = "set 'example_input_array' of the LightningModule to the inputs of its forward"
 
@@ -107,7 +108,7 @@ def first_sample(inputs: Any, n: int = 1) -> Any:
         InvalidArgumentError: If `n` is not a positive integer.
         NotMeasurableError: If the batch is empty.
     """
-    require_positive("n", n)
+    check_whole("n", n, least=1)
     size = next((tensor.shape[0] for tensor in tensors(inputs) if tensor.ndim > 0), None)
     if size == 0:
         raise NotMeasurableError(f"the first tensor among the inputs has a batch dimension of size 0; {REMEDY}")
@@ -180,9 +181,3 @@ def _batches(source: Any) -> Iterator[Any]:
     if iter(source) is source:
         raise NotMeasurableError(f"the training data are an iterator, so drawing from it would use it up; {REMEDY}")
     return iter(source)
-
-
-def require_positive(name: str, value: object) -> None:
-    """Raise InvalidArgumentError unless `value` is an integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidArgumentError(f"{name!r} must be an integer of at least 1, got {value!r}")

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device, synchronize
-from lightning_primo.measure.inputs import call, first_sample, require_positive, to_device
+from lightning_primo.measure.inputs import call, first_sample, to_device
 from lightning_primo.measure.isolation import dtype_name, dtype_of, explained, isolated, placed
 from lightning_primo.measure.turns import quiet_machine
-from lightning_primo.problem.trial import Place
+from lightning_primo.problem.place import Place
 
 _ROUNDS = 5
 _BLOCKS = 1000  # at most, in all rounds together
@@ -100,9 +101,9 @@ def measure_latency(
             thread number or duration out of range.
         NotMeasurableError: If the module lies on the meta device or cannot be called with `inputs`.
     """
-    require_positive("batch_size", batch_size)
+    check_whole("batch_size", batch_size, least=1)
     if threads is not None:
-        require_positive("threads", threads)
+        check_whole("threads", threads, least=1)
     if dtype is not None and not dtype.is_floating_point:
         raise InvalidArgumentError(f"'dtype' must be a floating-point type, got {dtype}; for example torch.bfloat16")
     for name, seconds in (("warmup", warmup), ("min_run_time", min_run_time)):

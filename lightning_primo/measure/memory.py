@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.measure.devices import resolve_device
-from lightning_primo.measure.inputs import call, first_sample, require_positive, tensors, to_device
+from lightning_primo.measure.inputs import call, first_sample, tensors, to_device
 from lightning_primo.measure.isolation import explained, isolated, placed, state_of
 
 
@@ -48,7 +49,7 @@ def peak_memory(
         NotMeasurableError: If the module lies on the meta device, cannot be called with `inputs`, or has no output to
             train on.
     """
-    require_positive("batch_size", batch_size)
+    check_whole("batch_size", batch_size, least=1)
     place = resolve_device(device)
     module = placed(module, device=place)
     inputs = to_device(first_sample(inputs, batch_size), place)

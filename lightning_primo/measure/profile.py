@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.measure.devices import device_name, resolve_device
 from lightning_primo.measure.flops import count_flops
-from lightning_primo.measure.inputs import first_sample, require_positive
+from lightning_primo.measure.inputs import first_sample
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.measure.memory import peak_memory
 from lightning_primo.measure.parameters import parameter_count
@@ -100,9 +101,9 @@ def profile_module(
     """
     places = [resolve_device(device) for device in devices]
     for size in batch_sizes:
-        require_positive("batch_size", size)
+        check_whole("batch_size", size, least=1)
     if threads is not None:
-        require_positive("threads", threads)
+        check_whole("threads", threads, least=1)
     failures: dict[str, str] = {}
     parameters, trainable = parameter_count(module, trainable_only=False), parameter_count(module)
     flops = _attempt("flops", lambda: count_flops(module, first_sample(inputs, 1)), failures)

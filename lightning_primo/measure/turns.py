@@ -15,26 +15,19 @@ import os
 import sys
 import tempfile
 import threading
-import time
 import warnings
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import filelock
-
+from lightning_primo import file_lock
 from lightning_primo.errors import UnquietMeasurementWarning
-
-if sys.platform != "win32":
-    import fcntl
+from lightning_primo.file_lock import FileLock
 
 PATIENCE_SECONDS = 120.0
 """How long anybody waits; a process that was stopped by Ctrl-Z, or in a debugger, must not stop all others for good."""
 
 _GATE, _MACHINE = "gate.lock", "machine.lock"
-_POLL_SECONDS = 0.002
-_HAVE_FLOCK = sys.platform != "win32"
 
 
 class _Here(threading.local):
@@ -46,26 +39,19 @@ class _Here(threading.local):
 
 
 _here = _Here()
-_open_files: weakref.WeakSet[_Files] = weakref.WeakSet()
 
 
-class _Files:
-    """The two lock files as one holder has them open; locks belong to it alone, as long as they are open."""
+class _Locks:
+    """The gate and the machine as one holder has them open."""
 
     def __init__(self) -> None:
         directory = _directory()
-        self.gate = os.open(directory / _GATE, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            self.machine = os.open(directory / _MACHINE, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError:
-            os.close(self.gate)
-            raise
-        _open_files.add(self)
+        self.gate = FileLock(directory / _GATE)
+        self.machine = FileLock(directory / _MACHINE)
 
     def close(self) -> None:
-        _open_files.discard(self)
-        os.close(self.machine)
-        os.close(self.gate)
+        self.machine.close()
+        self.gate.close()
 
 
 class TrainingTurn:
@@ -79,16 +65,16 @@ class TrainingTurn:
 
     def __init__(self, before_pause: Callable[[], None] = lambda: None) -> None:
         self._before_pause = before_pause
-        self._files: _Files | None = None
+        self._locks: _Locks | None = None
         self._holds = False
 
     def begin(self) -> None:
         """Take a share, after a measurement that runs or waits. Where there can be no locks this does nothing."""
-        if not _HAVE_FLOCK or self._files is not None:
+        if not file_lock.HAVE_FLOCK or self._locks is not None:
             return
         try:
-            self._files = _Files()
-            self._take(self._files)
+            self._locks = _Locks()
+            self._take(self._locks)
         except OSError as error:
             self.end()
             _warn_of_no_locks(error)
@@ -97,44 +83,41 @@ class TrainingTurn:
 
     def pause(self) -> None:
         """Let a measurement that waits have the machine, and go on after it; to be called between two batches."""
-        files = self._files
-        if files is None:
+        locks = self._locks
+        if locks is None:
             return
-        if _try(files.gate, fcntl.LOCK_SH):
+        if locks.gate.try_acquire(shared=True):
             if not self._holds:
-                self._holds = _try(files.machine, fcntl.LOCK_SH)
-            fcntl.flock(files.gate, fcntl.LOCK_UN)
+                self._holds = locks.machine.try_acquire(shared=True)
+            locks.gate.release()
         elif self._holds:  # else it has waited in vain for whoever closed the gate
             self._before_pause()
             self.give_back()
-            self._take(files)
+            self._take(locks)
 
     def give_back(self) -> None:
         """Let others measure until `take_back`, or the next `pause`."""
-        if self._files is not None:
-            fcntl.flock(self._files.machine, fcntl.LOCK_UN)
+        if self._locks is not None:
+            self._locks.machine.release()
             self._holds = False
 
     def take_back(self) -> None:
         """Go on after `give_back`."""
-        if self._files is not None:
-            self._take(self._files)
+        if self._locks is not None:
+            self._take(self._locks)
 
     def end(self) -> None:
         """Give the share back. May be called twice."""
-        files, self._files = self._files, None
+        locks, self._locks = self._locks, None
         if self in _here.turns:
             _here.turns.remove(self)
-        if files is not None:
-            files.close()
+        if locks is not None:
+            locks.close()
 
-    def _take(self, files: _Files) -> None:
-        if _wait(files.gate, fcntl.LOCK_SH):
-            self._holds = _try(files.machine, fcntl.LOCK_SH)
-            fcntl.flock(files.gate, fcntl.LOCK_UN)
-
-    def _forget(self) -> None:
-        self._files = None
+    def _take(self, locks: _Locks) -> None:
+        if locks.gate.acquire(seconds=PATIENCE_SECONDS, shared=True):
+            self._holds = locks.machine.try_acquire(shared=True)
+            locks.gate.release()
 
 
 @contextmanager
@@ -164,16 +147,9 @@ def quiet_machine() -> Iterator[None]:
 def _close_gate(stack: ExitStack) -> None:
     """Take the gate and the machine until `stack` is left."""
     try:
-        if not _HAVE_FLOCK:
-            lock = filelock.FileLock(_directory() / _GATE)
-            lock.acquire(timeout=PATIENCE_SECONDS)
-            stack.callback(lock.release)
-            return
-        files = _Files()
-        stack.callback(files.close)
-        in_time = _wait(files.gate, fcntl.LOCK_EX) and _wait(files.machine, fcntl.LOCK_EX)
-    except filelock.Timeout:
-        in_time = False
+        locks = _Locks()
+        stack.callback(locks.close)
+        in_time = all(lock.acquire(seconds=PATIENCE_SECONDS) for lock in (locks.gate, locks.machine))
     except OSError as error:
         _warn_of_no_locks(error)
         return
@@ -194,24 +170,6 @@ def _directory() -> Path:
     return directory
 
 
-def _try(file: int, mode: int) -> bool:
-    try:
-        fcntl.flock(file, mode | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _wait(file: int, mode: int) -> bool:
-    """Take a lock when it is free; whether that was in time."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not _try(file, mode):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True
-
-
 def _warn_of_no_locks(error: OSError) -> None:
     warnings.warn(
         f"measurements cannot be kept apart from trainings ({error}); set TMPDIR to a directory on a local disk that "
@@ -222,14 +180,11 @@ def _warn_of_no_locks(error: OSError) -> None:
 
 
 def _forget_after_fork() -> None:
-    """A forked child, such as a loader's worker, must not keep the locks of its parent beyond the parent's death."""
-    for files in list(_open_files):
-        files.close()
-    for turn in _here.turns:
-        turn._forget()
-    _here.turns.clear()
+    """A forked child, such as a loader's worker, has none of the locks of its parent."""
+    for turn in list(_here.turns):
+        turn.end()
     _here.measures = False
 
 
-if _HAVE_FLOCK:
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_forget_after_fork)

@@ -20,7 +20,7 @@ from typing_extensions import override
 from lightning_primo.measure.inputs import model_inputs, sample_batch, to_device
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.problem.objective import Objective
-from lightning_primo.problem.trial import Place
+from lightning_primo.problem.place import Place
 
 
 class ObjectiveCallback(Callback, ABC):

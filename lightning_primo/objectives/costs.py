@@ -8,17 +8,18 @@ from typing import Any
 import torch
 from typing_extensions import override
 
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.flops import count_flops
-from lightning_primo.measure.inputs import first_sample, require_positive
+from lightning_primo.measure.inputs import first_sample
 from lightning_primo.measure.isolation import dtype_name, dtype_of
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.measure.memory import peak_memory
 from lightning_primo.measure.parameters import parameter_count
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.problem.trial import Place
+from lightning_primo.problem.place import Place
 
 
 class ParameterCount(CostCallback):
@@ -132,9 +133,9 @@ class Latency(CostCallback):
                 reference=reference,
             )
         )
-        require_positive("batch_size", batch_size)
+        check_whole("batch_size", batch_size, least=1)
         if threads is not None:
-            require_positive("threads", threads)
+            check_whole("threads", threads, least=1)
         if dtype is not None and not dtype.is_floating_point:
             raise InvalidArgumentError(f"'dtype' must be a floating-point type such as torch.bfloat16, got {dtype}")
         self.device = str(device)
@@ -224,7 +225,7 @@ class PeakMemory(CostCallback):
                 reference=reference,
             )
         )
-        require_positive("batch_size", batch_size)
+        check_whole("batch_size", batch_size, least=1)
         self.device = str(device)
         self.batch_size = batch_size
         self.training = training

@@ -2,8 +2,9 @@
 
 from lightning_primo.problem.architecture import Architecture, ArchitectureOracle, Layer, LayerKind
 from lightning_primo.problem.objective import Kind, Mode, Objective
+from lightning_primo.problem.place import Place
 from lightning_primo.problem.problem import ExactOracle, Problem, check_epochs
-from lightning_primo.problem.trial import Config, Evaluation, Losses, Place, Proposal, Status, Trial
+from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Status, Trial
 
 __all__ = [
     "Architecture",

@@ -12,30 +12,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.problem.place import Place
 
 Config = Mapping[str, "int | float | bool | str"]
 """The active hyperparameters of one configuration, by name."""
 
 Losses = tuple[float, ...]
 """One minimised value per objective, in the problem's order; NaN where it is not known."""
-
-Place = Mapping[str, str]
-"""Where and how a value was measured: ``hardware``, ``device``, ``threads``, ``batch_size``, ``dtype``, …"""
-
-_OF_THE_NETWORK = ("dtype",)  # where it is the measurement's, it is among the objective's own settings
-_SPEAKS_FOR_ITSELF = ("hardware", "device", "dtype")
-
-
-def same_place(one: Place, other: Place) -> bool:
-    """Whether values that were measured there are comparable; the network's own data type may differ."""
-    names = {*one, *other}.difference(_OF_THE_NETWORK)
-    return all(one.get(name) == other.get(name) for name in names)
-
-
-def place_text(place: Place) -> str:
-    """A place for people: ``AMD EPYC 7763 64-Core Processor, cpu, threads 2, batch size 1, float32``."""
-    named = ((name.replace("_", " "), value) for name, value in place.items())
-    return ", ".join(value if name in _SPEAKS_FOR_ITSELF else f"{name} {value}" for name, value in named)
 
 
 class Status(str, Enum):

@@ -17,7 +17,7 @@ from lightning_primo.errors import NotMeasurableError, PrimoError, first_line
 from lightning_primo.factory import Factory
 from lightning_primo.measure.inputs import REMEDY, first_sample, map_tensors, tensors
 from lightning_primo.objectives.example_inputs import example_inputs
-from lightning_primo.results.export import load_module
+from lightning_primo.results.loading import load_module
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.job import build_data
 from lightning_primo.training.process_state import process_kept

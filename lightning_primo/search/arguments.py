@@ -10,12 +10,12 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant, OrdinalHyperparameter
 
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.json_values import plain
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.training import check_trainer_arguments
 from lightning_primo.training.loggers import per_trial
@@ -37,7 +37,7 @@ def check_choices(space: ConfigurationSpace) -> None:
         else:
             continue
         for choice in choices:
-            value = choice.item() if isinstance(choice, np.generic) else choice
+            value = plain(choice)
             if not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
                 raise InvalidArgumentError(
                     f"'space' has the choice {choice!r} of {hyperparameter.name!r}; choices must be finite numbers, "
@@ -90,7 +90,7 @@ def check_workers(workers: Any, executor: Executor | None) -> int | None:
     """The number of trainings at a time; None for as many as `executor` has workers.
 
     Raises:
-        InvalidArgumentError: If it is no integer of at least 1, or is not given where `executor` does not tell it.
+        InvalidArgumentError: If it is no whole number of at least 1, or is not given where `executor` does not tell it.
     """
     if workers is not None:
         return check_whole("workers", workers, least=1)

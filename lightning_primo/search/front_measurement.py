@@ -16,7 +16,7 @@ from lightning_primo.errors import DeviceMismatchError, PrimoError, first_line
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.pareto.contenders import Contenders
 from lightning_primo.problem.trial import Evaluation, Proposal
-from lightning_primo.results.repeated_measurements import read_remeasured, with_remeasured, write_remeasured
+from lightning_primo.results.remeasurements import read_remeasured, with_remeasured, write_remeasured
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.places import Places
 from lightning_primo.store import Event
@@ -127,15 +127,12 @@ def _due(
 ) -> list[int]:
     """The trials that are to be measured next, in turn, each as often as it is still to be."""
     contenders = Contenders(plan.problem, names)
-    comparable = set()  # of earlier versions' logs it is not known where they were measured
     for event, _ in with_remeasured(plan.problem, events, values):
         if isinstance(event, Evaluation):
             contenders.add(event)
-            if set(names) <= set(event.measured_on):
-                comparable.add(event.trial_id)
     missing = {
         trial_id: times - min((len(values.get(trial_id, {}).get(name, ())) for name in names), default=0)
         # What was begun is finished: half-way through, chance may have taken a trial off the front.
-        for trial_id in sorted((contenders.trial_ids | values.keys()) & comparable - without)
+        for trial_id in sorted((contenders.trial_ids | values.keys()) - without)
     }
     return [trial_id for turn in range(times) for trial_id, left in missing.items() if turn < left]

@@ -6,7 +6,8 @@ import copy
 from collections.abc import Iterable, Sequence
 
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
-from lightning_primo.problem.trial import Evaluation, Place, same_place
+from lightning_primo.problem.place import Place, same_place
+from lightning_primo.problem.trial import Evaluation
 from lightning_primo.store import Event
 from lightning_primo.training.cost_measurement import elsewhere, require_same_place
 from lightning_primo.workers import Workers

@@ -59,11 +59,10 @@ class StoredSearch:
             raise StoreError(_no_search(folder))
         description, events = read_search(folder)
         try:
-            algorithm = json.loads(description["algorithm"])
             return cls(
                 directory=folder,
                 problem=problem_of(description),
-                algorithm=algorithm if isinstance(algorithm, dict) else {"class": str(algorithm)},
+                algorithm=json.loads(description["algorithm"]),
                 seed=int(description["seed"]),
                 description=description,
                 events=tuple(events),
@@ -129,7 +128,9 @@ def problem_of(description: Mapping[str, str]) -> Problem:
     if epochs is None:
         raise ValueError(f"'epochs' is {description['epochs']!r}")
     return Problem(
-        space=ConfigurationSpace.from_serialized_dict({**space, "hyperparameters": _entries(space["hyperparameters"])}),
+        space=ConfigurationSpace.from_serialized_dict(
+            {**space, "hyperparameters": list(space["hyperparameters"].values())}
+        ),
         objectives=_objectives(description["objectives"]),
         constraints=_objectives(description["constraints"]),
         min_epochs=int(epochs[1]),
@@ -159,11 +160,6 @@ def _objectives(text: str) -> tuple[Objective, ...]:
     """The objectives without what their callbacks add, such as the device of a latency."""
     names = {known.name for known in fields(Objective)}
     entries: list[dict[str, Any]] = [
-        {name: value for name, value in entry.items() if name in names} for entry in _entries(json.loads(text))
+        {name: value for name, value in entry.items() if name in names} for entry in json.loads(text).values()
     ]
     return tuple(Objective(**{**entry, "kind": Kind(entry["kind"])}) for entry in entries)
-
-
-def _entries(named: dict[str, dict[str, Any]] | list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries that are stored by their name; in the first logs that were written they are a list."""
-    return list(named.values()) if isinstance(named, dict) else named

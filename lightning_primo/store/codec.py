@@ -7,9 +7,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.json_values import plain
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, Status
 
 
@@ -19,7 +18,7 @@ def encode_proposal(proposal: Proposal) -> str:
     Raises:
         InvalidArgumentError: If its configuration holds other values than finite numbers, booleans and strings.
     """
-    config = {name: value.item() if isinstance(value, np.generic) else value for name, value in proposal.config.items()}
+    config = {name: plain(value) for name, value in proposal.config.items()}
     for name, value in config.items():
         if not isinstance(value, (bool, int, float, str)) or (isinstance(value, float) and not math.isfinite(value)):
             raise InvalidArgumentError(
@@ -55,8 +54,8 @@ def decode_proposal(text: str | bytes) -> Proposal:
         start_epoch=_whole(fields, "start_epoch"),
         parent=None if fields["parent"] is None else _whole(fields, "parent"),
         operation=str(fields["operation"]),
-        inherits=bool(fields.get("inherits", False)),  # these two are not in the first logs that were written
-        final=bool(fields.get("final", False)),
+        inherits=bool(fields["inherits"]),
+        final=bool(fields["final"]),
     )
 
 
@@ -99,9 +98,8 @@ def decode_evaluation(text: str | bytes) -> Evaluation:
             signature=str(fields["signature"]),
             curve={int(epoch): _decode_losses(losses) for epoch, losses in fields["curve"].items()},
             measurements={name: float(value) for name, value in fields["measurements"].items()},
-            # These two are not in the first logs that were written.
-            deviations={name: float(value) for name, value in fields.get("deviations", {}).items()},
-            measured_on={name: _place(place) for name, place in fields.get("measured_on", {}).items()},
+            deviations={name: float(value) for name, value in fields["deviations"].items()},
+            measured_on={name: _place(place) for name, place in fields["measured_on"].items()},
             cost=float(fields["cost"]),
             seconds=float(fields["seconds"]),
             finished=bool(fields["finished"]),

@@ -20,11 +20,10 @@ from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.store.codec import decode_evaluation, decode_proposal, differences
 from lightning_primo.store.sqlite_errors import damaged
 
-VERSION = 2
+VERSION = 3
 
 APPLICATION = 0x5072694D  # SQLite's mark of whose file it is: "PriM"
 _HEADER_BYTES = 100  # without which SQLite takes a file for a new one
-_WITHOUT_CHECKSUMS = 1  # the version of the first logs that were written
 _MAX_DIFFERENCES = 12
 
 _SCHEMA = (
@@ -47,12 +46,10 @@ class Contents:
     """All that a file holds, at one moment.
 
     Args:
-        version: Of the format.
         description: What the search is, as text by key.
         rows: The events, not looked into yet.
     """
 
-    version: int
     description: dict[str, str]
     rows: Sequence[Row]
 
@@ -99,16 +96,15 @@ def read_contents(connection: sqlite3.Connection, path: Path) -> Contents:
     """What the file holds, in one transaction, after a check that it is such a file and not damaged.
 
     Raises:
-        CorruptStoreError: If it is damaged, of something else, or of a newer version of this package.
+        CorruptStoreError: If it is damaged, of something else, or of another version of this package.
     """
     connection.execute("BEGIN")
     try:
-        version = _checked_version(connection, path)
-        checksum = "0" if version == _WITHOUT_CHECKSUMS else "checksum"
+        _check_file(connection, path)
         rows = connection.execute(
-            f"SELECT number, kind, trial, elapsed, payload, {checksum} FROM event ORDER BY number"
+            "SELECT number, kind, trial, elapsed, payload, checksum FROM event ORDER BY number"
         ).fetchall()
-        return Contents(version, dict(connection.execute("SELECT key, value FROM description")), rows)
+        return Contents(dict(connection.execute("SELECT key, value FROM description")), rows)
     finally:
         connection.rollback()
 
@@ -141,7 +137,7 @@ def events_of(contents: Contents, path: Path) -> Iterator[Event]:
         if number != expected:
             raise damaged(path, f"event {expected} is missing")
         expected_checksum = next_checksum(expected_checksum, number, kind, of_trial, elapsed, payload)
-        if contents.version != _WITHOUT_CHECKSUMS and checksum != expected_checksum:
+        if checksum != expected_checksum:
             raise damaged(path, f"event {number}, or what the search is, has changed since it was written")
         try:
             event, seconds = decoders[kind](payload), float(elapsed)
@@ -155,29 +151,6 @@ def events_of(contents: Contents, path: Path) -> Iterator[Event]:
         yield event, seconds
 
 
-def upgrade(connection: sqlite3.Connection, contents: Contents, path: Path) -> Contents:
-    """Bring the file of an earlier version to this one; what it holds then.
-
-    Raises:
-        CorruptStoreError: If its events are not all in order.
-    """
-    if contents.version == VERSION:
-        return contents
-    for _ in events_of(contents, path):  # before they are certified
-        pass
-    rows: list[Row] = []
-    checksum = contents.checksum
-    for number, kind, trial, elapsed, payload, _ in contents.rows:
-        checksum = next_checksum(checksum, number, kind, trial, elapsed, payload)
-        rows.append((number, kind, trial, elapsed, payload, checksum))
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("ALTER TABLE event ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
-    connection.executemany("UPDATE event SET checksum = ? WHERE number = ?", [(row[-1], row[0]) for row in rows])
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
-    return Contents(VERSION, contents.description, rows)
-
-
 def first_checksum(description: Mapping[str, str]) -> int:
     """What the checksum of the first event goes on from."""
     return zlib.crc32(json.dumps(sorted(description.items())).encode())
@@ -188,23 +161,25 @@ def next_checksum(previous: int, number: int, kind: str, trial: int, elapsed: fl
     return zlib.crc32(f"{number} {kind} {trial} {elapsed!r} {payload!r}".encode(), previous)
 
 
-def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
+def _check_file(connection: sqlite3.Connection, path: Path) -> None:
     if _pragma(connection, "application_id") != APPLICATION:
         raise CorruptStoreError(
             f"{str(path)!r} is a database of something else, not of a search; choose another directory"
         )
-    version = int(_pragma(connection, "user_version"))
+    version = _pragma(connection, "user_version")
     if version > VERSION:
         raise CorruptStoreError(
-            f"{str(path)!r} was written by a newer version of lightning_primo (format {version}, this one reads up to "
+            f"{str(path)!r} was written by a newer version of lightning_primo (format {version}, this one reads "
             f"{VERSION}); upgrade the package"
         )
-    if version < _WITHOUT_CHECKSUMS:
-        raise damaged(path, f"it says to be of format {version}, which there never was")
+    if version < VERSION:
+        raise CorruptStoreError(
+            f"{str(path)!r} was written by an older version of lightning_primo (format {version}, this one reads "
+            f"{VERSION}); finish it with the version that wrote it, or start in a new directory"
+        )
     check = _pragma(connection, "quick_check(1)")
     if check != "ok":
         raise damaged(path, " ".join(str(check).split()))
-    return version
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> Any:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -29,13 +28,11 @@ from lightning_primo.store.contents import (
     is_new,
     next_checksum,
     read_contents,
-    upgrade,
 )
 from lightning_primo.store.directory_lock import lock_directory
 from lightning_primo.store.sqlite_errors import explained
 
 _BUSY_SECONDS = 120.0  # how long a backup, or whoever else reads, may hold the file
-_POLL_SECONDS = 0.1
 
 _NOTHING = (None, 0, None)
 _LEFT = "this one stops here, and what it told last is not in it"
@@ -52,7 +49,7 @@ class Store:
     Raises:
         DirectoryInUseError: Another process has it open for writing.
         SearchMismatchError: It holds a search with another description.
-        CorruptStoreError: Its file is damaged, of something else, or of a newer version of this package.
+        CorruptStoreError: Its file is damaged, of something else, or of another version of this package.
         StoreError: It can't be written to.
     """
 
@@ -68,20 +65,19 @@ class Store:
             with explained(self.path):
                 self._connection = self._open(description)
         except BaseException:
-            self._lock.release()
+            self._lock.close()
             raise
 
     def _open(self, description: Mapping[str, str]) -> sqlite3.Connection:
         existed = self.path.exists()
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_SECONDS)
         try:
+            connection.execute("PRAGMA synchronous = FULL")
             if is_new(connection, self.path, existed=existed):
-                _set_durable(connection)
                 create(connection, description)
             contents = read_contents(connection, self.path)
             check_description(contents, description, self.directory)
-            _set_durable(connection)
-            contents = upgrade(connection, contents, self.path)
+            connection.execute("PRAGMA journal_mode = TRUNCATE")
             self._number = len(contents.rows)
             self._checksum: int = contents.rows[-1][-1] if contents.rows else first_checksum(contents.description)
             self._file = self.path.stat()
@@ -147,7 +143,7 @@ class Store:
         try:
             self._connection.close()
         finally:
-            self._lock.release()
+            self._lock.close()
 
     def __enter__(self) -> Store:
         return self
@@ -156,19 +152,3 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _set_durable(connection: sqlite3.Connection) -> None:
-    # A file of an earlier version has a write-ahead log, which is put away as soon as nobody reads it.
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            (mode,) = connection.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
-            if mode == "truncate":
-                break
-            raise sqlite3.OperationalError(f"database is locked, its journal stays {mode!r}")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-        time.sleep(_POLL_SECONDS)
-    connection.execute("PRAGMA synchronous = FULL")

@@ -41,7 +41,7 @@ def read_events(directory: Path, description: Mapping[str, str] | None = None) -
     Raises:
         SearchMismatchError: It holds a search with another description.
         StoreError: There is no search in the directory, or its file cannot be read.
-        CorruptStoreError: Its file is damaged, of something else, or of a newer version of this package.
+        CorruptStoreError: Its file is damaged, of something else, or of another version of this package.
     """
     contents, events = _read(directory)
     if description is not None:
@@ -83,9 +83,7 @@ def _contents(path: Path) -> Contents:
         except sqlite3.Error as error:
             if not is_of_the_system(error):
                 raise
-            # A commit was cut off and is to be undone, a file of shared memory is to be made in a read-only directory,
-            # or there are no locks here.
-            return _contents_of_copy(path)
+            return _contents_of_copy(path)  # a commit was cut off and is to be undone, or there are no locks here
 
 
 def _contents_in_place(path: Path) -> Contents:
@@ -98,7 +96,7 @@ def _contents_of_copy(path: Path) -> Contents:
     with tempfile.TemporaryDirectory(prefix="lightning_primo-") as folder:
         copy = Path(folder) / path.name
         try:
-            for suffix in ("", "-journal", "-wal"):  # what is undone must not be older than what it is undone by
+            for suffix in ("", "-journal"):  # what is undone must not be older than what it is undone by
                 source = path.with_name(f"{path.name}{suffix}")
                 if source.exists():
                     shutil.copyfile(source, copy.with_name(f"{copy.name}{suffix}"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lightning_primo.disk import free_space
 from lightning_primo.errors import CorruptStoreError, StoreError
 
 # By SQLite's texts, as Python 3.10 does not give its codes. What is not among them says that the file is not as it was.
@@ -27,8 +27,8 @@ _REMEDIES = {
 
 def damaged(path: Path, how: object) -> CorruptStoreError:
     """The error for a file that is not what was written."""
-    beside = [name for name in (f"{path.name}-journal", f"{path.name}-wal") if _holds(path.with_name(name))]
-    remove = f" (and remove {' and '.join(map(repr, beside))} beside it)" if beside else ""
+    journal = path.with_name(f"{path.name}-journal")
+    remove = f" (and remove {journal.name!r} beside it)" if _holds(journal) else ""
     return CorruptStoreError(
         f"{str(path)!r} is damaged: {how}; restore it from a copy{remove}, or start in a new directory"
     )
@@ -57,21 +57,14 @@ def explained(path: Path) -> Iterator[None]:
             raise damaged(path, error) from error
         remedy = next(remedy for text, remedy in _REMEDIES.items() if text in str(error))
         raise StoreError(
-            f"{str(path)!r} cannot be written or read: {error}{_code(error)}; {remedy}{_space_left(path)}, then run "
-            "the same search again: all that was told before is kept"
+            f"{str(path)!r} cannot be written or read: {error}{_code(error)}; {remedy} ({free_space(path.parent)}), "
+            "then run the same search again: all that was told before is kept"
         ) from error
 
 
 def _code(error: sqlite3.Error) -> str:
     name = getattr(error, "sqlite_errorname", None)  # from Python 3.11 on
     return "" if name is None else f" ({name})"
-
-
-def _space_left(path: Path) -> str:
-    try:
-        return f" ({shutil.disk_usage(path.parent).free / 2**20:.4g} MB are free there)"
-    except OSError:
-        return ""
 
 
 def _holds(path: Path) -> bool:

@@ -10,7 +10,7 @@ from lightning_primo.callbacks.reproducible import seed_globals
 from lightning_primo.errors import DeviceMismatchError
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.example_inputs import example_inputs
-from lightning_primo.problem.trial import Place, place_text, same_place
+from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.training.job import Job
 
 _MEASURE = 12  # a stream of random numbers, apart from those of building and training

@@ -12,7 +12,8 @@ import lightning.pytorch as pl
 from lightning_primo.callbacks.reproducible import seed_globals
 from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import CostCallback, ObjectiveCallback
-from lightning_primo.problem.trial import Config, Losses, Place, configuration_key
+from lightning_primo.problem.place import Place
+from lightning_primo.problem.trial import Config, Losses, configuration_key
 from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.training.options import TrainingOptions
 

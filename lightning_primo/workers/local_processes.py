@@ -47,7 +47,7 @@ class LocalProcesses(Workers, Executor):
         devices: GPUs that a job trains on; None for an equal share of all.
 
     Raises:
-        InvalidArgumentError: If `workers` is not an integer of at least 1.
+        InvalidArgumentError: If `workers` is not a whole number of at least 1.
     """
 
     here = True

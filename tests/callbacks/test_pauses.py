@@ -18,11 +18,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no flo
 
 
 def held() -> bool:
-    files = lock._Files()
+    locks = lock._Locks()
     try:
-        return not lock._try(files.machine, lock.fcntl.LOCK_EX)
+        return not locks.machine.try_acquire()
     finally:
-        files.close()
+        locks.close()
 
 
 @pytest.fixture(autouse=True)

@@ -67,7 +67,7 @@ def test_first_sample_owns_its_storage() -> None:
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])
 def test_first_sample_refuses_other_sizes(n: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"'n' must be an integer of at least 1"):
+    with pytest.raises(InvalidArgumentError, match=r"'n' must be a whole number of at least 1"):
         first_sample(torch.zeros(2, 2), n)
 
 

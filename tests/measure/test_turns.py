@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lightning_primo import file_lock
 from lightning_primo.errors import UnquietMeasurementWarning
 from lightning_primo.measure import turns as lock
 from lightning_primo.measure.turns import TrainingTurn, quiet_machine
@@ -176,11 +177,11 @@ def test_a_child_that_was_forked_does_not_keep_the_lock_beyond_the_death_of_its_
 
 def free() -> bool:
     """Whether nobody holds a share."""
-    files = lock._Files()
+    locks = lock._Locks()
     try:
-        return lock._try(files.machine, lock.fcntl.LOCK_EX)
+        return locks.machine.try_acquire()
     finally:
-        files.close()
+        locks.close()
 
 
 def test_a_share_is_held_from_the_beginning_to_the_end() -> None:
@@ -218,9 +219,9 @@ def test_queued_work_is_waited_for_before_a_pause_and_only_then() -> None:
     turn.begin()
     turn.pause()
     assert calls == []
-    files = lock._Files()
-    assert lock._try(files.gate, lock.fcntl.LOCK_EX)
-    opening = threading.Timer(0.1, files.close)
+    locks = lock._Locks()
+    assert locks.gate.try_acquire()
+    opening = threading.Timer(0.1, locks.close)
     opening.start()
     turn.pause()
     assert calls == ["synchronised"]
@@ -257,15 +258,15 @@ def test_a_training_goes_on_when_a_measurement_never_ends_and_takes_its_share_wh
     turn = TrainingTurn()
     turn.begin()
     turn.give_back()
-    files = lock._Files()
-    assert lock._try(files.gate, lock.fcntl.LOCK_EX)
+    locks = lock._Locks()
+    assert locks.gate.try_acquire()
     turn.take_back()
     assert not turn._holds
     start = time.monotonic()
     for _ in range(20):
         turn.pause()
     assert time.monotonic() - start < 0.5  # it does not wait again in every batch
-    files.close()
+    locks.close()
     turn.pause()
     assert turn._holds
     turn.end()
@@ -286,7 +287,7 @@ def test_where_there_can_be_no_lock_trainings_and_measurements_go_on(
 
 
 def test_without_flock_measurements_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "_HAVE_FLOCK", False)
+    monkeypatch.setattr(file_lock, "HAVE_FLOCK", False)
     monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.05)
     turn = TrainingTurn()
     turn.begin()

@@ -3,16 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem.trial import (
-    Evaluation,
-    Place,
-    Proposal,
-    Status,
-    Trial,
-    fold_events,
-    place_text,
-    same_place,
-)
+from lightning_primo.problem.trial import Evaluation, Proposal, Status, Trial, fold_events
 
 
 def test_fold_events_follows_a_promotion() -> None:
@@ -54,26 +45,3 @@ def test_counts_at_the_full_budget(epoch: int, finished: bool, status: Status, c
     evaluation = Evaluation(trial_id=0, epoch=epoch, losses=(0.5,), finished=finished, status=status)
     assert evaluation.counts_at(9) is counts
     assert (Trial(id=0, config={}, evaluations=(evaluation,)).at(9) is not None) is counts
-
-
-CHIP = {"hardware": "Chip 9", "device": "cpu", "threads": "2", "batch_size": "1", "dtype": "float32"}
-
-
-@pytest.mark.parametrize(
-    ("other", "same"),
-    [
-        ({}, True),
-        ({"dtype": "float16"}, True),  # a property of the network, as its width is
-        ({"hardware": "Chip 10"}, False),
-        ({"threads": "4"}, False),
-        ({"batch_size": "32"}, False),
-        ({"power": "low"}, False),
-    ],
-)
-def test_which_places_are_the_same(other: Place, same: bool) -> None:
-    assert same_place(CHIP, {**CHIP, **other}) is same
-    assert same_place({**CHIP, **other}, CHIP) is same
-
-
-def test_a_place_for_people() -> None:
-    assert place_text({**CHIP, "power": "low"}) == "Chip 9, cpu, threads 2, batch size 1, float32, power low"

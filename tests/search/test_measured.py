@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
@@ -19,12 +17,11 @@ from lightning_primo import Latency, Metric, PriMO, RandomSearch, Result, Search
 from lightning_primo.errors import DeviceMismatchError, InvalidArgumentError
 from lightning_primo.layout import trial_directory
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
-from lightning_primo.results.repeated_measurements import read_remeasured, write_remeasured
+from lightning_primo.results.remeasurements import read_remeasured, write_remeasured
 from lightning_primo.store import read_events
 from lightning_primo.workers.call import carry_out
 from tests.machine import Machine
 from tests.search.resume_script import Net, build, make_search
-from tests.store.files import to_first_format
 from tests.workers.executors import Odd, working
 
 
@@ -343,22 +340,6 @@ def test_what_can_not_be_measured_any_more_is_said_and_left(
     for trial in before.front:
         assert error.count(f"trial {trial.id} could not be measured again: RuntimeError: the fan is broken") == 1
     assert [trial.values for trial in result.front] == [trial.values for trial in before.front]
-
-
-def test_a_log_without_places_is_not_mixed_with_new_measurements(tmp_path: Path, machine: Noisy) -> None:
-    run(tmp_path, 2, remeasure=0)
-    to_first_format(tmp_path)
-    with sqlite3.connect(tmp_path / "search.sqlite") as connection:
-        for number, payload in connection.execute("SELECT number, payload FROM event WHERE kind = 'tell'").fetchall():
-            fields = json.loads(payload)
-            del fields["measured_on"], fields["deviations"]
-            connection.execute("UPDATE event SET payload = ? WHERE number = ?", (json.dumps(fields), number))
-    connection.close()
-    machine.name = "Chip 10"
-    assert len(run(tmp_path, 2).trials) == 2
-    assert read_remeasured(tmp_path) == {}
-    run(tmp_path, 3)  # old stores can be gone on with; from here on the place is known
-    assert told(tmp_path)[-1].measured_on["latency_cpu"]["hardware"] == "Chip 10"
 
 
 def test_progress_says_what_goes_on(tmp_path: Path, machine: Noisy, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from tests.search.resume_script import Net, make_search
 from tests.search.tuned import TRAINER, Tuned, events, make, run, small_space
-from tests.store.files import to_first_format
+from tests.store.files import certify
 
 # What is wrong is said before anything is trained, and names the argument and what is valid.
 
@@ -395,11 +395,11 @@ def test_another_search_in_the_directory(tmp_path: Path) -> None:
 def test_a_log_that_the_algorithm_cannot_have_written(tmp_path: Path) -> None:
     search = make(tmp_path, algorithm=PriMO(), epochs=(1, 3))
     run(search, full_trainings=3)
-    to_first_format(tmp_path)
     with closing(sqlite3.connect(tmp_path / STORE)) as connection:
         promoted = ('"epoch": 3, "start_epoch": 1', '"epoch": 2, "start_epoch": 1')
         n_changed = connection.execute("UPDATE event SET payload = replace(payload, ?, ?)", promoted).rowcount
         connection.commit()
+    certify(tmp_path)
     assert n_changed
     with pytest.raises(CorruptStoreError, match=r"PriMO never asked .* written by another version"):
         run(search)

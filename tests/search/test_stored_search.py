@@ -38,7 +38,7 @@ from lightning_primo.search.description import describe
 from lightning_primo.search.stored_search import StoredSearch, problem_of
 from lightning_primo.store import Store
 from tests.cli.searches import written
-from tests.store.files import to_first_format
+from tests.store.files import certify
 from tests.tiny import Data, Net
 
 
@@ -141,23 +141,9 @@ def test_directories_without_a_search_name_those_nearby(tmp_path: Path) -> None:
 
 def test_a_description_of_another_version_is_told(tmp_path: Path) -> None:
     written(tmp_path)
-    to_first_format(tmp_path)
     with sqlite3.connect(tmp_path / "search.sqlite") as connection:
         connection.execute("UPDATE description SET value = '{\"hyperparameters\": 3}' WHERE key = 'space'")
     connection.close()
+    certify(tmp_path)
     with pytest.raises(CorruptStoreError, match=r"does not say what was searched .* open it by the Search that made"):
         read_result(tmp_path)
-
-
-def test_the_first_logs_are_read(tmp_path: Path) -> None:
-    log = written(tmp_path)
-    to_first_format(tmp_path)
-    with sqlite3.connect(tmp_path / "search.sqlite") as connection:
-        for key in ("objectives", "constraints"):
-            connection.execute(
-                "UPDATE description SET value = (SELECT json_group_array(json(value)) FROM json_each("
-                "(SELECT value FROM description WHERE key = ?))) WHERE key = ?",
-                (key, key),
-            )
-    connection.close()
-    assert read_result(tmp_path).problem.objectives == log.problem.objectives

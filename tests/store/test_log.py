@@ -36,7 +36,7 @@ from lightning_primo.store.codec import decode_evaluation, differences, encode_e
 from lightning_primo.store.contents import VERSION, Event
 from lightning_primo.store.log import Store
 from lightning_primo.store.reader import read_events
-from tests.store.files import DESCRIPTION, JOURNAL, cut_off, fill, simple, to_first_format
+from tests.store.files import DESCRIPTION, JOURNAL, certify, cut_off, fill, simple
 
 CONFIG = {"lr": 0.1 + 0.2, "layers": 3, "norm": True, "activation": "gelu ünïcode ☃ \udc80\x00"}
 ASK = Proposal(trial_id=0, config=CONFIG, epoch=9, start_epoch=3, parent=7, operation="mutation")
@@ -274,7 +274,8 @@ def test_a_search_whose_making_was_cut_off_begins_anew(tmp_path: Path) -> None:
         assert store.events() == []
     path.unlink()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("PRAGMA user_version = 0")
     assert path.stat().st_size > 0
     with pytest.raises(StoreError, match="never begun"):
         read_events(tmp_path)
@@ -392,9 +393,9 @@ def test_damaged_events_are_found(full: Path, statement: str, words: list[str]) 
 
 
 @pytest.mark.parametrize(("statement", "words"), DAMAGE)
-def test_damaged_events_of_the_first_format_are_found(full: Path, statement: str, words: list[str]) -> None:
-    to_first_format(full)
+def test_damaged_events_whose_checksums_fit_are_found(full: Path, statement: str, words: list[str]) -> None:
     edit(full, statement)
+    certify(full)
     with pytest.raises(CorruptStoreError) as caught, Store(full, DESCRIPTION) as store:
         store.events()
     assert all(word in str(caught.value) for word in words), str(caught.value)
@@ -420,6 +421,15 @@ def test_a_newer_version_is_refused(full: Path) -> None:
     for use in (lambda: Store(full, DESCRIPTION), lambda: read_events(full)):
         with pytest.raises(CorruptStoreError, match=rf"newer version .*format {VERSION + 1}.*upgrade"):
             use()
+
+
+def test_an_older_version_is_refused_and_left_alone(full: Path) -> None:
+    edit(full, f"PRAGMA user_version = {VERSION - 1}")
+    before = (full / STORE).read_bytes()
+    for use in (lambda: Store(full, DESCRIPTION), lambda: read_events(full)):
+        with pytest.raises(CorruptStoreError, match=rf"older version .*format {VERSION - 1}, .*{VERSION}\); finish it"):
+            use()
+    assert (full / STORE).read_bytes() == before
 
 
 def test_no_search_there(tmp_path: Path) -> None:
@@ -622,13 +632,6 @@ def test_differences_of_texts_that_are_no_json() -> None:
     assert differences({"a": "{x"}, {"a": "{y"}) == ["a: stored {x, given {y"]
     assert differences({"a": "1"}, {"a": "1", "b": "[]"}) == ["b: stored nothing, given []"]
     assert differences({"a": "1", "old": "2"}, {"a": "1"}) == []
-
-
-def test_evaluations_of_logs_that_say_nothing_of_devices_are_read() -> None:
-    fields = json.loads(encode_evaluation(TELL))
-    del fields["deviations"], fields["measured_on"]
-    evaluation = decode_evaluation(json.dumps(fields))
-    assert (evaluation.deviations, evaluation.measured_on) == ({}, {})
 
 
 @pytest.mark.parametrize("place", ["Chip", ["Chip"], None])

@@ -13,20 +13,19 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from lightning_primo import file_lock
 from lightning_primo.errors import CorruptStoreError, StoreError
 from lightning_primo.layout import STORE
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.store import Event, Store, log, owner_of, read_events, read_search
-from lightning_primo.store import directory_lock as lock
 from lightning_primo.store import reader as reading
-from lightning_primo.store.contents import VERSION
 from tests.disks import files_at_most
-from tests.store.files import DESCRIPTION, JOURNAL, cut_off, fill, simple, to_first_format
+from tests.store.files import DESCRIPTION, JOURNAL, cut_off, fill, simple
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, signals and limits")
 
@@ -72,11 +71,6 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
-
-
-def modes(directory: Path) -> tuple[str | int, ...]:
-    with closing(sqlite3.connect(directory / STORE)) as connection:
-        return tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "user_version"))
 
 
 # Kills.
@@ -227,70 +221,13 @@ def test_the_journal_beside_a_file_that_is_to_be_restored_is_named(full: Path) -
         read_events(full / "cut")
 
 
-# Earlier and later versions.
-
-
-def test_a_log_of_the_first_format_goes_on_in_the_present_one(full: Path) -> None:
-    expected = read_events(full)
-    to_first_format(full)
-    assert read_events(full) == expected
-    assert modes(full) == ("wal", 1)  # nobody who reads converts it
-    with Store(full, DESCRIPTION) as store:
-        assert store.events() == expected
-        fill(store, 1, first=N_TRIALS)
-    assert modes(full) == ("delete", VERSION)  # SQLite's own default: of all modes the file keeps only wal
-    assert len(read_events(full)) == len(expected) + 2
-    assert not (full / f"{STORE}-wal").exists()
-    (full / STORE).write_bytes((full / STORE).read_bytes().replace(b"[0.5]", b"[0.4]", 1))
-    with pytest.raises(CorruptStoreError, match="has changed since it was written"):
-        read_events(full)
-
-
-def test_the_write_ahead_log_of_a_killed_search_is_taken_in(full: Path) -> None:
-    to_first_format(full)
-
-    def write() -> None:
-        connection = sqlite3.connect(full / STORE, isolation_level=None)
-        connection.execute("INSERT INTO event SELECT 81, kind, 40, elapsed, replace(payload, '\"trial_id\": 0', "
-                           "'\"trial_id\": 40') FROM event WHERE number = 1")  # fmt: skip
-        (full / "written").touch()
-        time.sleep(60)
-
-    with forked(write):
-        wait_until((full / "written").exists)
-    assert (full / f"{STORE}-wal").stat().st_size > 0
-    expected = read_events(full)
-    assert len(expected) == 81
-    with Store(full, DESCRIPTION) as store:
-        assert store.events() == expected
-
-
-def test_a_log_of_the_first_format_that_is_being_read_is_waited_for(full: Path) -> None:
-    to_first_format(full)
-
-    def read() -> None:
-        connection = sqlite3.connect(full / STORE, isolation_level=None)
-        connection.execute("BEGIN")
-        connection.execute("SELECT * FROM event").fetchone()
-        (full / "reading").touch()
-        time.sleep(1.0)
-        connection.execute("ROLLBACK")
-        connection.close()
-
-    with forked(read):
-        wait_until((full / "reading").exists)
-        with Store(full, DESCRIPTION) as store:
-            fill(store, 1, first=N_TRIALS)
-    assert modes(full)[0] != "wal"
-
-
 # Other writers and readers.
 
 
 def test_two_writers_that_no_lock_keeps_apart_do_not_spoil_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "lock_directory", lambda directory: lock.DirectoryLock(directory / "of this host"))
+    monkeypatch.setattr(log, "lock_directory", lambda directory: file_lock.FileLock(directory / "of this host"))
     with Store(tmp_path, DESCRIPTION) as first, Store(tmp_path, DESCRIPTION) as second:
         first.ask(simple(0)[0], elapsed=1.0)
         with pytest.raises(StoreError, match="another search in the same directory, on a host that the locks"):
@@ -306,7 +243,7 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path, code: int, monke
     def no_locks(file: int, mode: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(lock.fcntl, "flock", no_locks)
+    monkeypatch.setattr(file_lock.fcntl, "flock", no_locks)
     with pytest.raises(StoreError, match=rf"without file locks .*{os.strerror(code)}.*Lustre: flock"):
         Store(tmp_path, DESCRIPTION)
     assert owner_of(tmp_path) is None
@@ -374,7 +311,7 @@ def test_a_disk_that_is_full_keeps_what_was_told(full: Path) -> None:
                 fill(store, 1, first=trial_id)
                 n += 1
         assert "cannot be written or read: d" in str(caught.value)  # disk I/O error, or database or disk is full
-        assert "MB are free there" in str(caught.value)
+        assert "MB free in" in str(caught.value)
         assert "all that was told before is kept" in str(caught.value)
         kept = store.events()
         last = kept[-1][0]

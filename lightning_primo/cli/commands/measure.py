@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jsonargparse
 from jsonargparse.typing import PositiveInt
 
-from lightning_primo.cli.output import print_table, to_json, writing
+from lightning_primo.cli.output import print_table, writing
+from lightning_primo.json_values import to_json
 
 if TYPE_CHECKING:
     from lightning_primo.measure.profile import BatchProfile, ModuleProfile

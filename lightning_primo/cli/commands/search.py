@@ -133,7 +133,7 @@ def run(options: jsonargparse.Namespace) -> int:
     from lightning_primo.cli.project import Project
     from lightning_primo.cli.space_check import check_space_fits
     from lightning_primo.cli.space_file import read_space
-    from lightning_primo.results.report import write_report
+    from lightning_primo.results.artifacts import write_artifacts
 
     with _told_of(options):
         space = read_space(options.space)
@@ -154,7 +154,7 @@ def run(options: jsonargparse.Namespace) -> int:
             print(f"{key} of the config is not heeded: the search sets it itself", file=sys.stderr)
         with _told_of(options):
             result = search.run(**budget, progress=not options.quiet)
-        write_report(result)
+        write_artifacts(result)
     return STOPPED if interruptions else 0
 
 

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_primo.errors import CheckpointError, CheckpointWarning
 from lightning_primo.layout import checkpoint_file
-from lightning_primo.problem.trial import Place
+from lightning_primo.problem.place import Place
 
 KEY = "Recorder"
 """The entry of a checkpoint's callback states that holds the record."""

@@ -12,7 +12,7 @@ from lightning_primo.errors import PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.results.export import _described
-from lightning_primo.results.repeated_measurements import read_remeasured, with_remeasured, write_remeasured
+from lightning_primo.results.remeasurements import read_remeasured, with_remeasured, write_remeasured
 from tests.results.search_log import ACCURACY, ERROR, LATENCY, Log, make_problem
 
 PLACE = {"hardware": "Chip 9", "device": "cpu", "threads": "2", "batch_size": "1", "dtype": "float32"}

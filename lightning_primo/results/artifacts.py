@@ -6,7 +6,7 @@ from lightning_primo.layout import front_picture, hypervolume_picture, table_fil
 from lightning_primo.results.result import Result
 
 
-def write_report(result: Result) -> None:
+def write_artifacts(result: Result) -> None:
     """Print the front, and write the table and the pictures into the search's directory.
 
     They are ``trials.csv`` and, once there is a front, ``front.png`` and ``hypervolume.png``.

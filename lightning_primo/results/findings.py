@@ -1,0 +1,147 @@
+"""What a search's log amounts to: its trials, their front, and the hypervolume in the end and on the way there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from lightning_primo.pareto import hypervolume, hypervolume_over_time, non_dominated
+from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events
+from lightning_primo.results.formatting import format_value
+from lightning_primo.results.front import reference_point, values_of
+from lightning_primo.results.table import front_lines
+from lightning_primo.results.trial_result import TrialResult
+
+
+class Findings:
+    """The trials of a log and what they reached.
+
+    Args:
+        problem: What was searched.
+        events: What was asked and told, with the seconds of search by then, in order.
+
+    Attributes:
+        trials: All trials, in the order in which they were proposed.
+        front: Those that no other one dominates, among the trials trained to the full budget; sorted by the first
+            objective, the best first.
+    """
+
+    def __init__(self, problem: Problem, events: Sequence[tuple[Proposal | Evaluation, float]]) -> None:
+        self.problem = problem
+        trials = fold_events(event for event, _ in events)
+        self.trials: tuple[TrialResult, ...] = tuple(TrialResult.of(trial, problem) for trial in trials)
+        self._told = [(event, elapsed) for event, elapsed in events if isinstance(event, Evaluation)]
+        full = [trial.at(problem.max_epochs) for trial in trials]
+        counted = [evaluation for evaluation in full if evaluation is not None and problem.counts(evaluation)]
+        losses = self._matrix([evaluation.losses for evaluation in counted])
+        mask = non_dominated(losses)
+        on_front = sorted((e.losses, e.trial_id) for e, keep in zip(counted, mask, strict=True) if keep)
+        by_id = {trial.id: trial for trial in self.trials}
+        self.front: tuple[TrialResult, ...] = tuple(by_id[trial_id] for _, trial_id in on_front)
+        ids = {evaluation.trial_id for evaluation in counted}
+        self._out_of_bounds = [trial.id for trial in self.trials if trial.trained_fully and trial.id not in ids]
+        self._scaled = problem.scaled(losses)
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """All that was told, in order."""
+        return [evaluation for evaluation, _ in self._told]
+
+    @property
+    def epochs(self) -> float:
+        """Epochs trained over all trials."""
+        return sum(evaluation.cost for evaluation in self.evaluations)
+
+    @property
+    def full_trainings(self) -> float:
+        """The same, in full trainings."""
+        return self.epochs / self.problem.max_epochs
+
+    @property
+    def reference(self) -> dict[str, float]:
+        """The hypervolume's reference point, in the user's units.
+
+        An objective's own reference, else its bound on the bad side, else somewhat beyond the worst value at the full
+        budget; an objective with none of these is left out.
+        """
+        values = values_of(self.problem, reference_point(self.problem, self._scaled))
+        return {
+            objective.name: values[objective.name]
+            for objective in self.problem.objectives
+            if objective.reference_loss is not None or len(self._scaled)
+        }
+
+    def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
+        """The hypervolume of the trials trained to the full budget; 0 without any.
+
+        Logarithmic objectives count by their base-10 logarithm.
+
+        Args:
+            reference: Coordinates of the reference point, in the user's units, by objective; those left out are as in
+                `reference`. To compare searches, give all.
+
+        Raises:
+            UnknownNameError: If `reference` holds a name that is none of the objectives'.
+            InvalidArgumentError: If it holds a value that is not finite.
+        """
+        return hypervolume(self._scaled, reference_point(self.problem, self._scaled, reference))
+
+    def hypervolume_over_cost(self, reference: Mapping[str, float] | None = None) -> pd.DataFrame:
+        """How the hypervolume grew, one row per evaluation, failed ones included, in the order in which they came.
+
+        Args:
+            reference: As for `hypervolume`.
+
+        Returns:
+            Columns: `epochs` spent by then, the same in `full_trainings`, `seconds` of search, `hypervolume`.
+
+        Raises:
+            InvalidArgumentError: As for `hypervolume`.
+        """
+        point = reference_point(self.problem, self._scaled, reference)
+        unknown = (np.nan,) * len(self.problem.objectives)
+        rows = [evaluation.losses if self.problem.counts(evaluation) else unknown for evaluation in self.evaluations]
+        epochs = np.cumsum([evaluation.cost for evaluation in self.evaluations], dtype=np.float64)
+        return pd.DataFrame(
+            {
+                "epochs": epochs,
+                "full_trainings": epochs / self.problem.max_epochs,
+                "seconds": np.array([elapsed for _, elapsed in self._told], dtype=np.float64),
+                "hypervolume": hypervolume_over_time(self.problem.scaled(self._matrix(rows)), point),
+            }
+        )
+
+    def losses_within(self, epochs: float) -> npt.NDArray[np.float64]:
+        """The minimised losses of the trials that were fully trained within the first `epochs` spent, `n x m`."""
+        spent, rows = 0.0, []
+        for evaluation in self.evaluations:
+            spent += evaluation.cost
+            if spent <= epochs and self.problem.counts(evaluation):
+                rows.append(evaluation.losses)
+        return self._matrix(rows)
+
+    def summary(self) -> str:
+        """A few lines for a person: the trials by status, what they cost, and the front."""
+        counts = Counter(trial.outcome for trial in self.trials)
+        statuses = ", ".join(f"{number} {status}" for status, number in counts.most_common())
+        lines = [
+            f"{len(self.trials)} trials" + (f" ({statuses})" if statuses else ""),
+            f"{format_value(self.epochs)} epochs = {self.full_trainings:.4g} full trainings",
+        ]
+        if self._out_of_bounds:
+            ids = ", ".join(map(str, self._out_of_bounds))
+            lines.append(f"left out of the front, a bound was broken when they were measured again: trials {ids}")
+        elif not self.front:
+            lines.append(f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet")
+        if not self.front:
+            return "\n".join(lines)
+        lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}:")
+        return "\n".join([*lines, *front_lines(self.problem, self.front)])
+
+    def _matrix(self, rows: Sequence[Losses]) -> npt.NDArray[np.float64]:
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.problem.objectives))

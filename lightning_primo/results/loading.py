@@ -1,0 +1,68 @@
+"""The trained networks of a search, read from the checkpoints of its trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+
+from lightning_primo.errors import CheckpointError, PrimoError
+from lightning_primo.factory import Factory
+from lightning_primo.layout import checkpoint_file, trial_directory
+from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.training.checkpoint.record import read_weights
+from lightning_primo.training.process_state import process_kept
+
+StateDict = dict[str, torch.Tensor]
+
+
+def load_state(directory: Path, trial: TrialResult) -> StateDict:
+    """The weights of a trial, on the CPU; of a trial that failed later, those of its last checkpoint.
+
+    Args:
+        directory: The search's directory.
+        trial: The trial.
+
+    Raises:
+        CheckpointError: If its checkpoint was removed, or cannot be read.
+        PrimoError: If the trial was never trained.
+    """
+    path = checkpoint_file(trial_directory(directory, trial.id))
+    if trial.epoch == 0:
+        reason = f": {trial.reason}" if trial.reason else ""
+        raise PrimoError(f"trial {trial.id} has no weights, no training of it succeeded ({trial.outcome}{reason})")
+    try:
+        return read_weights(path.parent)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"the checkpoint of trial {trial.id} is gone, {str(path)!r} does not exist: checkpoints are kept for the "
+            "trials on or near the front and for those that may still be continued; one that came to the front only "
+            "when its latency was measured again may have lost its own. Choose other trials (`trials` of an export), "
+            "search with keep_all_checkpoints=True, or, while the search runs, read its result again"
+        ) from error
+
+
+def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.LightningModule:
+    """The trained module of a trial, on the CPU and in evaluation mode.
+
+    Args:
+        directory: The search's directory.
+        trial: The trial.
+        build: How its module is built.
+
+    Raises:
+        PrimoError: As for `load_state`, or if its weights do not fit the module that is built now.
+    """
+    state = load_state(directory, trial)
+    with process_kept():  # the initial weights are drawn from the global generator
+        module = build.whole_module(trial.config)
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise PrimoError(
+            f"the weights of trial {trial.id} do not fit the module that its configuration builds now; has the code "
+            f"changed since it was trained? {error}"
+        ) from error
+    module.cpu().eval()
+    return module
