@@ -22,8 +22,8 @@ from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.places import Places
 from lightning_primo.store import Event
 from lightning_primo.training import Job
+from lightning_primo.training.cost_measurement import measure_again
 from lightning_primo.training.plan import TrainingPlan
-from lightning_primo.training.remeasure import measure_again
 from lightning_primo.workers.submission import submit
 
 

@@ -1,4 +1,4 @@
-"""Measured values of a search come from one device each; what comes from another one is not let in."""
+"""Measured values that come from another device than those of the search are not let in, be it here or in a worker."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import copy
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 
+from typing_extensions import override
+
 from lightning_primo.errors import DeviceMismatchError, first_line
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
-from lightning_primo.problem.trial import Evaluation, Place, same_place
+from lightning_primo.objectives.places import KnownPlaces, require_same_place
+from lightning_primo.problem.trial import Evaluation, Place
 from lightning_primo.store import Event
-from lightning_primo.training.cost_measurement import elsewhere, require_same_place
 from lightning_primo.training.failures import was_raised
 from lightning_primo.workers import InProcess, LocalProcesses
 
 _ON_THIS_MACHINE = (InProcess, LocalProcesses)
 
 
-class Places:
-    """Where the values of a search were measured.
+class Places(KnownPlaces):
+    """Where the values of a search were measured, compared with where its workers are.
 
     Args:
         callbacks: The objectives and constraints.
@@ -26,12 +28,9 @@ class Places:
     """
 
     def __init__(self, callbacks: Iterable[ObjectiveCallback], events: Iterable[Event]) -> None:
+        super().__init__(event for event, _ in events if isinstance(event, Evaluation))
         self._callbacks = [callback for callback in callbacks if isinstance(callback, CostCallback)]
-        self.known: dict[str, Place] = {}
         self._unchecked = True
-        for event, _ in events:
-            if isinstance(event, Evaluation):
-                self.add(event)
 
     def check_here(self, executor: Executor) -> None:
         """Raise unless the workers of `executor` are on the device of the values so far; once, before the first job.
@@ -47,23 +46,12 @@ class Places:
             executor.submit(_require_same_places, concerned, self.known).result()
         self._unchecked = False
 
+    @override
     def check(self, evaluation: Evaluation) -> None:
-        """Raise if a value of `evaluation` comes from another device than those before it.
-
-        Raises:
-            DeviceMismatchError: Then the evaluation must not be told; its proposal stays pending.
-        """
         if was_raised(DeviceMismatchError, evaluation):
             message = first_line(evaluation.reason).partition(": ")[2].rpartition(" [")[0]
             raise DeviceMismatchError(f"trial {evaluation.trial_id} could not be measured: {message}")
-        for name, place in evaluation.measured_on.items():
-            if name in self.known and not same_place(place, self.known[name]):
-                raise elsewhere(name, self.known[name], place)
-
-    def add(self, evaluation: Evaluation) -> None:
-        """Take in an evaluation that was told."""
-        for name, place in evaluation.measured_on.items():
-            self.known.setdefault(name, place)
+        super().check(evaluation)
 
 
 def _require_same_places(callbacks: Sequence[CostCallback], known: dict[str, Place]) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.layout import checkpoint_file
 from lightning_primo.objectives.base import spread_name
+from lightning_primo.objectives.places import forget_elsewhere
 from lightning_primo.problem.trial import Evaluation, Place, Status
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.recorder import Record, Recorder, read_record, remove_partial
-from lightning_primo.training.cost_measurement import cost_callbacks, forget_elsewhere, measure_costs
+from lightning_primo.training.cost_measurement import cost_callbacks, measure_costs
 from lightning_primo.training.failures import Failure, classify, interruption
 from lightning_primo.training.fit import attempt_to_train
 from lightning_primo.training.job import Job
@@ -154,7 +155,7 @@ def _run(job: Job, progress: _Progress, claim: Claim | None) -> tuple[Failure | 
         progress.measured_on.update(record.measured_on)
         progress.curve = record.curve
         progress.micro_batches = record.micro_batches
-        foreign = forget_elsewhere(job, progress.costs, progress.measured_on)
+        foreign = forget_elsewhere(job.measured_on, progress.costs, progress.measured_on)
     elif job.start_epoch > 0 and not checkpoint_file(job.directory).exists():
         warnings.warn(
             f"trial {job.trial_id} was trained for {job.start_epoch} epochs, but {checkpoint_file(job.directory)} is "
