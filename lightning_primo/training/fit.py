@@ -18,7 +18,7 @@ from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import interruption
 from lightning_primo.training.job import Job, build
-from lightning_primo.training.loggers import close_loggers
+from lightning_primo.training.loggers import close_run, open_run
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.out_of_memory.retry import Attempt
 from lightning_primo.training.parallelism import processes_per_trial
@@ -57,6 +57,7 @@ def _fit(job: Job, recorder: Recorder, division: MicroBatches, *, resume: bool, 
     if job.inheritance is not None:
         job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
     trained = [callback for callback in recorder.objectives if isinstance(callback, TrainedCallback)]
+    before = open_run()
     trainer = make_trainer(
         trainer_arguments(job.trainer, job.config),
         directory=job.directory,
@@ -87,7 +88,7 @@ def _fit(job: Job, recorder: Recorder, division: MicroBatches, *, resume: bool, 
             raise
         raise MetricNotLoggedError(error.metric, error.logged, distilled=True) from error
     finally:
-        close_loggers(trainer.loggers, failed=not well)
+        close_run(before, failed=not well)
 
 
 def _pauses(job: Job) -> list[PauseForMeasurements]:

@@ -16,7 +16,8 @@ init_args:
 """
 
 
-def test_a_torchmetrics_metric(_quiet: None) -> None:
+@pytest.mark.usefixtures("_quiet")
+def test_a_torchmetrics_metric() -> None:
     (objective,) = read_objectives([yaml.safe_load(ENTRY)])
     assert isinstance(objective, TorchMetric)
     assert (objective.objective.name, objective.objective.mode) == ("val_acc", "max")
