@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         UniformSampler,
     )
     from lightning_primo.namespaces import alias_pytorch_lightning
-    from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TrainingTime
+    from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TorchMetric, TrainingTime
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
     from lightning_primo.results import Comparison, Result
     from lightning_primo.search import Search, read_result
@@ -53,6 +53,7 @@ __all__ = [
     "Search",
     "SobolSampler",
     "SuccessiveHalving",
+    "TorchMetric",
     "TrainingTime",
     "UniformSampler",
     "WeightedSum",

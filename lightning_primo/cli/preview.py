@@ -27,7 +27,7 @@ from lightning_primo.space import Encoding
 _SAMPLES = 3
 
 
-def printed(search: Search, project: Project, space: SearchSpace, *, budget: Mapping[str, float]) -> str:
+def preview(search: Search, project: Project, space: SearchSpace, *, budget: Mapping[str, float]) -> str:
     """The resolved problem, and configurations drawn at random from its space.
 
     Args:

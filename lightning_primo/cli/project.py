@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
-import sys
-import types
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.loggers import Logger
 
 from lightning_primo.cli.instances import Instances, Part, trainer_defaults
 from lightning_primo.cli.overlay import MISSING, leaves, look_up, overlay
-from lightning_primo.cli.script import MAIN, PLAIN, Construction, Script
+from lightning_primo.cli.service_loggers import loggers_of_trial
 from lightning_primo.cli.user_code import origin_of
+from lightning_primo.cli.workplace import Workplace
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, SearchMismatchError
 from lightning_primo.layout import project_file, write_atomically
 from lightning_primo.measure.isolation import rng_kept
-from lightning_primo.namespaces import alias_pytorch_lightning
 from lightning_primo.problem.trial import Config
+from lightning_primo.training.loggers import SERVICES, listed
 from lightning_primo.training.trainer import OWNED_ARGUMENTS
 
 # What may change while a search goes on, as no result depends on it.
@@ -33,8 +33,7 @@ _INCIDENTAL = ("logger", "accelerator", "devices", "enable_progress_bar", "enabl
 class Project:
     """A LightningModule, its data and its Trainer as the project's own LightningCLI makes them from a config.
 
-    The project's script is run once per process, up to where it constructs its LightningCLI. A project that arrives in
-    another process by pickle stays active there (see `active`), as its trainings come after.
+    A project that arrives in another process by pickle stays active there (see `active`), as its trainings come after.
 
     Args:
         configs: The config's files, absolute.
@@ -74,11 +73,11 @@ class Project:
         unread = cls(configs=files, cli=cli, folder=str(Path.cwd()), base={})
         with unread.active(), rng_kept():
             try:
-                instances = Instances.of(unread._loaded().construction, files)
-                base = instances.base
+                prepared = unread._workplace.prepared
+                prepared.instances = Instances.of(prepared.construction, files)
+                base = prepared.instances.base
             except InvalidArgumentError as error:
                 raise InvalidArgumentError(f"{_listed(files) or cli}: {error}{_hint(str(error), cli)}") from error
-            unread._loaded().instances = instances
         # As it comes back from the search's directory.
         return replace(unread, base=json.loads(json.dumps(base, default=str)))
 
@@ -125,7 +124,7 @@ class Project:
         Args:
             config: Values by dotted key; what is not there is as in the project's config.
         """
-        module: pl.LightningModule = self._build(config, "model")
+        module: pl.LightningModule = self._build(self._laid_over(config), "model")
         return module
 
     def data(self, config: Config) -> pl.LightningDataModule | None:
@@ -134,39 +133,36 @@ class Project:
         Args:
             config: As for `module`.
         """
-        data: pl.LightningDataModule | None = self._build(config, "data")
+        data: pl.LightningDataModule | None = self._build(self._laid_over(config), "data")
         return data
 
     def trainer(self, config: Config) -> dict[str, Any]:
         """The arguments of a trial's Trainer, callbacks and loggers made; without what a search sets itself.
 
-        What is at Lightning's default is left out, so that the search's own defaults hold.
+        What is at Lightning's default is left out, so that the search's own defaults hold. Loggers of services come as
+        a function that makes those of a trial.
 
         Args:
             config: As for `module`.
         """
         defaults = trainer_defaults()
         with rng_kept():
-            arguments = self._build(config, "trainer")
+            arguments = self._build(self._laid_over(config), "trainer")
+        kinds = [type(item) for item in listed(arguments.get("logger"))]
+        if any(issubclass(kind, SERVICES) for kind in kinds):
+            arguments["logger"] = functools.partial(self._loggers, config, kinds)
         return {
             name: value
             for name, value in arguments.items()
             if name in defaults and name not in OWNED_ARGUMENTS and not _is_default(value, defaults[name])
         }
 
-    def config_for(self, config: Config) -> dict[str, Any]:
+    def resolved(self, config: Config, *, links: bool = False) -> dict[str, Any]:
         """The config with a trial's values, which ``fit`` of the project's own LightningCLI runs as it is.
 
         Args:
             config: As for `module`.
-
-        Raises:
-            InvalidArgumentError: If the project's parser refuses it.
-        """
-        return self.resolved(config)
-
-    def resolved(self, config: Config, *, links: bool = False) -> dict[str, Any]:
-        """The same, and on demand with what the parser's links set.
+            links: Whether to include what the parser's links set, which a config file must not hold.
 
         Raises:
             InvalidArgumentError: If the project's parser refuses it.
@@ -197,25 +193,12 @@ class Project:
         ]
         return [*keys, *(["ckpt_path"] if self.base.get("ckpt_path") is not None else [])]
 
-    @contextmanager
-    def active(self) -> Iterator[None]:
+    def active(self) -> AbstractContextManager[None]:
         """While it lasts the process is as if the project's script had been started in the project's folder.
 
-        That is: the folder, where modules are imported from, the module ``__main__`` and the arguments of the command
-        line. All methods enter it; enter it for what comes after them, such as setting up the data.
+        All methods enter it; enter it for what comes after them, such as setting up the data.
         """
-        if self._key in _active:
-            yield
-            return
-        before = (Path.cwd(), list(sys.path), sys.argv, sys.modules[MAIN])
-        _active.append(self._key)
-        try:
-            self._enter()
-            yield
-        finally:
-            _active.remove(self._key)
-            os.chdir(before[0])
-            sys.path[:], sys.argv, sys.modules[MAIN] = before[1:]
+        return self._workplace.active()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _arrived, ({name: getattr(self, name) for name in self.__dataclass_fields__},)
@@ -224,43 +207,31 @@ class Project:
         return self  # nothing of it changes
 
     @property
-    def _key(self) -> tuple[str | None, str]:
-        return self.cli, self.folder
-
-    def _enter(self) -> None:
-        if not Path(self.folder).is_dir():
-            raise InvalidArgumentError(f"the project's folder {self.folder!r} does not exist any more")
-        script = None if self.cli is None else Script.of(self.cli, Path(self.folder))
-        place = self.folder if script is None or script.path is None else str(script.path.parent)
-        os.chdir(self.folder)
-        sys.path[:] = [place, *(path for path in sys.path if path != place)]
-        if "pytorch_lightning" not in sys.modules:
-            alias_pytorch_lightning()
-        sys.argv = [sys.argv[0] if script is None else str(script.path or script.module)]
-        if self._key not in _loaded:
-            with rng_kept():
-                _loaded[self._key] = _Loaded(*((PLAIN, None) if script is None else script.construction()))
-        sys.modules[MAIN] = _loaded[self._key].main or sys.modules[MAIN]
-
-    def _loaded(self) -> _Loaded:
-        return _loaded[self._key]
+    def _workplace(self) -> Workplace:
+        return Workplace(self.cli, self.folder)
 
     def _instances(self) -> Instances:
-        loaded = self._loaded()
-        if loaded.instances is None:
+        prepared = self._workplace.prepared
+        if prepared.instances is None:
             with rng_kept():
-                loaded.instances = Instances.of(loaded.construction, self.base)
-        return loaded.instances
+                prepared.instances = Instances.of(prepared.construction, self.base)
+        return prepared.instances
 
-    def _build(self, config: Config, part: Part) -> Any:
+    def _build(self, config: Mapping[str, Any], part: Part) -> Any:
         with self.active():
             try:
-                return self._instances().build(self._laid_over(config), frozenset({part}))[part]
+                return self._instances().build(config, frozenset({part}))[part]
             except Exception as error:
                 origin = origin_of(error)
                 if origin is error:
                     raise
         raise origin  # a parser has turned it into a refusal of the value
+
+    def _loggers(self, config: Config, kinds: Sequence[type], directory: Path) -> list[Logger]:
+        with rng_kept():
+            return loggers_of_trial(
+                self._laid_over(config), kinds, directory, lambda config: self._build(config, "trainer")["logger"]
+            )
 
     def _laid_over(self, config: Config) -> dict[str, Any]:
         values: dict[str, Any] = {key: json.loads(str(v)) if key in self.encoded else v for key, v in config.items()}
@@ -275,25 +246,10 @@ class Project:
         return {**base, "trainer": kept}
 
 
-class _Loaded:
-    """What is made once per process and project."""
-
-    def __init__(self, construction: Construction, main: types.ModuleType | None) -> None:
-        self.construction = construction
-        self.main = main
-        self.instances: Instances | None = None
-
-
-_loaded: dict[tuple[str | None, str], _Loaded] = {}
-_active: list[tuple[str | None, str]] = []
-
-
 def _arrived(fields: dict[str, Any]) -> Project:
     """A project that comes by pickle: in a process where it is not active, it stays so from now on."""
     project = Project(**fields)
-    if project._key not in _active:
-        project._enter()
-        _active.append(project._key)
+    Workplace(project.cli, project.folder).stay()
     return project
 
 

@@ -14,11 +14,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from typing_extensions import override
 
-from lightning_primo.measure.inputs import model_inputs, sample_batch, to_device
-from lightning_primo.measure.isolation import rng_kept
+from lightning_primo.objectives.example_inputs import fit_inputs
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.place import Place
 
@@ -137,29 +135,6 @@ class TrainedCallback(ObjectiveCallback):
 def spread_name(objective: str) -> str:
     """The name under which an objective's standard deviation is logged and shown."""
     return f"{objective}_spread"
-
-
-def fit_inputs(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Any:
-    """What the module is called with to measure it in a fit, on its device.
-
-    That is its `example_input_array` if set, else the inputs of a batch of one sample of the train dataloader, passed
-    through the batch transfer hooks of the module or data module. The dataloader's iterator, sampler, workers and
-    generators are not touched, and neither are the global generators.
-
-    Raises:
-        NotMeasurableError: If the dataloader yields nothing that can be taken for the inputs; the message says how
-            to set `example_input_array`.
-    """
-    if pl_module.example_input_array is not None:
-        return to_device(pl_module.example_input_array, pl_module.device)
-    with rng_kept(pl_module.device):
-        batch = trainer.precision_plugin.convert_input(sample_batch(trainer.train_dataloader))
-        hook = "on_before_batch_transfer"
-        data_hooks = trainer.datamodule  # type: ignore[attr-defined]
-        owner = data_hooks if data_hooks is not None and is_overridden(hook, data_hooks) else pl_module
-        batch = owner.on_before_batch_transfer(batch, dataloader_idx=0)
-        batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
-    return model_inputs(batch, pl_module)
 
 
 def log_value(trainer: pl.Trainer, pl_module: pl.LightningModule, name: str, value: float) -> None:

@@ -42,9 +42,7 @@ class ParameterCount(CostCallback):
         reference: float | None = None,
         name: str = "parameters",
     ) -> None:
-        super().__init__(
-            Objective(name=name, kind=Kind.EXACT, log=True, at_most=at_most, at_least=at_least, reference=reference)
-        )
+        super().__init__(_cost(Kind.EXACT, name, at_most=at_most, at_least=at_least, reference=reference))
         self.trainable_only = trainable_only
 
     @property
@@ -75,9 +73,7 @@ class FLOPs(CostCallback):
         reference: float | None = None,
         name: str = "flops",
     ) -> None:
-        super().__init__(
-            Objective(name=name, kind=Kind.EXACT, log=True, at_most=at_most, at_least=at_least, reference=reference)
-        )
+        super().__init__(_cost(Kind.EXACT, name, at_most=at_most, at_least=at_least, reference=reference))
 
     @override
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
@@ -123,16 +119,8 @@ class Latency(CostCallback):
         reference: float | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(
-            Objective(
-                name=_device_name("latency", device) if name is None else name,
-                kind=Kind.MEASURED,
-                log=True,
-                at_most=at_most,
-                at_least=at_least,
-                reference=reference,
-            )
-        )
+        name = _name_on(device, "latency") if name is None else name
+        super().__init__(_cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference))
         check_whole("batch_size", batch_size, least=1)
         if threads is not None:
             check_whole("threads", threads, least=1)
@@ -215,16 +203,8 @@ class PeakMemory(CostCallback):
         reference: float | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(
-            Objective(
-                name=_device_name("memory", device) if name is None else name,
-                kind=Kind.MEASURED,
-                log=True,
-                at_most=at_most,
-                at_least=at_least,
-                reference=reference,
-            )
-        )
+        name = _name_on(device, "memory") if name is None else name
+        super().__init__(_cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference))
         check_whole("batch_size", batch_size, least=1)
         self.device = str(device)
         self.batch_size = batch_size
@@ -250,6 +230,12 @@ class PeakMemory(CostCallback):
         return {**hardware, "device": device.type, "batch_size": str(self.batch_size)}
 
 
-def _device_name(what: str, device: str) -> str:
+def _cost(
+    kind: Kind, name: str, *, at_most: float | None, at_least: float | None, reference: float | None
+) -> Objective:
+    return Objective(name=name, kind=kind, log=True, at_most=at_most, at_least=at_least, reference=reference)
+
+
+def _name_on(device: str, what: str) -> str:
     kind = str(device).partition(":")[0]
     return what if kind == "auto" else f"{what}_{kind}"

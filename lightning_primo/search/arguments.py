@@ -18,7 +18,6 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.json_values import plain
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.training import check_trainer_arguments
-from lightning_primo.training.loggers import per_trial
 from lightning_primo.training.options import TrainerArguments
 from lightning_primo.workers.executor import tells_its_size
 
@@ -123,7 +122,7 @@ def check_trainer(trainer: object) -> TrainerArguments:
         raise InvalidArgumentError(f"'trainer' must be a dict or a function config -> dict, got {trainer!r}")
     arguments = check_mapping("trainer", trainer)
     check_trainer_arguments(arguments)
-    return per_trial(arguments)
+    return arguments
 
 
 def check_timeout(seconds: object) -> float | None:

@@ -14,15 +14,15 @@ from pathlib import Path
 from lightning_primo.display.steps import steps
 from lightning_primo.errors import DeviceMismatchError, PrimoError, first_line
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
+from lightning_primo.objectives.places import Places
 from lightning_primo.pareto.contenders import Contenders
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured, write_remeasured
 from lightning_primo.search.interrupt import Interrupt
-from lightning_primo.search.places import Places
 from lightning_primo.store import Event
 from lightning_primo.training import Job
+from lightning_primo.training.cost_measurement import measure_again
 from lightning_primo.training.plan import TrainingPlan
-from lightning_primo.training.remeasure import measure_again
 from lightning_primo.workers import Workers
 
 
@@ -80,7 +80,7 @@ def _measure(
     interrupt: Interrupt,
 ) -> None:
     values = read_remeasured(directory)
-    known = Places((), events).known
+    known = Places(event for event, _ in events if isinstance(event, Evaluation)).known
     proposals = {event.trial_id: event for event, _ in events if isinstance(event, Proposal)}
     given_up: set[int] = set()
     while due := _due(plan, events, values, names, times=times, without=given_up):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -13,11 +14,33 @@ from lightning_primo.errors import (
     NotMeasurableError,
     StorageError,
 )
+from lightning_primo.objectives import CostCallback, ObjectiveCallback
+from lightning_primo.objectives.places import require_same_places
+from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.training import Job, preflight, run_job
 from lightning_primo.workers import Workers
 
 _FOUND = (ExecutorError, InvalidArgumentError, MetricNotLoggedError, NotMeasurableError, StorageError)
+
+
+def check_places(workers: Workers, callbacks: Iterable[ObjectiveCallback], known: Mapping[str, Place]) -> None:
+    """Raise unless `workers` are on the devices that the values of their search were measured on.
+
+    Those that may be anywhere are not asked: there each job checks its own.
+
+    Args:
+        workers: Who are going to measure.
+        callbacks: The objectives and constraints.
+        known: Where the values so far come from, by the objective's name.
+
+    Raises:
+        DeviceMismatchError: If they are on another one.
+        InvalidArgumentError: If there is no such device.
+    """
+    concerned = [c for c in callbacks if isinstance(c, CostCallback) and c.objective.name in known]
+    if concerned and workers.here:
+        workers.submit(require_same_places, concerned, dict(known)).result()
 
 
 def train(job: Job, store: Path) -> Evaluation:

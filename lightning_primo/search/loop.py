@@ -26,14 +26,14 @@ from lightning_primo.errors import (
     first_line,
 )
 from lightning_primo.layout import trial_directory
+from lightning_primo.objectives.places import Places
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import FrontTracker
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
-from lightning_primo.search.jobs import train
-from lightning_primo.search.places import Places
+from lightning_primo.search.jobs import check_places, train
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job, crashed, hung
 from lightning_primo.training.checkpoint.claim import issue, revoke
@@ -86,7 +86,8 @@ class Loop:
         self._started = time.monotonic()
         self._seconds_before = events[-1][1] if events else 0.0
         self._tracker = FrontTracker(plan.problem)
-        self._places = Places((*plan.objectives, *plan.constraints), events)
+        self._places = Places()
+        self._places_are_checked = False
         self._futility = Futility()
         self._failures: dict[str, int] = {}
         self._n_rejected = 0
@@ -135,7 +136,9 @@ class Loop:
             if rejected is not None:
                 self._tell(proposal, rejected)
                 continue
-            self._places.check_here(self._workers)
+            if not self._places_are_checked:
+                check_places(self._workers, (*self._plan.objectives, *self._plan.constraints), self._places.known)
+                self._places_are_checked = True
             self._display.started(proposal)
             self._start(proposal)
         return bool(self._running)

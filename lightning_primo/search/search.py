@@ -65,8 +65,8 @@ class Search:
         algorithm: Default `PriMO()`.
         trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they
             can be searched over. Callbacks and loggers are copied for each trial; CSV and TensorBoard loggers write
-            into the trial's directory, and W&B and MLflow have a run per trial, which a promoted trial goes on with.
-            ``logger`` may also be a function ``directory -> Logger``.
+            into the trial's directory. ``logger`` may also be a function ``directory -> Logger``, as W&B and MLflow
+            need it, see `training.loggers`.
         workers: Trainings at a time; more than one run in local processes. Default 1, and with an `executor` as many as
             that has workers, which on a Dask cluster may change during the search.
         executor: Any `concurrent.futures.Executor` to train with instead. It stays open; on Ctrl-C its trainings stop

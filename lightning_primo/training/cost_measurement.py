@@ -1,4 +1,4 @@
-"""The costs of a job's module, measured before it is trained, and the bounds on them."""
+"""The costs of a job's module, measured before it is trained, and again what is noisy; the bounds on them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lightning_primo.callbacks.reproducible import seed_globals
-from lightning_primo.errors import DeviceMismatchError
+from lightning_primo.errors import first_line
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.example_inputs import example_inputs
-from lightning_primo.problem.place import Place, place_text, same_place
+from lightning_primo.objectives.places import require_same_place
+from lightning_primo.problem.place import Place
+from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job
+from lightning_primo.training.process_state import alone
 
 _MEASURE = 12  # a stream of random numbers, apart from those of building and training
 
@@ -35,14 +38,41 @@ def measure_costs(job: Job, costs: dict[str, float], measured_on: dict[str, Plac
         if math.isfinite(value):
             costs.setdefault(callback.objective.name, value)
     unknown = [callback for callback in callbacks if callback.objective.name not in costs]
-    for callback in measured(job, unknown):
+    for callback in _measured(job, unknown):
         costs.update(callback.logs())
         if callback.measured_on and measured_on is not None:
             measured_on[callback.objective.name] = dict(callback.measured_on)
     return _violation(job, costs)
 
 
-def measured(job: Job, callbacks: Sequence[CostCallback]) -> list[CostCallback]:
+def measure_again(job: Job) -> dict[str, float] | str:
+    """Measure the noisy objectives of the module of `job` once more; nothing is trained or written.
+
+    Calls and jobs of several threads wait for each other.
+
+    Returns:
+        The values in the objectives' units by name, or in one line why they can't be measured.
+
+    Raises:
+        DeviceMismatchError: If the earlier measurements were made on another device.
+        KeyboardInterrupt: On Ctrl-C.
+    """
+    objectives = {callback.objective.name for callback in job.objectives}
+    noisy = [callback for callback in cost_callbacks(job) if callback.noisy and callback.objective.name in objectives]
+    return alone(_measure_again, job, noisy)
+
+
+def _measure_again(job: Job, noisy: Sequence[CostCallback]) -> dict[str, float] | str:
+    try:
+        return {callback.objective.name: callback.value for callback in _measured(job, noisy)}
+    except BaseException as error:
+        stop = no_outcome(error)
+        if stop is not None:
+            raise stop from None
+        return f"{type(error).__name__}: {first_line(str(error))}"
+
+
+def _measured(job: Job, callbacks: Sequence[CostCallback]) -> list[CostCallback]:
     """Copies of `callbacks` that hold the values of the module of `job`.
 
     Raises:
@@ -61,47 +91,6 @@ def measured(job: Job, callbacks: Sequence[CostCallback]) -> list[CostCallback]:
     for callback in copies:
         callback.value = float(callback.measure(module, inputs if callback.needs_inputs else None))
     return copies
-
-
-def require_same_place(callback: CostCallback, measured_on: Mapping[str, Place]) -> None:
-    """Let `callback` measure as the values of the search so far were measured.
-
-    Args:
-        callback: Is changed: it adopts the number of threads if that is left to it.
-        measured_on: Where the values so far come from, by the objective's name.
-
-    Raises:
-        DeviceMismatchError: If that is another device than those of this process.
-    """
-    name = callback.objective.name
-    if name not in measured_on:
-        return
-    callback.measure_as_on(measured_on[name])
-    here = callback.place()
-    if not same_place(here, measured_on[name]):
-        raise elsewhere(name, measured_on[name], here)
-
-
-def elsewhere(name: str, known: Place, other: Place) -> DeviceMismatchError:
-    """The error that says that values of objective `name` would be of two devices."""
-    return DeviceMismatchError(
-        f"the values of {name!r} in this search were measured on [{place_text(known)}], this one would be measured on "
-        f"[{place_text(other)}], and the two cannot be compared; go on with the search where it was begun, on the same "
-        "hardware, or search in a new 'directory'"
-    )
-
-
-def forget_elsewhere(job: Job, costs: dict[str, float], measured_on: dict[str, Place]) -> set[str]:
-    """Drop the costs that were measured on another device than those of the search; their names."""
-    foreign = {
-        name
-        for name, place in measured_on.items()
-        if name in job.measured_on and not same_place(place, job.measured_on[name])
-    }
-    for name in foreign:
-        costs.pop(name, None)
-        measured_on.pop(name)
-    return foreign
 
 
 def cost_callbacks(job: Job) -> list[CostCallback]:

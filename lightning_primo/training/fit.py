@@ -23,7 +23,7 @@ from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
-from lightning_primo.training.loggers import close_loggers
+from lightning_primo.training.loggers import close_run, open_run
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.out_of_memory.retry import Attempt
 from lightning_primo.training.parallelism import processes_per_trial
@@ -86,6 +86,7 @@ def _fit(
         every_seconds=job.checkpoint_every_seconds,
         claim=claim,
     )
+    before = open_run()
     trainer = make_trainer(
         arguments,
         directory=job.directory,
@@ -116,7 +117,7 @@ def _fit(
             raise
         raise MetricNotLoggedError(error.metric, error.logged, distilled=True) from error
     finally:
-        close_loggers(trainer.loggers, failed=not well)
+        close_run(before, failed=not well)
 
 
 def _pauses(job: Job) -> list[PauseForMeasurements]:

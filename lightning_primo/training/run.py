@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.layout import checkpoint_file
+from lightning_primo.objectives.places import forget_elsewhere
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import Record, read_own_record
 from lightning_primo.training.checkpoint.writing import remove_partial
-from lightning_primo.training.cost_measurement import forget_elsewhere, measure_costs
+from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.evaluation import evaluation_of
 from lightning_primo.training.failures import Failure, classify, no_outcome
 from lightning_primo.training.fit import attempt_to_train
@@ -80,7 +81,7 @@ def _rejection(job: Job, record: Record, resume: bool) -> Failure | None:
             CheckpointWarning,
             stacklevel=2,
         )
-    foreign = forget_elsewhere(job, record.costs, record.measured_on)
+    foreign = forget_elsewhere(job.measured_on, record.costs, record.measured_on)
     if not foreign and _is_there(job, record):
         return None
     broken = measure_costs(job, record.costs, record.measured_on)

@@ -10,14 +10,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import Logger
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.layout import model_checkpoints_directory
 from lightning_primo.namespaces import foreign_hint
 from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.problem.trial import Config
-from lightning_primo.training.loggers import listed, make_loggers
+from lightning_primo.training.loggers import check_loggers, listed, make_loggers
 from lightning_primo.training.options import TrainerArguments
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.parallelism import check_devices
@@ -99,14 +98,7 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
                 "'callbacks' in 'trainer' must not hold MicroBatches: a search divides the batches of a trial itself "
                 "where memory runs out (retry_out_of_memory=True); leave it out"
             )
-    logger = arguments.get("logger")
-    if not (logger is None or isinstance(logger, bool) or callable(logger)):
-        for item in listed(logger):
-            if not isinstance(item, Logger):
-                raise InvalidArgumentError(
-                    "'logger' in 'trainer' must be a Logger, a list of these, a function directory -> Logger, True "
-                    f"or False, got {item!r}{foreign_hint(type(item))}"
-                )
+    check_loggers(arguments.get("logger"))
 
 
 def make_trainer(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_primo.cli import project
+from lightning_primo.cli import workplace
 
 PROJECTS = Path(__file__).parents[1] / "projects"
 MODULES = ("networks", "digits", "broken", "main")
@@ -20,8 +20,8 @@ def process() -> Iterator[None]:
     yield
     os.chdir(before[0])
     sys.path[:], sys.argv[:], sys.modules["__main__"], sys.meta_path[:] = before[1:]
-    project._active.clear()
-    project._loaded.clear()
+    workplace._active.clear()
+    workplace._prepared.clear()
     for name in MODULES:
         sys.modules.pop(name, None)
 

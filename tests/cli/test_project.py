@@ -16,9 +16,10 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, Mode
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from lightning_primo.cli import project as project_module
+from lightning_primo.cli import workplace
 from lightning_primo.cli.project import Project
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, ProjectError, SearchMismatchError
+from lightning_primo.training.loggers import check_loggers
 from tests.cli.conftest import PROJECTS
 
 CLASSIFIER = {"model.learning_rate": 0.01, "model.backbone.init_args.hidden_dim": 8, "data.batch_size": 16}
@@ -121,9 +122,29 @@ def test_arguments_of_the_trainer(networks: Path) -> None:
     assert project.trainer({})["callbacks"][0] is not project.trainer({})["callbacks"][0]
 
 
+def test_loggers_of_services_come_as_a_function_that_makes_those_of_a_trial(
+    networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", True)
+    entry = {"class_path": "lightning.pytorch.loggers.WandbLogger", "init_args": {"project": "p", "save_dir": "."}}
+    csv_entry = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "here"}}
+    loggers = [entry, csv_entry, {**entry, "init_args": {"name": "mine", "id": "abc", "save_dir": "elsewhere"}}]
+    (tmp_path / "loggers.yaml").write_text(yaml.safe_dump({"trainer": {"logger": loggers}}))
+    project = Project.open(["config.yaml", tmp_path / "loggers.yaml"], "train.py").for_search(encoded=(), max_epochs=3)
+    make = cloudpickle.loads(cloudpickle.dumps(project.trainer({"trainer.gradient_clip_val": 0.5})["logger"]))
+    check_loggers(make)
+    trials = [tmp_path / name for name in ("00000", "00001")]
+    for trial in trials:
+        trial.mkdir()
+    (first, csv, named), (second, *_), (again, *_) = map(make, (*trials, trials[0]))
+    assert (first.name, first.save_dir, named.save_dir) == ("p", str(trials[0]), "elsewhere")
+    assert first.version == again.version != second.version
+    assert (csv.save_dir, named.version) == (str(trials[0]), "abc-00000")
+
+
 def test_a_value_that_is_no_scalar(networks: Path) -> None:
     project = Project.open(["config.yaml"], "train.py").for_search(encoded=["model.init_args.widths"], max_epochs=1)
-    assert project.config_for({"model.init_args.widths": "[8, 4]"})["model"]["init_args"]["widths"] == [8, 4]
+    assert project.resolved({"model.init_args.widths": "[8, 4]"})["model"]["init_args"]["widths"] == [8, 4]
     assert project.module({"model.init_args.widths": "[8, 4]"}).network[1][0].out_features == 4
 
 
@@ -157,7 +178,7 @@ def test_data_are_not_made_for_the_model_alone(classifier: Path) -> None:
 def test_a_project_that_arrives_in_another_process_stays_active(networks: Path, tmp_path: Path) -> None:
     project = Project.open(["config.yaml"], "train.py")
     build = cloudpickle.dumps(project.trainer)
-    project_module._loaded.clear()
+    workplace._prepared.clear()
     for name in ("networks", "digits"):
         sys.modules.pop(name, None)
     os.chdir(tmp_path)
@@ -182,7 +203,7 @@ def test_fit_runs_the_config_of_a_trial(
         values = {"model.class_path": "networks.Linear", "optimizer.class_path": "torch.optim.Adam"}
         values["optimizer.init_args.lr"] = 0.01
     project = Project.open(["config.yaml"], script).for_search(encoded=(), max_epochs=1)
-    Path("trial.yaml").write_text(yaml.safe_dump(project.config_for(values)))
+    Path("trial.yaml").write_text(yaml.safe_dump(project.resolved(values)))
     monkeypatch.setattr(sys, "argv", [script, *command, "--config", "trial.yaml"])
     monkeypatch.syspath_prepend(str(folder))
     with warnings.catch_warnings():

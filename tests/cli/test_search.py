@@ -84,7 +84,7 @@ def test_a_search_of_a_script_and_on_with_it(
     assert table["val_acc"][:2].tolist() == first["val_acc"].tolist()
     assert table["val_acc"].max() > 0.15
     project = Project.of_search(directory)
-    config = project.config_for({"data.batch_size": 128})
+    config = project.resolved({"data.batch_size": 128})
     assert (config["data"]["batch_size"], config["trainer"]["max_epochs"]) == (128, 2)
     json.loads((directory / "project.json").read_text())
     # The config is compared: another one would mix what cannot be compared.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
-from lightning_primo.objectives import Metric, TrainingTime, metric
+from lightning_primo.objectives import Metric, TrainingTime, training_time
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.objective import Kind
 
@@ -182,7 +182,7 @@ class Clock(pl.Callback):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(metric, "perf_counter", clock)
+    monkeypatch.setattr(training_time, "perf_counter", clock)
     return clock
 
 

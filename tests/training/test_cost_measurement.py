@@ -15,7 +15,7 @@ from lightning_primo.objectives import CostCallback, Latency, Metric, PeakMemory
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import Job, crashed, preflight, run_job
 from lightning_primo.training.checkpoint.record import read_record
-from lightning_primo.training.remeasure import measure_again
+from lightning_primo.training.cost_measurement import measure_again
 from tests.machine import Machine
 from tests.tiny import Net
 from tests.training.jobs import make_job

@@ -13,8 +13,8 @@ import pytest
 
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import Job, preflight, run_job
+from lightning_primo.training.cost_measurement import measure_again
 from lightning_primo.training.process_state import one_at_a_time
-from lightning_primo.training.remeasure import measure_again
 from tests.tiny import Net
 from tests.training.jobs import make_job
 

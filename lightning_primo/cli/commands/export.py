@@ -84,7 +84,7 @@ def config_writer(project: Project) -> Callable[[TrialResult, Path], None]:
     import yaml
 
     def write(trial: TrialResult, folder: Path) -> None:
-        config = project.config_for(trial.config)
+        config = project.resolved(trial.config)
         (folder / CONFIG_NAME).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
     return write

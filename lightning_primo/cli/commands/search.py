@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonargparse
 
+from lightning_primo.cli.limits import DEFAULT_FULL_TRAININGS, read_budget, read_epochs
 from lightning_primo.cli.main import STOPPED
 from lightning_primo.cli.search_file_action import SearchFileAction
 from lightning_primo.layout import store_file
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from lightning_primo.cli.project import Project
     from lightning_primo.cli.space_file import SearchSpace
     from lightning_primo.search import Search
-
-DEFAULT_FULL_TRAININGS = 20.0
-"""Of a search that is given no budget."""
 
 _DESCRIPTION = """Search the hyperparameters and architectures of an existing LightningCLI project. The project's own
 config says what is trained, the search file lays a space over its keys. The same command goes on with a search that
@@ -141,14 +139,14 @@ def run(options: jsonargparse.Namespace) -> int:
     cluster = None if options.only_print else options.dask
     with project.active(), _interruptions() as interruptions, cluster_at(cluster) as executor:
         with _told_of(options):
-            epochs = _epochs(options, project)
+            epochs = read_epochs(options, project)
             asked = _asked(options, space)
             project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1])
             check_space_fits(project, space)
             search = _made(options, project, space, epochs=epochs, executor=executor, **asked)
-            budget = _budget(options, search)
+            budget = read_budget(options, search)
             if options.only_print:
-                return _printed(search, project, space, budget)
+                return _tried_out(search, project, space, budget)
             _note(search, project)
         for key in project.left_out:
             print(f"{key} of the config is not heeded: the search sets it itself", file=sys.stderr)
@@ -197,12 +195,12 @@ def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace,
     return search
 
 
-def _printed(search: Search, project: Project, space: SearchSpace, budget: dict[str, Any]) -> int:
+def _tried_out(search: Search, project: Project, space: SearchSpace, budget: dict[str, Any]) -> int:
     """Show what would be searched, and train one batch of it."""
-    from lightning_primo.cli.preview import printed
+    from lightning_primo.cli.preview import preview
     from lightning_primo.cli.user_code import user_code
 
-    print(printed(search, project, space, budget=budget))
+    print(preview(search, project, space, budget=budget))
     failures: list[BaseException] = []
     logged = search.preflight(report=failures.append)
     for failure in failures:
@@ -224,34 +222,6 @@ def _script(options: jsonargparse.Namespace) -> str | None:
     place = cli.rpartition(":")[0] if ".py:" in cli else cli
     beside = file.parent / place
     return str(beside.absolute()) + cli[len(place) :] if not Path(place).is_file() and beside.is_file() else cli
-
-
-def _epochs(options: jsonargparse.Namespace, project: Project) -> tuple[int, int]:
-    """Shortest and full training."""
-    from lightning_primo.errors import InvalidArgumentError
-    from lightning_primo.problem import check_epochs
-
-    given = options.epochs
-    if given is None:
-        given = (project.base.get("trainer") or {}).get("max_epochs")
-        if not isinstance(given, int) or given < 1:
-            raise InvalidArgumentError(
-                f"'epochs' is not given, and trainer.max_epochs of the config is {given!r}; give [shortest, full], "
-                "such as [1, 27]"
-            )
-    shortest, full = given if isinstance(given, list) and len(given) == 2 else (1, given)
-    check_epochs(shortest, full)
-    return shortest, full
-
-
-def _budget(options: jsonargparse.Namespace, search: Search) -> dict[str, Any]:
-    """The limits that are given; where there are none, the full trainings that the algorithm plans with, or 20."""
-    from lightning_primo.search.budget import Budget
-
-    given = {name: limit for name, limit in options.budget.as_dict().items() if limit is not None}
-    budget = given or {"full_trainings": getattr(search.algorithm, "full_trainings", DEFAULT_FULL_TRAININGS)}
-    Budget(**budget, max_epochs=search.problem.max_epochs)
-    return budget
 
 
 def _directory(options: jsonargparse.Namespace) -> str:

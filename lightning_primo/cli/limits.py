@@ -1,0 +1,50 @@
+"""How long a search of the command line trains: each trial, and all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jsonargparse
+
+    from lightning_primo.cli.project import Project
+    from lightning_primo.search import Search
+
+DEFAULT_FULL_TRAININGS = 20.0
+"""Of a search that is given no budget."""
+
+
+def read_epochs(options: jsonargparse.Namespace, project: Project) -> tuple[int, int]:
+    """Shortest and full training.
+
+    Raises:
+        InvalidArgumentError: If neither the options nor the project's config say how long a full training is.
+    """
+    from lightning_primo.errors import InvalidArgumentError
+    from lightning_primo.problem import check_epochs
+
+    given = options.epochs
+    if given is None:
+        given = (project.base.get("trainer") or {}).get("max_epochs")
+        if not isinstance(given, int) or given < 1:
+            raise InvalidArgumentError(
+                f"'epochs' is not given, and trainer.max_epochs of the config is {given!r}; give [shortest, full], "
+                "such as [1, 27]"
+            )
+    shortest, full = given if isinstance(given, list) and len(given) == 2 else (1, given)
+    check_epochs(shortest, full)
+    return shortest, full
+
+
+def read_budget(options: jsonargparse.Namespace, search: Search) -> dict[str, Any]:
+    """The limits that are given; where there are none, the full trainings that the algorithm plans with, or 20.
+
+    Raises:
+        InvalidArgumentError: If one is not positive.
+    """
+    from lightning_primo.search.budget import Budget
+
+    given = {name: limit for name, limit in options.budget.as_dict().items() if limit is not None}
+    budget = given or {"full_trainings": getattr(search.algorithm, "full_trainings", DEFAULT_FULL_TRAININGS)}
+    Budget(**budget, max_epochs=search.problem.max_epochs)
+    return budget
