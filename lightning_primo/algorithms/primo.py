@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.acquisitions import LogNoisyExpectedImprovement, prior_exponent
+from lightning_primo.acquisitions import LogNoisyExpectedImprovement, prior_exponent, weighted_by_prior
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearch
@@ -192,6 +192,6 @@ class _Acquisition:
         exact = self.algorithm.problem.exact_mask
         offset = self.algorithm.scalarization.known(self.data.normalise(scaled), self.weights, exact)
         values = self.improvement(self.algorithm.encoding.features(vectors), offset)
-        if self.prior is not None:
-            values = values + self.algorithm._gamma * self.prior.log_density(vectors)
-        return values
+        if self.prior is None:
+            return values
+        return weighted_by_prior(values, self.prior, vectors, exponent=self.algorithm._gamma)

@@ -271,12 +271,12 @@ def models(monkeypatch):
     """What the models were made of: operations and losses of what was observed and is pending."""
     made = []
 
-    class Spy(bulk_and_cut.ConstrainedModel):
+    class Spy(bulk_and_cut.NetworkRegression):
         def __init__(self, encoding, training, observed, losses, pending, *, variances):
             made.append((set(training), encoding.configs(observed.vectors), losses, encoding.configs(pending.vectors)))
             super().__init__(encoding, training, observed, losses, pending, variances=variances)
 
-    monkeypatch.setattr(bulk_and_cut, "ConstrainedModel", Spy)
+    monkeypatch.setattr(bulk_and_cut, "NetworkRegression", Spy)
     return made
 
 
