@@ -108,7 +108,8 @@ class BulkAndCut(Algorithm):
     def may_continue(self, trial: Trial) -> bool:
         return trial.at(self.problem.max_epochs) is not None  # each may become a parent, whose weights are then needed
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
         inherited = None
         if self._phase == _BULK_UP:
             inherited = self._grow(rng)

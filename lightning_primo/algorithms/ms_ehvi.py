@@ -61,7 +61,8 @@ class MSEHVI(Algorithm):
         self.sampler.check(problem)
         self._search = AcquisitionSearch(self)
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
         data = observe(self)
         # With several workers the design counts as complete when half of it is back: on less a model is but chance.
         n_known, n_least = len(data.vectors), max(_MIN_OBSERVATIONS, self.n_init / 2)

@@ -98,7 +98,7 @@ class PriMO(Algorithm):
             self.n_bo += 1
             self._design_is_over = True
         else:
-            self.initial_design._register(proposal)
+            self.initial_design.register(proposal)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         if trial.operation != _OPERATION:
@@ -106,9 +106,10 @@ class PriMO(Algorithm):
         elif evaluation.status is Status.REJECTED:
             self.n_bo -= 1  # the prior fades with what was evaluated
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
         if not self._design_is_over and self._design_goes_on():
-            proposal = self.initial_design._propose(rng)
+            proposal = self.initial_design.propose(rng)
             if proposal is not None or self.initial_design.pending:
                 return proposal
         config = self._bayesian(rng)

@@ -374,7 +374,7 @@ def test_proposing_changes_nothing():
     for full_trainings in (1, 3, 5):
         search(algorithm, toy_problem(2), full_trainings=full_trainings)
         before = copy.deepcopy((algorithm.trials, algorithm.epochs_committed, algorithm.n_asked))
-        first, second = (algorithm._propose(np.random.default_rng(0)) for _ in range(2))
+        first, second = (algorithm.propose(np.random.default_rng(0)) for _ in range(2))
         assert first == second
         assert before == (algorithm.trials, algorithm.epochs_committed, algorithm.n_asked)
 
