@@ -10,7 +10,7 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.pareto._arrays import BoolArray, FloatArray, IntArray, as_losses
+from lightning_primo.pareto.arrays import BoolArray, FloatArray, IntArray, as_losses
 
 
 def dominates(these: FloatArray, those: FloatArray, *, axis: int) -> BoolArray:

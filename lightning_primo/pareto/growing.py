@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lightning_primo.pareto._arrays import FloatArray, IntArray
+from lightning_primo.pareto.arrays import FloatArray, IntArray
 from lightning_primo.pareto.dominance import dominates
 
 _FIRST_CAPACITY = 64
