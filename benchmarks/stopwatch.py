@@ -8,18 +8,22 @@ from collections.abc import Callable
 from typing import Any
 
 PARTS = {
-    "fit": ("gp:GaussianProcess.fit", "parzen:ParzenDensity.fit", "ensemble:NetworkEnsemble.fit"),
-    "condition": ("gp:GaussianProcess.condition", "gp:GaussianProcess.draw"),
-    "boxes": ("ehvi:_boxes",),
-    "acquisition": (
-        "gp:Draws.predict",
-        "gp:GaussianProcess.predict",
-        "ehvi:LogExpectedHypervolumeImprovement.__call__",
-        "acquisition:log_expected_improvement",
-        "parzen:ParzenDensity.log_density",
-        "ensemble:NetworkEnsemble.predict",
+    "fit": (
+        "surrogates.gp:GaussianProcess.fit",
+        "surrogates.parzen:ParzenDensity.fit",
+        "surrogates.ensemble:NetworkEnsemble.fit",
     ),
-    "candidates": ("candidates:mutate_local", "candidates:Encoding.sample"),
+    "condition": ("surrogates.gp:GaussianProcess.condition", "surrogates.gp:GaussianProcess.draw"),
+    "boxes": ("acquisitions.hypervolume_improvement:_boxes",),
+    "acquisition": (
+        "surrogates.gp:Draws.predict",
+        "surrogates.gp:GaussianProcess.predict",
+        "acquisitions.hypervolume_improvement:LogExpectedHypervolumeImprovement.__call__",
+        "acquisitions.expected_improvement:log_expected_improvement",
+        "surrogates.parzen:ParzenDensity.log_density",
+        "surrogates.ensemble:NetworkEnsemble.predict",
+    ),
+    "candidates": ("acquisitions.candidates:mutate_local", "acquisitions.candidates:Encoding.sample"),
 }
 """What an ask of a method with a model is made of. Time within one part counts for the outermost."""
 
@@ -56,7 +60,7 @@ class Stopwatch:
             for place in places:
                 module, _, path = place.partition(":")
                 *owners, attribute = path.split(".")
-                owner: Any = importlib.import_module(f"lightning_primo.surrogates.{module}")
+                owner: Any = importlib.import_module(f"lightning_primo.{module}")
                 for part in owners:
                     owner = getattr(owner, part)
                 self.time(owner, attribute, name)

@@ -198,7 +198,7 @@ class Given(Algorithm):
         self.rows = [*problem.front.tolist(), 0]
         self.source = problem
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
         left = self.rows[len(self.trials) :]
         return self.new_trial(self.source.table.config(left[0]), 200) if left else None
 

@@ -1,8 +1,7 @@
-"""Log noisy expected improvement with exactly known parts, and its weighting by an expert prior.
+"""Log noisy expected improvement with exactly known parts.
 
 Sources: noisy expected improvement, Letham et al. 2019 (arXiv 1706.07094), equation 7; its logarithm, Ament et al. 2023
-(arXiv 2310.20708), equation 9; prior weighting, Hvarfner et al. 2022 (arXiv 2204.11051) and, with several objectives,
-Basu et al. 2025 (arXiv 2511.08371).
+(arXiv 2310.20708), equation 9.
 """
 
 from __future__ import annotations
@@ -81,14 +80,3 @@ class LogNoisyExpectedImprovement:
         log_ei = log_expected_improvement(mean + offset[:, None], deviation[:, None], self._best)
         value: Array = logsumexp(log_ei, axis=1) - math.log(log_ei.shape[1])
         return value
-
-
-def prior_exponent(n_bo: int, dimensions: int) -> float:
-    """Weight `gamma = exp(-n_BO^2 / d)` of the prior's log density; 0 below 1e-4, where the prior is off.
-
-    Args:
-        n_bo: Evaluations proposed by Bayesian optimisation so far.
-        dimensions: Number of hyperparameters.
-    """
-    gamma = math.exp(-(n_bo**2) / dimensions)
-    return gamma if gamma >= 1e-4 else 0.0

@@ -3,9 +3,10 @@
 What a front leaves undominated is split into disjoint boxes by BoTorch (Lacour, Klamroth, Fonseca 2017). The expected
 volume that an independent normal vector adds is then, per box, a product of one-dimensional expectations (Yang,
 Emmerich, Deutz, Bäck 2019, "Efficient computation of expected hypervolume improvement using box decomposition
-algorithms"). BoTorch's `ExpectedHypervolumeImprovement` is the same function, but multiplies that product out into
-2^m terms, which takes many times as long, and it is not on a logarithmic scale (Ament et al. 2023, arXiv
-2310.20708): far from the front it is zero, or below it by rounding, so that nothing leads the search back.
+algorithms"). BoTorch's `ExpectedHypervolumeImprovement` is the same function, but not on a logarithmic scale (Ament et
+al. 2023, arXiv 2310.20708): far from the front it is zero, or below it by rounding, so that nothing leads the search
+back. It also multiplies the product out into 2^m terms, which for three objectives and more takes longer, the more so
+the more there are.
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ while budget_is_left:
 Randomness is a function of the seed and of the number of asks alone, and the state a function of what was asked and
 told. A search that is restored from its log (`restore`) therefore goes on exactly as if it had never been interrupted,
 without repeating any of the work that led to the proposals.
+
+An algorithm may leave a part of its search to another one: it starts that one too, takes proposals from its `propose`,
+and passes on by `register` and `tell` what has become of them.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class Algorithm(ABC):
     """Proposes which configuration to train, and for how many epochs.
 
     A subclass takes its hyperparameters in its constructor, keyword-only, and keeps each under its own name. It
-    implements `_propose`, which must not change any state, and where it keeps state of its own updates it in
+    implements `propose`, which must not change any state, and where it keeps state of its own updates it in
     `_registered` and `_told`, which also run when a search is restored.
     """
 
@@ -64,11 +67,34 @@ class Algorithm(ABC):
 
         None with nothing pending means that the space is exhausted.
         """
-        rng = np.random.default_rng([self.seed, self.n_asked])
-        proposal = self._propose(rng)
+        proposal = self.propose(np.random.default_rng([self.seed, self.n_asked]))
         if proposal is not None:
-            self._register(proposal)
+            self.register(proposal)
         return proposal
+
+    @abstractmethod
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
+        """What `ask` returns, without taking note of it: a pure function of the state and `rng`."""
+
+    def register(self, proposal: Proposal) -> None:
+        """Take note that a proposal is being evaluated."""
+        if proposal.trial_id == len(self.trials):
+            self.trials.append(
+                Trial(
+                    id=proposal.trial_id,
+                    config=dict(proposal.config),
+                    parent=proposal.parent,
+                    operation=proposal.operation,
+                    pending=proposal.epoch,
+                )
+            )
+            self._unkeyed.append(self.trials[-1].config)
+        else:
+            self.trials[proposal.trial_id] = replace(self.trials[proposal.trial_id], pending=proposal.epoch)
+        self._pending.add(proposal.trial_id)
+        self.n_asked += 1
+        self.epochs_committed += proposal.epochs
+        self._registered(proposal)
 
     def tell(self, evaluation: Evaluation) -> None:
         """Take in what came of a proposal, whatever its status.
@@ -93,7 +119,7 @@ class Algorithm(ABC):
         """Replay what was asked and told in an earlier process, in the order in which it happened."""
         for event in events:
             if isinstance(event, Proposal):
-                self._register(event)
+                self.register(event)
             else:
                 self.tell(event)
         self._take_keys()
@@ -145,29 +171,6 @@ class Algorithm(ABC):
             parent=trial.parent,
             operation=trial.operation,
         )
-
-    def _register(self, proposal: Proposal) -> None:
-        if proposal.trial_id == len(self.trials):
-            self.trials.append(
-                Trial(
-                    id=proposal.trial_id,
-                    config=dict(proposal.config),
-                    parent=proposal.parent,
-                    operation=proposal.operation,
-                    pending=proposal.epoch,
-                )
-            )
-            self._unkeyed.append(self.trials[-1].config)
-        else:
-            self.trials[proposal.trial_id] = replace(self.trials[proposal.trial_id], pending=proposal.epoch)
-        self._pending.add(proposal.trial_id)
-        self.n_asked += 1
-        self.epochs_committed += proposal.epochs
-        self._registered(proposal)
-
-    @abstractmethod
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
-        """The next proposal; a pure function of the state and `rng`."""
 
     def _registered(self, proposal: Proposal) -> None:  # noqa: B027 - not every algorithm keeps state of its own
         """Take note of a proposal of one's own."""

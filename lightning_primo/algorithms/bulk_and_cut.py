@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
+from lightning_primo.acquisitions import rank_trainings
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.offspring import lowest_width, pareto_epsilon_greedy, pruned_widths
 from lightning_primo.algorithms.parts.sampling import UniformSampler, draw, first_new
@@ -23,7 +24,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.architecture import Architecture
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.trial import Config, Proposal, Status, Trial
-from lightning_primo.surrogates.constrained import ConstrainedModel, Networks
+from lightning_primo.surrogates.network_regression import NetworkRegression, Networks
 from lightning_primo.surrogates.outliers import without_outliers
 
 _SAMPLE, _DEEPEN, _PRUNE = "sample", "deepen", "prune"
@@ -107,7 +108,8 @@ class BulkAndCut(Algorithm):
     def may_continue(self, trial: Trial) -> bool:
         return trial.at(self.problem.max_epochs) is not None  # each may become a parent, whose weights are then needed
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
         inherited = None
         if self._phase == _BULK_UP:
             inherited = self._grow(rng)
@@ -213,9 +215,9 @@ class BulkAndCut(Algorithm):
             self._networks([(trial.config, network) for trial, network in pairs]) for pairs in (told, pending)
         )
         variances = self._variances([trial for trial, _ in told])
-        model = ConstrainedModel(self.encoding, training, observed, losses, begun, variances=variances)
+        model = NetworkRegression(self.encoding, training, observed, losses, begun, variances=variances)
         itself = self._networks([(config, child)])
-        ranking = model.rank(itself, kappa=self.kappa, rng=rng)[:_N_LOOKED_AT]
+        ranking = rank_trainings(model, itself, kappa=self.kappa, rng=rng)[:_N_LOOKED_AT]
         return first_new(self, [*ranking, *itself.vectors]) or config
 
     def _networks(self, pairs: Sequence[tuple[Config, Architecture]]) -> Networks:

@@ -140,7 +140,8 @@ class Brackets(Algorithm):
         config = draw(self, self.sampler, rng)
         return None if config is None else (config, "sample")
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
         last = 2 if self._brackets and self._brackets[-1].wants_new else 1
         waiting = [id(bracket) for bracket in self._brackets[-last:]]  # those that no full one follows
         for bracket in self._going:

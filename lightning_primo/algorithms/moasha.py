@@ -41,7 +41,8 @@ class MOASHA(Algorithm):
         self.rungs = rung_epochs(problem.min_epochs, problem.max_epochs, self.eta)
         self._rungs = {epoch: Rung(problem, self.ranking) for epoch in self.rungs}
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
         promotion = self._promote(share=1 / self.eta)
         if promotion is not None:
             return promotion

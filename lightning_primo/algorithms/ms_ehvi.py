@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.acquisitions.hypervolume_improvement import LogExpectedHypervolumeImprovement
+from lightning_primo.acquisitions import LogExpectedHypervolumeImprovement
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearch
 from lightning_primo.algorithms.parts.observations import Observations, observe
@@ -61,7 +61,8 @@ class MSEHVI(Algorithm):
         self.sampler.check(problem)
         self._search = AcquisitionSearch(self)
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
         data = observe(self)
         # With several workers the design counts as complete when half of it is back: on less a model is but chance.
         n_known, n_least = len(data.vectors), max(_MIN_OBSERVATIONS, self.n_init / 2)
@@ -84,16 +85,8 @@ class MSEHVI(Algorithm):
                 continue
             variances = None if noise is None else noise[:, j]
             process = GaussianProcess.fit(features, targets[:, j], variances=variances)
-            mean, _ = process.predict(np.concatenate([features[: len(data.vectors)], pending]))
-            front[:, j] = mean
-            if len(pending):
-                # Ginsbourger et al. 2010, the kriging believer: pending points count as if they came out as predicted.
-                process = process.condition(
-                    np.concatenate([features, pending]),
-                    np.concatenate([targets[:, j], mean[len(data.vectors) :]]),
-                    variances=None if variances is None else np.append(variances, np.zeros(len(pending))),
-                )
-            processes.append(process)
+            front[:, j], _ = process.predict(np.concatenate([features[: len(data.vectors)], pending]))
+            processes.append(process.believing(pending))
         improvement = LogExpectedHypervolumeImprovement(front, self._reference(data))
         return _Acquisition(self, data, tuple(processes), improvement)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.acquisitions import LogNoisyExpectedImprovement, prior_exponent
+from lightning_primo.acquisitions import LogNoisyExpectedImprovement, prior_exponent, weighted_by_prior
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearch
@@ -98,7 +98,7 @@ class PriMO(Algorithm):
             self.n_bo += 1
             self._design_is_over = True
         else:
-            self.initial_design._register(proposal)
+            self.initial_design.register(proposal)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         if trial.operation != _OPERATION:
@@ -106,9 +106,10 @@ class PriMO(Algorithm):
         elif evaluation.status is Status.REJECTED:
             self.n_bo -= 1  # the prior fades with what was evaluated
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
         if not self._design_is_over and self._design_goes_on():
-            proposal = self.initial_design._propose(rng)
+            proposal = self.initial_design.propose(rng)
             if proposal is not None or self.initial_design.pending:
                 return proposal
         config = self._bayesian(rng)
@@ -192,6 +193,6 @@ class _Acquisition:
         exact = self.algorithm.problem.exact_mask
         offset = self.algorithm.scalarization.known(self.data.normalise(scaled), self.weights, exact)
         values = self.improvement(self.algorithm.encoding.features(vectors), offset)
-        if self.prior is not None:
-            values = values + self.algorithm._gamma * self.prior.log_density(vectors)
-        return values
+        if self.prior is None:
+            return values
+        return weighted_by_prior(values, self.prior, vectors, exponent=self.algorithm._gamma)

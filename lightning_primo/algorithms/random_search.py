@@ -27,6 +27,7 @@ class RandomSearch(Algorithm):
         super().start(problem, seed=seed)
         self.sampler.check(problem)
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
         config = draw(self, self.sampler, rng)
         return None if config is None else self.new_trial(config, self.problem.max_epochs)

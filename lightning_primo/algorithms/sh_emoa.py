@@ -1,4 +1,4 @@
-"""SH-EMOA: an evolutionary search by hypervolume whose training budget doubles from stage to stage.
+"""SH-EMOA: an evolutionary search by hypervolume whose training budget doubles from level to level.
 
 Guerrero-Viu et al. 2021, "Bag of Baselines for Multi-objective Joint Neural Architecture Search and Hyperparameter
 Optimization", arXiv 2105.01015, algorithm 1 and appendix B.1; the selection is that of SMS-EMOA (Beume et al. 2007).
@@ -14,8 +14,8 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.budget_levels import budget_levels, plan_levels
 from lightning_primo.algorithms.parts.sampling import UniformSampler, draw
-from lightning_primo.algorithms.parts.stages import plan_stages, stage_budgets
 from lightning_primo.checks import check_full_trainings, check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import contributions, default_reference, fronts, hssp_drop
@@ -30,14 +30,14 @@ _MAX_TRIES = 100  # of variations for a child that is new and keeps the exact bo
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Stage:
+class _Level:
     """Where the evolution stands.
 
     Attributes:
-        number: Of the stage, from 0.
-        before: The population at the end of the stage before, by trial; later also who was late for it.
-        waiting: Those of `before` that are still to be proposed at this stage's budget.
-        members: The population, evaluated at this stage's budget, in the order in which they joined.
+        number: Of the level, from 0.
+        before: The population at the end of the level before, by trial; later also who was late for it.
+        waiting: Those of `before` that are still to be proposed at this level's budget.
+        members: The population, evaluated at this level's budget, in the order in which they joined.
     """
 
     number: int = 0
@@ -47,9 +47,9 @@ class _Stage:
 
 
 class SHEMOA(Algorithm):
-    """Evolution of a population in stages of successive halving: many cheap evaluations first, few full ones last.
+    """Evolution of a population in budget levels of successive halving: many cheap evaluations, then few full ones.
 
-    The budget doubles from stage to stage up to `R` while the number of evaluations halves. A stage first evaluates the
+    The budget doubles from level to level up to `R` while the number of evaluations halves. A level first evaluates the
     population at its budget, continuing from the checkpoints, then children, one at a time: each joins the population,
     and of the last front the member is dropped that contributes the least hypervolume. Members are compared at the
     same budget only. A parent is the best of a tournament, by its front, then by its contribution inside the front.
@@ -57,21 +57,21 @@ class SHEMOA(Algorithm):
     The hypervolume's reference point is that of the objectives where they have one, otherwise it lies a tenth of the
     population's range beyond its worst loss.
 
-    With several workers a stage does not wait for the last trials of the one before: when half of its evaluations are
+    With several workers a level does not wait for the last trials of the one before: when half of its evaluations are
     back, the best members go on, and one that comes back later takes the place of a worse one that has not gone on yet.
-    So workers wait only where they are more than half of a stage's evaluations.
+    So workers wait only where they are more than half of a level's evaluations.
 
     After the total is spent, children are evaluated at `R` as long as the search goes on.
 
     Args:
-        full_trainings: The total that the stages spend together, in full trainings: the budget that the search is
+        full_trainings: The total that the levels spend together, in full trainings: the budget that the search is
             given. A search that ends earlier has not reached `R`, or hardly. It is a part of the plan: to go on with a
             search beyond it, give `run` a larger budget and leave this as it was.
-        population_size: The largest population; smaller where the total is, see `plan_stages`. What comes of it is in
+        population_size: The largest population; smaller where the total is, see `plan_levels`. What comes of it is in
             the attribute `schedule`, after the start of the search.
-        n_stages: The largest number of stages; fewer where the first budget would be below the shortest training. With
-            one stage, which is at `R`, this is SMS-EMOA. At 25 full trainings, 3 stages were better than 1 or 2 on the
-            four tasks of `benchmarks/lcbench.py`, and 4 about as good as 3.
+        n_stages: The largest number of levels, the paper's stages; fewer where the first budget would be below the
+            shortest training. With one level, which is at `R`, this is SMS-EMOA. At 25 full trainings, 3 levels were
+            better than 1 or 2 on the four tasks of `benchmarks/lcbench.py`, and 4 about as good as 3.
         tournament_size: Members drawn for a parent, for either one of a recombination; with replacement, so that in a
             small population it is not always the best.
         n_mutated: Hyperparameters that a mutation samples again; all of them where there are fewer. Default: the
@@ -106,17 +106,17 @@ class SHEMOA(Algorithm):
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         super().start(problem, seed=seed)
-        budgets = stage_budgets(problem.min_epochs, problem.max_epochs, self.n_stages)
-        self.schedule = plan_stages(self.full_trainings, self.population_size, budgets)
+        budgets = budget_levels(problem.min_epochs, problem.max_epochs, self.n_stages)
+        self.schedule = plan_levels(self.full_trainings, self.population_size, budgets)
         self._ends = np.cumsum(self.schedule.epochs).tolist()
-        self._stage = _Stage()
+        self._level = _Level()
         most = max(1, min(_N_MUTATED, self.encoding.dimensions // 2))
         self._n_mutated = self.n_mutated or most
 
     @property
     def population(self) -> tuple[Trial, ...]:
-        """The members, all evaluated at the budget of the stage, in the order in which they joined."""
-        return tuple(self.trials[trial_id] for trial_id in self._stage.members)
+        """The members, all evaluated at the budget of the level, in the order in which they joined."""
+        return tuple(self.trials[trial_id] for trial_id in self._level.members)
 
     @property
     @override
@@ -125,70 +125,71 @@ class SHEMOA(Algorithm):
 
     @override
     def may_continue(self, trial: Trial) -> bool:
-        return super().may_continue(trial) and trial.id in (*self._stage.members, *self._stage.waiting)
+        return super().may_continue(trial) and trial.id in (*self._level.members, *self._level.waiting)
 
-    def _propose(self, rng: np.random.Generator) -> Proposal | None:
-        stage = self._stage
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
+        level = self._level
         while True:
-            proposal = self._in_stage(stage, rng)
-            if proposal is not None or stage.number == self._last or self._too_early(stage):
+            proposal = self._at_level(level, rng)
+            if proposal is not None or level.number == self._last or self._too_early(level):
                 return proposal
-            stage = self._after(stage)
+            level = self._after(level)
 
-    def _too_early(self, stage: _Stage) -> bool:
-        """Whether most of a stage is still being trained, so that the next would begin with hardly more than chance."""
-        epoch, n = self.schedule.budgets[stage.number], self.schedule.evaluations[stage.number]
+    def _too_early(self, level: _Level) -> bool:
+        """Whether most of a level is still being trained, so that the next would begin with hardly more than chance."""
+        epoch, n = self.schedule.budgets[level.number], self.schedule.evaluations[level.number]
         n_out = sum(trial.pending == epoch for trial in self.pending)
-        return n_out > n / 2 or (n_out > 0 and not stage.members)
+        return n_out > n / 2 or (n_out > 0 and not level.members)
 
     @property
     def _last(self) -> int:
         return len(self.schedule.budgets) - 1
 
-    def _in_stage(self, stage: _Stage, rng: np.random.Generator) -> Proposal | None:
-        """The next proposal of a stage; None if it has spent its epochs, or the space is exhausted."""
-        epoch = self.schedule.budgets[stage.number]
-        if stage.waiting:
-            return self.promotion(self._next_waiting(stage), epoch)
-        # What failed trials leave of a stage's epochs goes to further children, and what is then left to the next.
-        if stage.number < self._last and self.epochs_committed + epoch > self._ends[stage.number]:
+    def _at_level(self, level: _Level, rng: np.random.Generator) -> Proposal | None:
+        """The next proposal of a level; None if it has spent its epochs, or the space is exhausted."""
+        epoch = self.schedule.budgets[level.number]
+        if level.waiting:
+            return self.promotion(self._next_waiting(level), epoch)
+        # What failed trials leave of a level's epochs goes to further children, and what is then left to the next.
+        if level.number < self._last and self.epochs_committed + epoch > self._ends[level.number]:
             return None
-        parents = self._parents(stage)
-        fills = stage.number == 0 and len(stage.members) + len(self.pending) < self.schedule.population_size
+        parents = self._parents(level)
+        fills = level.number == 0 and len(level.members) + len(self.pending) < self.schedule.population_size
         child = self._child(parents, epoch, rng) if parents and not fills else None
         if child is not None:
             return child
         config = draw(self, UniformSampler(), rng)
         return None if config is None else self.new_trial(config, epoch)
 
-    def _next_waiting(self, stage: _Stage) -> int:
+    def _next_waiting(self, level: _Level) -> int:
         """The member to go on with: the best as long as late ones may still take the place of the worst."""
-        return self._ranked(stage.waiting, stage.number - 1)[0] if self.pending else stage.waiting[0]
+        return self._ranked(level.waiting, level.number - 1)[0] if self.pending else level.waiting[0]
 
-    def _after(self, stage: _Stage) -> _Stage:
-        """The stage that follows; members whose training has ended by itself are evaluated already."""
-        epoch = self.schedule.budgets[stage.number + 1]
-        done = {trial_id for trial_id in stage.members if self.trials[trial_id].at(epoch) is not None}
-        return _Stage(
-            number=stage.number + 1,
-            before=stage.members,
-            waiting=tuple(trial_id for trial_id in stage.members if trial_id not in done),
-            members=tuple(trial_id for trial_id in stage.members if trial_id in done),
+    def _after(self, level: _Level) -> _Level:
+        """The level that follows; members whose training has ended by itself are evaluated already."""
+        epoch = self.schedule.budgets[level.number + 1]
+        done = {trial_id for trial_id in level.members if self.trials[trial_id].at(epoch) is not None}
+        return _Level(
+            number=level.number + 1,
+            before=level.members,
+            waiting=tuple(trial_id for trial_id in level.members if trial_id not in done),
+            members=tuple(trial_id for trial_id in level.members if trial_id in done),
         )
 
-    def _parents(self, stage: _Stage) -> list[int]:
+    def _parents(self, level: _Level) -> list[int]:
         """The trials that may have children, best first.
 
-        As long as members are being trained to the budget of the stage, the population is that of the stage before,
+        As long as members are being trained to the budget of the level, the population is that of the level before,
         unless by then as many have reached the budget without them.
         """
-        older = tuple(i for i in stage.before if i in stage.members or self.trials[i].pending is not None)
-        if len(older) > len(stage.members):
-            return self._ranked(older, stage.number - 1)
-        return self._ranked(stage.members, stage.number)
+        older = tuple(i for i in level.before if i in level.members or self.trials[i].pending is not None)
+        if len(older) > len(level.members):
+            return self._ranked(older, level.number - 1)
+        return self._ranked(level.members, level.number)
 
     def _ranked(self, ids: Sequence[int], number: int) -> list[int]:
-        """Trials by their front, then by their contribution inside it, at the budget of a stage; best first."""
+        """Trials by their front, then by their contribution inside it, at the budget of a level; best first."""
         losses = self._losses(ids, number)
         reference = self._reference(losses)
         order: list[int] = []
@@ -232,20 +233,20 @@ class SHEMOA(Algorithm):
         return [first, second + (second >= first)]
 
     def _registered(self, proposal: Proposal) -> None:
-        while self.schedule.budgets[self._stage.number] < proposal.epoch:
-            self._stage = self._after(self._stage)
-        waiting = tuple(trial_id for trial_id in self._stage.waiting if trial_id != proposal.trial_id)
-        self._stage = replace(self._stage, waiting=waiting)
+        while self.schedule.budgets[self._level.number] < proposal.epoch:
+            self._level = self._after(self._level)
+        waiting = tuple(trial_id for trial_id in self._level.waiting if trial_id != proposal.trial_id)
+        self._level = replace(self._level, waiting=waiting)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
-        stage, budgets = self._stage, self.schedule.budgets
-        if evaluation.counts_at(budgets[stage.number]):
-            self._stage = replace(stage, members=self._selected((*stage.members, trial.id), stage.number))
-        elif stage.number and target == budgets[stage.number - 1] and evaluation.counts_at(target):
-            # Its stage has ended without it, but may still send it on in place of one that has not gone on yet.
-            before = self._selected((*stage.before, trial.id), stage.number - 1)
-            waiting = tuple(trial_id for trial_id in (*stage.waiting, trial.id) if trial_id in before)
-            self._stage = replace(stage, before=before, waiting=waiting)
+        level, budgets = self._level, self.schedule.budgets
+        if evaluation.counts_at(budgets[level.number]):
+            self._level = replace(level, members=self._selected((*level.members, trial.id), level.number))
+        elif level.number and target == budgets[level.number - 1] and evaluation.counts_at(target):
+            # Its level has ended without it, but may still send it on in place of one that has not gone on yet.
+            before = self._selected((*level.before, trial.id), level.number - 1)
+            waiting = tuple(trial_id for trial_id in (*level.waiting, trial.id) if trial_id in before)
+            self._level = replace(level, before=before, waiting=waiting)
 
     def _selected(self, ids: tuple[int, ...], number: int) -> tuple[int, ...]:
         """A population without the one too many, which contributes the least to its last front."""
@@ -257,7 +258,7 @@ class SHEMOA(Algorithm):
         return (*ids[:dropped], *ids[dropped + 1 :])
 
     def _losses(self, ids: Sequence[int], number: int) -> Array:
-        """Scaled losses at the budget of a stage, `n x m`."""
+        """Scaled losses at the budget of a level, `n x m`."""
         evaluations = [self.trials[trial_id].at(self.schedule.budgets[number]) for trial_id in ids]
         return self.problem.scaled_losses([e.losses if e else None for e in evaluations])
 

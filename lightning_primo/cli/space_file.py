@@ -20,7 +20,7 @@ from ConfigSpace import (
 from ConfigSpace.hyperparameters import Hyperparameter
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.space.encoding import axis_of
+from lightning_primo.space.hyperparameter_axes import axis_of
 
 Conditions = Mapping[str, Mapping[str, tuple[Any, ...]]]
 """For each conditional hyperparameter the values of others, by name, of which each must have one."""

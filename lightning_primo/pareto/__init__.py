@@ -6,7 +6,7 @@ row with NaN is dominated by every row without and is never on the front.
 
 from __future__ import annotations
 
-from lightning_primo.pareto.dominance import fronts, non_dominated, non_dominated_sort
+from lightning_primo.pareto.dominance import dominates, fronts, non_dominated, non_dominated_sort
 from lightning_primo.pareto.growing import GrowingFronts
 from lightning_primo.pareto.hypervolume import (
     contributions,
@@ -42,6 +42,7 @@ __all__ = [
     "contributions",
     "crowding_distance",
     "default_reference",
+    "dominates",
     "epsilon_net",
     "fronts",
     "hssp_drop",

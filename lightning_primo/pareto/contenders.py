@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-import numpy.typing as npt
 
+from lightning_primo.pareto.dominance import dominates
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation
-
-Array = npt.NDArray[np.float64]
 
 _DEVIATIONS = 2.0  # by which a noisy loss must be lower than another to be taken for lower
 
@@ -47,9 +45,9 @@ class Contenders:
         least = self._least_deviation * np.abs(losses)
         deviations = np.where(self._noisy, np.fmax(told, least), 0.0)  # fmax: one that is NaN counts as the least
         margins = _DEVIATIONS * np.hypot(self._deviations, deviations)  # k x m
-        if _dominates(self._losses + margins, losses).any():
+        if dominates(self._losses + margins, losses, axis=1).any():
             return
-        stay = ~_dominates(losses + margins, self._losses)
+        stay = ~dominates(losses + margins, self._losses, axis=1)
         self._ids = np.append(self._ids[stay], evaluation.trial_id)
         self._losses = np.vstack([self._losses[stay], losses])
         self._deviations = np.vstack([self._deviations[stay], deviations])
@@ -58,10 +56,3 @@ class Contenders:
     def trial_ids(self) -> frozenset[int]:
         """Their ids; those of the front are among them."""
         return frozenset(self._ids.tolist())
-
-
-def _dominates(these: Array, those: Array) -> npt.NDArray[np.bool_]:
-    """Row by row, `k` answers; one of the two may be a single row."""
-    no_worse, better = np.atleast_2d(these <= those), np.atleast_2d(these < those)
-    dominates: npt.NDArray[np.bool_] = np.logical_and(no_worse.all(axis=1), better.any(axis=1))
-    return dominates

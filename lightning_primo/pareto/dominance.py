@@ -10,7 +10,26 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.pareto._arrays import BoolArray, FloatArray, IntArray, as_losses
+from lightning_primo.pareto.arrays import BoolArray, FloatArray, IntArray, as_losses
+
+
+def dominates(these: FloatArray, those: FloatArray, *, axis: int) -> BoolArray:
+    """Whether points dominate points, by numpy's broadcasting: many against many, or one against many.
+
+    Args:
+        these: Losses without NaN.
+        those: Losses without NaN.
+        axis: That of the objectives. Many points are compared fastest with their objectives first, `m x n`.
+
+    Returns:
+        The common shape of both, less `axis`.
+
+    Example:
+        >>> dominates(np.array([[1, 3], [2, 4], [3, 1]]), np.array([2, 4]), axis=1)
+        array([ True, False, False])
+    """
+    mask: BoolArray = np.logical_and((these <= those).all(axis=axis), (these < those).any(axis=axis))
+    return mask
 
 
 def non_dominated(losses: npt.ArrayLike, *, keep_duplicates: bool = True) -> BoolArray:

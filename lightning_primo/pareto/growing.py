@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lightning_primo.pareto._arrays import BoolArray, FloatArray, IntArray
+from lightning_primo.pareto.arrays import FloatArray, IntArray
+from lightning_primo.pareto.dominance import dominates
 
 _FIRST_CAPACITY = 64
 
@@ -50,9 +51,9 @@ class GrowingFronts:
     def add(self, row: FloatArray) -> None:
         """Add a row of `m` finite losses."""
         columns, column = self._columns[:, : self._n], row[:, None]
-        rank = int(self.ranks[_dominates(columns, column)].max(initial=-1)) + 1
+        rank = int(self.ranks[dominates(columns, column, axis=0)].max(initial=-1)) + 1
         front = self.front(rank)
-        moved = front[_dominates(column, columns[:, front])]
+        moved = front[dominates(column, columns[:, front], axis=0)]
         self._append(row, rank)
         while len(moved):  # to the next front, whose rows that they dominate go to the one after it
             rank += 1
@@ -61,7 +62,7 @@ class GrowingFronts:
             columns = self._columns[:, front]
             dominated = np.zeros(len(front), dtype=np.bool_)
             for column in self._columns[:, moved].T:
-                np.logical_or(dominated, _dominates(column[:, None], columns), out=dominated)
+                np.logical_or(dominated, dominates(column[:, None], columns, axis=0), out=dominated)
             self.n_fronts = max(self.n_fronts, rank + 1)
             moved = front[dominated]
 
@@ -73,9 +74,3 @@ class GrowingFronts:
         self._ranks[self._n] = rank
         self._n += 1
         self.n_fronts = max(self.n_fronts, rank + 1)
-
-
-def _dominates(these: FloatArray, those: FloatArray) -> BoolArray:
-    """Whether columns dominate columns, one of the two being `m x 1` and the other `m x n`; `n` answers."""
-    mask: BoolArray = np.logical_and((these <= those).all(axis=0), (these < those).any(axis=0))
-    return mask

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.pareto._arrays import BoolArray, FloatArray, as_losses, as_vector, finite_rows
+from lightning_primo.pareto.arrays import BoolArray, FloatArray, as_losses, as_vector, finite_rows
 from lightning_primo.pareto.scalarization import ranges
 
 

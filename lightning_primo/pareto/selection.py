@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.pareto._arrays import BoolArray, FloatArray, IntArray, as_losses, finite_rows
+from lightning_primo.pareto.arrays import BoolArray, FloatArray, IntArray, as_losses, finite_rows
 from lightning_primo.pareto.dominance import fronts, non_dominated
 from lightning_primo.pareto.hypervolume import contributions, improvement
 from lightning_primo.pareto.scalarization import normalise, ranges

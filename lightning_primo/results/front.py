@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.pareto import default_reference, hypervolume, improvement
+from lightning_primo.pareto import default_reference, dominates, hypervolume, improvement
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation
 
@@ -138,13 +138,12 @@ class FrontTracker:
         if not evaluation.counts_at(self.problem.max_epochs):
             return False
         point = np.array([evaluation.losses])
-        no_worse = self._losses <= point  # k x m
-        joins = not (no_worse.all(axis=1) & (self._losses < point).any(axis=1)).any()
         others = self._losses
+        joins = not dominates(others, point, axis=1).any()
         if joins:
-            dominated = (others >= point).all(axis=1) & (others > point).any(axis=1)
-            self._losses = np.vstack([others[~dominated], point])
-            self._ids = np.append(self._ids[~dominated], evaluation.trial_id)
+            stay = ~dominates(point, others, axis=1)
+            self._losses = np.vstack([others[stay], point])
+            self._ids = np.append(self._ids[stay], evaluation.trial_id)
         scaled = self.problem.scaled(point)
         if self._move_reference(scaled):
             self.hypervolume = hypervolume(self.problem.scaled(self._losses), self._reference)

@@ -4,10 +4,10 @@ Everything works on whole matrices of ConfigSpace's own vectors (`n x h`, NaN wh
 search goes through thousands of candidates per proposal; only finalists become configurations.
 """
 
-from lightning_primo.space._axis import Axis
-from lightning_primo.space._choice_axes import CategoricalAxis
-from lightning_primo.space._numerical_axes import IntegerAxis
+from lightning_primo.space.axis import Axis
+from lightning_primo.space.choice_axes import CategoricalAxis
 from lightning_primo.space.encoding import Encoding, check_space
+from lightning_primo.space.numerical_axes import IntegerAxis
 from lightning_primo.space.prior import EncodedPrior, Prior
 from lightning_primo.space.variation import crossover, mutate_gaussian, mutate_local, mutate_uniform
 

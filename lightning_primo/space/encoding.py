@@ -14,21 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from ConfigSpace import ConfigurationSpace
-from ConfigSpace.hyperparameters import (
-    CategoricalHyperparameter,
-    Constant,
-    FloatHyperparameter,
-    Hyperparameter,
-    IntegerHyperparameter,
-    OrdinalHyperparameter,
-)
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.space._axis import Axis
-from lightning_primo.space._choice_axes import CategoricalAxis, ConstantAxis, OrdinalAxis
-from lightning_primo.space._clauses import Predicate, compile_condition, compile_forbidden, forbidden_names
-from lightning_primo.space._numerical_axes import FloatAxis, IntegerAxis
-from lightning_primo.space._truncnorm import FloatArray
+from lightning_primo.space.axis import FloatArray
+from lightning_primo.space.clauses import Predicate, compile_condition, compile_forbidden, forbidden_names
+from lightning_primo.space.features import FeatureMap
+from lightning_primo.space.hyperparameter_axes import axis_of
 
 BoolArray = npt.NDArray[np.bool_]
 Config = dict[str, Any]
@@ -37,14 +28,6 @@ _MAX_REJECTED = 1 << 17  # draws in a row that break forbidden clauses before gi
 _MAX_BATCH = 1 << 12
 _REPAIR_ROUNDS = 10
 _DRAW_ROUNDS = 50  # of drawing forbidden rows again
-
-_AXES: tuple[tuple[type[Hyperparameter[Any, Any]], Callable[[Any], Axis]], ...] = (
-    (FloatHyperparameter, FloatAxis),
-    (IntegerHyperparameter, IntegerAxis),
-    (CategoricalHyperparameter, CategoricalAxis),
-    (OrdinalHyperparameter, OrdinalAxis),
-    (Constant, ConstantAxis),
-)
 
 
 class Encoding:
@@ -103,15 +86,9 @@ class Encoding:
             for clause in space.forbidden_clauses
         ]
 
-        width = [axis.width if axis.variable else 0 for axis in self.axes]
-        self.n_features = sum(width)
-        self.feature_groups = np.repeat(np.arange(len(width)), width)
-        first = np.cumsum([0, *width])
-        single = [column for column, w in enumerate(width) if w == 1]
-        self._single_from = np.array(single, dtype=np.intp)
-        self._single_to = first[self._single_from]
-        self._single_span = np.array([self.axes[column].span for column in single])
-        self._one_hot = [(column, int(first[column]), w) for column, w in enumerate(width) if w > 1]
+        self._features = FeatureMap(self.axes)
+        self.n_features = self._features.n_columns
+        self.feature_groups = self._features.groups
 
     def vector(self, config: Mapping[str, Any]) -> FloatArray:
         """The vector of `config`, `h`; see `vectors`."""
@@ -176,13 +153,7 @@ class Encoding:
         choices.
         """
         self._check_shape(vectors)
-        features = np.empty((len(vectors), self.n_features))
-        single = vectors[:, self._single_from] / self._single_span
-        features[:, self._single_to] = np.where(np.isnan(single), 0.5, single)
-        for column, start, width in self._one_hot:
-            codes = vectors[:, column, None]
-            features[:, start : start + width] = np.where(np.isnan(codes), 1.0 / width, codes == np.arange(width))
-        return features
+        return self._features(vectors)
 
     def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         """`n` vectors, `n x h`, from the distributions of the hyperparameters, free of what is forbidden.
@@ -326,18 +297,3 @@ def check_space(space: ConfigurationSpace) -> None:
         InvalidArgumentError: If it is not a ConfigurationSpace, is empty, or no legal configuration can be sampled.
     """
     Encoding(space).sample(1, np.random.default_rng(0))
-
-
-def axis_of(hyperparameter: Hyperparameter[Any, Any]) -> Axis:
-    """The axis of a ConfigSpace hyperparameter.
-
-    Raises:
-        InvalidArgumentError: If it is of a type that ConfigSpace 1.2 does not have.
-    """
-    for kind, axis in _AXES:
-        if isinstance(hyperparameter, kind):
-            return axis(hyperparameter)
-    raise InvalidArgumentError(
-        f"hyperparameter {hyperparameter.name!r} is a {type(hyperparameter).__name__}; expected one of ConfigSpace's "
-        "Float, Integer, Categorical or Constant"
-    )

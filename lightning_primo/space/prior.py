@@ -13,11 +13,12 @@ import numpy as np
 from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.space._axis import Axis
-from lightning_primo.space._choice_axes import CategoricalAxis
-from lightning_primo.space._numerical_axes import IntegerAxis
-from lightning_primo.space._truncnorm import FloatArray, UnitTruncatedNormal
-from lightning_primo.space.encoding import Encoding, axis_of
+from lightning_primo.space.axis import Axis, FloatArray
+from lightning_primo.space.choice_axes import CategoricalAxis
+from lightning_primo.space.encoding import Encoding
+from lightning_primo.space.hyperparameter_axes import axis_of
+from lightning_primo.space.numerical_axes import IntegerAxis
+from lightning_primo.space.truncated_normal import UnitTruncatedNormal
 
 _MAX_TABLE = 1 << 16  # integers with more values are drawn as if they were continuous
 

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.space._axis import Axis
-from lightning_primo.space._truncnorm import FloatArray
+from lightning_primo.space.axis import Axis, FloatArray
 from lightning_primo.space.encoding import BoolArray, Encoding
 
 _ROUNDS = 20  # of new children for a parent, and then of random samples

@@ -1,7 +1,7 @@
 """A regression of the exact objectives, to screen thousands of candidates of which only a few can be computed.
 
 The oracle takes milliseconds a configuration. The regression is fitted once, on random configurations, and then only
-conditioned on those of the search. Decisions are taken on exact values; the regression only says where to look.
+conditioned on those of the search.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _N_RECENT = 256  # configurations of the search that it is conditioned on
 _STREAM = 0x5C4EE  # keeps the design's random numbers apart from those of the asks
 
 
-class ExactModel:
+class CostRegression:
     """Predicts the exact objectives and bounded constraints of a problem, on their scaled losses.
 
     Args:
@@ -52,22 +52,16 @@ class ExactModel:
                 finite = np.isfinite(y[:, j])
                 self._processes[j] = process.condition(x[finite], y[finite, j])
 
-    def predict(self, features: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """Predicted scaled losses, `q x m` with NaN where an objective is not exact, and who may break a bound.
+    def predict(self, features: Array) -> list[tuple[Objective, Array, Array]]:
+        """Mean and standard deviation of the scaled loss, `q` each, by objective or constraint.
+
+        One that no configuration of the design had a finite value of is left out.
 
         Args:
             features: `q x d`.
         """
-        losses = np.full((len(features), len(self._problem.objectives)), math.nan)
-        infeasible = np.zeros(len(features), dtype=np.bool_)
-        for target, process in zip(self._targets, self._processes, strict=True):
-            if process is None:
-                continue
-            predicted, deviation = process.predict(features)
-            if target in self._problem.objectives:
-                losses[:, self._problem.objectives.index(target)] = predicted
-            infeasible |= _may_break(target, predicted, deviation)
-        return losses, infeasible
+        targets = zip(self._targets, self._processes, strict=True)
+        return [(target, *process.predict(features)) for target, process in targets if process is not None]
 
     def _fitted(self, j: int) -> GaussianProcess | None:
         finite = np.isfinite(self._y[:, j])
@@ -80,14 +74,3 @@ class ExactModel:
             for j, target in enumerate(self._targets):
                 y[i, j] = target.scaled(target.loss(values.get(target.name, math.nan)))
         return self._encoding.features(self._encoding.vectors(configs)), y
-
-
-def _may_break(target: Objective, predicted: Array, deviation: Array) -> npt.NDArray[np.bool_]:
-    """Which predicted scaled losses break a bound of `target`, or come within one standard deviation of it."""
-    rising = 1.0 if target.mode == "min" else -1.0
-    broken = np.zeros(len(predicted), dtype=np.bool_)
-    if target.at_most is not None:
-        broken |= rising * (predicted - target.scaled(target.loss(target.at_most))) + deviation > 0
-    if target.at_least is not None:
-        broken |= rising * (predicted - target.scaled(target.loss(target.at_least))) - deviation < 0
-    return broken

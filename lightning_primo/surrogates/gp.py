@@ -50,6 +50,8 @@ class GaussianProcess:
         shift: Mean of the outputs it was fitted to.
         scale: Standard deviation of the outputs it was fitted to.
         x: Features of the observations, `n x d`.
+        y: The observations, `n`.
+        variances: Their known variances around the function, `n`.
         root: Lower Cholesky factor of the observations' covariance, `n x n`.
         weights: Inverse covariance times the centred observations, `n`.
         kernel: The correlation of the function's values.
@@ -61,6 +63,8 @@ class GaussianProcess:
     shift: float
     scale: float
     x: Array
+    y: Array
+    variances: Array
     root: Array
     weights: Array
     kernel: Kernel = _SQUARED_EXPONENTIAL
@@ -88,11 +92,11 @@ class GaussianProcess:
         bounds = [(math.log(_LENGTH_SCALES[0]), math.log(_LENGTH_SCALES[1]))] * d
         bounds.append((math.log(_NOISES[0]), math.log(_NOISES[1])))
         rows = _spread_over(y, _MAX_FITTED)
-        known = None if variances is None else variances[rows] / scale**2
+        known = np.zeros(len(y)) if variances is None else variances
         fitted = minimize(
             negative_log_posterior,
             modes,
-            args=(x[rows], (y[rows] - shift) / scale, kernel, known),
+            args=(x[rows], (y[rows] - shift) / scale, kernel, known[rows] / scale**2),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -105,11 +109,13 @@ class GaussianProcess:
             shift=shift,
             scale=scale,
             x=x,
+            y=y,
+            variances=known,
             root=np.empty((0, 0)),
             weights=np.empty(0),
             kernel=kernel,
         )
-        return unconditioned.condition(x, y, variances=variances)
+        return unconditioned.condition(x, y, variances=known)
 
     def condition(self, x: Array, y: Array, *, variances: Array | None = None) -> GaussianProcess:
         """The same length scales and noise, conditioned on these observations instead.
@@ -119,12 +125,27 @@ class GaussianProcess:
             y: Observations, `n`.
             variances: As for `fit`, `n`.
         """
+        known = np.zeros(len(x)) if variances is None else variances
         standardised = (np.asarray(y) - self.shift) / self.scale
-        covariance = self._covariance(x, x) + self.noise * np.eye(len(x))
-        root = _root(covariance if variances is None else covariance + np.diag(variances / self.scale**2))
+        root = _root(self._covariance(x, x) + np.diag(self.noise + known / self.scale**2))
         mean = _generalised_mean(root, standardised)
         weights = cho_solve((root, True), standardised - mean)
-        return replace(self, mean=mean, x=x, root=root, weights=weights)
+        return replace(self, mean=mean, x=x, y=y, variances=known, root=root, weights=weights)
+
+    def believing(self, x: Array) -> GaussianProcess:
+        """The process if pending points came out as it predicts: less uncertain around them, its mean as it was.
+
+        Source: Ginsbourger, Le Riche, Carraro 2010, "Kriging is well-suited to parallelize optimization", the kriging
+        believer.
+
+        Args:
+            x: Features of the pending points, `p x d`; `p` may be 0.
+        """
+        if not len(x):
+            return self
+        predicted, _ = self.predict(x)
+        variances = np.append(self.variances, np.zeros(len(x)))
+        return self.condition(np.concatenate([self.x, x]), np.append(self.y, predicted), variances=variances)
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Posterior mean and standard deviation of the function (without the observations' noise), `q` each.
@@ -214,8 +235,7 @@ def negative_log_posterior(
     scaled = x / np.exp(logs)
     correlation, decay = kernel.correlation_and_decay(cdist(scaled, scaled, "sqeuclidean"))
     noise = math.exp(parameters[-1])
-    covariance = correlation + noise * np.eye(n)
-    root = _root(covariance if variances is None else covariance + np.diag(variances))
+    root = _root(correlation + np.diag(np.full(n, noise) if variances is None else noise + variances))
     residual = y - _generalised_mean(root, y)
     alpha = cho_solve((root, True), residual)
     value = 0.5 * residual @ alpha + np.log(np.diag(root)).sum() + 0.5 * n * math.log(2 * math.pi)

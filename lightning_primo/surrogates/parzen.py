@@ -55,9 +55,11 @@ class ParzenDensity:
             if not axis.variable:
                 marginals.append(None)
             elif isinstance(hyperparameter, CategoricalHyperparameter):
-                marginals.append(Choices.fit(observed, np.asarray(hyperparameter.probabilities, dtype=np.float64)))
+                marginals.append(
+                    ChoiceMarginal.fit(observed, np.asarray(hyperparameter.probabilities, dtype=np.float64))
+                )
             else:
-                marginals.append(Kernels.fit(axis, observed))
+                marginals.append(KernelMarginal.fit(axis, observed))
         return cls(encoding, tuple(marginals))
 
     def log_density(self, vectors: Array) -> Array:
@@ -100,7 +102,7 @@ class Marginal(ABC):
 
 
 @dataclass(frozen=True)
-class Kernels(Marginal):
+class KernelMarginal(Marginal):
     """Normal kernels truncated to the unit interval, for numericals and ordinals.
 
     A discrete value stands for its cell of the unit interval: the kernel lies in the cell's middle, and the value has
@@ -121,7 +123,7 @@ class Kernels(Marginal):
     bandwidth: float
 
     @classmethod
-    def fit(cls, axis: Axis, observed: Array) -> Kernels:
+    def fit(cls, axis: Axis, observed: Array) -> KernelMarginal:
         """Kernels at the `observed` vector values, `n`."""
         low, high = _cells(axis, observed)
         centers, n = (low + high) / 2, len(observed)
@@ -156,7 +158,7 @@ class Kernels(Marginal):
 
 
 @dataclass(frozen=True)
-class Choices(Marginal):
+class ChoiceMarginal(Marginal):
     """Relative frequencies of a categorical's choices, the space's own probabilities being one observation more.
 
     Attributes:
@@ -168,7 +170,7 @@ class Choices(Marginal):
     base: Array
 
     @classmethod
-    def fit(cls, observed: Array, base: Array) -> Choices:
+    def fit(cls, observed: Array, base: Array) -> ChoiceMarginal:
         """Smoothed frequencies of the `observed` codes, `n`."""
         counts = np.bincount(observed.astype(np.intp), minlength=len(base))
         return cls((counts + base) / (len(observed) + 1), base)

@@ -8,7 +8,7 @@ from botorch.sampling import SobolQMCNormalSampler
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from lightning_primo.acquisitions import LogNoisyExpectedImprovement, log_expected_improvement, prior_exponent
+from lightning_primo.acquisitions import LogNoisyExpectedImprovement, log_expected_improvement
 from lightning_primo.surrogates import GaussianProcess
 from tests.surrogates.test_gp import botorch_model
 
@@ -96,10 +96,3 @@ def test_a_pending_point_is_not_proposed_again():
     after = pending(at, np.zeros(40))
     assert after.argmax() != free.argmax()
     assert after[free.argmax()] < free.max() - 3
-
-
-def test_the_prior_fades_and_is_then_off():
-    assert prior_exponent(0, 13) == 1.0
-    assert prior_exponent(3, 13) == pytest.approx(math.exp(-9 / 13))
-    assert prior_exponent(10, 13) == pytest.approx(math.exp(-100 / 13))
-    assert prior_exponent(11, 13) == 0.0  # exp(-121 / 13) = 9.1e-5 is below 1e-4

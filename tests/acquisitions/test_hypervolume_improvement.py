@@ -145,7 +145,7 @@ def test_botorch_comes_late_and_quietly():
     script = """
 import sys, warnings
 import lightning_primo.algorithms.ms_ehvi, numpy, torch
-from lightning_primo.surrogates.ehvi import LogExpectedHypervolumeImprovement
+from lightning_primo.acquisitions import LogExpectedHypervolumeImprovement
 assert "botorch" not in sys.modules
 before = torch.get_default_dtype(), torch.get_rng_state()
 warnings.simplefilter("error")

@@ -271,12 +271,12 @@ def models(monkeypatch):
     """What the models were made of: operations and losses of what was observed and is pending."""
     made = []
 
-    class Spy(bulk_and_cut.ConstrainedModel):
+    class Spy(bulk_and_cut.NetworkRegression):
         def __init__(self, encoding, training, observed, losses, pending, *, variances):
             made.append((set(training), encoding.configs(observed.vectors), losses, encoding.configs(pending.vectors)))
             super().__init__(encoding, training, observed, losses, pending, variances=variances)
 
-    monkeypatch.setattr(bulk_and_cut, "ConstrainedModel", Spy)
+    monkeypatch.setattr(bulk_and_cut, "NetworkRegression", Spy)
     return made
 
 
@@ -374,7 +374,7 @@ def test_proposing_changes_nothing():
     for full_trainings in (1, 3, 5):
         search(algorithm, toy_problem(2), full_trainings=full_trainings)
         before = copy.deepcopy((algorithm.trials, algorithm.epochs_committed, algorithm.n_asked))
-        first, second = (algorithm._propose(np.random.default_rng(0)) for _ in range(2))
+        first, second = (algorithm.propose(np.random.default_rng(0)) for _ in range(2))
         assert first == second
         assert before == (algorithm.trials, algorithm.epochs_committed, algorithm.n_asked)
 

@@ -238,8 +238,8 @@ def test_asking_changes_nothing_but_the_proposal():
     problem = toy_problem(2)
     algorithm = small()
     search(algorithm, problem, full_trainings=8)
-    first = algorithm._propose(np.random.default_rng(1))
-    assert algorithm._propose(np.random.default_rng(1)) == first
+    first = algorithm.propose(np.random.default_rng(1))
+    assert algorithm.propose(np.random.default_rng(1)) == first
 
 
 def test_too_few_results_leave_the_choice_to_chance(monkeypatch):

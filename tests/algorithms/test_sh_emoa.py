@@ -1,4 +1,4 @@
-"""SH-EMOA: what its stages spend, what the population is at any time, and who has children."""
+"""SH-EMOA: what its levels spend, what the population is at any time, and who has children."""
 
 import copy
 import math
@@ -9,7 +9,7 @@ import pytest
 from ConfigSpace import Categorical, Configuration, ConfigurationSpace
 
 from lightning_primo.algorithms import RandomSearch
-from lightning_primo.algorithms.parts.stages import Schedule, plan_stages, stage_budgets
+from lightning_primo.algorithms.parts.budget_levels import Schedule, budget_levels, plan_levels
 from lightning_primo.algorithms.sh_emoa import SHEMOA
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import fronts, hypervolume
@@ -72,14 +72,14 @@ def run(algorithm, problem, epochs, n_pending=1, seed=0):
     ],
 )
 def test_the_budget_doubles_up_to_the_full_one(low, high, n, budgets):
-    assert stage_budgets(low, high, n) == budgets
+    assert budget_levels(low, high, n) == budgets
 
 
 @pytest.mark.parametrize("max_epochs", [25, 27])
 @pytest.mark.parametrize("full_trainings", [9, 20, 25, 100])
 @pytest.mark.parametrize("population_size", [2, 5, 8, 100])
-def test_the_stages_spend_exactly_the_total_and_their_evaluations_halve(max_epochs, full_trainings, population_size):
-    schedule = plan_stages(full_trainings, population_size, stage_budgets(1, max_epochs, 3))
+def test_the_levels_spend_exactly_the_total_and_their_evaluations_halve(max_epochs, full_trainings, population_size):
+    schedule = plan_levels(full_trainings, population_size, budget_levels(1, max_epochs, 3))
     assert sum(schedule.epochs) == full_trainings * max_epochs
     first, second, third = schedule.evaluations
     largest_shift = max(4, 0.25 * first)  # with steps of whole evaluations that spend the total exactly
@@ -113,7 +113,7 @@ def test_the_search_commits_exactly_the_total(full_trainings, max_epochs, popula
 @pytest.mark.parametrize("full_trainings", [1, 1.5, 2, 5, 7.3, 13, 40])
 def test_a_schedule_is_never_short_of_the_total_nor_a_training_beyond_it(n_stages, max_epochs, full_trainings):
     for population_size in (1, 3, 100):
-        schedule = plan_stages(full_trainings, population_size, stage_budgets(1, max_epochs, n_stages))
+        schedule = plan_levels(full_trainings, population_size, budget_levels(1, max_epochs, n_stages))
         assert full_trainings * max_epochs - 1e-9 <= sum(schedule.epochs)
         assert sum(schedule.epochs) < (full_trainings + 1) * max_epochs
         assert all(n >= schedule.population_size >= 1 for n in schedule.evaluations)
@@ -121,14 +121,14 @@ def test_a_schedule_is_never_short_of_the_total_nor_a_training_beyond_it(n_stage
 
 
 def test_the_population_leaves_room_for_children_and_is_the_papers_where_there_is_enough():
-    budgets = stage_budgets(5, 25, 3)
+    budgets = budget_levels(5, 25, 3)
     for full_trainings in (9, 20, 25, 30, 100, 300):
-        schedule = plan_stages(full_trainings, 100, budgets)
+        schedule = plan_levels(full_trainings, 100, budgets)
         assert all(n > schedule.population_size for n in schedule.evaluations)
-    assert [plan_stages(n, 100, budgets).population_size for n in (20, 100, 400, 5000)] == [5, 26, 100, 100]
-    assert plan_stages(400, 30, budgets).population_size == 30
-    # too little for two members in three stages
-    assert plan_stages(2, 100, budgets) == Schedule(budgets=(25,), evaluations=(2,), population_size=1)
+    assert [plan_levels(n, 100, budgets).population_size for n in (20, 100, 400, 5000)] == [5, 26, 100, 100]
+    assert plan_levels(400, 30, budgets).population_size == 30
+    # too little for two members in three levels
+    assert plan_levels(2, 100, budgets) == Schedule(budgets=(25,), evaluations=(2,), population_size=1)
 
 
 def test_the_evolution_goes_as_in_algorithm_1():
@@ -168,7 +168,7 @@ def test_the_one_dropped_contributes_least_to_the_last_front(n_objectives):
         before = [trial.id for trial in algorithm.population]
         proposal = step(algorithm)
         after = [trial.id for trial in algorithm.population]
-        # All are evaluated at the stage's budget, and only a full population loses one.
+        # All are evaluated at the level's budget, and only a full population loses one.
         assert len(after) <= size
         assert all(trial.at(proposal.epoch) is not None for trial in algorithm.population)
         pool = [*before, proposal.trial_id]
@@ -221,7 +221,7 @@ def children_of_the_first_generation(n, losses, **options):
     algorithm.start(plain_problem(len(losses[0]), max_epochs=1), seed=0)
     for row in losses:
         step(algorithm, losses=row)
-    return algorithm, [algorithm._propose(np.random.default_rng(seed)) for seed in range(n)]
+    return algorithm, [algorithm.propose(np.random.default_rng(seed)) for seed in range(n)]
 
 
 def test_a_tournament_prefers_better_fronts_then_larger_contributions():
@@ -276,7 +276,7 @@ def test_the_mutation_probability_decides(probability, operation):
     assert {child.operation for child in children} == {operation}
 
 
-def first_stage(algorithm, n_pending):
+def first_level(algorithm, n_pending):
     """Its proposals that are pending when it has spent its epochs with so many workers; the others are told."""
     pending = []
     for _ in range(algorithm.schedule.evaluations[0]):
@@ -287,10 +287,10 @@ def first_stage(algorithm, n_pending):
     return pending
 
 
-def test_a_stage_begins_when_half_of_the_one_before_is_back():
+def test_a_level_begins_when_half_of_the_one_before_is_back():
     algorithm = SHEMOA(full_trainings=9)
     algorithm.start(plain_problem(), seed=0)
-    pending = first_stage(algorithm, n_pending=12)
+    pending = first_level(algorithm, n_pending=12)
     assert pending[-1].operation in ("mutation", "recombination")
     assert (len(pending), algorithm.schedule.evaluations[0]) == (12, 14)
     while len(pending) > 7:
@@ -302,7 +302,7 @@ def test_a_stage_begins_when_half_of_the_one_before_is_back():
 def test_the_best_goes_on_while_others_are_late_and_one_of_these_replaces_the_worst():
     algorithm = SHEMOA(full_trainings=12)
     algorithm.start(plain_problem(1), seed=0)
-    late = first_stage_told(algorithm, lambda proposal: (1.0 + proposal.trial_id % 7,), n_late=3)
+    late = first_level_told(algorithm, lambda proposal: (1.0 + proposal.trial_id % 7,), n_late=3)
     best, *others = sorted(algorithm.population, key=lambda trial: trial.at(7).losses)
     promoted = algorithm.ask()
     assert (promoted.trial_id, promoted.start_epoch, promoted.epoch) == (best.id, 7, 13)
@@ -317,10 +317,10 @@ def test_the_best_goes_on_while_others_are_late_and_one_of_these_replaces_the_wo
     assert not algorithm.may_continue(others[-1])  # whose place was taken
 
 
-def test_one_that_is_late_by_two_stages_is_left_aside():
+def test_one_that_is_late_by_two_levels_is_left_aside():
     algorithm = SHEMOA(full_trainings=12)
     algorithm.start(plain_problem(1), seed=0)
-    late = first_stage_told(algorithm, lambda proposal: (1.0 + proposal.trial_id % 7,), n_late=1)[0]
+    late = first_level_told(algorithm, lambda proposal: (1.0 + proposal.trial_id % 7,), n_late=1)[0]
     while algorithm.ask().epoch < 27:
         others = [trial for trial in algorithm.pending if trial.id != late.trial_id and trial.pending < 27]
         for trial in others:
@@ -334,7 +334,7 @@ def test_one_that_is_late_by_two_stages_is_left_aside():
 def test_a_straggler_does_not_keep_children_from_having_children():
     algorithm = SHEMOA(full_trainings=12)
     algorithm.start(plain_problem(1), seed=0)
-    first_stage_told(algorithm, lambda proposal: (1.0 + proposal.trial_id % 7,), n_late=0)
+    first_level_told(algorithm, lambda proposal: (1.0 + proposal.trial_id % 7,), n_late=0)
     promotions = [algorithm.ask() for _ in algorithm.population]
     for proposal in promotions[1:]:
         algorithm.tell(answer(proposal, (2.0,)))
@@ -345,8 +345,8 @@ def test_a_straggler_does_not_keep_children_from_having_children():
     assert promotions[0].trial_id not in parents
 
 
-def first_stage_told(algorithm, losses, n_late):
-    """The first proposals of the first stage, still pending; all its others were told."""
+def first_level_told(algorithm, losses, n_late):
+    """The first proposals of the first level, still pending; all its others were told."""
     late = []
     for i in range(algorithm.schedule.evaluations[0]):
         proposal = algorithm.ask()
@@ -361,7 +361,7 @@ def first_stage_told(algorithm, losses, n_late):
 def test_while_all_members_are_in_training_they_are_parents_by_what_they_reached_before():
     algorithm = SHEMOA(full_trainings=9)
     algorithm.start(plain_problem(), seed=0)
-    for proposal in first_stage(algorithm, n_pending=6):
+    for proposal in first_level(algorithm, n_pending=6):
         algorithm.tell(answer(proposal))
     members = {trial.id for trial in algorithm.population}
     promotions = [algorithm.ask() for _ in members]
@@ -388,7 +388,7 @@ def test_failures_never_join_and_their_epochs_go_to_further_evaluations():
         n_first += proposal.epoch == 7
         assert not failed & {trial.id for trial in algorithm.population}
         assert not any(algorithm.may_continue(algorithm.trials[trial_id]) for trial_id in failed)
-    assert 0 in failed  # the best of the first stage, lost when it was continued
+    assert 0 in failed  # the best of the first level, lost when it was continued
     assert n_first > algorithm.schedule.evaluations[0]
     assert 0 <= algorithm.epochs_committed - 20 * 27 < 27
     assert all(trial.at(27) is not None for trial in algorithm.population)
@@ -446,7 +446,7 @@ def test_only_members_keep_their_checkpoints():
 
 
 @pytest.mark.parametrize("n_pending", [1, 4])
-def test_restored_in_the_middle_of_any_stage_it_is_the_same(n_pending):
+def test_restored_in_the_middle_of_any_level_it_is_the_same(n_pending):
     problem = plain_problem(3)
     algorithm = SHEMOA(full_trainings=9)
     algorithm.start(problem, seed=3)
@@ -465,16 +465,16 @@ def test_restored_in_the_middle_of_any_stage_it_is_the_same(n_pending):
 def test_proposing_changes_nothing():
     algorithm = SHEMOA(full_trainings=9)
     algorithm.start(plain_problem(), seed=0)
-    names = ("_stage", "trials", "n_asked", "epochs_committed")
+    names = ("_level", "trials", "n_asked", "epochs_committed")
     for _ in range(40):
         before = [copy.copy(getattr(algorithm, name)) for name in names]
-        first, second = (algorithm._propose(np.random.default_rng(7)) for _ in range(2))
+        first, second = (algorithm.propose(np.random.default_rng(7)) for _ in range(2))
         assert first == second
         assert [getattr(algorithm, name) for name in names] == before
         step(algorithm)
 
 
-def test_an_exhausted_space_is_trained_up_through_the_stages_without_repetition():
+def test_an_exhausted_space_is_trained_up_through_the_levels_without_repetition():
     space = ConfigurationSpace(seed=0)
     space.add(Categorical("a", list(range(3))), Categorical("b", [0, 1]))
     problem = Problem(space=space, objectives=(Objective(name="f0"), Objective(name="f1")), max_epochs=8)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.pareto import fronts, non_dominated, non_dominated_sort
+from lightning_primo.pareto import dominates, fronts, non_dominated, non_dominated_sort
 from tests.pareto import brute_force
 from tests.pareto.brute_force import SETTINGS, Array, frozen, small_sets
 
@@ -72,6 +72,15 @@ def test_no_rows_and_one_row(n_objectives: int) -> None:
     assert fronts(empty) == []
     assert non_dominated(single).tolist() == [True]
     assert non_dominated_sort(single).tolist() == [0]
+
+
+@SETTINGS
+@given(small_sets(values=(0, 1, 2, INF, -INF)))
+def test_dominance_is_the_same_in_rows_and_in_columns(points: Array) -> None:
+    expected = [[brute_force.dominates(a, b) for b in points] for a in points]
+    for i, point in enumerate(points):
+        assert dominates(point, points, axis=1).tolist() == expected[i]
+        assert dominates(points.T, point[:, None], axis=0).tolist() == [row[i] for row in expected]
 
 
 @SETTINGS

@@ -13,7 +13,7 @@ from scipy.stats import kstest, truncnorm
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.space import EncodedPrior, Encoding, Prior
-from lightning_primo.space._truncnorm import UnitTruncatedNormal
+from lightning_primo.space.truncated_normal import UnitTruncatedNormal
 from tests.space.spaces import SETTINGS, every_kind, frozen, table_2
 
 

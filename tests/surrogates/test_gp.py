@@ -266,3 +266,18 @@ def test_the_part_reaches_evenly_from_the_best_to_the_worst():
     assert sorted(y[rows]) == list(range(0, 901, 3))
     assert gp._spread_over(y[:300], 300).tolist() == list(range(300))
     assert len(set(gp._spread_over(np.zeros(310), 300).tolist())) == 300
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_believing_in_pending_points_is_conditioning_on_what_is_predicted_of_them(noisy):
+    x, y = observations(n=20)
+    variances = np.linspace(0.0, 400.0, 20) if noisy else None
+    process = GaussianProcess.fit(x, y, variances=variances)
+    pending, at = np.random.default_rng(3).random((2, 4)), np.random.default_rng(1).random((30, 4))
+    believing = process.believing(pending)
+    known = np.append(np.zeros(20) if variances is None else variances, [0.0, 0.0])
+    points, values = np.concatenate([x, pending]), np.append(y, process.predict(pending)[0])
+    np.testing.assert_array_equal(believing.predict(at), process.condition(points, values, variances=known).predict(at))
+    np.testing.assert_allclose(believing.predict(at)[0], process.predict(at)[0], rtol=1e-6)
+    assert (believing.predict(at)[1] <= process.predict(at)[1] + 1e-9).all()
+    assert process.believing(pending[:0]) is process

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest, truncnorm
 
 from lightning_primo.space import Encoding
-from lightning_primo.surrogates.parzen import Choices, Kernels, ParzenDensity
+from lightning_primo.surrogates.parzen import ChoiceMarginal, KernelMarginal, ParzenDensity
 from tests.space.spaces import SETTINGS, every_kind, frozen, spaces, table_2
 
 KINDS = [name for name in every_kind() if name != "constant"]
@@ -139,7 +139,7 @@ def test_equal_observations_have_a_bandwidth():
     assert np.isfinite(model.log_density(others)).all()
     assert model.log_density(observed[:1])[0] > model.log_density(others).max()
     for marginal in model.marginals:
-        if isinstance(marginal, Kernels):
+        if isinstance(marginal, KernelMarginal):
             assert 0 < marginal.bandwidth < 0.05
 
 
@@ -165,9 +165,9 @@ def test_inactive_hyperparameters_take_no_part():
     observed.setflags(write=False)
     model = ParzenDensity.fit(encoding, observed)
     momentum, beta, optimizer = (model.marginals[column[name]] for name in ("momentum", "beta", "optimizer"))
-    assert isinstance(momentum, Kernels)
-    assert isinstance(beta, Kernels)
-    assert isinstance(optimizer, Choices)
+    assert isinstance(momentum, KernelMarginal)
+    assert isinstance(beta, KernelMarginal)
+    assert isinstance(optimizer, ChoiceMarginal)
     np.testing.assert_allclose(momentum.centers, [0.9, 0.8])  # of its two rows alone
     np.testing.assert_allclose(beta.centers, [0.2])
     at = encoding.vectors([{"optimizer": "adam", "beta": 0.7}])

@@ -7,21 +7,16 @@ keep the exact bounds are compared with their exact values.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.acquisitions import rank_candidates
+from lightning_primo.acquisitions import Acquisition, rank_candidates, screened
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.problem.trial import Config
-from lightning_primo.surrogates import ExactModel
+from lightning_primo.surrogates import CostRegression
 
 Array = npt.NDArray[np.float64]
-
-Acquisition = Callable[[Array, Array], Array]
-"""From vectors, `q x h`, and their scaled exact losses, `q x m` (NaN where not exact), to values, `q`; larger is
-better."""
 
 _N_FINALISTS = 8  # candidates whose exact objectives are computed
 _N_LOOKED_AT = 32  # candidates tried for finalists that are new and keep the exact bounds
@@ -38,7 +33,7 @@ class AcquisitionSearch:
 
     def __init__(self, algorithm: Algorithm) -> None:
         self._algorithm = algorithm
-        self._exact_model: ExactModel | None = None
+        self._regression: CostRegression | None = None
 
     def best(self, acquisition: Acquisition, starts: Array, rng: np.random.Generator) -> Config | None:
         """The best configuration found that no trial has and that keeps the exact bounds, or None.
@@ -49,33 +44,23 @@ class AcquisitionSearch:
             rng: Source of randomness.
         """
         problem, encoding = self._algorithm.problem, self._algorithm.encoding
-        finalists = self._finalists(rank_candidates(self._screened(acquisition), encoding, starts, rng))
+        score = screened(acquisition, problem, encoding, self._updated_regression())
+        finalists = self._finalists(rank_candidates(score, encoding, starts, rng))
         if not finalists:
             return None
         known = problem.scaled_losses([problem.known(config) for config in finalists])
         values = acquisition(encoding.vectors(finalists), known)
         return finalists[int(np.argmax(np.where(np.isnan(values), -math.inf, values)))]
 
-    def _screened(self, acquisition: Acquisition) -> Callable[[Array], Array]:
-        """The acquisition with predicted exact objectives; -inf where a bound seems to be broken."""
-        model, algorithm = self._screening_model(), self._algorithm
-
-        def screen(vectors: Array) -> Array:
-            if model is None:
-                return acquisition(vectors, np.full((len(vectors), len(algorithm.problem.objectives)), math.nan))
-            scaled, infeasible = model.predict(algorithm.encoding.features(vectors))
-            return np.where(infeasible, -math.inf, acquisition(vectors, scaled))
-
-        return screen
-
-    def _screening_model(self) -> ExactModel | None:
+    def _updated_regression(self) -> CostRegression | None:
+        """The regression, which knows all trials; None where nothing is exact and no bound has to be kept."""
         algorithm = self._algorithm
         if not algorithm.problem.exact_mask.any() and not algorithm.problem.bounded:
             return None
-        if self._exact_model is None:
-            self._exact_model = ExactModel(algorithm.problem, algorithm.encoding, seed=algorithm.seed)
-        self._exact_model.condition([trial.config for trial in algorithm.trials])
-        return self._exact_model
+        if self._regression is None:
+            self._regression = CostRegression(algorithm.problem, algorithm.encoding, seed=algorithm.seed)
+        self._regression.condition([trial.config for trial in algorithm.trials])
+        return self._regression
 
     def _finalists(self, ranking: Array) -> list[Config]:
         """The first candidates that no trial has and that keep the bounds on exact quantities."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, OrdinalHyperparameter
+from typing_extensions import override
 
-from lightning_primo.space._axis import Axis, OrderedAxis, Values, neighbour_code
-from lightning_primo.space._truncnorm import FloatArray
+from lightning_primo.space.axis import Axis, FloatArray, OrderedAxis, Values, neighbour_code
 
 
 class ChoiceAxis(Axis):
@@ -37,24 +37,31 @@ class ChoiceAxis(Axis):
             self._index = None
 
     @property
+    @override
     def domain(self) -> str:
         return "one of " + ", ".join(map(repr, self.choices))
 
+    @override
     def accepts(self, value: Any) -> bool:
         return self._find(value) is not None
 
+    @override
     def position(self, values: Values) -> FloatArray:
         return np.array([self._find(value) for value in values], dtype=np.float64)
 
+    @override
     def values(self, column: FloatArray) -> npt.NDArray[Any]:
         return self._objects[self.canonical(column).astype(np.intp)]
 
+    @override
     def canonical(self, column: FloatArray) -> FloatArray:
         return np.clip(np.rint(column), 0.0, self.size - 1.0)
 
+    @override
     def discretise(self, x: FloatArray) -> FloatArray:
         return np.clip(np.floor(x * self.size), 0.0, self.size - 1.0)
 
+    @override
     def quantile(self, u: FloatArray) -> FloatArray:
         return self.discretise(u)
 
@@ -80,20 +87,24 @@ class CategoricalAxis(ChoiceAxis):
         self._rank = np.where(drawable, np.cumsum(drawable) - 1, self._codes.size)  # of each choice among those drawn
 
     @property
+    @override
     def variable(self) -> bool:
         return self._codes.size > 1
 
+    @override
     def quantile(self, u: FloatArray) -> FloatArray:
         if not self._weighted:
             return self.discretise(u)
         drawn: FloatArray = np.searchsorted(self._cumulative, u, side="right").astype(np.float64)
         return drawn.clip(max=self._codes[-1])  # the sum of the weights may round below one
 
+    @override
     def step(self, column: FloatArray, scale: float, rng: np.random.Generator) -> FloatArray:
         rank = self._rank[column.astype(np.intp)]
         drawn = rng.integers(0, self._codes.size - (rank < self._codes.size))
         return self._codes[drawn + (drawn >= rank)]
 
+    @override
     def jitter(self, column: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
         if self.size == 2:
             return self.canonical(column + sigma * rng.standard_normal(column.size))
@@ -119,24 +130,31 @@ class ConstantAxis(ChoiceAxis):
         super().__init__(hyperparameter.name, [hyperparameter.value])
 
     @property
+    @override
     def domain(self) -> str:
         return f"the constant {self.choices[0]!r}"
 
+    @override
     def position(self, values: Values) -> FloatArray:
         return np.ones(len(values))
 
+    @override
     def values(self, column: FloatArray) -> npt.NDArray[Any]:
         return self._objects[np.zeros(column.size, dtype=np.intp)]
 
+    @override
     def canonical(self, column: FloatArray) -> FloatArray:
         return np.ones(column.size)
 
+    @override
     def discretise(self, x: FloatArray) -> FloatArray:
         return np.ones(x.size)
 
+    @override
     def step(self, column: FloatArray, scale: float, rng: np.random.Generator) -> FloatArray:
         return np.ones(column.size)
 
+    @override
     def jitter(self, column: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
         return np.ones(column.size)
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.space._truncnorm import FloatArray
 
+FloatArray = npt.NDArray[np.float64]
 Values = Sequence[Any] | npt.NDArray[Any]
 
 
@@ -103,6 +104,7 @@ class OrderedAxis(Axis):
     def _neighbour(self, column: FloatArray, upwards: npt.NDArray[np.bool_]) -> FloatArray:
         """The next value in the given direction, or in the other one at an end."""
 
+    @override
     def step(self, column: FloatArray, scale: float, rng: np.random.Generator) -> FloatArray:
         noise = scale * rng.standard_normal(column.size)
         moved = self.canonical(reflect(column / self.span + noise) * self.span)
@@ -111,6 +113,7 @@ class OrderedAxis(Axis):
             moved[still] = self._neighbour(column[still], noise[still] > 0)
         return moved
 
+    @override
     def jitter(self, column: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
         noise = sigma * rng.standard_normal(column.size)
         return self.canonical(np.clip(column / self.span + noise, 0.0, 1.0) * self.span)

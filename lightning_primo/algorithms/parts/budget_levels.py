@@ -1,4 +1,4 @@
-"""The stages of SH-EMOA: budgets that double while the evaluations halve, such that a total is spent exactly.
+"""The budget levels of SH-EMOA: budgets that double while the evaluations halve, such that a total is spent exactly.
 
 Guerrero-Viu et al. 2021, arXiv 2105.01015, algorithm 1.
 """
@@ -9,17 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_EVALUATIONS_PER_MEMBER = 1.5  # of the last stage, at least: half of its epochs then train children from scratch
-_MAX_SHIFT = 16  # evaluations by which a stage may leave the halving, so that the total is spent exactly
+_EVALUATIONS_PER_MEMBER = 1.5  # of the last level, at least: half of its epochs then train children from scratch
+_MAX_SHIFT = 16  # evaluations by which a level may leave the halving, so that the total is spent exactly
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """What a search spends, stage by stage, if nothing fails.
+    """What a search spends, level by level, if nothing fails.
 
     Attributes:
-        budgets: Epochs up to which the evaluations of each stage train; the last is `R`.
-        evaluations: Evaluations of each stage; those of the population are among them.
+        budgets: Epochs up to which the evaluations of each level train; the last is `R`.
+        evaluations: Evaluations of each level; those of the population are among them.
         population_size: Members of the population.
     """
 
@@ -29,23 +29,23 @@ class Schedule:
 
     @property
     def epochs(self) -> tuple[int, ...]:
-        """What each stage costs: a child its stage's budget, a member only what its budget exceeds the one before."""
+        """What each level costs: a child its level's budget, a member only what its budget exceeds the one before."""
         before = (0, *self.budgets[:-1])
-        stages = zip(self.evaluations, self.budgets, before, strict=True)
-        return tuple(n * budget - self.population_size * earlier for n, budget, earlier in stages)
+        levels = zip(self.evaluations, self.budgets, before, strict=True)
+        return tuple(n * budget - self.population_size * earlier for n, budget, earlier in levels)
 
 
-def stage_budgets(min_epochs: int, max_epochs: int, n_stages: int) -> tuple[int, ...]:
-    """The budgets `R / 2^k` of up to `n_stages` stages, rounded, ascending; none below the minimum, `R` is exact.
+def budget_levels(min_epochs: int, max_epochs: int, n_levels: int) -> tuple[int, ...]:
+    """The budgets `R / 2^k` of up to `n_levels` levels, rounded, ascending; none below the minimum, `R` is exact.
 
     Halves are rounded to the odd number: two trainings at `R / 4` and one at `R / 2` then cost exactly `R` for every
     odd `R`, so that few evaluations have to be shifted for a total to be spent exactly.
 
-    >>> stage_budgets(1, 27, 3), stage_budgets(5, 25, 3), stage_budgets(10, 25, 3), stage_budgets(1, 2, 3)
+    >>> budget_levels(1, 27, 3), budget_levels(5, 25, 3), budget_levels(10, 25, 3), budget_levels(1, 2, 3)
     ((7, 13, 27), (6, 13, 25), (13, 25), (1, 2))
     """
     budgets = [max_epochs]
-    for k in range(1, n_stages):
+    for k in range(1, n_levels):
         budget = _round_half_to_odd(max_epochs / 2**k)
         if budget < min_epochs:
             break
@@ -54,35 +54,35 @@ def stage_budgets(min_epochs: int, max_epochs: int, n_stages: int) -> tuple[int,
     return tuple(reversed(budgets))
 
 
-def plan_stages(full_trainings: float, population_size: int, budgets: Sequence[int]) -> Schedule:
+def plan_levels(full_trainings: float, population_size: int, budgets: Sequence[int]) -> Schedule:
     """The schedule that spends `full_trainings * R` epochs.
 
-    A population of `s` that goes through all stages costs `s R`, as it continues from its checkpoints, and `m_i`
-    children in stage `i` cost `m_i b_i`. Of the evaluations `n_i = s + m_i = 2^(n-1-i) c` that halve from stage to
-    stage, `c` is the one with `s R + sum_i m_i b_i = full_trainings * R`. The `m_i` are then the whole numbers closest
-    to that which spend exactly the same. Where there are none close by (as with two stages and an odd `R`), the total
+    A population of `s` that goes through all levels costs `s R`, as it continues from its checkpoints, and `m_i`
+    children in level `i` cost `m_i b_i`. Of the evaluations `n_i = s + m_i = 2^(n-1-i) c` that halve from level to
+    level, `c` is the one with `s R + sum_i m_i b_i = full_trainings * R`. The `m_i` are then the whole numbers closest
+    to that which spend exactly the same. Where there are none close by (as with two levels and an odd `R`), the total
     is exceeded by less than one full training.
 
     Args:
         full_trainings: The total, at least 1.
-        population_size: The largest population; fewer where the last stage would have less than 1.5 evaluations per
+        population_size: The largest population; fewer where the last level would have less than 1.5 evaluations per
             member, that is, where members going from `R / 2` to `R` would take more than half of its epochs.
-        budgets: Of the stages, ascending, in epochs; the lowest are left out where the population would be below 2.
+        budgets: Of the levels, ascending, in epochs; the lowest are left out where the population would be below 2.
 
     Returns:
         The schedule.
 
-    >>> plan_stages(20, 100, (7, 13, 27))
+    >>> plan_levels(20, 100, (7, 13, 27))
     Schedule(budgets=(7, 13, 27), evaluations=(29, 17, 8), population_size=5)
     """
-    full, n_stages = budgets[-1], len(budgets)
+    full, n_levels = budgets[-1], len(budgets)
     total = math.ceil(full_trainings * full - 1e-9)
-    halving = [2 ** (n_stages - 1 - i) for i in range(n_stages)]
+    halving = [2 ** (n_levels - 1 - i) for i in range(n_levels)]
     once, saved = sum(n * budget for n, budget in zip(halving, budgets, strict=True)), sum(budgets[:-1])
     # n_i = 2^(n-1-i) c with c = (total + s * saved) / once, which is to be at least 1.5 s
     largest = math.floor(total / (_EVALUATIONS_PER_MEMBER * once - saved))
-    if n_stages > 1 and largest < min(population_size, 2):
-        return plan_stages(full_trainings, population_size, budgets[1:])
+    if n_levels > 1 and largest < min(population_size, 2):
+        return plan_levels(full_trainings, population_size, budgets[1:])
     size = max(1, min(population_size, largest))
     c = (total + size * saved) / once
     children = _spend(total - size * full, budgets, [n * c - size for n in halving])
@@ -95,9 +95,9 @@ def _round_half_to_odd(x: float) -> int:
 
 
 def _spend(epochs: int, budgets: Sequence[int], ideal: Sequence[float]) -> tuple[int, ...]:
-    """Children per stage that cost `epochs`, as close as can be to the `ideal` numbers, by the epochs they cost."""
+    """Children per level that cost `epochs`, as close as can be to the `ideal` numbers, by the epochs they cost."""
     full = budgets[-1]
-    # By the epochs that the stages so far spend: the squared distance from the ideal, and their children.
+    # By the epochs that the levels so far spend: the squared distance from the ideal, and their children.
     options: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
     for budget, wanted in zip(budgets[:-1], ideal[:-1], strict=True):
         reach = min(_MAX_SHIFT, max(2, math.ceil(wanted / 4)))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr, ndtri_exp
 
-FloatArray = npt.NDArray[np.float64]
+Array = npt.NDArray[np.float64]
 
 
 class UnitTruncatedNormal:
@@ -34,16 +34,16 @@ class UnitTruncatedNormal:
         self._log_mass = log_upto + np.log1p(-np.exp(self._log_below - log_upto))
         self._log_norm = np.log(self._std) + 0.5 * math.log(2.0 * math.pi) + self._log_mass
 
-    def logpdf(self, x: FloatArray) -> FloatArray:
+    def logpdf(self, x: Array) -> Array:
         """Log density at `x` in [0, 1], broadcast against the means; NaN stays NaN."""
         z = (np.where(self._mirrored, 1.0 - x, x) - self._mean) / self._std
-        density: FloatArray = -0.5 * z * z - self._log_norm
+        density: Array = -0.5 * z * z - self._log_norm
         return density
 
-    def ppf(self, u: FloatArray) -> FloatArray:
+    def ppf(self, u: Array) -> Array:
         """Quantiles of `u` in [0, 1], broadcast against the means."""
         with np.errstate(divide="ignore"):  # log(0) is the lower bound
             log_u = np.log(np.where(self._mirrored, 1.0 - u, u))
         x = self._mean + self._std * ndtri_exp(np.logaddexp(self._log_below, log_u + self._log_mass))
-        clipped: FloatArray = np.clip(x, 0.0, 1.0)
+        clipped: Array = np.clip(x, 0.0, 1.0)
         return np.where(self._mirrored, 1.0 - clipped, clipped)

@@ -44,8 +44,7 @@ from ConfigSpace.forbidden import (
 )
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.space._axis import Axis
-from lightning_primo.space._truncnorm import FloatArray
+from lightning_primo.space.axis import Axis, FloatArray
 
 Columns = Mapping[str, tuple[int, Axis]]
 """The number of a hyperparameter's column and its axis, by name."""

@@ -18,9 +18,10 @@ from ConfigSpace.hyperparameters import (
     NormalIntegerHyperparameter,
 )
 from scipy.special import betaincinv
+from typing_extensions import override
 
-from lightning_primo.space._axis import OrderedAxis, Values, neighbour_code, reflect
-from lightning_primo.space._truncnorm import FloatArray, UnitTruncatedNormal
+from lightning_primo.space.axis import FloatArray, OrderedAxis, Values, neighbour_code, reflect
+from lightning_primo.space.truncated_normal import UnitTruncatedNormal
 
 _DIGITS = 12  # of a decoded float: far above the rounding error of the logarithm, far below what matters in training
 _POWERS = np.array([float(f"1e{exponent}") for exponent in range(309)])
@@ -42,24 +43,30 @@ class FloatAxis(OrderedAxis):
         self._warp = _warp_of(hyperparameter, self.scale)
 
     @property
+    @override
     def domain(self) -> str:
         return f"a number in [{self.scale.lower:g}, {self.scale.upper:g}]"
 
+    @override
     def accepts(self, value: Any) -> bool:
         return _is_number(value) and self.scale.lower <= float(value) <= self.scale.upper
 
+    @override
     def position(self, values: Values) -> FloatArray:
         return self.scale.to_unit(np.asarray(values, dtype=np.float64))
 
+    @override
     def values(self, column: FloatArray) -> npt.NDArray[Any]:
         lower, upper = self.scale.lower, self.scale.upper
         raw = self.scale.from_unit(_clip(column, 0.0, 1.0))
         rounded = _clip(_round_digits(raw, raw if self.scale.log else max(-lower, upper)), lower, upper)
         return np.where(column <= 0.0, lower, np.where(column >= 1.0, upper, rounded))
 
+    @override
     def discretise(self, x: FloatArray) -> FloatArray:
         return self.canonical(x)
 
+    @override
     def quantile(self, u: FloatArray) -> FloatArray:
         return self.canonical(self._warp(u))
 
@@ -80,23 +87,29 @@ class IntegerAxis(OrderedAxis):
         self._warp = _warp_of(hyperparameter, self.scale)
 
     @property
+    @override
     def domain(self) -> str:
         return f"an integer in [{self._lower}, {self._lower + self.size - 1}]"
 
+    @override
     def accepts(self, value: Any) -> bool:
         return _is_number(value) and self.scale.lower <= value <= self.scale.upper and float(value).is_integer()
 
+    @override
     def position(self, values: Values) -> FloatArray:
         return self.scale.to_unit(np.asarray(values, dtype=np.float64))
 
+    @override
     def values(self, column: FloatArray) -> npt.NDArray[Any]:
         return np.rint(self.scale.from_unit(_clip(column, 0.0, 1.0))).astype(np.int64)
 
+    @override
     def discretise(self, x: FloatArray) -> FloatArray:
         # ConfigSpace's bins: equally wide between the bounds on the linear scale, also if the axis is logarithmic.
         below = (self.scale.from_unit(x) - self.scale.lower) / (self.scale.upper - self.scale.lower)
         return self.position(self._lower + _clip(np.floor(below * self.size), 0, self.size - 1))
 
+    @override
     def quantile(self, u: FloatArray) -> FloatArray:
         return self.discretise(self._warp(u))
 
