@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-import traceback
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.disk import MEND_STORAGE, free_space, storage_explained
+from lightning_primo.disk import storage_explained
 from lightning_primo.display import Snapshot, make_progress
-from lightning_primo.errors import (
-    DeviceMismatchError,
-    ExecutorError,
-    MetricNotLoggedError,
-    StorageError,
-    SupersededError,
-    TrialFailedError,
-    WorkerDiedError,
-    WorkerHungError,
-    first_line,
-)
-from lightning_primo.layout import trial_directory
 from lightning_primo.objectives.places import Places
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import FrontTracker
@@ -34,15 +20,15 @@ from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.jobs import check_places, train
+from lightning_primo.search.outcomes import Outcomes
 from lightning_primo.store import Event, Store
-from lightning_primo.training import Job, crashed, hung
+from lightning_primo.training import Job
 from lightning_primo.training.checkpoint.claim import issue, revoke
 from lightning_primo.training.checkpoint.retention import Retention
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.workers import Workers
 
 _LOOK_SECONDS = 5.0  # between two looks at how many workers a cluster has
-_ATTEMPTS = 2
 
 
 class Loop:
@@ -80,9 +66,9 @@ class Loop:
         self._workers = workers
         self._show = show
         self._interrupt = interrupt
-        self._running: dict[Future[Evaluation], Proposal] = {}
+        self._running: dict[Future[Evaluation], tuple[Proposal, Job]] = {}
         self._unfinished = _unfinished(events)
-        self._times_lost: dict[int, int] = {}
+        self._outcomes = Outcomes(store.directory)
         self._started = time.monotonic()
         self._seconds_before = events[-1][1] if events else 0.0
         self._tracker = FrontTracker(plan.problem)
@@ -148,7 +134,7 @@ class Loop:
         with storage_explained(f"{str(job.directory)!r} cannot be written"):
             job = replace(job, ticket=issue(job.directory))
         future = self._workers.submit(train, job, self._store.path, seconds=job.seconds_left)
-        self._running[future] = proposal
+        self._running[future] = proposal, job
 
     def _job(self, proposal: Proposal) -> Job:
         parent = proposal.parent if proposal.inherits else None
@@ -176,62 +162,23 @@ class Loop:
         """
         look = _LOOK_SECONDS if self._workers.elastic else None
         done, _ = wait(self._running, timeout=look, return_when=FIRST_COMPLETED)
-        for future in sorted(done, key=lambda future: self._running[future].trial_id):
+        for future in sorted(done, key=lambda future: self._running[future][1].trial_id):
             self._finish(future)
 
     def _finish(self, future: Future[Evaluation]) -> None:
-        proposal = self._running.pop(future)
-        self._revoke(proposal)
-        evaluation = self._outcome(future, proposal)
+        proposal, job = self._running.pop(future)
+        _revoke(job)
+        evaluation = self._outcomes.of(future, job)
         if evaluation is None:
             self._unfinished.insert(0, proposal)
         else:
-            self._times_lost.pop(proposal.trial_id, None)
             self._tell(proposal, evaluation)
-
-    def _outcome(self, future: Future[Evaluation], proposal: Proposal) -> Evaluation | None:
-        """What came of a job that is done; None if it is to be run again."""
-        try:
-            error = future.exception()
-        except CancelledError as cancelled:
-            raise ExecutorError(
-                f"the executor cancelled the training of trial {proposal.trial_id}; run the same search again to go "
-                "on with it, all that was told is kept"
-            ) from cancelled
-        if error is None:
-            return future.result()
-        if isinstance(error, WorkerDiedError):
-            return crashed(self._job(proposal), str(error))
-        if isinstance(error, WorkerHungError):
-            limit = f"trial_timeout = {self._plan.options.trial_timeout:g} s"
-            return hung(self._job(proposal), f"{limit}: {error}")
-        if isinstance(error, SupersededError):
-            return None
-        _raise_what_is_no_outcome(error, proposal.trial_id, self._store.directory)
-        if isinstance(error, BrokenExecutor):
-            raise ExecutorError(
-                f"the executor broke down while it trained trial {proposal.trial_id} ({type(error).__name__}: "
-                f"{first_line(str(error))}); run the same search again with a new one, all that was told is kept and "
-                "what was being trained goes on from its last checkpoint"
-            ) from error
-        if not isinstance(error, Exception):
-            raise error  # the worker was told to stop; its trial is not to blame
-        lost = self._times_lost[proposal.trial_id] = self._times_lost.get(proposal.trial_id, 0) + 1
-        if lost < _ATTEMPTS:
-            return None
-        text = "".join(traceback.format_exception(error)).strip()
-        return crashed(self._job(proposal), f"the executor lost the job: {type(error).__name__}: {error}\n{text}")
 
     def _abandon(self) -> None:
         """Let what still runs end early, wherever that is; it is trained on when the search goes on."""
-        for future, proposal in self._running.items():
+        for future, (_, job) in self._running.items():
             future.cancel()
-            self._revoke(proposal)
-
-    def _revoke(self, proposal: Proposal) -> None:
-        """Let no attempt at this training write any more."""
-        with suppress(OSError):  # nor can it write, then
-            revoke(trial_directory(self._store.directory, proposal.trial_id))
+            _revoke(job)
 
     def _tell(self, proposal: Proposal, evaluation: Evaluation) -> None:
         self._places.check(evaluation)
@@ -268,7 +215,7 @@ class Loop:
         )
 
     def _spent(self) -> tuple[float, float, str]:
-        pending = (*self._running.values(), *self._unfinished)
+        pending = (*(proposal for proposal, _ in self._running.values()), *self._unfinished)
         return self._budget.display(
             epochs=self._algorithm.epochs_committed - sum(proposal.epochs for proposal in pending),
             seconds=self._elapsed(),
@@ -289,19 +236,10 @@ class Loop:
         )
 
 
-def _raise_what_is_no_outcome(error: BaseException, trial_id: int, directory: Path) -> None:
-    """Raise what no other configuration will change; the proposal stays pending until it is mended."""
-    if isinstance(error, MetricNotLoggedError):
-        raise TrialFailedError(f"trial {trial_id} could not be read: {type(error).__name__}: {error}") from error
-    if isinstance(error, DeviceMismatchError):
-        raise DeviceMismatchError(f"trial {trial_id} could not be measured: {error}") from error
-    if isinstance(error, StorageError):
-        raise StorageError(
-            f"trial {trial_id} cannot write its files: {error}; {free_space(directory)}. {MEND_STORAGE}, and this "
-            "trial goes on from its checkpoint"
-        ) from error
-    if isinstance(error, ExecutorError):
-        raise error
+def _revoke(job: Job) -> None:
+    """Let no attempt at this training write any more."""
+    with suppress(OSError):  # nor can it write, then
+        revoke(job.directory)
 
 
 def _unfinished(events: Sequence[Event]) -> list[Proposal]:

@@ -12,15 +12,12 @@ from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.algorithms import Algorithm, PriMO
 from lightning_primo.checks import check_whole
-from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
 from lightning_primo.factory import Factory
-from lightning_primo.layout import preflight_directory, store_file
 from lightning_primo.nas.architecture_oracle import Architectures
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.objectives.exact_costs import ExactCosts
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind
-from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results import Result
 from lightning_primo.search.arguments import (
     check_algorithm,
@@ -35,17 +32,13 @@ from lightning_primo.search.arguments import (
 )
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
-from lightning_primo.search.front_measurement import measure_front_again
-from lightning_primo.search.interrupt import Interrupt
-from lightning_primo.search.jobs import preflight_elsewhere
-from lightning_primo.search.loop import Loop
+from lightning_primo.search.session import first_job, run_session
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
-from lightning_primo.training import Job, check_indices, devices_per_trial, preflight
+from lightning_primo.training import check_indices, devices_per_trial, preflight
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.workers import ExecutorWorkers, InProcess, LocalProcesses, Workers
-from lightning_primo.workers.rank_group import end_ranks
 
 
 class Search:
@@ -201,7 +194,16 @@ class Search:
             )
         with Store(self.directory, self._description) as store:
             try:
-                self._search(store, budget, show=progress)
+                run_session(
+                    self.algorithm,
+                    self._plan(),
+                    store,
+                    budget,
+                    self._workers(),
+                    keep_all_checkpoints=self.keep_all_checkpoints,
+                    remeasure=self.remeasure,
+                    show=progress,
+                )
             except KeyboardInterrupt:
                 result = self._result(store.events())
                 print(
@@ -237,51 +239,9 @@ class Search:
             NotMeasurableError: A cost can't be measured.
             StorageError: The disk is full or cannot be written to.
         """
-        job = self._first_job()
-        return None if job is None else preflight(job, report=report)
-
-    def _search(self, store: Store, budget: Budget, *, show: bool) -> None:
-        events = store.events()
-        self._restore(events)
         plan = self._plan()
-        with Interrupt() as interrupt, self._workers() as workers:
-            workers.start()
-            if not any(isinstance(event, Evaluation) for event, _ in events):
-                self._preflight(workers, store)
-            loop = Loop(
-                self.algorithm,
-                plan,
-                store,
-                budget,
-                workers,
-                events=events,
-                show=show,
-                keep_all=self.keep_all_checkpoints,
-                interrupt=interrupt,
-            )
-            loop.run()
-            if self.remeasure:
-                measure_front_again(
-                    plan,
-                    store.events(),
-                    workers,
-                    directory=self.directory,
-                    times=self.remeasure,
-                    show=show,
-                    interrupt=interrupt,
-                )
-
-    def _preflight(self, workers: Workers, store: Store) -> None:
-        """Train one batch, on the machine where the trials are going to be trained."""
-        job = self._first_job()
-        if job is None:
-            return
-        if not workers.here:
-            preflight_elsewhere(workers, job, store.path)
-            return
-        preflight(job, folder=preflight_directory(self.directory))
-        if workers.size > 1:
-            end_ranks()  # the trials have theirs in other processes
+        job = first_job(self.algorithm, plan)
+        return None if job is None else preflight(job, report=report)
 
     def _workers(self) -> Workers:
         """The user's executor, or workers of ours."""
@@ -291,16 +251,6 @@ class Search:
             return InProcess()
         devices = None if callable(self.options.trainer) else devices_per_trial(self.options.trainer)
         return LocalProcesses(self.workers, devices=devices)
-
-    def _restore(self, events: Sequence[Event]) -> None:
-        self.algorithm.start(self.problem, seed=self.seed)
-        try:
-            self.algorithm.restore(event for event, _ in events)
-        except Exception as error:
-            raise CorruptStoreError(
-                f"{str(store_file(self.directory))!r} holds what {type(self.algorithm).__name__} never asked or was "
-                f"told ({type(error).__name__}: {error}); was it written by another version? Start in a new directory"
-            ) from error
 
     def _plan(self) -> TrainingPlan:
         return TrainingPlan(
@@ -312,22 +262,6 @@ class Search:
             seed=self.seed,
             options=self.options,
         )
-
-    def _first_job(self) -> Job | None:
-        """What the algorithm would propose first, to try the training on; None if a bound rejects it."""
-        plan, proposal = self._plan(), self._first_proposal()
-        return plan.job(proposal) if plan.rejection(proposal) is None else None
-
-    def _first_proposal(self) -> Proposal:
-        """What the algorithm would propose first."""
-        pending = self.algorithm.pending
-        if pending:
-            return Proposal(trial_id=pending[0].id, config=pending[0].config, epoch=1)
-        proposal = self.algorithm.ask()
-        self.algorithm.start(self.problem, seed=self.seed)
-        if proposal is None:
-            raise InvalidArgumentError("'space' holds no configuration that the algorithm could propose")
-        return proposal
 
     def _result(self, events: Sequence[Event]) -> Result:
         return Result(

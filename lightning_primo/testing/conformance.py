@@ -17,16 +17,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ConfigSpace import Categorical, Configuration, ConfigurationSpace, ForbiddenInClause
+from ConfigSpace import Categorical, Configuration, ConfigurationSpace
 
-from lightning_primo.algorithms import Algorithm, RandomSearch
+from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
-from lightning_primo.problem.architecture import Architecture
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
+from lightning_primo.testing.parallel_conformance import ParallelConformance
 from lightning_primo.testing.problems import drive, evaluator, network_size, toy_problem
-from lightning_primo.testing.simulation import simulate
 
 _FULL_TRAININGS = 9
 
@@ -45,7 +44,7 @@ def assert_goes_on(algorithm: Algorithm, events: Sequence[Proposal | Evaluation]
             algorithm.tell(event)
 
 
-class AlgorithmConformance:
+class AlgorithmConformance(ParallelConformance):
     """Inherit and give a fixture `algorithm`; every test then runs on the toy problems."""
 
     @pytest.fixture
@@ -215,86 +214,6 @@ class AlgorithmConformance:
         events = drive(algorithm, evaluate, epochs=50)
         assert len(algorithm.trials) <= 4
         assert sum(isinstance(event, Evaluation) for event in events) >= 4
-
-    @pytest.mark.parametrize("n_objectives", [1, 4])
-    def test_many_workers_never_do_the_same_work_nor_wait_for_the_slowest(
-        self, algorithm: Algorithm, n_objectives: int
-    ) -> None:
-        problem = toy_problem(n_objectives)
-        algorithm.start(problem, seed=12)
-        simulation = simulate(
-            algorithm, evaluator(problem), epochs=_FULL_TRAININGS * 27, n_workers=8, seed=12, failing=0.15
-        )
-        assert simulation.idle < 0.2  # one training in twenty takes a hundred times as long
-        epoch_of: dict[int, int] = {}
-        pending: dict[int, Proposal] = {}
-        keys: set[str] = set()
-        for event in simulation.events:
-            if isinstance(event, Evaluation):
-                proposal = pending.pop(event.trial_id)
-                epoch_of[event.trial_id] = proposal.epoch if event.ok else proposal.start_epoch
-                assert event.ok or not algorithm.may_continue(algorithm.trials[event.trial_id])
-                continue
-            assert event.trial_id not in pending
-            assert event.start_epoch == epoch_of.get(event.trial_id, 0) < event.epoch
-            if event.trial_id not in epoch_of:
-                assert event.trial_id == len(keys)
-                keys.add(algorithm.encoding.key(event.config))
-                assert len(keys) == event.trial_id + 1
-            pending[event.trial_id] = event
-        assert not pending
-        spent = sum(event.cost for event in simulation.events if isinstance(event, Evaluation))
-        assert spent == algorithm.epochs_committed
-        assert _FULL_TRAININGS * 27 <= spent < (_FULL_TRAININGS + 1) * 27
-
-    def test_restored_at_any_moment_with_many_workers_it_proposes_the_same(self, algorithm: Algorithm) -> None:
-        problem = toy_problem(2, at_most=20_000)
-        algorithm.start(problem, seed=13)
-        simulation = simulate(
-            algorithm, evaluator(problem), epochs=_FULL_TRAININGS * 27, n_workers=8, seed=13, failing=0.25
-        )
-        replayed = copy.deepcopy(algorithm)
-        replayed.start(problem, seed=13)
-        shared = {id(value): value for value in (problem, replayed.encoding, *simulation.events)}  # never changed
-        for event in simulation.events:
-            if isinstance(event, Proposal):
-                restored = copy.deepcopy(replayed, dict(shared))
-                assert restored.ask() == event
-            replayed.restore([event])
-
-    def test_parallel_proposals_keep_apart(self, algorithm: Algorithm) -> None:
-        problem = toy_problem(2)
-        distances = []
-        for each in (algorithm, RandomSearch()):
-            each.start(problem, seed=14)
-            drive(each, evaluator(problem), epochs=_FULL_TRAININGS * 27)
-            configs: list[Config] = []
-            while len(configs) < 8:
-                proposal = each.ask()
-                assert proposal is not None
-                configs += [proposal.config] if proposal.start_epoch == 0 else []
-            features = each.encoding.features(each.encoding.vectors(configs))
-            distances.append(np.linalg.norm(features[:, None] - features, axis=2).mean())
-        assert distances[0] > 0.25 * distances[1]
-
-    def test_a_space_with_fewer_configurations_than_workers_is_exhausted_once(self, algorithm: Algorithm) -> None:
-        rates = Categorical("lr", [10.0**-i for i in range(10)], default=1e-2)
-        space = ConfigurationSpace(seed=0)
-        space.add(rates, Categorical("activation", ["relu", "gelu", "tanh"]))
-        space.add(ForbiddenInClause(rates, [10.0**-i for i in range(10) if i != 2]))  # 3 of 30 are left
-        problem = Problem(
-            space=space,
-            objectives=(Objective(name="error"),),
-            max_epochs=9,
-            architecture=lambda config: Architecture(layers=(), n_parameters=1),
-        )
-        algorithm.start(problem, seed=0)
-        evaluate = evaluator(problem, lambda config, epoch: {"error": len(str(config["activation"])) / epoch})
-        simulate(algorithm, evaluate, epochs=10_000, n_workers=8, seed=3, failing=0.3)
-        assert len(algorithm.trials) == 3
-        assert algorithm.ask() is None
-        assert not algorithm.pending
-        assert not any(algorithm.may_continue(trial) for trial in algorithm.trials if trial.status is not Status.OK)
 
     def test_unknown_or_repeated_tells_are_errors(self, algorithm: Algorithm) -> None:
         problem = toy_problem(2)

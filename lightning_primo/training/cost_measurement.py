@@ -14,7 +14,7 @@ from lightning_primo.objectives.places import require_same_place
 from lightning_primo.problem.place import Place
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job
-from lightning_primo.training.process_state import alone
+from lightning_primo.training.process_state import Raised, alone
 
 _MEASURE = 12  # a stream of random numbers, apart from those of building and training
 
@@ -59,16 +59,20 @@ def measure_again(job: Job) -> dict[str, float] | str:
     """
     objectives = {callback.objective.name for callback in job.objectives}
     noisy = [callback for callback in cost_callbacks(job) if callback.noisy and callback.objective.name in objectives]
-    return alone(_measure_again, job, noisy)
+    with alone():
+        result = _measure_again(job, noisy)
+    if isinstance(result, Raised):
+        raise result.error
+    return result
 
 
-def _measure_again(job: Job, noisy: Sequence[CostCallback]) -> dict[str, float] | str:
+def _measure_again(job: Job, noisy: Sequence[CostCallback]) -> dict[str, float] | str | Raised:
     try:
         return {callback.objective.name: callback.value for callback in _measured(job, noisy)}
     except BaseException as error:
         stop = no_outcome(error)
         if stop is not None:
-            raise stop from None
+            return Raised(stop)
         return f"{type(error).__name__}: {first_line(str(error))}"
 
 

@@ -26,7 +26,7 @@ from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.parallelism import processes_per_trial
-from lightning_primo.training.process_state import alone
+from lightning_primo.training.process_state import Raised, alone
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
 
@@ -70,22 +70,28 @@ def preflight(
         StorageError: If the disk is full or cannot be written to.
         KeyboardInterrupt: On Ctrl-C.
     """
-    return alone(_preflight, job, folder, report)
+    with alone():
+        result = _preflight(job, folder, report)
+    if isinstance(result, Raised):
+        raise result.error
+    return result
 
 
-def _preflight(job: Job, folder: Path | None, report: Callable[[BaseException], None] | None) -> set[str] | None:
+def _preflight(
+    job: Job, folder: Path | None, report: Callable[[BaseException], None] | None
+) -> set[str] | Raised | None:
     with _empty(folder) as empty:
         try:
             arguments = trainer_arguments(job.options.trainer, job.config)
             return None if measure_costs(job, {}) is not None else _names(job, arguments, empty)
-        except _WRONG:
-            raise
+        except _WRONG as error:
+            return Raised(error)
         except BaseException as error:
             stop = no_outcome(error)
             if isinstance(stop, StorageError):
                 stop = StorageError(f"one batch cannot be tried out: {stop}. {MEND_STORAGE}")
             if stop is not None:
-                raise stop from None
+                return Raised(stop)
             if report is not None:
                 report(error)
             return None

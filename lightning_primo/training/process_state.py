@@ -8,16 +8,13 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass
 
 import torch
 
 from lightning_primo.measure.isolation import rng_kept
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 one_at_a_time = threading.RLock()
 """Held by whatever seeds the generators of its whole process, so that threads do not disturb each other."""
@@ -43,26 +40,33 @@ _freezes = False  # whether a `memory_freed` around has kept objects out of the 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # set by Trainer(deterministic=True)
 
 
-def alone(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `function` returns, called by one thread at a time, in a process that stays as it was.
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let one thread at a time train, in a process that stays as it was, and free the memory on leaving.
 
-    Its exceptions leave without their tracebacks, which would hold on to the memory of the module that was trained.
+    An exception that leaves the block holds on to the frames that it was raised in, and with them to the module: so
+    what is called inside returns its exceptions (`Raised`), which are raised outside.
     """
     with one_at_a_time, memory_freed(), process_kept(), quiet_lightning():
-        try:
-            return function(*args, **kwargs)
-        except BaseException as error:
-            raised = _without_frames(error)
-    raise raised
+        yield
 
 
-def _without_frames(error: BaseException) -> BaseException:
-    error.__context__ = None
-    cause: BaseException | None = error
-    while cause is not None:
-        cause.__traceback__ = None
-        cause = cause.__cause__
-    return error
+@dataclass(frozen=True)
+class Raised:
+    """An exception without its frames, on its way out of `alone`.
+
+    Args:
+        error: What is to be raised.
+    """
+
+    error: BaseException
+
+    def __post_init__(self) -> None:
+        self.error.__context__ = None
+        cause: BaseException | None = self.error
+        while cause is not None:
+            cause.__traceback__ = None
+            cause = cause.__cause__
 
 
 @contextmanager

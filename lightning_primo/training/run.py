@@ -19,7 +19,7 @@ from lightning_primo.training.failures import Failure, classify, no_outcome
 from lightning_primo.training.fit import attempt_to_train
 from lightning_primo.training.job import Job
 from lightning_primo.training.out_of_memory.retry import Retry
-from lightning_primo.training.process_state import alone, memory_freed
+from lightning_primo.training.process_state import Raised, alone, memory_freed
 
 
 def run_job(job: Job) -> Evaluation:
@@ -40,10 +40,14 @@ def run_job(job: Job) -> Evaluation:
         StorageError: If a file cannot be written.
         KeyboardInterrupt: On Ctrl-C, whose handler is in place again.
     """
-    return alone(_run, job)
+    with alone():
+        result = _run(job)
+    if isinstance(result, Raised):
+        raise result.error
+    return result
 
 
-def _run(job: Job) -> Evaluation:
+def _run(job: Job) -> Evaluation | Raised:
     started = time.perf_counter()
     record = Record(identity=job.identity)
     failure: Failure | None
@@ -62,7 +66,7 @@ def _run(job: Job) -> Evaluation:
     except BaseException as error:
         stop = no_outcome(error)
         if stop is not None:
-            raise stop from None
+            return Raised(stop)
         failure = classify(error)
     return evaluation_of(job, record, failure, seconds=time.perf_counter() - started)
 

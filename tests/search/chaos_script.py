@@ -25,7 +25,7 @@ from lightning_primo import Latency, Metric, ParameterCount, PriMO, Prior, Searc
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.objectives import costs
-from lightning_primo.search import loop, search
+from lightning_primo.search import loop, session
 from lightning_primo.store import Store
 from lightning_primo.training import Job
 from lightning_primo.training.checkpoint.recorder import Recorder
@@ -110,8 +110,8 @@ class Phase:
 def report_phases(path: str) -> Phase:
     """What the controller does, from now on."""
     phase = Phase(path)
-    phase.surround(search, "preflight", TRYING)
-    phase.surround(search, "measure_front_again", MEASURING)
+    phase.surround(session, "preflight", TRYING)
+    phase.surround(session, "measure_front_again", MEASURING)
     phase.surround(loop.Loop, "run", TRAINING)
     phase.surround(Algorithm, "ask", ASKING)
     phase.surround(Recorder, "_save", SAVING)

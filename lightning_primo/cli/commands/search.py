@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from lightning_primo.cli.space_file import SearchSpace
     from lightning_primo.search import Search
 
+_PASSED_ON = ("workers", "keep_all_checkpoints", "trial_timeout", "retry_out_of_memory", "remeasure")
+"""The options that are given to `Search` as they are."""
+
 _DESCRIPTION = """Search the hyperparameters and architectures of an existing LightningCLI project. The project's own
 config says what is trained, the search file lays a space over its keys. The same command goes on with a search that
 was stopped or killed."""
@@ -179,12 +182,8 @@ def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace,
         datamodule=project.data,
         directory=_directory(options),
         trainer=project.trainer,
-        workers=options.workers,
         seed=(project.seed or 0) if options.seed is None else options.seed,
-        keep_all_checkpoints=options.keep_all_checkpoints,
-        trial_timeout=options.trial_timeout,
-        retry_out_of_memory=options.retry_out_of_memory,
-        remeasure=options.remeasure,
+        **{name: options[name] for name in _PASSED_ON},
         **asked,
     )
     example = an_example(space)

@@ -1,0 +1,90 @@
+"""What came of a job: an evaluation to tell, another attempt, or an error that ends the search."""
+
+from __future__ import annotations
+
+import traceback
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from pathlib import Path
+
+from lightning_primo.disk import MEND_STORAGE, free_space
+from lightning_primo.errors import (
+    DeviceMismatchError,
+    ExecutorError,
+    MetricNotLoggedError,
+    StorageError,
+    SupersededError,
+    TrialFailedError,
+    WorkerDiedError,
+    WorkerHungError,
+    first_line,
+)
+from lightning_primo.problem.trial import Evaluation
+from lightning_primo.training import Job, crashed, hung
+
+_ATTEMPTS = 2
+
+
+class Outcomes:
+    """Says what came of jobs that are done, and counts those that the workers have lost.
+
+    Args:
+        directory: The search's directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._times_lost: dict[int, int] = {}
+
+    def of(self, future: Future[Evaluation], job: Job) -> Evaluation | None:
+        """What came of `job`, whose future is done; None if it is to be run again.
+
+        Raises:
+            ExecutorError: The executor takes no more jobs.
+            TrialFailedError: An objective is not logged, which no other configuration will change.
+            DeviceMismatchError: A cost would be measured on another device than those before.
+            StorageError: The trial cannot write its files.
+        """
+        try:
+            error = future.exception()
+        except CancelledError as cancelled:
+            raise ExecutorError(
+                f"the executor cancelled the training of trial {job.trial_id}; run the same search again to go on with "
+                "it, all that was told is kept"
+            ) from cancelled
+        evaluation = future.result() if error is None else self._evaluation_after(error, job)
+        if evaluation is not None:
+            self._times_lost.pop(job.trial_id, None)
+        return evaluation
+
+    def _evaluation_after(self, error: BaseException, job: Job) -> Evaluation | None:
+        if isinstance(error, WorkerDiedError):
+            return crashed(job, str(error))
+        if isinstance(error, WorkerHungError):
+            return hung(job, f"trial_timeout = {job.options.trial_timeout:g} s: {error}")
+        if isinstance(error, SupersededError):
+            return None
+        if isinstance(error, ExecutorError):
+            raise error
+        # The proposals of these stay pending, and are carried out when they are mended.
+        if isinstance(error, MetricNotLoggedError):
+            raise TrialFailedError(f"trial {job.trial_id} could not be read: {error}") from error
+        if isinstance(error, DeviceMismatchError):
+            raise DeviceMismatchError(f"trial {job.trial_id} could not be measured: {error}") from error
+        if isinstance(error, StorageError):
+            raise StorageError(
+                f"trial {job.trial_id} cannot write its files: {error}; {free_space(self._directory)}. {MEND_STORAGE}, "
+                "and this trial goes on from its checkpoint"
+            ) from error
+        if isinstance(error, BrokenExecutor):
+            raise ExecutorError(
+                f"the executor broke down while it trained trial {job.trial_id} ({type(error).__name__}: "
+                f"{first_line(str(error))}); run the same search again with a new one, all that was told is kept and "
+                "what was being trained goes on from its last checkpoint"
+            ) from error
+        if not isinstance(error, Exception):
+            raise error  # the worker was told to stop; its trial is not to blame
+        lost = self._times_lost[job.trial_id] = self._times_lost.get(job.trial_id, 0) + 1
+        if lost < _ATTEMPTS:
+            return None
+        text = "".join(traceback.format_exception(error)).strip()
+        return crashed(job, f"the executor lost the job: {type(error).__name__}: {error}\n{text}")

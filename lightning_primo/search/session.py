@@ -1,0 +1,120 @@
+"""One run of a search, from what its log says to the budget's end: restore, try one batch, loop, measure again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lightning_primo.algorithms import Algorithm
+from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
+from lightning_primo.layout import preflight_directory
+from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.search.budget import Budget
+from lightning_primo.search.front_measurement import measure_front_again
+from lightning_primo.search.interrupt import Interrupt
+from lightning_primo.search.jobs import preflight_elsewhere
+from lightning_primo.search.loop import Loop
+from lightning_primo.store import Store
+from lightning_primo.training import Job, TrainingPlan, preflight
+from lightning_primo.workers import Workers
+from lightning_primo.workers.rank_group import end_ranks
+
+
+def run_session(
+    algorithm: Algorithm,
+    plan: TrainingPlan,
+    store: Store,
+    budget: Budget,
+    workers: Workers,
+    *,
+    keep_all_checkpoints: bool,
+    remeasure: int,
+    show: bool,
+) -> None:
+    """Go on with a search until its budget is used up.
+
+    Args:
+        algorithm: Is started anew and restored from the log.
+        plan: Makes jobs of proposals.
+        store: The log, opened for writing.
+        budget: When to stop.
+        workers: Where jobs run; closed in the end.
+        keep_all_checkpoints: Whether to keep every checkpoint.
+        remeasure: How often the noisy objectives of the front are measured again in the end.
+        show: Whether to show progress.
+
+    Raises:
+        CorruptStoreError: The log holds what the algorithm never asked or was told.
+        KeyboardInterrupt: On Ctrl-C.
+    """
+    events = store.events()
+    _restore(algorithm, plan, store, (event for event, _ in events))
+    with Interrupt() as interrupt, workers:
+        workers.start()
+        if not any(isinstance(event, Evaluation) for event, _ in events):
+            _preflight(algorithm, plan, store, workers)
+        Loop(
+            algorithm,
+            plan,
+            store,
+            budget,
+            workers,
+            events=events,
+            show=show,
+            keep_all=keep_all_checkpoints,
+            interrupt=interrupt,
+        ).run()
+        if remeasure:
+            measure_front_again(
+                plan,
+                store.events(),
+                workers,
+                directory=store.directory,
+                times=remeasure,
+                show=show,
+                interrupt=interrupt,
+            )
+
+
+def first_job(algorithm: Algorithm, plan: TrainingPlan) -> Job | None:
+    """What the algorithm proposes first, to try the training on; None if a bound rejects it.
+
+    Raises:
+        InvalidArgumentError: If there is nothing that it could propose.
+    """
+    proposal = _first_proposal(algorithm, plan)
+    return plan.job(proposal) if plan.rejection(proposal) is None else None
+
+
+def _first_proposal(algorithm: Algorithm, plan: TrainingPlan) -> Proposal:
+    pending = algorithm.pending
+    if pending:
+        return Proposal(trial_id=pending[0].id, config=pending[0].config, epoch=1)
+    proposal = algorithm.ask()
+    algorithm.start(plan.problem, seed=plan.seed)
+    if proposal is None:
+        raise InvalidArgumentError("'space' holds no configuration that the algorithm could propose")
+    return proposal
+
+
+def _restore(algorithm: Algorithm, plan: TrainingPlan, store: Store, events: Iterable[Proposal | Evaluation]) -> None:
+    algorithm.start(plan.problem, seed=plan.seed)
+    try:
+        algorithm.restore(events)
+    except Exception as error:
+        raise CorruptStoreError(
+            f"{str(store.path)!r} holds what {type(algorithm).__name__} never asked or was told "
+            f"({type(error).__name__}: {error}); was it written by another version? Start in a new directory"
+        ) from error
+
+
+def _preflight(algorithm: Algorithm, plan: TrainingPlan, store: Store, workers: Workers) -> None:
+    """Train one batch, on the machine where the trials are going to be trained."""
+    job = first_job(algorithm, plan)
+    if job is None:
+        return
+    if not workers.here:
+        preflight_elsewhere(workers, job, store.path)
+        return
+    preflight(job, folder=preflight_directory(store.directory))
+    if workers.size > 1:
+        end_ranks()  # the trials have theirs in other processes
