@@ -1,8 +1,6 @@
-"""Stopping a training whose schedules are those of the full budget: at a rung, or at a number of steps."""
+"""Stopping a training at a rung, whose schedules are those of the full budget."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
@@ -50,32 +48,3 @@ class StopAtEpoch(Callback):
         trainer.should_stop = True
         self._minimum = (trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps)
         trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = 0, None
-
-
-class ResumableMaxSteps(Callback):
-    """Keeps to the Trainer's `max_steps` in a way that lets a checkpoint of an epoch's end be continued.
-
-    Lightning takes such a checkpoint for one from the middle of an epoch wherever `max_steps` is set, and does not
-    validate where `max_steps` ends an epoch early. So the limit is taken from the loop once the optimizers have seen
-    it, and the training is stopped as EarlyStopping would do, after a last validation.
-    """
-
-    def __init__(self) -> None:
-        self.max_steps = -1
-
-    @override
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.max_steps, trainer.fit_loop.epoch_loop.max_steps = trainer.max_steps, -1
-
-    @override
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.max_steps != -1 and trainer.global_step >= self.max_steps:
-            trainer.should_stop = True
-            trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = 0, None
-
-    @override
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage == "fit":
-            trainer.fit_loop.epoch_loop.max_steps = self.max_steps

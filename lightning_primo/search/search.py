@@ -119,6 +119,8 @@ class Search:
         )
         if executor is None and not callable(self.options.trainer):
             check_indices(self.options.trainer, self.workers or 1)
+        if not callable(self.options.trainer):
+            check_validated(self.options.trainer, min_epochs, max_epochs)
         self.factory = Factory(module, datamodule)
         self.factory.check(list(space.keys()), read_elsewhere=callable(self.options.trainer))
         self.objectives = tuple(objectives)

@@ -12,7 +12,6 @@ from lightning.pytorch.plugins import DoublePrecision
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
 from lightning_primo.callbacks.reproducible import ReproducibleEpochs
-from lightning_primo.callbacks.stop_at_epoch import ResumableMaxSteps
 from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TrialTimeoutError
 from lightning_primo.layout import checkpoint_file
@@ -28,7 +27,7 @@ from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.out_of_memory.retry import Attempt
 from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
-from lightning_primo.training.trainer import make_trainer, trainer_arguments
+from lightning_primo.training.trainer import check_validated, make_trainer, trainer_arguments
 from lightning_primo.workers.lifetime import children_end_with_us
 
 
@@ -72,6 +71,7 @@ def _fit(
     seconds: float,
 ) -> None:
     limit = _time_limit(job, seconds)
+    check_validated(arguments, job.epoch)
     module, data = build(job)
     if is_rank() and data is not None:
         set_up_alike(data)
@@ -97,7 +97,6 @@ def _fit(
             ReproducibleEpochs(job.seed),
             division,
             NonFiniteGuard(),
-            ResumableMaxSteps(),
             *(callback for callback in objectives if isinstance(callback, TrainedCallback)),
         ],
         after=[recorder],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
 from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.training.job import Job
 from lightning_primo.training.options import TrainingOptions
+from lightning_primo.training.trainer import check_validated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,12 @@ class TrainingPlan:
             proposal: What to train.
             parent: The configuration of its parent, if it inherits the weights.
             seconds: What the trial's earlier trainings took.
+
+        Raises:
+            InvalidArgumentError: If the Trainer does not validate after the proposed epoch.
         """
+        if isinstance(self.options.trainer, Mapping):
+            check_validated(self.options.trainer, proposal.epoch)
         exact = self.problem.exact(proposal.config)
         # Schedules are made for the whole of a training, wherever it ends.
         max_epochs = proposal.epoch if proposal.final else self.problem.max_epochs

@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    LearningRateFinder,
+    ModelCheckpoint,
+    OnExceptionCheckpoint,
+    ProgressBar,
+    Timer,
+)
 
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.layout import model_checkpoints_directory
 from lightning_primo.namespaces import foreign_hint
@@ -28,6 +37,20 @@ _OWNED = {
     "enable_checkpointing": "trials are continued from their checkpoints",
     "barebones": "objectives are read from logged metrics and trials continued from checkpoints",
 }
+
+_EPOCHS_COUNT = (
+    "a training that it ends early would count as a full one, as fidelities are epochs; leave it out, make epochs "
+    "shorter by limit_train_batches, or bound a trial's time by trial_timeout"
+)
+# What would end a training by something else than epochs, with the value that does not.
+_ENDS_BY_ITSELF = {"max_steps": -1, "max_time": None}
+
+_FITS_INSIDE: dict[type[Callback], str] = {
+    LearningRateFinder: "search over the learning rate instead",
+    BatchSizeFinder: "search over the batch size instead; where memory runs out batches are divided anyway",
+    Timer: _EPOCHS_COUNT,
+}
+"""Callbacks that a trial cannot have, and what to do instead: a promoted trial would fit anew from inside its fit."""
 
 OWNED_ARGUMENTS = frozenset(_OWNED)
 """What the search itself sets, by the names that the Trainer has for it."""
@@ -67,8 +90,8 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
 
     Raises:
         InvalidArgumentError: For an argument that the search itself sets, several nodes, a strategy that starts
-            processes by itself, a validation that skips epochs, callbacks and loggers that are none, or those that
-            the search has of its own.
+            processes by itself, a limit on steps or time, a validation that is not counted in epochs, callbacks and
+            loggers that are none, those that the search has of its own, and those that fit inside a fit.
         UnknownNameError: For a name that `lightning.pytorch.Trainer` does not take.
     """
     valid = [name for name in inspect.signature(pl.Trainer.__init__).parameters if name != "self"]
@@ -78,11 +101,10 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
         if name not in valid:
             raise UnknownNameError("argument in 'trainer'", name, [name for name in valid if name not in _OWNED])
     check_devices(arguments)
-    if arguments.get("check_val_every_n_epoch", 1) != 1:
-        raise InvalidArgumentError(
-            f"'trainer' must not set 'check_val_every_n_epoch' to {arguments['check_val_every_n_epoch']!r}: the "
-            "objectives are read at the end of every epoch; use limit_val_batches to make validation cheaper"
-        )
+    for name, unlimited in _ENDS_BY_ITSELF.items():
+        if arguments.get(name, unlimited) != unlimited:
+            raise InvalidArgumentError(f"'trainer' must not set {name!r} to {arguments[name]!r}: {_EPOCHS_COUNT}")
+    check_whole("check_val_every_n_epoch", arguments.get("check_val_every_n_epoch", 1), least=1)
     for callback in listed(arguments.get("callbacks")):
         if not isinstance(callback, Callback):
             raise InvalidArgumentError(
@@ -98,7 +120,38 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
                 "'callbacks' in 'trainer' must not hold MicroBatches: a search divides the batches of a trial itself "
                 "where memory runs out (retry_out_of_memory=True); leave it out"
             )
+        _check_fits_once(callback, "'callbacks' in 'trainer'")
     check_loggers(arguments.get("logger"))
+
+
+def check_validated(arguments: Mapping[str, Any], *epochs: int) -> None:
+    """Raise unless the Trainer validates after each of `epochs`, counted from 1, at which objectives are compared.
+
+    Raises:
+        InvalidArgumentError: If `check_val_every_n_epoch` leaves one out.
+    """
+    every = arguments.get("check_val_every_n_epoch", 1)
+    left_out = [epoch for epoch in epochs if epoch % every]
+    if left_out:
+        raise InvalidArgumentError(
+            f"'trainer' validates every {every} epochs ('check_val_every_n_epoch'), so not after epoch {left_out[0]}, "
+            f"to which trials are trained: choose 'epochs' and the algorithm's rungs as multiples of {every}, or "
+            "validate after every epoch and make that cheaper by limit_val_batches"
+        )
+
+
+class _CallbackCheck(Callback):
+    """Refuses what the module itself configures, where a search would refuse it in the Trainer's arguments."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            _check_fits_once(callback, f"'configure_callbacks' of {type(pl_module).__name__}")
+
+
+def _check_fits_once(callback: Callback, where: str) -> None:
+    for kind, remedy in _FITS_INSIDE.items():
+        if isinstance(callback, kind):
+            raise InvalidArgumentError(f"{where} must not hold {type(callback).__name__}: {remedy}")
 
 
 def make_trainer(
@@ -121,10 +174,21 @@ def make_trainer(
     own = {**_DEFAULTS, **copy.deepcopy({name: value for name, value in arguments.items() if name != "logger"})}
     own["logger"] = make_loggers(arguments.get("logger"), directory)
     callbacks = listed(own.pop("callbacks", None))
+    if not own["enable_progress_bar"]:  # the search shows its own progress
+        callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
     for callback in callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-            # Its default depends on the logger's version, and it forgets its best models where the folder changes.
-            callback.dirpath = str(model_checkpoints_directory(directory.absolute()))
+        if isinstance(callback, (ModelCheckpoint, OnExceptionCheckpoint)):
+            _keep_apart(callback, model_checkpoints_directory(directory.absolute()))
     return pl.Trainer(
-        **own, callbacks=[*before, *callbacks, *after], max_epochs=max_epochs, default_root_dir=str(directory)
+        **own,
+        callbacks=[*before, *callbacks, _CallbackCheck(), *after],
+        max_epochs=max_epochs,
+        default_root_dir=str(directory),
     )
+
+
+def _keep_apart(callback: ModelCheckpoint | OnExceptionCheckpoint, folder: Path) -> None:
+    """Let a callback write into the trial's own folder: in another one the checkpoints of all trials would mix."""
+    given = callback.dirpath
+    # Its default depends on the logger's version, and it forgets its best models where the folder changes.
+    callback.dirpath = str(folder if given is None else folder / Path(given).name)
