@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from lightning_primo.acquisitions import rank_trainings
 from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.observations import scaled_deviations
 from lightning_primo.algorithms.parts.offspring import lowest_width, pareto_epsilon_greedy, pruned_widths
 from lightning_primo.algorithms.parts.sampling import UniformSampler, draw, first_new
 from lightning_primo.checks import check_full_trainings
@@ -214,7 +215,8 @@ class BulkAndCut(Algorithm):
         observed, begun = (
             self._networks([(trial.config, network) for trial, network in pairs]) for pairs in (told, pending)
         )
-        variances = self._variances([trial for trial, _ in told])
+        evaluations = [trial.at(self.problem.max_epochs) for trial, _ in told]
+        variances = np.square(scaled_deviations(self.problem, evaluations)[:, self._target])
         model = NetworkRegression(self.encoding, training, observed, losses, begun, variances=variances)
         itself = self._networks([(config, child)])
         ranking = rank_trainings(model, itself, kappa=self.kappa, rng=rng)[:_N_LOOKED_AT]
@@ -234,17 +236,6 @@ class BulkAndCut(Algorithm):
         """Scaled losses of fully trained trials, `n x m`; NaN for others."""
         evaluations = [trial.at(self.problem.max_epochs) for trial in trials]
         return self.problem.scaled_losses([e.losses if e else None for e in evaluations])
-
-    def _variances(self, trials: Sequence[Trial]) -> npt.NDArray[np.float64] | None:
-        """Known variances of the target's scaled losses, `n`, 0 where the training failed; None if all are 0."""
-        objective = self.problem.objectives[self._target]
-        evaluations = [trial.at(self.problem.max_epochs) for trial in trials]
-        pairs = [
-            (e.losses[self._target], e.deviations.get(objective.name, 0.0)) if e else (1.0, 0.0) for e in evaluations
-        ]
-        losses, deviations = np.array(pairs).T
-        variances = np.square(objective.scaled_deviations(losses, deviations))
-        return np.where(np.isfinite(variances), variances, 0.0) if variances.any() else None
 
     def _architecture(self, config: Config) -> Architecture | None:
         """The network of a configuration, or None where it can't be told: such a trial is no parent."""

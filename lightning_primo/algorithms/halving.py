@@ -127,6 +127,7 @@ class Brackets(Algorithm):
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         super().start(problem, seed=seed)
         self.sampler.check(problem)
+        self.rungs = rung_epochs(problem.min_epochs, problem.max_epochs, self.eta)
         self._brackets: list[Bracket] = []
         self._going: list[Bracket] = []  # those of them that are not done
         self._bracket_of: dict[int, Bracket] = {}
@@ -134,6 +135,10 @@ class Brackets(Algorithm):
     @abstractmethod
     def _open(self, number: int) -> Bracket:
         """The bracket of this number, empty."""
+
+    def _halving(self, n: int, epochs: tuple[int, ...]) -> Bracket:
+        """A bracket of `n` configurations at its lowest rung."""
+        return Bracket(sizes=tuple(max(1, n // self.eta**i) for i in range(len(epochs))), epochs=epochs)
 
     def _sample(self, rng: np.random.Generator) -> tuple[Config, str] | None:
         """A new configuration and the name of the operation it came from."""
@@ -216,9 +221,7 @@ class SuccessiveHalving(Brackets):
         self.ranking = ranking
 
     def _open(self, number: int) -> Bracket:
-        epochs = rung_epochs(self.problem.min_epochs, self.problem.max_epochs, self.eta)
-        n = self.n_configurations or self.eta ** (len(epochs) - 1)
-        return Bracket(sizes=tuple(max(1, n // self.eta**i) for i in range(len(epochs))), epochs=epochs)
+        return self._halving(self.n_configurations or self.eta ** (len(self.rungs) - 1), self.rungs)
 
 
 class Hyperband(Brackets):
@@ -241,8 +244,6 @@ class Hyperband(Brackets):
         self.ranking = ranking
 
     def _open(self, number: int) -> Bracket:
-        epochs = rung_epochs(self.problem.min_epochs, self.problem.max_epochs, self.eta)
-        s_max = len(epochs) - 1
+        s_max = len(self.rungs) - 1
         s = s_max - number % (s_max + 1)
-        n = math.ceil((s_max + 1) / (s + 1) * self.eta**s)
-        return Bracket(sizes=tuple(max(1, n // self.eta**i) for i in range(s + 1)), epochs=epochs[s_max - s :])
+        return self._halving(math.ceil((s_max + 1) / (s + 1) * self.eta**s), self.rungs[s_max - s :])

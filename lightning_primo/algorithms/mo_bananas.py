@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.algorithms.halving import Bracket, Brackets, rung_epochs
+from lightning_primo.algorithms.halving import Bracket, Brackets
 from lightning_primo.algorithms.parts.observations import observe
 from lightning_primo.algorithms.parts.sampling import UniformSampler
 from lightning_primo.checks import check_whole
@@ -88,9 +88,7 @@ class MOBANANAS(Brackets):
 
     @override
     def _open(self, number: int) -> Bracket:
-        epochs = rung_epochs(self.problem.min_epochs, self.problem.max_epochs, self.eta)
-        n = self.n_new if number else self.n_init
-        return Bracket(sizes=tuple(max(1, n // self.eta**i) for i in range(len(epochs))), epochs=epochs)
+        return self._halving(self.n_new if number else self.n_init, self.rungs)
 
     @override
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:

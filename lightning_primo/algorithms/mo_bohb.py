@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from lightning_primo.algorithms.halving import Hyperband, rung_epochs
+from lightning_primo.algorithms.halving import Hyperband
 from lightning_primo.algorithms.parts.sampling import first_new
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
@@ -97,7 +97,7 @@ class MOBOHB(Hyperband):
         """The good and the bad configurations at the largest rung with enough observations."""
         n_min = 2 * self.encoding.dimensions + 1 if self.n_min is None else self.n_min
         usable = [trial for trial in self.trials if trial.evaluations and trial.evaluations[-1].ok]
-        for epoch in reversed(rung_epochs(self.problem.min_epochs, self.problem.max_epochs, self.eta)):
+        for epoch in reversed(self.rungs):
             observed = [(trial.config, losses) for trial in usable if (losses := _losses_at(trial, epoch)) is not None]
             if len(observed) < n_min:
                 continue

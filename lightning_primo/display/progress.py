@@ -81,10 +81,6 @@ class Progress:
         """
 
 
-class NoProgress(Progress):
-    """Shows nothing."""
-
-
 class PlainProgress(Progress):
     """Writes a line per finished evaluation, for logs and for terminals without control sequences.
 
@@ -264,7 +260,7 @@ def make_progress(
         A live display on a terminal and in Jupyter, plain lines elsewhere.
     """
     if not show:
-        return NoProgress()
+        return Progress()
     console = Console(stderr=True) if stream is None else Console(file=stream)
     if console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal):
         return RichProgress(problem.objectives, start=start, console=console)

@@ -53,11 +53,6 @@ class Contents:
     description: dict[str, str]
     rows: Sequence[Row]
 
-    @property
-    def checksum(self) -> int:
-        """What the first event's goes on from."""
-        return first_checksum(self.description)
-
 
 def is_new(connection: sqlite3.Connection, path: Path, *, existed: bool) -> bool:
     """Whether nothing was written yet, be it that making the file was cut off.
@@ -132,7 +127,7 @@ def events_of(contents: Contents, path: Path) -> Iterator[Event]:
     decoders: dict[str, Callable[[str], Proposal | Evaluation]] = {"ask": decode_proposal, "tell": decode_evaluation}
     n_trials = 0
     pending: set[int] = set()
-    expected_checksum = contents.checksum
+    expected_checksum = first_checksum(contents.description)
     for expected, (number, kind, of_trial, elapsed, payload, checksum) in enumerate(contents.rows, start=1):
         if number != expected:
             raise damaged(path, f"event {expected} is missing")

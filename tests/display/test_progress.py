@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lightning_primo.display.progress import NoProgress, PlainProgress, Progress, RichProgress, Snapshot, make_progress
+from lightning_primo.display.progress import PlainProgress, Progress, RichProgress, Snapshot, make_progress
 from lightning_primo.display.streams import RedirectedStreams
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results.formatting import format_duration, format_value, format_values
@@ -93,7 +93,7 @@ def test_plain_lines_show_the_users_values(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_no_progress_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with NoProgress() as progress:
+    with Progress() as progress:
         progress.started(PROPOSAL)
         progress.finished(PROPOSAL, EVALUATION, snapshot())
     assert capsys.readouterr() == ("", "")
@@ -102,7 +102,7 @@ def test_no_progress_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_display_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = make_problem(ERROR, PARAMETERS)
     monkeypatch.setenv("TERM", "xterm")
-    assert type(make_progress(False, problem=problem, stream=Terminal())) is NoProgress
+    assert type(make_progress(False, problem=problem, stream=Terminal())) is Progress
     assert type(make_progress(True, problem=problem, stream=Terminal())) is RichProgress
     assert type(make_progress(True, problem=problem, stream=io.StringIO())) is PlainProgress
     monkeypatch.setenv("TERM", "dumb")

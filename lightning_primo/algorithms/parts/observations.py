@@ -71,7 +71,8 @@ def observe(algorithm: Algorithm) -> Observations:
     ok = [(trial, evaluation) for trial, evaluation in full if evaluation is not None]
     failed = [trial for trial in algorithm.trials if _is_lost(algorithm, trial)]
     pending = algorithm.pending
-    scaled = problem.scaled_losses([evaluation.losses for _, evaluation in ok])
+    evaluations = [evaluation for _, evaluation in ok]
+    scaled = problem.scaled_losses([evaluation.losses for evaluation in evaluations])
     scaled = np.where(problem.exact_mask, scaled, without_outliers(scaled))
     low, high = _front_ranges(scaled)
     normalised = normalise(scaled, low, high)
@@ -82,7 +83,7 @@ def observe(algorithm: Algorithm) -> Observations:
     return Observations(
         vectors=encoding.vectors([trial.config for trial, _ in ok]),
         losses=normalised,
-        variances=_variances(problem, [evaluation for _, evaluation in ok], high - low),
+        variances=np.square(normalise(scaled_deviations(problem, evaluations), np.zeros_like(low), high - low)),
         failed=encoding.vectors([trial.config for trial in failed]),
         failed_losses=_filled(failed_losses, worst),
         pending=encoding.vectors([trial.config for trial in pending]),
@@ -92,16 +93,14 @@ def observe(algorithm: Algorithm) -> Observations:
     )
 
 
-def _variances(problem: Problem, evaluations: Sequence[Evaluation], widths: Array) -> Array:
-    """Variances of normalised losses, `n x m`, where `widths`, `m`, is normalised to 1."""
-    variances = np.zeros((len(evaluations), len(problem.objectives)))
+def scaled_deviations(problem: Problem, evaluations: Sequence[Evaluation | None]) -> Array:
+    """Known standard deviations of scaled losses, `n x m`; 0 where unknown."""
+    deviations = np.zeros((len(evaluations), len(problem.objectives)))
     for j, objective in enumerate(problem.objectives):
-        deviations = [evaluation.deviations.get(objective.name, 0.0) for evaluation in evaluations]
-        if widths[j] > 0 and any(deviations):
-            losses = [evaluation.losses[j] for evaluation in evaluations]
-            scaled = objective.scaled_deviations(losses, deviations) / widths[j]
-            variances[:, j] = np.where(np.isfinite(scaled), np.square(scaled), 0.0)
-    return variances
+        told = [evaluation.deviations.get(objective.name, 0.0) if evaluation else 0.0 for evaluation in evaluations]
+        losses = [evaluation.losses[j] if evaluation else 1.0 for evaluation in evaluations]
+        deviations[:, j] = objective.scaled_deviations(losses, told)
+    return np.where(np.isfinite(deviations), deviations, 0.0)
 
 
 def _front_ranges(scaled: Array) -> tuple[Array, Array]:
