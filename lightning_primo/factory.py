@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.utilities.compile import from_compiled, to_uncompiled
+from torch._dynamo import OptimizedModule
 from torch.utils.data import DataLoader
 
 from lightning_primo.errors import InvalidArgumentError
@@ -173,6 +175,8 @@ class Factory:
             InvalidArgumentError: If a required argument is missing in `config`, or no LightningModule was built.
         """
         built = _build("module", self._module, self._module_keywords, config)
+        if isinstance(built, OptimizedModule) and isinstance(built._orig_mod, pl.LightningModule):
+            built = from_compiled(built)
         if not isinstance(built, pl.LightningModule):
             raise InvalidArgumentError(_wrong_type("module", pl.LightningModule, built))
         return built
@@ -184,6 +188,8 @@ class Factory:
             InvalidArgumentError: As for `module`.
         """
         module = self.module(config)
+        if module._compiler_ctx is not None:  # what is compiled is neither measured nor loaded
+            module = to_uncompiled(module)
         module.configure_model()
         return module
 

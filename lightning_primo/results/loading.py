@@ -11,7 +11,7 @@ from lightning_primo.errors import CheckpointError, PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.layout import checkpoint_file, trial_directory
 from lightning_primo.results.trial_result import TrialResult
-from lightning_primo.training.checkpoint.record import read_weights
+from lightning_primo.training.checkpoint.record import load_weights, read_weights
 from lightning_primo.training.process_state import process_kept
 
 StateDict = dict[str, torch.Tensor]
@@ -58,7 +58,7 @@ def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.Light
     with process_kept():  # the initial weights are drawn from the global generator
         module = build.whole_module(trial.config)
     try:
-        module.load_state_dict(state, strict=True)
+        load_weights(module, state)
     except RuntimeError as error:
         raise PrimoError(
             f"the weights of trial {trial.id} do not fit the module that its configuration builds now; has the code "

@@ -131,7 +131,7 @@ def check_timeout(seconds: object) -> float | None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, Real) or not float(seconds) > 0:
         raise InvalidArgumentError(f"'trial_timeout' must be a positive number of seconds or None, got {seconds!r}")
-    return float(seconds)
+    return None if math.isinf(seconds) else float(seconds)
 
 
 def check_directory(directory: object) -> Path:

@@ -7,11 +7,16 @@ from lightning_primo.problem.trial import Evaluation, Status
 
 _ALIKE_FROM_THE_START = 3  # the user's bug, not the configurations'
 _ALIKE_IN_A_ROW = 20  # something broke on the way: the data are gone, the disk is full, the GPU is lost
+_LOST_FROM_THE_START = 10  # diverged, out of memory or time: a space may hold many such configurations
+_LOST_IN_A_ROW = 30
 _WITHOUT_AN_EPOCH = 50  # such trials spend nothing of the budget, so it would never end
 
 
 class Futility:
-    """Counts evaluations that fail alike, and those that end before an epoch was trained."""
+    """Counts the evaluations of one run that fail alike, and those that end before an epoch was trained.
+
+    What earlier runs met was perhaps mended since, so it is not counted.
+    """
 
     def __init__(self) -> None:
         self._n_tried = 0
@@ -19,34 +24,46 @@ class Futility:
         self._last = ""
         self._without_an_epoch = 0
 
-    def add(self, evaluation: Evaluation) -> None:
-        """Count an evaluation."""
-        self._without_an_epoch = self._without_an_epoch + 1 if evaluation.cost == 0 and not evaluation.ok else 0
-        if evaluation.status is Status.REJECTED:
-            return
-        self._n_tried += 1
-        signature = evaluation.signature
-        self._alike = self._alike + 1 if signature and signature == self._last else int(bool(signature))
-        self._last = signature
-
     def check(self, evaluation: Evaluation) -> None:
-        """Raise a TrialFailedError if nothing else is to be expected than what `evaluation`, counted last, met."""
+        """Count an evaluation.
+
+        Raises:
+            TrialFailedError: If nothing else is to be expected than what it met.
+        """
+        self._without_an_epoch = self._without_an_epoch + 1 if evaluation.cost == 0 and not evaluation.ok else 0
+        if evaluation.status is not Status.REJECTED:
+            self._n_tried += 1
+            cause = evaluation.signature or (evaluation.status.value if evaluation.status.failed else "")
+            self._alike = self._alike + 1 if cause and cause == self._last else int(bool(cause))
+            self._last = cause
+            self._raise_if_alike(evaluation)
+        self._raise_if_nothing_is_trained(evaluation)
+
+    def _raise_if_alike(self, evaluation: Evaluation) -> None:
+        n, told = self._alike, bool(evaluation.signature)
+        from_the_start = n == self._n_tried and n >= (_ALIKE_FROM_THE_START if told else _LOST_FROM_THE_START)
+        if not from_the_start and n < (_ALIKE_IN_A_ROW if told else _LOST_IN_A_ROW):
+            return
+        which = f"the first {n} trials of this run" if from_the_start else f"the last {n} trials"
+        if told:
+            raise TrialFailedError(
+                f"{which} all failed in the same way, so it is not their configurations: {evaluation.reason}\n\n"
+                "Mend it, then run the same search again, which leaves these trials aside, or start in a new directory"
+            )
+        what = evaluation.status.value.replace("_", " ")
+        raise TrialFailedError(
+            f"{which} all ended as {what!r}, the last one by: {evaluation.reason}\n\nLook at what they have in common "
+            "(learning rates that are too high, batches that are too large, a trial_timeout that is too short) and "
+            "narrow the space, or run the same search again to go on all the same"
+        )
+
+    def _raise_if_nothing_is_trained(self, evaluation: Evaluation) -> None:
         n, reason = self._without_an_epoch, evaluation.reason
-        if self._alike >= _ALIKE_FROM_THE_START and self._alike == self._n_tried:
-            raise TrialFailedError(
-                f"the first {self._alike} trials all failed in the same way, so it is not their configurations: "
-                f"{reason}\n\nMend it, then run the same search again, which leaves these trials aside, or start in a "
-                "new directory"
-            )
-        if self._alike >= _ALIKE_IN_A_ROW:
-            raise TrialFailedError(
-                f"the last {self._alike} trials all failed in the same way: {reason}\n\nMend it, then run the same "
-                "search again"
-            )
-        if n >= _WITHOUT_AN_EPOCH and evaluation.status is Status.REJECTED:
+        if n < _WITHOUT_AN_EPOCH:
+            return
+        if evaluation.status is Status.REJECTED:
             raise TrialFailedError(
                 f"the last {n} configurations all broke a bound before training, the last one by {reason}; loosen the "
                 "bound, or narrow the space to what keeps it"
             )
-        if n >= _WITHOUT_AN_EPOCH:
-            raise TrialFailedError(f"the last {n} trials all ended before their first epoch, the last one by: {reason}")
+        raise TrialFailedError(f"the last {n} trials all ended before their first epoch, the last one by: {reason}")

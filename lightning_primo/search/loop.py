@@ -190,11 +190,12 @@ class Loop:
         self._futility.check(evaluation)
 
     def _count(self, evaluation: Evaluation) -> None:
+        if evaluation.ok:
+            self._outcomes.logged()
         self._tracker.add(evaluation)
         if self._checkpoints is not None:
             self._checkpoints.add(evaluation)
         self._places.add(evaluation)
-        self._futility.add(evaluation)
         if evaluation.status.failed:
             self._failures[evaluation.status.value] = self._failures.get(evaluation.status.value, 0) + 1
         if evaluation.status is Status.REJECTED:

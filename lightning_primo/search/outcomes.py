@@ -19,9 +19,10 @@ from lightning_primo.errors import (
     first_line,
 )
 from lightning_primo.problem.trial import Evaluation
-from lightning_primo.training import Job, crashed, hung
+from lightning_primo.training import Job, crashed, failed, hung
 
 _ATTEMPTS = 2
+_TIMES_SUPERSEDED = 5  # by attempts that a cluster makes at a job that it takes for lost
 
 
 class Outcomes:
@@ -34,13 +35,19 @@ class Outcomes:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._times_lost: dict[int, int] = {}
+        self._times_superseded: dict[int, int] = {}
+        self._logged = False
+
+    def logged(self) -> None:
+        """Take note that a trial has logged every objective."""
+        self._logged = True
 
     def of(self, future: Future[Evaluation], job: Job) -> Evaluation | None:
         """What came of `job`, whose future is done; None if it is to be run again.
 
         Raises:
             ExecutorError: The executor takes no more jobs.
-            TrialFailedError: An objective is not logged, which no other configuration will change.
+            TrialFailedError: An objective is not logged, and never was.
             DeviceMismatchError: A cost would be measured on another device than those before.
             StorageError: The trial cannot write its files.
         """
@@ -54,6 +61,7 @@ class Outcomes:
         evaluation = future.result() if error is None else self._evaluation_after(error, job)
         if evaluation is not None:
             self._times_lost.pop(job.trial_id, None)
+            self._times_superseded.pop(job.trial_id, None)
         return evaluation
 
     def _evaluation_after(self, error: BaseException, job: Job) -> Evaluation | None:
@@ -62,11 +70,13 @@ class Outcomes:
         if isinstance(error, WorkerHungError):
             return hung(job, f"trial_timeout = {job.options.trial_timeout:g} s: {error}")
         if isinstance(error, SupersededError):
-            return None
+            return self._evaluation_if_superseded_for_ever(job)
         if isinstance(error, ExecutorError):
             raise error
         # The proposals of these stay pending, and are carried out when they are mended.
         if isinstance(error, MetricNotLoggedError):
+            if self._logged:
+                return failed(job, error)  # others have: it is this configuration's
             raise TrialFailedError(f"trial {job.trial_id} could not be read: {error}") from error
         if isinstance(error, DeviceMismatchError):
             raise DeviceMismatchError(f"trial {job.trial_id} could not be measured: {error}") from error
@@ -88,3 +98,13 @@ class Outcomes:
             return None
         text = "".join(traceback.format_exception(error)).strip()
         return crashed(job, f"the executor lost the job: {type(error).__name__}: {error}\n{text}")
+
+    def _evaluation_if_superseded_for_ever(self, job: Job) -> Evaluation | None:
+        n = self._times_superseded[job.trial_id] = self._times_superseded.get(job.trial_id, 0) + 1
+        if n < _TIMES_SUPERSEDED:
+            return None
+        lost = StorageError(
+            f"the training was begun {n} times, and each time the file that gives it the right to write into "
+            f"{str(job.directory)!r} was gone before it ended: does the project's code remove or move that folder?"
+        )
+        return failed(job, lost)

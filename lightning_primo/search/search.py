@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ConfigSpace import ConfigurationSpace
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_primo.algorithms import Algorithm, PriMO
 from lightning_primo.checks import check_whole
@@ -32,12 +33,14 @@ from lightning_primo.search.arguments import (
 )
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
+from lightning_primo.search.interrupt import TERMINATED
 from lightning_primo.search.session import first_job, run_session
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
 from lightning_primo.training import check_indices, devices_per_trial, preflight
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
+from lightning_primo.training.trainer import check_validated
 from lightning_primo.workers import ExecutorWorkers, InProcess, LocalProcesses, Workers
 
 
@@ -119,8 +122,6 @@ class Search:
         )
         if executor is None and not callable(self.options.trainer):
             check_indices(self.options.trainer, self.workers or 1)
-        if not callable(self.options.trainer):
-            check_validated(self.options.trainer, min_epochs, max_epochs)
         self.factory = Factory(module, datamodule)
         self.factory.check(list(space.keys()), read_elsewhere=callable(self.options.trainer))
         self.objectives = tuple(objectives)
@@ -140,6 +141,8 @@ class Search:
             exact=ExactCosts(self.factory, [cost for cost in costs if cost.objective.kind is Kind.EXACT]),
             architecture=Architectures(self.factory),
         )
+        if not callable(self.options.trainer):
+            check_validated(self.options.trainer, min_epochs, max_epochs)
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
         self._description = describe(
@@ -184,6 +187,7 @@ class Search:
                 compared with; nothing of that is told.
             StoreError: The directory is in use, damaged, not writable, or holds another search.
             StorageError: The disk is full or read-only; the same call goes on with the trial that could not be written.
+            SystemExit: A SIGTERM has ended the search; the exit code is 143.
         """
         budget = Budget(
             full_trainings=full_trainings, epochs=epochs, hours=hours, trials=trials, max_epochs=self.problem.max_epochs
@@ -207,13 +211,10 @@ class Search:
                     show=progress,
                 )
             except KeyboardInterrupt:
-                result = self._result(store.events())
-                print(
-                    f"stopped by Ctrl-C after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that "
-                    f"was told is kept in {str(self.directory)!r}, and the same call goes on from there",
-                    file=sys.stderr,
-                )
-                return result
+                return self._stopped("Ctrl-C", store)
+            except SIGTERMException as stop:
+                self._stopped("SIGTERM", store)
+                raise SIGTERMException(TERMINATED) from stop
             return self._result(store.events())
 
     def result(self) -> Result:
@@ -264,6 +265,16 @@ class Search:
             seed=self.seed,
             options=self.options,
         )
+
+    def _stopped(self, by: str, store: Store) -> Result:
+        """What was found before something stopped the search, which is said."""
+        result = self._result(store.events())
+        print(
+            f"stopped by {by} after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that was told is "
+            f"kept in {str(self.directory)!r}, and the same call goes on from there",
+            file=sys.stderr,
+        )
+        return result
 
     def _result(self, events: Sequence[Event]) -> Result:
         return Result(

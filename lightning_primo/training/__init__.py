@@ -1,6 +1,6 @@
 """Training one trial: from options and a plan to a job, its run, and what is told of it."""
 
-from lightning_primo.training.evaluation import crashed, hung
+from lightning_primo.training.evaluation import crashed, failed, hung
 from lightning_primo.training.failures import Failure, classify
 from lightning_primo.training.job import Job
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
@@ -21,6 +21,7 @@ __all__ = [
     "classify",
     "crashed",
     "devices_per_trial",
+    "failed",
     "hung",
     "preflight",
     "run_job",

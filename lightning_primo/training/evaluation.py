@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+from lightning_primo.errors import first_line
 from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training.checkpoint.record import Record, read_own_record
 from lightning_primo.training.checkpoint.writing import remove_partial
 from lightning_primo.training.cost_measurement import cost_callbacks
-from lightning_primo.training.failures import Failure
+from lightning_primo.training.failures import Failure, classify, shortened
 from lightning_primo.training.job import Job
 
 MICRO_BATCHES = "micro_batches"
@@ -63,8 +64,13 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
 
 def crashed(job: Job, reason: str) -> Evaluation:
     """The evaluation of a job whose worker died; the costs that were known before are kept."""
-    failure = Failure(status=Status.CRASHED, reason=reason, signature=reason.split("\n", 1)[0])
+    failure = Failure(status=Status.CRASHED, reason=shortened(reason), signature=first_line(reason))
     return _lost(job, failure, seconds=0.0)
+
+
+def failed(job: Job, error: Exception) -> Evaluation:
+    """The evaluation of a job that has raised what is the trial's own fault after all."""
+    return _lost(job, classify(error), seconds=0.0)
 
 
 def hung(job: Job, reason: str) -> Evaluation:

@@ -38,6 +38,9 @@ _OUT_OF_MEMORY = (
 )
 _NON_FINITE = "returned nan values"  # torch.autograd's anomaly detection, Trainer(detect_anomaly=True)
 
+_MOST_CHARACTERS = 20_000  # of a traceback: every trial's is in the log
+_LONGEST_LINE = 2_000
+
 _LIBRARIES = tuple(
     f"{folder}{os.sep}"
     for folder in (
@@ -69,12 +72,12 @@ def classify(error: BaseException) -> Failure:
     for cause in _causes(error):
         status = _status(cause)
         if status is not None:
-            return Failure(status=status, reason=first_line(str(cause)) or type(cause).__name__)
+            return Failure(status=status, reason=_summary(cause) or type(cause).__name__)
     kind, place = type(error).__name__, _place(error)
     text = "".join(traceback.format_exception(error)).rstrip()
     return Failure(
         status=Status.ERROR,
-        reason=f"{kind}: {first_line(str(error))} [{place}]\n{text}",
+        reason=f"{kind}: {_summary(error)} [{place}]\n{shortened(text)}",
         signature=f"{kind} at {place}",
     )
 
@@ -111,6 +114,19 @@ def interruption(error: BaseException) -> BaseException | None:
     if isinstance(error, (SIGTERMException, GeneratorExit, SupersededError)):
         return error
     return None
+
+
+def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """A text of at most so many characters: what is in the middle of a longer one is left out."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters are left out …\n{text[-half:]}"
+
+
+def _summary(error: BaseException) -> str:
+    line = first_line(str(error))
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
 
 
 def _status(error: BaseException) -> Status | None:

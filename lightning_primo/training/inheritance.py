@@ -17,7 +17,7 @@ from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.nas.distillation import distil
 from lightning_primo.nas.morphisms import inherit
 from lightning_primo.problem.trial import Config
-from lightning_primo.training.checkpoint.record import read_weights
+from lightning_primo.training.checkpoint.record import load_weights, read_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Inheritance:
             )
             return None
         parent = factory.whole_module(self.config)
-        parent.load_state_dict(weights)
+        load_weights(parent, weights)
         return parent
 
 

@@ -16,6 +16,7 @@ def logger(directory):
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import sys
 import uuid
@@ -62,14 +63,14 @@ def make_loggers(logger: Any, directory: Path) -> Any:
     """The loggers of the trial in `directory`, as `Trainer` takes them.
 
     Args:
-        logger: What the user gave: False for none, None or True for a CSV file, a Logger or several, which are copied,
-            or a function ``directory -> Logger``.
+        logger: What the user gave: False for none, None or True for TensorBoard where it is installed and a CSV file
+            elsewhere, a Logger or several, which are copied, or a function ``directory -> Logger``.
         directory: The trial's own.
     """
     if logger is False:
         return False
-    if logger is None or logger is True:
-        return CSVLogger(directory, name="logs")
+    if logger is None or logger is True:  # as Lightning does
+        return (TensorBoardLogger if _has_tensorboard() else CSVLogger)(str(directory), name="logs")
     if _is_function(logger):
         return logger(directory)
     return [_moved(copy.deepcopy(item), directory) for item in listed(logger)]
@@ -116,6 +117,10 @@ def listed(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple, set)) else [value]
+
+
+def _has_tensorboard() -> bool:
+    return any(importlib.util.find_spec(name) is not None for name in ("tensorboard", "tensorboardX"))
 
 
 def _is_function(logger: Any) -> bool:

@@ -34,16 +34,26 @@ _WRONG = (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
 class _Names(Checkpoint):
-    """Collects what is logged, after the module's own hooks."""
+    """Collects what is logged, after the module's own hooks.
 
-    def __init__(self, objectives: list[TrainedCallback]) -> None:
+    Args:
+        objectives: To be read.
+        insists: Whether they must be there after the first epoch already.
+    """
+
+    def __init__(self, objectives: list[TrainedCallback], *, insists: bool) -> None:
         self.objectives = objectives
+        self.insists = insists
         self.names: set[str] = set()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.names = set(trainer.callback_metrics)
         for callback in self.objectives:
-            callback.read_in_all(trainer, pl_module)
+            try:
+                callback.read_in_all(trainer, pl_module)
+            except MetricNotLoggedError:  # in all processes
+                if self.insists:
+                    raise
 
 
 def preflight(
@@ -126,10 +136,11 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
 
 def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     trained = [copy.deepcopy(callback) for callback in job.objectives if isinstance(callback, TrainedCallback)]
-    collected = _Names(trained)
+    collected = _Names(trained, insists=job.epoch == 1)
     module, data = build(job)
     trainer = make_trainer(
-        {**arguments, "fast_dev_run": True, "logger": True},
+        # Batches to overfit would be more than the one, after which it ends without validation.
+        {**arguments, "fast_dev_run": True, "logger": True, "overfit_batches": 0.0},
         directory=folder,
         max_epochs=job.max_epochs,
         before=trained,

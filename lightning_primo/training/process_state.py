@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -37,7 +38,6 @@ _CHATTER = (
     r".*`LeafSpec` is deprecated",
 )
 _freezes = False  # whether a `memory_freed` around has kept objects out of the search
-_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # set by Trainer(deterministic=True)
 
 
 @contextmanager
@@ -74,7 +74,8 @@ def process_kept() -> Iterator[None]:
     """Put back on leaving what a training changes in its process.
 
     That is: the global generators of torch, NumPy and Python, torch's settings of determinism, cuDNN, precision,
-    default dtype and gradients, and the handler of Ctrl-C, which the Trainer switches off when it is interrupted.
+    threads, default dtype, device and gradients, the environment, the working directory, and the handler of Ctrl-C, which the
+    Trainer switches off when it is interrupted.
     """
     initialised = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     cuda = [torch.device("cuda", i) for i in range(torch.cuda.device_count())] if initialised else []
@@ -86,7 +87,8 @@ def process_kept() -> Iterator[None]:
         torch.get_default_dtype(),
         torch.is_grad_enabled(),
     )
-    workspace = os.environ.get(_WORKSPACE)
+    threads, device = torch.get_num_threads(), torch.get_default_device()
+    environment, folder = dict(os.environ), Path.cwd()
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -100,10 +102,14 @@ def process_kept() -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(gradients)
-        if workspace is None:
-            os.environ.pop(_WORKSPACE, None)
-        else:
-            os.environ[_WORKSPACE] = workspace
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
+        if dict(os.environ) != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+        os.chdir(folder)
 
 
 @contextmanager

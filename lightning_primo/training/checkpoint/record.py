@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import nn
 
 from lightning_primo.errors import CheckpointError, CheckpointWarning
 from lightning_primo.layout import checkpoint_file
@@ -103,7 +104,7 @@ def read_own_record(directory: Path, identity: str) -> Record | None:
 
 
 def read_weights(directory: Path) -> dict[str, torch.Tensor]:
-    """The module's state dict in the checkpoint in a trial's directory, on the CPU.
+    """The module's state dict in the checkpoint in a trial's directory, on the CPU, as if nothing were compiled.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -112,9 +113,24 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
     path = checkpoint_file(directory)
     try:
         weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        return {_plain_name(name): tensor for name, tensor in weights.items()}
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever a damaged file leads to
         reason = f"{type(error).__name__}: {error}"
         raise CheckpointError(f"the checkpoint {str(path)!r} cannot be read: {reason}") from error
-    return weights
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Give a module the weights of `read_weights`, whichever of its layers are compiled.
+
+    Raises:
+        RuntimeError: If they do not fit.
+    """
+    names = {_plain_name(name): name for name in module.state_dict()}
+    module.load_state_dict({names.get(name, name): tensor for name, tensor in weights.items()}, strict=True)
+
+
+def _plain_name(name: str) -> str:
+    """The name of a weight without what `torch.compile` puts around the layers that it compiles."""
+    return name.replace("_orig_mod.", "")

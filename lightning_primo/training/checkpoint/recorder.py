@@ -18,22 +18,12 @@ from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import KEY, Record
 from lightning_primo.training.checkpoint.writing import write_checkpoint
 
-_HYPER_PARAMETERS = (
-    "hyper_parameters",
-    "hparams_name",
-    "hparams_type",
-    "datamodule_hyper_parameters",
-    "datamodule_hparams_name",
-    "datamodule_hparams_type",
-)
-
 
 class Recorder(Checkpoint):
     """Reads the objectives at the end of every epoch, keeps the trial's checkpoint, and ends the training at `target`.
 
     The checkpoint is replaced (`write_checkpoint`) at the epoch `target`, where the training ends by itself, and in
-    between at most every `every_seconds`. It loads with ``weights_only=True``: saved hyperparameters, which may be any
-    object, are left out, since the trial's configuration rebuilds the module.
+    between at most every `every_seconds`.
 
     It is a `Checkpoint` because Lightning runs these after the module's own hooks, where the last metrics are logged,
     and adds no `ModelCheckpoint` of its own. Running last, it can also tell whether something else, such as
@@ -71,7 +61,6 @@ class Recorder(Checkpoint):
         self._last_save = 0.0
         self._stop_asked = False
         self._plateau: dict[int, torch.Tensor] = {}
-        self._writing = False
 
     @property
     @override
@@ -103,6 +92,7 @@ class Recorder(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.claim is not None and trainer.is_global_zero:
             self.claim.check()
+        _require_whole_epoch(trainer)
         epoch = trainer.current_epoch + 1
         values = {}
         for callback in self.objectives:
@@ -144,20 +134,24 @@ class Recorder(Checkpoint):
         self._stop_asked = state_dict["stop_asked"]
         self._plateau = dict(state_dict["plateau"])
 
-    @override
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        if self._writing:
-            for key in _HYPER_PARAMETERS:
-                checkpoint.pop(key, None)
-
     def _save(self, trainer: pl.Trainer) -> None:
-        self._writing = True
-        try:
-            write_checkpoint(trainer, self.directory, self.claim)
-        finally:
-            self._writing = False
+        write_checkpoint(trainer, self.directory, self.claim)
+
+
+def _require_whole_epoch(trainer: pl.Trainer) -> None:
+    """Raise where a step has raised StopIteration, which Lightning takes for the end of the data.
+
+    Raises:
+        RuntimeError: Then: the epoch was cut short.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    for progress, step in ((loop.batch_progress, "training"), (loop.val_loop.batch_progress, "validation")):
+        current = progress.current
+        if current.ready != current.completed:
+            raise RuntimeError(
+                f"a StopIteration was raised in {step} batch {current.ready} of epoch {trainer.current_epoch + 1}, so "
+                "that the rest of the epoch was left out; next(iterator, default) raises none"
+            )
 
 
 def _ended_by_itself(trainer: pl.Trainer, epoch: int) -> bool:
