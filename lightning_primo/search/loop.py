@@ -68,7 +68,7 @@ class Loop:
         self._interrupt = interrupt
         self._running: dict[Future[Evaluation], tuple[Proposal, Job]] = {}
         self._unfinished = _unfinished(events)
-        self._outcomes = Outcomes(store.directory)
+        self._outcomes = Outcomes(store.directory, (proposal.trial_id for proposal in self._unfinished))
         self._started = time.monotonic()
         self._seconds_before = events[-1][1] if events else 0.0
         self._tracker = FrontTracker(plan.problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from pathlib import Path
 
@@ -30,10 +31,12 @@ class Outcomes:
 
     Args:
         directory: The search's directory.
+        begun_before: The trials that an earlier run has left unfinished.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, begun_before: Iterable[int] = ()) -> None:
         self._directory = directory
+        self._begun_before = frozenset(begun_before)
         self._times_lost: dict[int, int] = {}
         self._times_superseded: dict[int, int] = {}
         self._logged = False
@@ -75,8 +78,9 @@ class Outcomes:
             raise error
         # The proposals of these stay pending, and are carried out when they are mended.
         if isinstance(error, MetricNotLoggedError):
-            if self._logged:
-                return failed(job, error)  # others have: it is this configuration's
+            # Others have logged it, or the user has tried again: a search must not stand still for one configuration.
+            if self._logged or job.trial_id in self._begun_before:
+                return failed(job, error)
             raise TrialFailedError(f"trial {job.trial_id} could not be read: {error}") from error
         if isinstance(error, DeviceMismatchError):
             raise DeviceMismatchError(f"trial {job.trial_id} could not be measured: {error}") from error

@@ -74,8 +74,8 @@ def process_kept() -> Iterator[None]:
     """Put back on leaving what a training changes in its process.
 
     That is: the global generators of torch, NumPy and Python, torch's settings of determinism, cuDNN, precision,
-    threads, default dtype, device and gradients, the environment, the working directory, and the handler of Ctrl-C, which the
-    Trainer switches off when it is interrupted.
+    threads, default dtype, device and gradients, the environment, the working directory, and the handler of Ctrl-C,
+    which the Trainer switches off when it is interrupted.
     """
     initialised = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     cuda = [torch.device("cuda", i) for i in range(torch.cuda.device_count())] if initialised else []

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ConfigSpace import ConfigurationSpace, Float
+
+from lightning_primo import Metric, RandomSearch, Search
+from lightning_primo.errors import TrialFailedError
+from lightning_primo.problem.trial import Evaluation, Status
+from lightning_primo.search.futility import Futility
+from tests.tiny import Data, Net
+
+
+def told(status: Status = Status.OK, *, signature: str = "", cost: float = 1.0, loss: float = 0.5) -> Evaluation:
+    return Evaluation(trial_id=0, epoch=1, losses=(loss,), status=status, reason="why", signature=signature, cost=cost)
+
+
+def n_until_it_stops(*evaluations: Evaluation, most: int = 200) -> int:
+    """How many of the last of `evaluations`, after the others, are let through."""
+    *before, last = evaluations
+    futility = Futility()
+    for evaluation in before:
+        futility.check(evaluation)
+    for n in range(most):
+        try:
+            futility.check(last)
+        except TrialFailedError:
+            return n + 1
+    return most
+
+
+@pytest.mark.parametrize("status", [Status.DIVERGED, Status.TIMEOUT, Status.OUT_OF_MEMORY])
+def test_trials_that_all_end_alike_without_a_cause_of_their_own_stop_the_search(status: Status) -> None:
+    assert n_until_it_stops(told(status)) == 10
+    assert n_until_it_stops(told(), told(status)) == 30
+    assert n_until_it_stops(told(status), told(), told(status)) == 30
+
+
+def test_exceptions_stop_it_sooner_and_others_never() -> None:
+    error = told(Status.ERROR, signature="ValueError at f.py:3")
+    assert n_until_it_stops(error) == 3
+    assert n_until_it_stops(told(), error) == 20
+    assert n_until_it_stops(told()) == 200
+    assert n_until_it_stops(told(Status.REJECTED, cost=0.0)) == 50
+
+
+def make(directory: Path, module: Any, **options: Any) -> Search:
+    space = ConfigurationSpace(seed=0)
+    space.add(Float("lr", (1e-3, 1e-1), log=True))
+    return Search(
+        space,
+        module=module,
+        datamodule=Data(),
+        objectives=[Metric("val_loss")],
+        algorithm=RandomSearch(),
+        epochs=(1, 1),
+        directory=directory,
+        trainer={"accelerator": "cpu"},
+        **options,
+    )
+
+
+class Nan(Net):
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_loss", float("nan"))
+
+
+def test_a_search_whose_metric_is_never_a_number_ends(tmp_path: Path) -> None:
+    with pytest.raises(TrialFailedError, match=r"first 10 trials of this run all ended as 'diverged'.*val_loss is nan"):
+        make(tmp_path, Nan).run(trials=50, progress=False)
+
+
+class Fails(Net):
+    broken = True
+
+    def on_train_start(self) -> None:
+        if self.broken and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            raise ValueError("the first mistake")
+
+
+def test_each_run_counts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = make(tmp_path, Fails)
+    for n_trials in (3, 6):  # it was not mended: not twenty more are spent on finding that out
+        with pytest.raises(TrialFailedError, match="the first mistake"):
+            search.run(trials=50, progress=False)
+        assert len(search.result().trials) == n_trials
+    monkeypatch.setattr(Fails, "broken", False)
+    assert search.run(trials=8, progress=False).front
+
+
+class Forgetful(Net):
+    """Logs nothing where the learning rate is as `forgets` says."""
+
+    forgets: Any = staticmethod(lambda lr: False)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        if self.trainer.fast_dev_run or not self.forgets(self.lr):  # type: ignore[attr-defined]
+            super().validation_step(batch, batch_idx)
+
+
+def test_one_configuration_that_logs_nothing_does_not_block_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = make(tmp_path, Forgetful)
+    first = search.run(trials=1, progress=False).trials[0].config["lr"]
+    monkeypatch.setattr(Forgetful, "forgets", staticmethod(lambda lr: lr != first))
+    with pytest.raises(TrialFailedError, match=r"first 3 trials.*'val_loss' is an objective"):
+        search.run(trials=9, progress=False)
+    assert [trial.outcome for trial in search.result().trials] == ["ok", "error", "error", "error"]
+
+
+def test_nor_does_the_very_first_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Forgetful, "forgets", staticmethod(lambda lr: True))
+    search = make(tmp_path, Forgetful)
+    with pytest.raises(TrialFailedError, match="trial 0 could not be read"):
+        search.run(trials=5, progress=False)
+    seen: list[float] = []
+    monkeypatch.setattr(Forgetful, "forgets", staticmethod(lambda lr: seen.append(lr) or lr == seen[0]))
+    result = search.run(trials=3, progress=False)
+    assert [trial.outcome for trial in result.trials] == ["error", "ok", "ok"]
+
+
+class Removes(Net):
+    def on_train_epoch_start(self) -> None:
+        if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            shutil.rmtree(self.trainer.default_root_dir)
+
+
+def test_a_trial_whose_folder_is_removed_is_not_trained_for_ever(tmp_path: Path) -> None:
+    search = make(tmp_path, Removes)
+    search.options.trainer["logger"] = False  # type: ignore[index]
+    with pytest.raises(TrialFailedError, match="does the project's code remove or move that folder"):
+        search.run(trials=50, progress=False)
+    assert len(search.result().trials) == 3

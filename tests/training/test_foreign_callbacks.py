@@ -1,0 +1,136 @@
+"""Callbacks and arguments of the user's that count trainings wrongly are refused, the others work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    LearningRateFinder,
+    ModelCheckpoint,
+    RichProgressBar,
+    Timer,
+    TQDMProgressBar,
+)
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.problem.trial import Status
+from lightning_primo.training import preflight, run_job
+from lightning_primo.training.loggers import make_loggers
+from lightning_primo.training.trainer import check_trainer_arguments, check_validated
+from tests.tiny import Net
+from tests.training.jobs import make_job
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_steps": 100}, "'max_steps' to 100: .*would count as a full one"),
+        ({"max_time": "00:01:00:00"}, "'max_time'.*trial_timeout"),
+        ({"callbacks": [Timer("00:01:00:00")]}, "Timer: .*would count as a full one"),
+        ({"callbacks": LearningRateFinder()}, "search over the learning rate"),
+        ({"callbacks": [BatchSizeFinder()]}, "search over the batch size"),
+    ],
+)
+def test_what_ends_or_fits_inside_a_training_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        check_trainer_arguments(arguments)
+
+
+def test_what_does_not_is_taken() -> None:
+    check_trainer_arguments({"max_steps": -1, "max_time": None, "check_val_every_n_epoch": 3})
+
+
+def test_also_where_the_module_configures_it(tmp_path: Path) -> None:
+    class Finds(Net):
+        def configure_callbacks(self) -> Any:
+            return [LearningRateFinder()]
+
+    with pytest.raises(InvalidArgumentError, match="'configure_callbacks' of Finds must not hold LearningRateFinder"):
+        preflight(make_job(tmp_path, module=Finds))
+
+
+def test_validation_must_not_leave_out_a_rung() -> None:
+    check_validated({"check_val_every_n_epoch": 3}, 3, 9)
+    with pytest.raises(InvalidArgumentError, match=r"every 3 epochs.*not after epoch 4.*multiples of 3"):
+        check_validated({"check_val_every_n_epoch": 3}, 3, 4)
+
+
+@pytest.mark.parametrize("bar", [RichProgressBar, TQDMProgressBar])
+def test_progress_bars_of_the_user_are_left_out(tmp_path: Path, bar: Any) -> None:
+    evaluation = run_job(make_job(tmp_path, 1, trainer={"callbacks": [bar()]}))
+    assert evaluation.status is Status.OK, evaluation.reason
+
+
+def test_checkpoints_of_the_user_do_not_mix(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    for trial in ("a", "b"):
+        assert run_job(make_job(tmp_path / trial, 1, trainer={"callbacks": [ModelCheckpoint(shared)]})).ok
+    assert not shared.exists()
+    assert all(list((tmp_path / trial / "checkpoints" / "shared").glob("*.ckpt")) for trial in ("a", "b"))
+
+
+def test_batches_to_overfit_are_no_obstacle_to_the_preflight(tmp_path: Path) -> None:
+    job = make_job(tmp_path, 1, trainer={"overfit_batches": 2})
+    assert "val_loss" in (preflight(job) or ())
+    assert run_job(job).ok
+
+
+def test_without_a_logger_it_is_lightnings_own(tmp_path: Path) -> None:
+    assert isinstance(make_loggers(None, tmp_path), TensorBoardLogger)
+
+
+class Untidy(Net):
+    def on_train_start(self) -> None:
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        torch.set_default_device("meta")
+        os.environ["OF_THE_TRIAL"] = "1"
+        os.chdir("/")
+
+    def on_train_end(self) -> None:
+        torch.set_default_device("cpu")
+
+
+def test_a_trial_leaves_its_process_as_it_was(tmp_path: Path) -> None:
+    before = torch.get_num_threads(), torch.get_default_device(), dict(os.environ), Path.cwd()
+    run_job(make_job(tmp_path, 1, module=Untidy))
+    assert (torch.get_num_threads(), torch.get_default_device(), dict(os.environ), Path.cwd()) == before
+
+
+class Verbose(Net):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        raise ValueError("x" * 1_000_000 + "\n" + "y" * 1_000_000)
+
+
+def test_a_text_without_end_is_shortened(tmp_path: Path) -> None:
+    evaluation = run_job(make_job(tmp_path, 1, module=Verbose))
+    assert evaluation.status is Status.ERROR
+    assert evaluation.reason.startswith("ValueError: xxx")
+    assert "characters are left out" in evaluation.reason
+    assert len(evaluation.reason) < 25_000
+    assert evaluation.signature.startswith("ValueError at ")
+
+
+class Exhausted(Net):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        if batch_idx == 1:
+            next(iter(()))
+        return super().training_step(batch, batch_idx)
+
+
+class ExhaustedInValidation(Net):
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        next(iter(()))
+
+
+@pytest.mark.parametrize("module", [Exhausted, ExhaustedInValidation])
+def test_an_epoch_that_a_step_has_cut_short_is_an_error(tmp_path: Path, module: Any) -> None:
+    evaluation = run_job(make_job(tmp_path, 1, module=module))
+    assert evaluation.status is Status.ERROR
+    assert "a StopIteration was raised in" in evaluation.reason
