@@ -1,7 +1,7 @@
 """From a configuration to what is trained: a LightningModule and its data.
 
-It stands alone, below all that trains, measures or reads what it builds: the objectives' oracle, the networks that grow,
-jobs, results and the command line have their modules from the same `Factory`.
+It stands alone, below all that trains, measures or reads what it builds: the objectives' oracle, the networks that
+grow, jobs, results and the command line have their modules from the same `Factory`.
 """
 
 from __future__ import annotations
