@@ -13,49 +13,38 @@ _WITHOUT_AN_EPOCH = 50  # such trials spend nothing of the budget, so it would n
 
 
 class Futility:
-    """Counts the evaluations of one run that fail alike, and those that end before an epoch was trained.
-
-    What earlier runs met was perhaps mended since, so it is not counted.
-    """
+    """Counts evaluations that fail alike, and those that end before an epoch was trained."""
 
     def __init__(self) -> None:
         self._n_tried = 0
+        self._n_succeeded = 0
         self._alike = 0
         self._last = ""
         self._without_an_epoch = 0
 
-    def check(self, evaluation: Evaluation) -> None:
-        """Count an evaluation.
-
-        Raises:
-            TrialFailedError: If nothing else is to be expected than what it met.
-        """
+    def add(self, evaluation: Evaluation) -> None:
+        """Count an evaluation."""
         self._without_an_epoch = self._without_an_epoch + 1 if evaluation.cost == 0 and not evaluation.ok else 0
-        if evaluation.status is not Status.REJECTED:
-            self._n_tried += 1
-            cause = evaluation.signature or (evaluation.status.value if evaluation.status.failed else "")
-            self._alike = self._alike + 1 if cause and cause == self._last else int(bool(cause))
-            self._last = cause
-            self._raise_if_alike(evaluation)
+        if evaluation.status is Status.REJECTED:
+            return
+        self._n_tried += 1
+        self._n_succeeded += evaluation.ok
+        cause = evaluation.signature or (evaluation.status.value if evaluation.status.failed else "")
+        self._alike = self._alike + 1 if cause and cause == self._last else int(bool(cause))
+        self._last = cause
+
+    def check(self, evaluation: Evaluation) -> None:
+        """Raise a TrialFailedError if nothing else is to be expected than what `evaluation`, counted last, met."""
+        n, told = self._alike, bool(evaluation.signature)
+        if evaluation.status is not Status.REJECTED and n >= self._patience(told):
+            which = f"the first {n}" if n == self._n_tried else f"the last {n}"
+            raise TrialFailedError(_failed_alike(which, evaluation) if told else _lost_alike(which, evaluation))
         self._raise_if_nothing_is_trained(evaluation)
 
-    def _raise_if_alike(self, evaluation: Evaluation) -> None:
-        n, told = self._alike, bool(evaluation.signature)
-        from_the_start = n == self._n_tried and n >= (_ALIKE_FROM_THE_START if told else _LOST_FROM_THE_START)
-        if not from_the_start and n < (_ALIKE_IN_A_ROW if told else _LOST_IN_A_ROW):
-            return
-        which = f"the first {n} trials of this run" if from_the_start else f"the last {n} trials"
-        if told:
-            raise TrialFailedError(
-                f"{which} all failed in the same way, so it is not their configurations: {evaluation.reason}\n\n"
-                "Mend it, then run the same search again, which leaves these trials aside, or start in a new directory"
-            )
-        what = evaluation.status.value.replace("_", " ")
-        raise TrialFailedError(
-            f"{which} all ended as {what!r}, the last one by: {evaluation.reason}\n\nLook at what they have in common "
-            "(learning rates that are too high, batches that are too large, a trial_timeout that is too short) and "
-            "narrow the space, or run the same search again to go on all the same"
-        )
+    def _patience(self, told: bool) -> int:
+        if self._n_succeeded == 0:
+            return _ALIKE_FROM_THE_START if told else _LOST_FROM_THE_START
+        return _ALIKE_IN_A_ROW if told else _LOST_IN_A_ROW
 
     def _raise_if_nothing_is_trained(self, evaluation: Evaluation) -> None:
         n, reason = self._without_an_epoch, evaluation.reason
@@ -67,3 +56,19 @@ class Futility:
                 "bound, or narrow the space to what keeps it"
             )
         raise TrialFailedError(f"the last {n} trials all ended before their first epoch, the last one by: {reason}")
+
+
+def _failed_alike(which: str, evaluation: Evaluation) -> str:
+    return (
+        f"{which} trials all failed in the same way, so it is not their configurations: {evaluation.reason}\n\n"
+        "Mend it, then run the same search again, which leaves these trials aside, or start in a new directory"
+    )
+
+
+def _lost_alike(which: str, evaluation: Evaluation) -> str:
+    what = evaluation.status.value.replace("_", " ")
+    return (
+        f"{which} trials all ended as {what!r}, the last one by: {evaluation.reason}\n\nLook at what they have in "
+        "common (learning rates that are too high, batches that are too large, a trial_timeout that is too short) and narrow "
+        "the space, or run the same search again to go on all the same"
+    )

@@ -196,6 +196,7 @@ class Loop:
         if self._checkpoints is not None:
             self._checkpoints.add(evaluation)
         self._places.add(evaluation)
+        self._futility.add(evaluation)
         if evaluation.status.failed:
             self._failures[evaluation.status.value] = self._failures.get(evaluation.status.value, 0) + 1
         if evaluation.status is Status.REJECTED:

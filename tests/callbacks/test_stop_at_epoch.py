@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 
-from lightning_primo.callbacks.stop_at_epoch import ResumableMaxSteps, StopAtEpoch
+from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.training.process_state import quiet_lightning
 from tests.tiny import Data, Net
@@ -64,13 +64,3 @@ def test_resumed_at_its_epoch_it_trains_no_step(tmp_path: Path) -> None:
 def test_bad_epoch(epoch: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="'epoch'"):
         StopAtEpoch(epoch)
-
-
-def test_max_steps_that_can_be_resumed(tmp_path: Path) -> None:
-    whole = fit(ResumableMaxSteps(), max_steps=11, min_epochs=5)
-    assert (whole.global_step, whole.current_epoch, whole.max_steps) == (11, 4, 11)
-    half = fit(ResumableMaxSteps(), StopAtEpoch(2), max_steps=11)
-    half.save_checkpoint(tmp_path / "half")
-    rest = fit(ResumableMaxSteps(), resume=tmp_path / "half", max_steps=11)
-    assert (rest.global_step, rest.current_epoch) == (11, 4)
-    assert "val_loss" in rest.callback_metrics

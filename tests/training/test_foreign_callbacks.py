@@ -75,6 +75,7 @@ def test_checkpoints_of_the_user_do_not_mix(tmp_path: Path) -> None:
     assert all(list((tmp_path / trial / "checkpoints" / "shared").glob("*.ckpt")) for trial in ("a", "b"))
 
 
+@pytest.mark.filterwarnings("ignore:You requested to overfit")
 def test_batches_to_overfit_are_no_obstacle_to_the_preflight(tmp_path: Path) -> None:
     job = make_job(tmp_path, 1, trainer={"overfit_batches": 2})
     assert "val_loss" in (preflight(job) or ())

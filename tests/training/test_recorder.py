@@ -88,9 +88,8 @@ def test_the_checkpoint_is_plain_and_the_only_file(tmp_path: Path) -> None:
     fit(Net(), own, recorder(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, "own"}
     checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    assert not any("hyper_parameters" in key or "hparams" in key for key in checkpoint)
-    # What the user's own callback saves is left as Lightning makes it.
-    assert "hyper_parameters" in torch.load(tmp_path / "own" / "user.ckpt", weights_only=False)
+    assert checkpoint["hyper_parameters"] == torch.load(tmp_path / "own" / "user.ckpt")["hyper_parameters"]
+    assert Net.load_from_checkpoint(tmp_path / CHECKPOINT).hparams == checkpoint["hyper_parameters"]
 
 
 def test_hyperparameters_may_be_any_object(tmp_path: Path) -> None:
@@ -99,8 +98,14 @@ def test_hyperparameters_may_be_any_object(tmp_path: Path) -> None:
             super().__init__()
             self.save_hyperparameters()
 
-    fit(Configured(thing=Path), recorder(tmp_path))
-    torch.load(tmp_path / CHECKPOINT, weights_only=True)
+        def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            checkpoint["name"] = str(checkpoint["hyper_parameters"]["thing"])
+
+    with pytest.warns(CheckpointWarning, match=r"hyperparameters 'thing' hold objects.*save_hyperparameters"):
+        fit(Configured(thing=Path), recorder(tmp_path))
+    checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert "hyper_parameters" not in checkpoint
+    assert checkpoint["name"] == str(Path)
 
 
 def test_checkpoints_before_the_target_keep_their_distance(tmp_path: Path) -> None:

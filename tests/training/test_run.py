@@ -22,6 +22,7 @@ from lightning_primo.objectives import CostCallback, Latency, Metric, ParameterC
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import Job, crashed, run_job
+from lightning_primo.training.checkpoint.record import load_weights, read_weights
 from tests.tiny import Augmented, Data, Manual, Net, NoValidation, OneCycle, Plateau, loader, same_state
 from tests.training.jobs import curve, make_job, state
 
@@ -53,7 +54,7 @@ def test_promoted_equals_uninterrupted_with_loaders_that_all_trials_share(tmp_pa
     promoted_equals_uninterrupted(tmp_path, data=(loader("list"), DataLoader(Augmented(), batch_size=4)))
 
 
-@pytest.mark.parametrize("trainer", [{"max_steps": 11}, {"accumulate_grad_batches": 2}, {"val_check_interval": 1}])
+@pytest.mark.parametrize("trainer", [{"accumulate_grad_batches": 2}, {"val_check_interval": 1}])
 def test_promoted_equals_uninterrupted_with_trainer_arguments(tmp_path: Path, trainer: Any) -> None:
     promoted_equals_uninterrupted(tmp_path, trainer=trainer)
 
@@ -251,8 +252,6 @@ def test_a_training_that_ends_by_itself(tmp_path: Path) -> None:
     assert (evaluation.status, evaluation.epoch, evaluation.finished, evaluation.cost) == (Status.OK, 3, True, 1.0)
     again = run_job(make_job(tmp_path, 5, start_epoch=3, trainer=trainer))
     assert (again.epoch, again.losses, again.finished, again.cost) == (3, evaluation.losses, True, 0.0)
-    steps = run_job(make_job(tmp_path / "steps", 5, trainer={"max_steps": 5}))
-    assert (steps.epoch, steps.finished) == (2, True)
 
 
 def test_the_full_training_is_not_called_ended_by_itself(tmp_path: Path) -> None:
@@ -361,3 +360,35 @@ def test_crashed_keeps_what_is_known(tmp_path: Path) -> None:
     assert evaluation.losses[1] == 25.0
     run_job(replace(job, epoch=2))
     assert crashed(job, "killed").cost == 3.0
+
+
+class CompiledInSetup(Net):
+    def setup(self, stage: str) -> None:
+        self.net = torch.compile(self.net, backend="eager")  # type: ignore[assignment]
+
+
+class CompiledWhereItIsMade(Net):
+    def __init__(self, lr: float = 0.02) -> None:
+        super().__init__(lr)
+        self.net = torch.compile(self.net, backend="eager")  # type: ignore[assignment]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # of dynamo
+@pytest.mark.parametrize(
+    "module", [CompiledInSetup, CompiledWhereItIsMade, lambda config: torch.compile(Net(**config), backend="eager")]
+)
+def test_compiled_modules_are_trained_continued_and_loaded(tmp_path: Path, module: Any) -> None:
+    plain = run_job(make_job(tmp_path / "plain", 2))
+    job = make_job(tmp_path / "compiled", 1, module=module, objectives=(Metric("val_loss"), ParameterCount()))
+    first = run_job(job)
+    second = run_job(replace(job, epoch=2, start_epoch=1))
+    assert (first.status, second.status) == (Status.OK, Status.OK), (first.reason, second.reason)
+    assert second.losses == (pytest.approx(plain.losses[0], rel=1e-4), 25.0)
+    weights = read_weights(tmp_path / "compiled")
+    assert weights.keys() == read_weights(tmp_path / "plain").keys()
+    loaded = job.factory.whole_module({"lr": 0.02})
+    load_weights(loaded, weights)
+    x = torch.rand(3, 2)
+    twin = Net(0.02)
+    twin.load_state_dict(weights)
+    torch.testing.assert_close(loaded.eval()(x), twin.eval()(x))
