@@ -69,6 +69,6 @@ def _lost_alike(which: str, evaluation: Evaluation) -> str:
     what = evaluation.status.value.replace("_", " ")
     return (
         f"{which} trials all ended as {what!r}, the last one by: {evaluation.reason}\n\nLook at what they have in "
-        "common (learning rates that are too high, batches that are too large, a trial_timeout that is too short) and narrow "
-        "the space, or run the same search again to go on all the same"
+        "common (learning rates that are too high, batches that are too large, a trial_timeout that is too short) and "
+        "narrow the space, or run the same search again to go on all the same"
     )
