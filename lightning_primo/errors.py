@@ -46,9 +46,20 @@ class MetricNotLoggedError(PrimoError):
         logged: The metrics that were logged.
         distilled: Whether a distillation took the place of `training_step`.
         step_only: Whether it was logged, but for single steps of the validation alone.
+        last_batch: Whether it was logged, but for single steps of the training alone.
+        earlier: Whether it was logged, but in earlier epochs alone.
     """
 
-    def __init__(self, metric: str, logged: Iterable[str], *, distilled: bool = False, step_only: bool = False) -> None:
+    def __init__(
+        self,
+        metric: str,
+        logged: Iterable[str],
+        *,
+        distilled: bool = False,
+        step_only: bool = False,
+        last_batch: bool = False,
+        earlier: bool = False,
+    ) -> None:
         self.metric, self.logged = metric, tuple(sorted(logged))
         names = ", ".join(map(repr, self.logged)) or "none"
         step = "training_step"
@@ -57,10 +68,21 @@ class MetricNotLoggedError(PrimoError):
         remedy = f"Call self.log({metric!r}, value) in {step}, validation_step or at their epoch's end"
         if step_only:
             remedy = "It was logged for steps of the validation alone: log it with on_epoch=True"
+        if earlier:
+            remedy = "It was logged in an earlier epoch: log it in every epoch, or in every one that validates"
+        if last_batch:
+            remedy = (
+                "It was logged for steps of the training alone, so that only the value of the last batch is known: log "
+                "it with on_epoch=True, after which the epoch's mean has this name, without '_step' at its end"
+            )
         super().__init__(
             f"the metric {metric!r} is an objective, but the LightningModule did not log it by the end of the epoch; "
             f"logged: {names}. {remedy}, or name one of the logged metrics"
         )
+
+
+class NonPositiveMetricError(PrimoError):
+    """A metric that is searched on a logarithmic scale is zero or negative."""
 
 
 class NonFiniteLossError(PrimoError):

@@ -26,13 +26,22 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: S
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in header:
-        table.add_column(Text(name), justify="left" if name in left else "right", overflow="fold")
+        table.add_column(Text(printable(name)), justify="left" if name in left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(1, console.measure(table, options=console.options.update(width=100_000)).maximum)
     console.print(table)
+
+
+def printable(text: str) -> str:
+    r"""`text` with its control characters as Python writes them, so that none of them reaches a terminal.
+
+    >>> printable("red: \x1b[31m")
+    'red: \\x1b[31m'
+    """
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def print_json(values: Any, *, indent: int | None = 2) -> None:

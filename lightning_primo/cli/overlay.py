@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lightning_primo.errors import InvalidArgumentError
@@ -16,7 +16,9 @@ MISSING: Any = object()
 """Stands for the value of a key that a config does not hold."""
 
 
-def overlay(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(
+    base: Mapping[str, Any], values: Mapping[str, Any], *, same: Callable[[object, object], bool] | None = None
+) -> dict[str, Any]:
     """A copy of `base` with `values` put in.
 
     A ``class_path`` other than the one there drops the arguments of the class that was there; a number in a key is the
@@ -28,10 +30,12 @@ def overlay(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
     Args:
         base: The config, nested.
         values: By dotted key.
+        same: Whether two class paths mean the same class (default: `same_class`, which imports their modules).
 
     Raises:
         InvalidArgumentError: For a position that a list does not have.
     """
+    same = same or same_class
     config: dict[str, Any] = copy.deepcopy(dict(base))
     for key in sorted(values, key=_order):
         *way, last = key.split(".")
@@ -40,7 +44,7 @@ def overlay(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
         if isinstance(parent, list):
             parent[_position(parent, last, key)] = value
             continue
-        if last == CLASS and not same_class(parent.get(CLASS), value):
+        if last == CLASS and not same(parent.get(CLASS), value):
             parent.clear()
             parent.update({CLASS: value, INIT: {}})
         else:
@@ -75,14 +79,58 @@ def leaves(config: Any, prefix: str = "") -> Iterator[str]:
 
 def same_class(one: object, other: object) -> bool:
     """Whether two class paths mean the same class; a name without a module is any class of that name."""
-    if not isinstance(one, str) or not isinstance(other, str):
-        return False
-    if one == other:
+    if same_text(one, other, {}):
         return True
-    if "." not in one or "." not in other:
-        return one.rpartition(".")[2] == other.rpartition(".")[2]
+    if not isinstance(one, str) or not isinstance(other, str) or "." not in one or "." not in other:
+        return False
     found = _located(one)
     return found is not None and found is _located(other)
+
+
+def same_text(one: object, other: object, names: Mapping[str, str]) -> bool:
+    """The same by what is known of their text alone, so that no module is imported.
+
+    Args:
+        one: A class path.
+        other: A class path.
+        names: As of `class_names`, where it was called with both.
+    """
+    if not isinstance(one, str) or not isinstance(other, str):
+        return False
+    if "." not in one or "." not in other:
+        return one.rpartition(".")[2] == other.rpartition(".")[2]
+    return names.get(one, one) == names.get(other, other)
+
+
+def class_names(*configs: Any) -> dict[str, str]:
+    """For each class path in configs that names the class of an earlier one, the first that does; imports them all."""
+    found: dict[str, object] = {}
+    names: dict[str, str] = {}
+    for path in dict.fromkeys(path for config in configs for path in class_paths(config) if "." in path):
+        located = _located(path)
+        first = next((name for name, known in found.items() if known is located and located is not None), None)
+        if first is None:
+            found[path] = located
+        else:
+            names[path] = first
+    return names
+
+
+def class_paths(config: Any, *, inside: bool = False) -> Iterator[str]:
+    """All class paths in a config, nested or by dotted key.
+
+    Args:
+        config: The config, or a part of it.
+        inside: Whether it is the value of a ``class_path`` itself, or a list of such values.
+    """
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield from class_paths(value, inside=str(key).rpartition(".")[2] == CLASS)
+    elif isinstance(config, (list, tuple)):
+        for item in config:
+            yield from class_paths(item, inside=inside)
+    elif inside and isinstance(config, str):
+        yield config
 
 
 def _order(key: str) -> tuple[int, bool, str]:
@@ -117,5 +165,5 @@ def _located(path: str) -> object:
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name, None)
-    except (ImportError, ValueError):
+    except Exception:  # whatever the module raises: the parser, which imports it too, says so
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger
 
+from lightning_primo.cli.config_changes import config_changes
 from lightning_primo.cli.instances import Instances, Part, trainer_defaults
-from lightning_primo.cli.overlay import MISSING, leaves, look_up, overlay
+from lightning_primo.cli.overlay import class_names, class_paths, overlay, same_text
 from lightning_primo.cli.service_loggers import loggers_of_trial
 from lightning_primo.cli.user_code import origin_of
 from lightning_primo.cli.workplace import Workplace
@@ -24,9 +25,6 @@ from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.problem.trial import Config
 from lightning_primo.training.loggers import SERVICES, listed
 from lightning_primo.training.trainer import OWNED_ARGUMENTS
-
-# What may change while a search goes on, as no result depends on it.
-_INCIDENTAL = ("logger", "accelerator", "devices", "enable_progress_bar", "enable_model_summary", "default_root_dir")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +40,8 @@ class Project:
         base: The merged config with its defaults.
         encoded: Keys whose values in a trial's configuration are JSON text.
         max_epochs: Epochs of a full training, which every config is given; None for what the config says.
+        classes: Of the class paths that the search lays over the config, those that name the class of another one, by
+            which the config of a trial is written without importing any; see `class_names`.
     """
 
     configs: tuple[str, ...]
@@ -50,6 +50,7 @@ class Project:
     base: Mapping[str, Any] = field(repr=False)
     encoded: tuple[str, ...] = ()
     max_epochs: int | None = None
+    classes: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, configs: Sequence[str | Path], cli: str | None = None) -> Project:
@@ -85,6 +86,8 @@ class Project:
     def of_search(cls, directory: str | Path) -> Project | None:
         """The project that a search of the command line was made over; None for other searches.
 
+        Nothing of it is run or imported by this, nor by `config_file`; whatever else is asked of it runs its code.
+
         Raises:
             CorruptStoreError: If what the search wrote about it cannot be read.
         """
@@ -93,13 +96,27 @@ class Project:
             return None
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
+            if not (isinstance(stored["base"], dict) and isinstance(stored["classes"], dict)):
+                raise TypeError("'base' and 'classes' must be mappings")
             return cls(**{**stored, "configs": tuple(stored["configs"]), "encoded": tuple(stored["encoded"])})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise CorruptStoreError(f"{str(path)!r} is damaged ({type(error).__name__}: {error})") from error
 
-    def for_search(self, *, encoded: Sequence[str], max_epochs: int) -> Project:
-        """The project as a search uses it; see the class for the arguments."""
-        return replace(self, encoded=tuple(encoded), max_epochs=max_epochs)
+    def for_search(
+        self, *, encoded: Sequence[str], max_epochs: int, choices: Mapping[str, Sequence[Any]] | None = None
+    ) -> Project:
+        """The project as a search uses it.
+
+        Args:
+            encoded: As for the class.
+            max_epochs: As for the class.
+            choices: What the search may lay over the config at keys that have choices; nothing by default.
+        """
+        classes: dict[str, str] = {}
+        if any(class_paths(choices)):
+            with self.active(), rng_kept():
+                classes = class_names(self.base, choices)
+        return replace(self, encoded=tuple(encoded), max_epochs=max_epochs, classes=classes)
 
     def write(self, directory: Path) -> None:
         """Note the project in a search's directory, so that commands find it there.
@@ -109,14 +126,18 @@ class Project:
         """
         known = Project.of_search(directory)
         if known is not None:
-            changed = _changed(known._comparable(), self._comparable())
-            if changed:
-                raise SearchMismatchError(
-                    f"{str(directory)!r} holds a search over the project with another config: {changed}; undo the "
-                    "change, or give another 'directory'"
-                )
+            self.check_same(known, directory)
         directory.mkdir(parents=True, exist_ok=True)
         write_atomically(project_file(directory), json.dumps(asdict(self), indent=2) + "\n")
+
+    def check_same(self, known: Project, directory: Path) -> None:
+        """Raise a SearchMismatchError if this is not the project `known` that was searched over in `directory`."""
+        changed = config_changes(known.base, self.base)
+        if changed:
+            raise SearchMismatchError(
+                f"{str(directory)!r} holds a search over the project with another config: {changed}; undo the "
+                "change, or give another 'directory'"
+            )
 
     def module(self, config: Config) -> pl.LightningModule:
         """The project's model with a trial's values.
@@ -169,9 +190,20 @@ class Project:
         """
         with self.active():
             resolved = self._instances().resolved(self._laid_over(config), links=links)
-        if resolved.get("ckpt_path") is not None:
-            resolved["ckpt_path"] = None  # trials do not start from it
-        return resolved
+        return _from_the_start(resolved)
+
+    def config_file(self, config: Config) -> dict[str, Any]:
+        """The same as a plain text may say it: made by none of the project's code, and so checked by none.
+
+        Arguments of a class that is searched over stand in it only where they are searched over too.
+
+        Args:
+            config: As for `module`.
+
+        Raises:
+            InvalidArgumentError: For a position that a list of the config does not have.
+        """
+        return _from_the_start(self._laid_over(config, same=functools.partial(same_text, names=self.classes)))
 
     @property
     def seed(self) -> int | None:
@@ -233,17 +265,11 @@ class Project:
                 self._laid_over(config), kinds, directory, lambda config: self._build(config, "trainer")["logger"]
             )
 
-    def _laid_over(self, config: Config) -> dict[str, Any]:
+    def _laid_over(self, config: Config, *, same: Callable[[object, object], bool] | None = None) -> dict[str, Any]:
         values: dict[str, Any] = {key: json.loads(str(v)) if key in self.encoded else v for key, v in config.items()}
         if self.max_epochs is not None:
             values["trainer.max_epochs"] = self.max_epochs
-        return overlay(self.base, values)
-
-    def _comparable(self) -> dict[str, Any]:
-        trainer = self.base.get("trainer") or {}
-        kept = {name: value for name, value in trainer.items() if name not in (*_INCIDENTAL, *OWNED_ARGUMENTS)}
-        base = {name: value for name, value in self.base.items() if name != "seed_everything"}
-        return {**base, "trainer": kept}
+        return overlay(self.base, values, same=same)
 
 
 def _arrived(fields: dict[str, Any]) -> Project:
@@ -253,22 +279,13 @@ def _arrived(fields: dict[str, Any]) -> Project:
     return project
 
 
+def _from_the_start(config: dict[str, Any]) -> dict[str, Any]:
+    """Without the checkpoint to begin with, as trials do not start from it."""
+    return {**config, "ckpt_path": None} if config.get("ckpt_path") is not None else config
+
+
 def _is_default(value: Any, default: Any) -> bool:
     return value is default or value == [] or (isinstance(value, (bool, int, float, str)) and value == default)
-
-
-def _changed(before: Any, after: Any) -> str:
-    """The first keys at which two configs differ, with their values."""
-    keys = dict.fromkeys([*leaves(before), *leaves(after)])
-    pairs = [(key, look_up(before, key), look_up(after, key)) for key in keys]
-    different = [
-        f"{key} was {_shown(old)} and is {_shown(new)}" for key, old, new in pairs if old is not new and old != new
-    ]
-    return ", ".join(different[:3]) + (", …" if len(different) > 3 else "")
-
-
-def _shown(value: Any) -> str:
-    return "not set" if value is MISSING else repr(value)
 
 
 def _listed(files: Sequence[str]) -> str:

@@ -17,9 +17,10 @@ from ConfigSpace import (
     Integer,
     OrdinalHyperparameter,
 )
-from ConfigSpace.hyperparameters import Hyperparameter
+from ConfigSpace.hyperparameters import CategoricalHyperparameter, Hyperparameter
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.json_values import plain
 from lightning_primo.space.hyperparameter_axes import axis_of
 
 Conditions = Mapping[str, Mapping[str, tuple[Any, ...]]]
@@ -46,6 +47,19 @@ class SearchSpace:
     space: ConfigurationSpace
     encoded: frozenset[str]
     conditions: Conditions
+
+    @property
+    def choices(self) -> dict[str, list[Any]]:
+        """What the config may hold at each key that has choices, as written in the search file."""
+        found: dict[str, list[Any]] = {}
+        for key, hyperparameter in self.space.items():
+            if isinstance(hyperparameter, Constant):
+                found[key] = [self.decode(key, hyperparameter.value)]
+            elif isinstance(hyperparameter, CategoricalHyperparameter):
+                found[key] = [self.decode(key, plain(value)) for value in hyperparameter.choices]
+            elif isinstance(hyperparameter, OrdinalHyperparameter):
+                found[key] = [self.decode(key, plain(value)) for value in hyperparameter.sequence]
+        return found
 
     def encode(self, key: str, value: Any) -> Any:
         """A value as written in the search file, as the space has it."""

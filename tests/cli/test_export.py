@@ -12,8 +12,9 @@ from ConfigSpace import ConfigurationSpace, Float, Integer
 from lightning.pytorch.cli import LightningCLI
 
 from lightning_primo.cli.commands import export
+from lightning_primo.cli.main import main
 from lightning_primo.cli.project import Project
-from lightning_primo.errors import InvalidArgumentError, PrimoError
+from lightning_primo.errors import InvalidArgumentError, PrimoError, SearchMismatchError
 from lightning_primo.layout import trial_directory
 from lightning_primo.problem import Problem
 from tests.cli.searches import written
@@ -85,7 +86,7 @@ def test_the_front_of_a_project_comes_with_its_configs(
 
 def test_onnx_of_chosen_trials(tmp_path: Path) -> None:
     searched(tmp_path / "search", project=True)
-    exported(tmp_path / "search", "--out", tmp_path / "chosen", "--onnx", "--trial", "1")
+    exported(tmp_path / "search", "--out", tmp_path / "chosen", "--onnx", "--trust", "--trial", "1")
     assert sorted(path.name for path in (tmp_path / "chosen").iterdir()) == ["exported.csv", "trial_00001"]
     session = onnxruntime.InferenceSession(str(tmp_path / "chosen" / "trial_00001" / "model.onnx"))
     (given,) = session.get_inputs()
@@ -106,13 +107,100 @@ def test_a_search_made_in_python_has_no_configs(tmp_path: Path) -> None:
     exported(tmp_path / "search", "--out", tmp_path / "front", "--overwrite")
 
 
-def test_a_project_that_is_gone_costs_the_configs_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_project_that_is_gone_costs_nothing_but_what_runs_it(tmp_path: Path) -> None:
     searched(tmp_path / "search", project=True)
-    stored = json.loads((tmp_path / "search" / "project.json").read_text())
-    gone = {**stored, "cli": "main.py", "folder": str(tmp_path / "gone")}
-    (tmp_path / "search" / "project.json").write_text(json.dumps(gone))
+    changed_project(tmp_path / "search", cli="main.py", folder=str(tmp_path / "gone"))
     exported(tmp_path / "search", "--out", tmp_path / "front")
-    assert "config.yaml is left out, the project cannot be opened: " in capsys.readouterr().err
+    config = yaml.safe_load((tmp_path / "front" / "trial_00001" / "config.yaml").read_text())
+    assert (config["model"]["init_args"]["width"], config["trainer"]["max_epochs"]) == (8, 2)
     assert (tmp_path / "front" / "trial_00001" / "state_dict.pt").exists()
     with pytest.raises(PrimoError, match="does not exist any more"):
-        exported(tmp_path / "search", "--out", tmp_path / "onnx", "--onnx")
+        exported(tmp_path / "search", "--out", tmp_path / "onnx", "--onnx", "--trust")
+
+
+def test_what_is_said_of_the_project_but_cannot_be_read_costs_the_configs_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searched(tmp_path / "search", project=True)
+    changed_project(tmp_path / "search", base={"model": []})
+    exported(tmp_path / "search", "--out", tmp_path / "front")
+    assert "config.yaml of trial 1 is left out: 'model.init_args.lr' leads into a list" in capsys.readouterr().err
+    changed_project(tmp_path / "search", base=[])
+    exported(tmp_path / "search", "--out", tmp_path / "front", "--overwrite")
+    assert "config.yaml is left out: " in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "front" / "trial_00001").iterdir()) == [
+        "config.json",
+        "objectives.json",
+        "state_dict.pt",
+    ]
+
+
+def changed_project(directory: Path, **changes: object) -> None:
+    path = directory / "project.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.fixture
+def planted(tmp_path: Path, process: None) -> Path:
+    """A search's directory whose project leaves a file ``ran`` in `tmp_path` as soon as anything of it is run."""
+    searched(tmp_path / "search", project=True)
+    mark = f"open({str(tmp_path / 'ran')!r}, 'w').close()\n"
+    (tmp_path / "planted_script.py").write_text(mark)
+    (tmp_path / "planted_classes.py").write_text(mark)
+    base = {**CONFIG, "model": {"class_path": "planted_classes.Net", "init_args": {}}}
+    changed_project(tmp_path / "search", cli="planted_script.py", folder=str(tmp_path), base=base)
+    return tmp_path / "search"
+
+
+def test_reading_runs_nothing_of_the_directory(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))  # as where the commands are run by python -m
+    for command in (["status"], ["front"], ["front", "--all", "--csv"], ["plot"], ["export", "--out", "front"]):
+        assert main([command[0], "search", *command[1:]]) == 0
+    assert main(["export", "search", "--out", "onnx", "--onnx"]) == 2
+    error = capsys.readouterr().err
+    assert f"runs what {str(planted / 'project.json')!r} names: the script 'planted_script.py' and the classes" in error
+    assert f"'planted_classes.Net', 'tests.tiny.Data', as found from the folder {str(tmp_path)!r}" in error
+    assert "add --trust; or give your own copy of the project by --config" in error
+    assert not (tmp_path / "onnx").exists()
+    assert not (tmp_path / "ran").exists()
+    assert main(["export", "search", "--out", "onnx", "--onnx", "--trust"]) != 0  # the script makes no LightningCLI
+    assert "running what the search's directory names: the script 'planted_script.py'" in capsys.readouterr().err
+    assert (tmp_path / "ran").exists()
+
+
+def test_class_paths_are_compared_by_text_alone(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    project = Project.of_search(planted)
+    assert project is not None
+    config = project.config_file({"model.class_path": "planted_classes.Other", "model.init_args.lr": 0.1})
+    assert config["model"] == {"class_path": "planted_classes.Other", "init_args": {"lr": 0.1}}
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_class_of_two_names_keeps_its_arguments(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({**CONFIG, "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 3}}}))
+    names = ["torch.optim.sgd.SGD", "torch.optim.Adam"]
+    opened = Project.open([path]).for_search(encoded=[], max_epochs=2, choices={"optimizer.class_path": names})
+    opened.write(tmp_path / "search")
+    project = Project.of_search(tmp_path / "search")
+    assert project is not None
+    same, other = (project.config_file({"optimizer.class_path": name})["optimizer"] for name in names)
+    assert (same["class_path"], same["init_args"]["lr"]) == (names[0], 3)
+    assert other == {"class_path": names[1], "init_args": {}}
+
+
+def test_the_own_copy_of_the_project_is_run_in_place_of_the_directory_s(planted: Path, tmp_path: Path) -> None:
+    changed_project(planted, base=json.loads(json.dumps(Project.open([tmp_path / "config.yaml"]).base)))
+    own = ("--config", tmp_path / "config.yaml")
+    exported(planted, "--out", tmp_path / "front", "--onnx", *own, "--trial", "1")
+    assert (tmp_path / "front" / "trial_00001" / "model.onnx").exists()
+    assert not (tmp_path / "ran").exists()
+    (tmp_path / "other.yaml").write_text("model: {init_args: {lr: 0.25}}")
+    with pytest.raises(SearchMismatchError, match=r"model\.init_args\.lr was 0\.5 and is 0\.25"):
+        exported(planted, "--out", tmp_path / "other", "--onnx", *own, "--config", tmp_path / "other.yaml")
+    with pytest.raises(InvalidArgumentError, match="which only --onnx needs"):
+        exported(planted, "--out", tmp_path / "other", *own)

@@ -203,7 +203,7 @@ def test_fit_runs_the_config_of_a_trial(
         values = {"model.class_path": "networks.Linear", "optimizer.class_path": "torch.optim.Adam"}
         values["optimizer.init_args.lr"] = 0.01
     project = Project.open(["config.yaml"], script).for_search(encoded=(), max_epochs=1)
-    Path("trial.yaml").write_text(yaml.safe_dump(project.resolved(values)))
+    Path("trial.yaml").write_text(yaml.safe_dump(project.config_file(values)))
     monkeypatch.setattr(sys, "argv", [script, *command, "--config", "trial.yaml"])
     monkeypatch.syspath_prepend(str(folder))
     with warnings.catch_warnings():

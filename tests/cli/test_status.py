@@ -13,14 +13,25 @@ import pytest
 
 from lightning_primo.cli.commands import status
 from lightning_primo.errors import StoreError
+from lightning_primo.problem.trial import Status
 from lightning_primo.search.stored_search import StoredSearch
 from lightning_primo.store import Store, owner_of
 from tests.cli.searches import written
-from tests.results.search_log import ERROR, Log, make_problem
+from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem
 
 
 def shown(*arguments: object) -> int:
     return status.run(status.parser().parse_args([str(argument) for argument in arguments]))
+
+
+def test_no_control_character_of_the_log_reaches_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.train(0, (float("nan"), 1.0), 0, status=Status.DIVERGED, reason="\x1b]0;title\x07 diverged")
+    written(tmp_path, log)
+    shown(tmp_path)
+    assert "trial 0, diverged: \\x1b]0;title\\x07 diverged" in capsys.readouterr().out
 
 
 def test_status_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +79,7 @@ def test_status_as_json_while_it_is_searched(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_a_search_without_a_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = Log(make_problem(ERROR))
+    log = Log(make_problem(ERROR, PARAMETERS))
     log.ask(0)
     written(tmp_path, log)
     shown(tmp_path)

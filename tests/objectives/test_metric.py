@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NonPositiveMetricError
 from lightning_primo.objectives import Metric, TrainingTime, training_time
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.objective import Kind
@@ -158,6 +158,111 @@ def test_the_sanity_check_is_not_read(tmp_path: Path) -> None:
     trainer(tmp_path, val, history, num_sanity_val_steps=2, max_epochs=1).fit(Validated(), data(), data())
     assert math.isnan(history.values[0][0])
     assert val.value == 41.0
+
+
+@pytest.mark.parametrize("name", ["steps", "step_step"])
+@pytest.mark.parametrize("validates", [True, False])
+def test_the_last_batch_is_not_the_epoch(tmp_path: Path, name: str, validates: bool) -> None:
+    class Steps(Validated):
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            self.log("steps", float(batch_idx))  # Lightning's default in training: for steps alone
+            return super().training_step(batch, batch_idx)
+
+    limit = 1.0 if validates else 0.0
+    reader = Reader(metric := Metric(name))
+    for callbacks in ([reader, metric], [Metric(name)]):  # in a search, and alone
+        with pytest.raises(MetricNotLoggedError, match="so that only the value of the last batch is known"):
+            fit = trainer(tmp_path, *callbacks, enable_checkpointing=True, limit_val_batches=limit)
+            fit.fit(Steps(), data(), data())
+
+
+class Until(Validated):
+    """Logs ``val`` in validation, in the epochs given, and ``val`` for steps in training where told to."""
+
+    def __init__(self, *epochs: int, steps: bool = False) -> None:
+        super().__init__()
+        self.epochs, self.steps = epochs, steps
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        if self.steps:
+            self.log("val", -1.0)
+        return super().training_step(batch, batch_idx)
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        if self.epoch in self.epochs:
+            self.log("val", 40.0 + self.epoch)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_an_epoch_that_validates_and_does_not_log_it_has_not_the_value_of_an_earlier_one(
+    tmp_path: Path, alone: bool
+) -> None:
+    val = Metric("val")
+    reader = Reader(val)
+    module = Until(1, 2)
+    with pytest.raises(MetricNotLoggedError, match="It was logged in an earlier epoch: log it in every epoch"):
+        trainer(tmp_path, *([] if alone else [reader]), val, enable_checkpointing=not alone, max_epochs=4).fit(
+            module, data(), data()
+        )
+    assert reader.curve == ([] if alone else [{"val": 41.0}, {"val": 42.0}])
+    assert module.current_epoch == (3 if alone else 2)
+    again = Metric("val")
+    with pytest.raises(MetricNotLoggedError, match="'val'"):  # from the start, as in a promotion
+        trainer(tmp_path, again, max_epochs=1).fit(Until(3), data(), data())
+
+
+def test_an_epoch_without_validation_has_no_value(tmp_path: Path) -> None:
+    reader = Reader(val := Metric("val"), late := Metric("late"))
+    fit = trainer(tmp_path, reader, val, late, check_val_every_n_epoch=2, max_epochs=4, enable_checkpointing=True)
+    fit.fit(Validated(), data(), data())
+    assert [values["late"] for values in reader.curve] == [31.0, 32.0, 33.0, 34.0]
+    values = [values["val"] for values in reader.curve]
+    assert (values[1], values[3]) == (42.0, 44.0)
+    assert math.isnan(values[0])
+    assert math.isnan(values[2])
+
+
+@pytest.mark.parametrize(("interval", "value"), [(1.0, 41.0), (0.5, 41.0)])
+def test_what_validation_logs_comes_after_the_steps_before_it(tmp_path: Path, interval: float, value: float) -> None:
+    val = Metric("val")
+    trainer(tmp_path, val, val_check_interval=interval, max_epochs=1).fit(Until(1, steps=True), data(), data())
+    assert val.value == value
+
+
+def test_steps_after_the_last_validation_hide_its_value(tmp_path: Path) -> None:
+    val = Metric("val")
+    three = DataLoader(TensorDataset(torch.ones(6, 1)), batch_size=2)
+    with pytest.raises(MetricNotLoggedError, match="the last batch"):
+        trainer(tmp_path, val, val_check_interval=2, max_epochs=1).fit(Until(1, steps=True), three, data())
+    trainer(tmp_path, val, val_check_interval=2, max_epochs=1).fit(Until(1), three, data())
+    assert val.value == 41.0
+
+
+def test_a_metric_of_each_of_several_dataloaders(tmp_path: Path) -> None:
+    class Two(Validated):
+        def validation_step(self, batch: list[Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+            self.log("val", 40.0 + self.epoch + 100 * dataloader_idx)
+
+    first, second = Metric("val/dataloader_idx_0"), Metric("val/dataloader_idx_1")
+    reader = Reader(first, second)
+    trainer(tmp_path, reader, first, second, max_epochs=2, enable_checkpointing=True).fit(
+        Two(), data(), [data(), data()]
+    )
+    assert [tuple(values.values()) for values in reader.curve] == [(41.0, 141.0), (42.0, 142.0)]
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_what_has_no_logarithm_is_refused(tmp_path: Path, value: float) -> None:
+    class Falling(Tiny):
+        def on_train_epoch_end(self) -> None:
+            self.log("late", 3.0 if self.epoch == 1 else value)
+
+    late = Metric("late", log=True)
+    with pytest.raises(NonPositiveMetricError, match=rf"'late' is {value:g}, but 'log' is set"):
+        trainer(tmp_path, late).fit(Falling(), data())
+    assert late.value == 3.0
+    trainer(tmp_path, plain := Metric("late")).fit(Falling(), data())
+    assert plain.value == value
 
 
 def test_a_callback_serves_a_second_trainer(tmp_path: Path) -> None:

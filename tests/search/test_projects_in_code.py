@@ -151,10 +151,7 @@ PROJECTS: dict[str, Project] = {
     "no validation": Project(module=NoValidation, data=Data(val=False), objective=Metric("score", "max")),
     "manual": Project(module=lambda config: Manual(config["lr"])),
     "several optimizers": Project(module=lambda config: Gan(config["lr"])),
-    "training, step only": logging("training", True, False, "m"),
-    "training, default": logging("training", None, None, "m", mode="max"),
     "training, both": logging("training", True, True, "m_epoch"),
-    "training, fork of the step": logging("training", True, True, "m_step", mode="max"),
     "training, name without fork": logging("training", True, True, "m"),
     "validation, both": logging("validation", True, True, "m_epoch", mode="max"),
     "validation, default": logging("validation", None, None, "m", mode="max"),
@@ -232,6 +229,17 @@ def test_project(tmp_path: Path, name: str) -> None:
 def test_a_metric_of_validation_steps_alone(tmp_path: Path) -> None:
     project = logging("validation", True, False, "m")
     with pytest.raises(MetricNotLoggedError, match=r"for steps of the validation alone: log it with on_epoch=True"):
+        make(tmp_path, project).run(epochs=3, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("on_step", "on_epoch", "name"), [(True, False, "m"), (None, None, "m"), (True, True, "m_step")]
+)
+def test_a_metric_of_training_steps_alone(
+    tmp_path: Path, on_step: bool | None, on_epoch: bool | None, name: str
+) -> None:
+    project = logging("training", on_step, on_epoch, name)
+    with pytest.raises(MetricNotLoggedError, match=r"only the value of the last batch is known: log it with on_epoch"):
         make(tmp_path, project).run(epochs=3, progress=False)
 
 

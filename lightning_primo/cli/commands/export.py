@@ -14,7 +14,7 @@ from lightning_primo.cli.output import writing
 
 if TYPE_CHECKING:
     from lightning_primo.cli.project import Project
-    from lightning_primo.results import Result, TrialResult
+    from lightning_primo.results import TrialResult
 
 CONFIG_NAME = "config.yaml"
 _ATTEMPTS = 5
@@ -34,6 +34,19 @@ def parser() -> jsonargparse.ArgumentParser:
         "--onnx", action="store_true", help="also write model.onnx, for batches of any size; needs the extra 'onnx'"
     )
     made.add_argument(
+        "--trust",
+        action="store_true",
+        help="with --onnx: run the code that the search's directory names, to build the networks; without --onnx none "
+        "is run",
+    )
+    made.add_argument(
+        "--config",
+        action="append",
+        metavar="FILE",
+        help="with --onnx, in place of --trust: your own config of the project; several are merged",
+    )
+    made.add_argument("--cli", type=str | None, metavar="SCRIPT", help="with --config: the script, as for the search")
+    made.add_argument(
         "--trial", type=int, nargs="+", metavar="N", help="these trials, where their weights are kept, not the front"
     )
     return made
@@ -44,9 +57,11 @@ def run(options: jsonargparse.Namespace) -> int:
 
     Raises:
         StoreError: There is no search in the directory, or its file is damaged.
-        InvalidArgumentError: For a folder that is not empty, or a trial that there is not.
+        InvalidArgumentError: For a folder that is not empty, a trial that there is not, or ``--onnx`` without the word
+            of the user that code may be run.
         PrimoError: If there is nothing to export, or weights or modules cannot be loaded or written.
     """
+    from lightning_primo.cli.trust import trusted_project
     from lightning_primo.errors import CheckpointError, InvalidArgumentError
     from lightning_primo.search import read_result
     from lightning_primo.store import owner_of
@@ -54,11 +69,14 @@ def run(options: jsonargparse.Namespace) -> int:
     out = options.out.expanduser().absolute()  # the project has a folder of its own, where it is active
     if out.is_dir() and any(out.iterdir()) and not options.overwrite:
         raise InvalidArgumentError(f"'--out' {str(out)!r} is not empty; choose another one, or add --overwrite")
+    if (options.config or options.cli) and not options.onnx:
+        raise InvalidArgumentError("'--config' and '--cli' say how networks are built, which only --onnx needs")
     result = read_result(options.directory)
-    project = _project(result, required=options.onnx)
-    code: dict[str, Any] = {}
-    if project is not None and options.onnx:
-        code = {"module": project.module, "datamodule": project.data}
+    project = None
+    if options.onnx:
+        project = trusted_project(result.directory, configs=options.config or [], cli=options.cli, trust=options.trust)
+    code: dict[str, Any] = {} if project is None else {"module": project.module, "datamodule": project.data}
+    stored = _stored_project(result.directory)
     with nullcontext() if project is None else project.active(), writing(out):
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -67,7 +85,7 @@ def run(options: jsonargparse.Namespace) -> int:
                     trials=options.trial,
                     onnx=options.onnx,
                     overwrite=options.overwrite,
-                    extra=None if project is None else config_writer(project),
+                    extra=None if stored is None else config_writer(stored),
                 )
                 break
             except CheckpointError:  # which a search that runs has removed since its result was read
@@ -80,28 +98,32 @@ def run(options: jsonargparse.Namespace) -> int:
 
 
 def config_writer(project: Project) -> Callable[[TrialResult, Path], None]:
-    """What writes the project's own config of a trial into a folder; it has the epochs of a full training."""
+    """What writes the project's own config of a trial into a folder; it has the epochs of a full training.
+
+    None of the project's code is run for it.
+    """
     import yaml
 
+    from lightning_primo.errors import InvalidArgumentError
+
     def write(trial: TrialResult, folder: Path) -> None:
-        config = project.resolved(trial.config)
+        try:
+            config = project.config_file(trial.config)
+        except InvalidArgumentError as error:  # the weights are there all the same
+            print(f"{CONFIG_NAME} of trial {trial.id} is left out: {error}", file=sys.stderr)
+            return
         (folder / CONFIG_NAME).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
     return write
 
 
-def _project(result: Result, *, required: bool) -> Project | None:
-    """The project that was searched over; None for a search made in Python, or where the project is gone."""
+def _stored_project(directory: Path) -> Project | None:
+    """The project that was searched over, as text; None for a search made in Python, or where it cannot be read."""
     from lightning_primo.cli.project import Project
-    from lightning_primo.errors import PrimoError
+    from lightning_primo.errors import CorruptStoreError
 
     try:
-        project = Project.of_search(result.directory)
-        if project is not None:
-            with project.active():  # runs its script, which may have gone or changed
-                return project
-    except PrimoError as error:
-        if required:
-            raise
-        print(f"{CONFIG_NAME} is left out, the project cannot be opened: {error}", file=sys.stderr)
+        return Project.of_search(directory)
+    except CorruptStoreError as error:
+        print(f"{CONFIG_NAME} is left out: {error}", file=sys.stderr)
     return None

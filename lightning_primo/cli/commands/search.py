@@ -144,7 +144,7 @@ def run(options: jsonargparse.Namespace) -> int:
         with _told_of(options):
             epochs = read_epochs(options, project)
             asked = _asked(options, space)
-            project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1])
+            project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1], choices=space.choices)
             check_space_fits(project, space)
             search = _made(options, project, space, epochs=epochs, executor=executor, **asked)
             budget = read_budget(options, search)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jsonargparse
 from jsonargparse.typing import PositiveFloat
 
-from lightning_primo.cli.output import print_json
+from lightning_primo.cli.output import print_json, printable
 
 if TYPE_CHECKING:
     from lightning_primo.problem.objective import Objective
@@ -131,7 +131,8 @@ def as_text(status: dict[str, Any]) -> str:
         "process": status["searched_by"] or "none searches here now",
     }
     width = max(map(len, lines))
-    return "\n".join([status["directory"], *(f"  {name:{width}}  {text}" for name, text in lines.items() if text)])
+    shown = [f"  {name:{width}}  {printable(text)}" for name, text in lines.items() if text]
+    return "\n".join([printable(status["directory"]), *shown])
 
 
 def _described(objective: Objective) -> dict[str, Any]:
