@@ -113,7 +113,14 @@ class CostCallback(ObjectiveCallback):
 
 
 class TrainedCallback(ObjectiveCallback):
-    """An objective that is known after an epoch: `Kind.TRAINED`."""
+    """An objective that is known after an epoch: `Kind.TRAINED`.
+
+    Attributes:
+        reads_itself: Whether it reads itself after every epoch, and raises where there is nothing to be read; in a
+            search the training's recorder does, which knows at which epochs the value must be there.
+    """
+
+    reads_itself = True
 
     @abstractmethod
     def read(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:

@@ -128,6 +128,8 @@ class Metric(TrainedCallback):
 
     def _read_if_due(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Read, but do not insist before an epoch of this fit has ended with the validation that may log the metric."""
+        if not self.reads_itself:
+            return
         due = self._epochs > 0 and self._validated
         if due or (self._epochs > 0 and self.objective.name in trainer.callback_metrics):
             self.read(trainer, pl_module)

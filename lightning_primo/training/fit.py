@@ -78,6 +78,9 @@ def _fit(
     if job.inheritance is not None:
         job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
     objectives = copy.deepcopy(job.objectives)
+    trained = [callback for callback in objectives if isinstance(callback, TrainedCallback)]
+    for callback in trained:
+        callback.reads_itself = False
     recorder = Recorder(
         objectives,
         record,
@@ -97,7 +100,7 @@ def _fit(
             ReproducibleEpochs(job.seed),
             division,
             NonFiniteGuard(),
-            *(callback for callback in objectives if isinstance(callback, TrainedCallback)),
+            *trained,
         ],
         after=[recorder],
     )

@@ -133,6 +133,8 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
 
 def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     trained = [copy.deepcopy(callback) for callback in job.objectives if isinstance(callback, TrainedCallback)]
+    for callback in trained:
+        callback.reads_itself = False
     collected = _Names(trained, insists=job.epoch == 1)
     module, data = build(job)
     trainer = make_trainer(

@@ -1,12 +1,17 @@
 import os
 import signal
+import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 from types import FrameType
 
 import pytest
 
 from lightning_primo.search.interrupt import Interrupt
+
+ROOT = Path(__file__).parents[2]
 
 
 class Swallows:
@@ -89,3 +94,51 @@ def test_what_compiled_code_forgets_is_not_printed_either(monkeypatch: pytest.Mo
             sys.excepthook(type(error), error, None)  # as Cython does where a function cannot raise
     assert printed == [ValueError]
     assert sys.excepthook is before
+
+
+def test_a_sigterm_ends_with_the_exit_code_of_shells_and_its_handler_is_put_back() -> None:
+    with pytest.raises(SystemExit) as caught, Interrupt():
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_handler_of_sigterm_of_the_users_stays() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    try:
+        with Interrupt():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [signal.SIGTERM]
+
+
+SEARCH = """
+import sys
+from lightning_primo import RandomSearch
+from tests.search.resume_script import make_search
+
+if __name__ == "__main__":
+    search = make_search(sys.argv[1], algorithm=RandomSearch(), workers=int(sys.argv[2]))
+    search.run(trials=10_000, progress=False)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_search_that_is_terminated_says_so(tmp_path: Path, workers: int) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", SEARCH, str(tmp_path), str(workers)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "trials" / "00002").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "stopped by SIGTERM after" in told
+    assert "and the same call goes on from there" in told
+    assert "Traceback" not in told
+    assert "leaked" not in told

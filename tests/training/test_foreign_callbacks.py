@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import preflight, run_job
 from lightning_primo.training.loggers import make_loggers
@@ -135,3 +136,38 @@ def test_an_epoch_that_a_step_has_cut_short_is_an_error(tmp_path: Path, module: 
     evaluation = run_job(make_job(tmp_path, 1, module=module))
     assert evaluation.status is Status.ERROR
     assert "a StopIteration was raised in" in evaluation.reason
+
+
+class Late(Net):
+    """Begins to log in its second epoch."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        if self.current_epoch > 0:
+            super().validation_step(batch, batch_idx)
+
+
+def test_a_metric_that_begins_late_counts_where_it_is_compared(tmp_path: Path) -> None:
+    job = make_job(tmp_path, 3, module=Late)
+    assert preflight(job) is not None
+    evaluation = run_job(job)
+    assert evaluation.status is Status.OK
+    assert [math.isnan(loss) for (loss,) in evaluation.curve.values()] == [True, False, False]
+    with pytest.raises(MetricNotLoggedError, match="'val_loss'"):
+        run_job(make_job(tmp_path / "rung", 1, module=Late))
+    with pytest.raises(MetricNotLoggedError, match="'val_loss'"):
+        preflight(make_job(tmp_path / "rung", 1, module=Late))
+
+
+def test_validation_every_other_epoch_is_what_rungs_are_compared_by(tmp_path: Path) -> None:
+    plain = run_job(make_job(tmp_path / "plain", 4))
+    every = {"check_val_every_n_epoch": 2}
+    halves = [
+        run_job(make_job(tmp_path / "half", epoch, start_epoch=start, trainer=every))
+        for start, epoch in ((0, 2), (2, 4))
+    ]
+    assert [e.status for e in halves] == [Status.OK] * 2, halves[0].reason
+    assert [math.isnan(loss) for e in halves for (loss,) in e.curve.values()] == [True, False, True, False]
+    assert halves[1].losses == plain.losses
+    refused = run_job(make_job(tmp_path / "odd", 3, trainer=every))
+    assert refused.status is Status.ERROR
+    assert "so not after epoch 3" in refused.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from typing_extensions import override
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
+from lightning_primo.errors import MetricNotLoggedError
 from lightning_primo.objectives.base import ObjectiveCallback, TrainedCallback, log_value
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import KEY, Record
@@ -98,7 +100,7 @@ class Recorder(Checkpoint):
         for callback in self.objectives:
             name = callback.objective.name
             if isinstance(callback, TrainedCallback):
-                values[name] = callback.read_in_all(trainer, pl_module)
+                values[name] = self._read(callback, trainer, pl_module)
             elif name in self.record.costs:
                 values[name] = self.record.costs[name]
                 log_value(trainer, pl_module, name, values[name])
@@ -133,6 +135,16 @@ class Recorder(Checkpoint):
         record.finished = known.finished
         self._stop_asked = state_dict["stop_asked"]
         self._plateau = dict(state_dict["plateau"])
+
+    def _read(self, callback: TrainedCallback, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
+        """The objective's value; NaN as long as the module has not begun to log it, but not at the rung."""
+        try:
+            return callback.read_in_all(trainer, pl_module)
+        except MetricNotLoggedError as error:
+            begun = error.metric in trainer.callback_metrics or error.metric in trainer.logged_metrics
+            if begun or trainer.current_epoch + 1 >= self.target:
+                raise
+            return math.nan
 
     def _save(self, trainer: pl.Trainer) -> None:
         write_checkpoint(trainer, self.directory, self.claim)
