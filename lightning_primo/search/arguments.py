@@ -11,7 +11,15 @@ from typing import Any
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant, OrdinalHyperparameter
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.checks import LARGEST_WHOLE, check_number, check_path, check_whole, is_writable, shown
+from lightning_primo.checks import (
+    LARGEST_WHOLE,
+    check_mapping,
+    check_number,
+    check_path,
+    check_whole,
+    is_writable,
+    shown,
+)
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.json_values import plain
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
@@ -107,13 +115,6 @@ def check_workers(workers: Any, executor: Executor | None) -> int | None:
     return None
 
 
-def check_mapping(label: str, arguments: object) -> dict[str, Any]:
-    """The argument called `label` as a dict, empty for None; an InvalidArgumentError if it is no mapping."""
-    if arguments is not None and not isinstance(arguments, Mapping):
-        raise InvalidArgumentError(f"{label!r} must be a dict, got {shown(arguments)}")
-    return dict(arguments or {})
-
-
 def check_trainer(trainer: object) -> TrainerArguments:
     """The Trainer's arguments, empty for None, or the function that gives them, whose results are checked later.
 
@@ -124,7 +125,7 @@ def check_trainer(trainer: object) -> TrainerArguments:
         return trainer
     if trainer is not None and not isinstance(trainer, Mapping):
         raise InvalidArgumentError(f"'trainer' must be a dict or a function config -> dict, got {shown(trainer)}")
-    arguments = check_mapping("trainer", trainer)
+    arguments = check_mapping("trainer", trainer, "the names of arguments to values")
     check_trainer_arguments(arguments)
     return arguments
 
