@@ -143,7 +143,8 @@ def _range(key: str, kind: str, ends: Any, *, log: bool) -> tuple[float, float]:
     largest = _LARGEST_INTEGER if kind == "integer" else _LARGEST_FLOAT
     if not all(abs(end) <= largest for end in ends):
         raise InvalidArgumentError(
-            f"'space' has {key!r} with {kind!r}: {shown(ends)}; expected finite numbers from -{largest:g} to {largest:g}"
+            f"'space' has {key!r} with {kind!r}: {shown(ends)}; expected finite numbers from "
+            f"-{largest:g} to {largest:g}"
         )
     if not low < high:
         raise InvalidArgumentError(
@@ -181,7 +182,8 @@ def _condition(
 ) -> dict[str, tuple[Any, ...]]:
     if not isinstance(parents, Mapping) or not parents:
         raise InvalidArgumentError(
-            f"'space' has {key!r} with 'if': {shown(parents)}; expected other keys of the space with the values at which "
+            f"'space' has {key!r} with 'if': {shown(parents)}; expected other keys of the space with the values at "
+            "which "
             f"{key!r} is active"
         )
     found = {}

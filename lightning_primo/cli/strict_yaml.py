@@ -36,14 +36,12 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.MappingNode):
             given: set[str] = set()
             for key_node, _ in node.value:
-                key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-                line = key_node.start_mark.line + 1
                 if key_node.tag == "tag:yaml.org,2002:merge":
                     continue
+                key = self.construct_object(key_node, deep=True)
+                line = key_node.start_mark.line + 1
                 if not isinstance(key, str):
-                    raise ValueError(
-                        f"has the key {shown(key)} in line {line}; keys must be texts, so put it in quotes"
-                    )
+                    raise ValueError(f"has the key {shown(key)} in line {line}; keys must be texts, put it in quotes")
                 if key in given:
                     raise ValueError(f"has the key {key!r} twice, the second time in line {line}; leave one out")
                 given.add(key)
@@ -52,7 +50,7 @@ class _Loader(yaml.SafeLoader):
 
 def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
     try:
-        return loader.construct_yaml_int(node)  # type: ignore[no-any-return, no-untyped-call]
+        return int(loader.construct_yaml_int(node))
     except ValueError as error:  # of thousands of digits
         line = node.start_mark.line + 1
         raise ValueError(f"has a number in line {line} that cannot be read: {error}") from error
