@@ -221,7 +221,7 @@ def check_path(name: str, path: Any, *, example: str) -> Path:
         example: What to write, such as ``"runs/first"``.
 
     Raises:
-        InvalidArgumentError: If no file can have that path: it is empty, has a NUL, or is of an unknown user's home.
+        InvalidArgumentError: If there can be no such path: empty, too long, with a NUL, or of an unknown user.
     """
     try:
         text = os.fspath(path)
@@ -229,8 +229,10 @@ def check_path(name: str, path: Any, *, example: str) -> Path:
             raise InvalidArgumentError(f"{name!r} must be a path such as {example!r}, got {shown(path)}")
         if b"\0" in os.fsencode(text):
             raise InvalidArgumentError(f"{name!r} must be a path such as {example!r}, without NUL, got {shown(path)}")
-        return Path(text).expanduser().absolute()
+        absolute = Path(text).expanduser().absolute()
+        absolute.exists()  # or not, but it can be asked for
+        return absolute
     except (TypeError, UnicodeEncodeError) as error:
         raise InvalidArgumentError(f"{name!r} must be a path such as {example!r}, got {shown(path)}") from error
-    except (RuntimeError, OSError) as error:  # no such user, or the current directory has gone
+    except (RuntimeError, OSError) as error:  # no such user, a name too long, no current directory
         raise InvalidArgumentError(f"{name!r} is {shown(path)}, which leads nowhere: {error}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,10 @@ from lightning_primo.namespaces import foreign_hint
 from lightning_primo.problem.trial import Config
 
 _STAGES = ("train", "val", "test")
-_LIBRARIES = ("lightning", "pytorch_lightning", "torch", "builtins")
+_BASES = frozenset({*inspect.getmro(pl.LightningModule), *inspect.getmro(pl.LightningDataModule)})
+
+# Modules that live, by their ids: they may define equality as they like, and most trials' are gone.
+_handed_out: weakref.WeakValueDictionary[int, pl.LightningModule] = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class Keywords:
     def of(cls, target: Callable[..., Any]) -> Keywords:
         """The keywords of a class, or of a `functools.partial` of one, whose preset keywords are left out.
 
-        Where an ``__init__`` takes ``**kwargs``, they are taken to be passed on to the next class of the project that
-        defines one; if that is Lightning's own, the ``**kwargs`` are read by the class itself and every name is taken.
+        Where an ``__init__`` takes ``**kwargs``, they are taken to be passed on to the next class that defines one; if
+        that is LightningModule or LightningDataModule, the class itself reads them and every name is taken.
         """
         if isinstance(target, functools.partial):
             inner = cls.of(target.func)
@@ -55,7 +59,7 @@ class Keywords:
         for owner in inspect.getmro(target):  # type: ignore[arg-type]
             if "__init__" not in vars(owner):
                 continue
-            if owner.__module__.split(".")[0] in _LIBRARIES:
+            if owner in _BASES:
                 break
             parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
             for parameter in parameters:
@@ -170,11 +174,18 @@ class Factory:
         """A new module for `config`.
 
         Raises:
-            InvalidArgumentError: If a required argument is missing in `config`, or no LightningModule was built.
+            InvalidArgumentError: If a required argument is missing in `config`, no LightningModule was built, or one
+                that was handed out before.
         """
         built = _build("module", self._module, self._module_keywords, config)
         if not isinstance(built, pl.LightningModule):
             raise InvalidArgumentError(_wrong_type("module", pl.LightningModule, built))
+        if _handed_out.get(id(built)) is built:
+            raise InvalidArgumentError(
+                f"'module' returned the same {type(built).__name__} again, which keeps the weights of an earlier trial; "
+                "make a new one each time: lambda config: Net(**config)"
+            )
+        _handed_out[id(built)] = built
         return built
 
     def whole_module(self, config: Config) -> pl.LightningModule:
@@ -222,14 +233,14 @@ def _keywords(target: Any, base: type, label: str) -> Keywords | None:
 
 def _build(label: str, target: Callable[..., Any], keywords: Keywords | None, config: Config) -> Any:
     if keywords is None:
-        return target(dict(config))
+        return target(copy.deepcopy(dict(config)))  # choices are the space's own, and may be lists
     missing = [name for name in keywords.required if name not in config]
     if missing:
         raise InvalidArgumentError(
             f"{label!r}: {_name(target)} requires {_listed(missing)}, but the configuration has only {_listed(config)} "
             "(a conditional hyperparameter is absent where it is inactive); give it a default"
         )
-    return target(**keywords.select(config))
+    return target(**copy.deepcopy(keywords.select(config)))
 
 
 def _wrong_type(label: str, expected: type, built: object) -> str:

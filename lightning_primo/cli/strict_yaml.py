@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -10,6 +9,7 @@ import yaml
 from lightning_primo.checks import shown
 
 _DEEPEST = 32  # lists and mappings within each other
+_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 _MOST_VALUES = 100_000  # aliases may make very many of a few lines
 
 
@@ -31,21 +31,18 @@ def load(text: str) -> Any:
 class _Loader(yaml.SafeLoader):
     """Refuses what the safe loader takes in silence."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping, with its keys looked at before those of ``<<`` are put in, which may be given again."""
-        if isinstance(node, yaml.MappingNode):
-            given: set[str] = set()
-            for key_node, _ in node.value:
-                if key_node.tag == "tag:yaml.org,2002:merge":
-                    continue
-                key = self.construct_object(key_node, deep=True)
-                line = key_node.start_mark.line + 1
-                if not isinstance(key, str):
-                    raise ValueError(f"has the key {shown(key)} in line {line}; keys must be texts, put it in quotes")
-                if key in given:
-                    raise ValueError(f"has the key {key!r} twice, the second time in line {line}; leave one out")
-                given.add(key)
-        return super().construct_mapping(node, deep=deep)
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping as it is written, before those of ``<<`` are put in, whose keys may be given again."""
+        node = super().compose_mapping_node(anchor)
+        given: set[str] = set()
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.tag not in (_TEXT, _MERGE):
+                raise ValueError(f"has the key {shown(key.value)} in line {line}; keys must be texts, put it in quotes")
+            if key.value in given:
+                raise ValueError(f"has the key {key.value!r} twice, the second time in line {line}; leave one out")
+            given.add(key.value)
+        return node
 
 
 def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
