@@ -24,8 +24,8 @@ from lightning_primo.problem.trial import Config
 _STAGES = ("train", "val", "test")
 _BASES = frozenset({*inspect.getmro(pl.LightningModule), *inspect.getmro(pl.LightningDataModule)})
 
-# Modules that live, by their ids: they may define equality as they like, and most trials' are gone.
-_handed_out: weakref.WeakValueDictionary[int, pl.LightningModule] = weakref.WeakValueDictionary()
+# Modules handed out, and their parameters that are trained, by their ids; those that are gone leave it by themselves.
+_handed_out: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -175,17 +175,12 @@ class Factory:
 
         Raises:
             InvalidArgumentError: If a required argument is missing in `config`, no LightningModule was built, or one
-                that was handed out before.
+                that shares what is trained with one handed out before.
         """
         built = _build("module", self._module, self._module_keywords, config)
         if not isinstance(built, pl.LightningModule):
             raise InvalidArgumentError(_wrong_type("module", pl.LightningModule, built))
-        if _handed_out.get(id(built)) is built:
-            raise InvalidArgumentError(
-                f"'module' returned the same {type(built).__name__} again, which keeps the weights of an earlier trial; "
-                "make a new one each time: lambda config: Net(**config)"
-            )
-        _handed_out[id(built)] = built
+        _check_new(built)
         return built
 
     def whole_module(self, config: Config) -> pl.LightningModule:
@@ -241,6 +236,19 @@ def _build(label: str, target: Callable[..., Any], keywords: Keywords | None, co
             "(a conditional hyperparameter is absent where it is inactive); give it a default"
         )
     return target(**copy.deepcopy(keywords.select(config)))
+
+
+def _check_new(module: pl.LightningModule) -> None:
+    """Raise an InvalidArgumentError if `module`, or a part of it that is trained, was handed out before."""
+    parts = {name: part for name, part in module.named_parameters() if part.requires_grad}
+    for name, part in {"": module, **parts}.items():
+        if _handed_out.get(id(part)) is part:
+            what = f"with the same parameter {name!r}" if name else "that was returned before"
+            raise InvalidArgumentError(
+                f"'module' returned a {type(module).__name__} {what}, so that weights leak from trial to trial; make "
+                "new layers each time, as in lambda config: Net(**config)"
+            )
+    _handed_out.update({id(part): part for part in (module, *parts.values())})
 
 
 def _wrong_type(label: str, expected: type, built: object) -> str:
