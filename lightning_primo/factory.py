@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,10 @@ from lightning_primo.namespaces import foreign_hint
 from lightning_primo.problem.trial import Config
 
 _STAGES = ("train", "val", "test")
-_LIBRARIES = ("lightning", "pytorch_lightning", "torch", "builtins")
+_BASES = frozenset({*inspect.getmro(pl.LightningModule), *inspect.getmro(pl.LightningDataModule)})
+
+# Modules handed out, and their parameters that are trained, by their ids; those that are gone leave it by themselves.
+_handed_out: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ class Keywords:
     def of(cls, target: Callable[..., Any]) -> Keywords:
         """The keywords of a class, or of a `functools.partial` of one, whose preset keywords are left out.
 
-        Where an ``__init__`` takes ``**kwargs``, they are taken to be passed on to the next class of the project that
-        defines one; if that is Lightning's own, the ``**kwargs`` are read by the class itself and every name is taken.
+        Where an ``__init__`` takes ``**kwargs``, they are taken to be passed on to the next class that defines one; if
+        that is LightningModule or LightningDataModule, the class itself reads them and every name is taken.
         """
         if isinstance(target, functools.partial):
             inner = cls.of(target.func)
@@ -57,7 +61,7 @@ class Keywords:
         for owner in inspect.getmro(target):  # type: ignore[arg-type]
             if "__init__" not in vars(owner):
                 continue
-            if owner.__module__.split(".")[0] in _LIBRARIES:
+            if owner in _BASES:
                 break
             parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
             for parameter in parameters:
@@ -172,13 +176,15 @@ class Factory:
         """A new module for `config`.
 
         Raises:
-            InvalidArgumentError: If a required argument is missing in `config`, or no LightningModule was built.
+            InvalidArgumentError: If a required argument is missing in `config`, no LightningModule was built, or one
+                that shares what is trained with one handed out before.
         """
         built = _build("module", self._module, self._module_keywords, config)
         if isinstance(built, OptimizedModule) and isinstance(built._orig_mod, pl.LightningModule):
             built = from_compiled(built)
         if not isinstance(built, pl.LightningModule):
             raise InvalidArgumentError(_wrong_type("module", pl.LightningModule, built))
+        _check_new(built)
         return built
 
     def whole_module(self, config: Config) -> pl.LightningModule:
@@ -228,14 +234,27 @@ def _keywords(target: Any, base: type, label: str) -> Keywords | None:
 
 def _build(label: str, target: Callable[..., Any], keywords: Keywords | None, config: Config) -> Any:
     if keywords is None:
-        return target(dict(config))
+        return target(copy.deepcopy(dict(config)))  # choices are the space's own, and may be lists
     missing = [name for name in keywords.required if name not in config]
     if missing:
         raise InvalidArgumentError(
             f"{label!r}: {_name(target)} requires {_listed(missing)}, but the configuration has only {_listed(config)} "
             "(a conditional hyperparameter is absent where it is inactive); give it a default"
         )
-    return target(**keywords.select(config))
+    return target(**copy.deepcopy(keywords.select(config)))
+
+
+def _check_new(module: pl.LightningModule) -> None:
+    """Raise an InvalidArgumentError if `module`, or a part of it that is trained, was handed out before."""
+    parts = {name: part for name, part in module.named_parameters() if part.requires_grad}
+    for name, part in {"": module, **parts}.items():
+        if _handed_out.get(id(part)) is part:
+            what = f"with the same parameter {name!r}" if name else "that was returned before"
+            raise InvalidArgumentError(
+                f"'module' returned a {type(module).__name__} {what}, so that weights leak from trial to trial; make "
+                "new layers each time, as in lambda config: Net(**config)"
+            )
+    _handed_out.update({id(part): part for part in (module, *parts.values())})
 
 
 def _wrong_type(label: str, expected: type, built: object) -> str:

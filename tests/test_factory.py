@@ -6,6 +6,8 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.demos.mnist_datamodule import MNISTDataModule
 from torch.utils.data import DataLoader
 
 from lightning_primo.errors import InvalidArgumentError
@@ -155,3 +157,49 @@ def test_an_instance_is_copied_per_trial_and_shares_its_data() -> None:
 def test_a_module_may_bring_its_own_data() -> None:
     assert Factory(Net).data({}) is None
     assert Factory(Net, lambda config: None).data({}) is None
+
+
+def test_a_module_is_handed_out_once() -> None:
+    module = Net()
+    factory = Factory(lambda config: module)
+    assert factory.module({}) is module
+    with pytest.raises(InvalidArgumentError, match=r"'module' returned a Net that was returned before.*lambda config"):
+        factory.module({})
+    with pytest.raises(InvalidArgumentError, match="returned before"):
+        Factory(lambda config: module).module({})
+
+
+def test_layers_that_are_trained_are_not_shared_between_modules() -> None:
+    backbone = torch.nn.Linear(2, 2)
+
+    def build(config: dict[str, Any]) -> pl.LightningModule:
+        module = pl.LightningModule()
+        module.backbone = backbone
+        return module
+
+    backbone.requires_grad_(False)  # what is not trained may be
+    factory = Factory(build)
+    assert factory.module({}) is not factory.module({})
+    backbone.requires_grad_(True)
+    factory.module({})
+    with pytest.raises(InvalidArgumentError, match=r"same parameter 'backbone\.weight'"):
+        factory.module({})
+
+
+def test_a_module_cannot_change_the_choices_of_the_space() -> None:
+    config = {"sizes": [1, 2]}
+
+    def build(config: dict[str, Any]) -> pl.LightningModule:
+        config["sizes"].append(3)
+        return pl.LightningModule()
+
+    Factory(build).module(config)
+    assert config == {"sizes": [1, 2]}
+
+
+def test_classes_of_lightning_itself_take_their_arguments() -> None:
+    expected = ("data_dir", "val_split", "num_workers", "normalize", "seed", "batch_size")
+    assert Keywords.of(MNISTDataModule).accepted == expected
+    Factory(BoringModel, MNISTDataModule).check(["batch_size"])
+    with pytest.raises(InvalidArgumentError, match=r"BoringModel takes nothing; MNISTDataModule takes 'data_dir'"):
+        Factory(BoringModel, MNISTDataModule).check(["batches"])

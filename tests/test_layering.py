@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "file_lock": set(),
     "json_values": set(),
     "namespaces": {"errors"},
-    "problem": {"errors"},
+    "problem": {"errors", "checks"},
     "space": VALUES,
     "pareto": VALUES,
     "surrogates": VALUES | {"space", "pareto"},

@@ -19,7 +19,7 @@ from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.observations import scaled_deviations
 from lightning_primo.algorithms.parts.offspring import lowest_width, pareto_epsilon_greedy, pruned_widths
 from lightning_primo.algorithms.parts.sampling import UniformSampler, draw, first_new
-from lightning_primo.checks import check_full_trainings
+from lightning_primo.checks import as_float, check_full_trainings, check_number, shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.architecture import Architecture
@@ -72,19 +72,12 @@ class BulkAndCut(Algorithm):
         stop_probability: float = 0.85,
         kappa: float = 2.5,
     ) -> None:
-        if len(shares) != 3 or not all(share >= 0 for share in shares) or not math.isclose(sum(shares), 1):
-            raise InvalidArgumentError(
-                f"'shares' must be three numbers of at least 0 that sum to 1, for init, bulk-up and cut-down, got "
-                f"{shares!r}"
-            )
-        if not 0 < stop_probability <= 1:
-            raise InvalidArgumentError(f"'stop_probability' must be a probability in (0, 1], got {stop_probability!r}")
-        if not 0 <= kappa < math.inf:
-            raise InvalidArgumentError(f"'kappa' must be a number of at least 0, got {kappa!r}")
         self.full_trainings = check_full_trainings(full_trainings)
-        self.shares = shares
-        self.stop_probability = stop_probability
-        self.kappa = kappa
+        self.shares = _checked_shares(shares)
+        self.stop_probability = check_number(
+            "stop_probability", stop_probability, "a probability in (0, 1]", above=0, most=1
+        )
+        self.kappa = check_number("kappa", kappa, "a finite number of at least 0", least=0)
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:
@@ -253,3 +246,13 @@ class BulkAndCut(Algorithm):
             self._oracle(configs[0])  # raises its own error
         for layer in (layer for network in networks if network for layer in network.layers):
             lowest_width(self.problem.space, layer.width)
+
+
+def _checked_shares(shares: object) -> tuple[float, float, float]:
+    values = [as_float(share) for share in shares] if isinstance(shares, (tuple, list)) else []
+    if len(values) != 3 or not all(value >= 0 for value in values) or not math.isclose(sum(values), 1):
+        raise InvalidArgumentError(
+            "'shares' must be three numbers of at least 0 that sum to 1, for init, bulk-up and cut-down, got "
+            f"{shown(shares)}"
+        )
+    return values[0], values[1], values[2]

@@ -11,15 +11,15 @@ import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
 from lightning_primo.algorithms.algorithm import Algorithm
-from lightning_primo.algorithms.parts.sampling import Sampler, UniformSampler, draw
-from lightning_primo.checks import check_whole
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler, draw
+from lightning_primo.checks import check_function, check_optional, check_whole
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Trial
@@ -44,6 +44,16 @@ def rung_epochs(min_epochs: int, max_epochs: int, eta: int) -> tuple[int, ...]:
         if epoch != rungs[-1]:
             rungs.append(epoch)
     return tuple(reversed(rungs))
+
+
+def check_ranking(ranking: Ranking) -> Ranking:
+    """`ranking`, if it can be called.
+
+    Raises:
+        InvalidArgumentError: If it cannot.
+    """
+    checked: Ranking = check_function("ranking", ranking, example="lightning_primo.pareto.nds_epsilon_net_order")
+    return checked
 
 
 @dataclass
@@ -214,11 +224,9 @@ class SuccessiveHalving(Brackets):
         ranking: Ranking = nds_epsilon_net_order,
     ) -> None:
         self.eta = check_whole("eta", eta, least=2)
-        if n_configurations is not None and n_configurations < 1:
-            raise InvalidArgumentError(f"'n_configurations' must be at least 1, got {n_configurations!r}")
-        self.n_configurations = n_configurations
-        self.sampler = sampler or UniformSampler()
-        self.ranking = ranking
+        self.n_configurations = check_optional(n_configurations, partial(check_whole, "n_configurations", least=1))
+        self.sampler = check_sampler(sampler)
+        self.ranking = check_ranking(ranking)
 
     def _open(self, number: int) -> Bracket:
         return self._halving(self.n_configurations or self.eta ** (len(self.rungs) - 1), self.rungs)
@@ -240,8 +248,8 @@ class Hyperband(Brackets):
         self, *, eta: int = 3, sampler: Sampler | None = None, ranking: Ranking = nds_epsilon_net_order
     ) -> None:
         self.eta = check_whole("eta", eta, least=2)
-        self.sampler = sampler or UniformSampler()
-        self.ranking = ranking
+        self.sampler = check_sampler(sampler)
+        self.ranking = check_ranking(ranking)
 
     def _open(self, number: int) -> Bracket:
         s_max = len(self.rungs) - 1

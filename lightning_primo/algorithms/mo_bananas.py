@@ -17,8 +17,7 @@ from typing_extensions import override
 from lightning_primo.algorithms.halving import Bracket, Brackets
 from lightning_primo.algorithms.parts.observations import observe
 from lightning_primo.algorithms.parts.sampling import UniformSampler
-from lightning_primo.checks import check_whole
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.checks import check_number, check_whole
 from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Trial
@@ -72,9 +71,7 @@ class MOBANANAS(Brackets):
         self.n_init = check_whole("n_init", n_init, least=1)
         self.n_mutants = check_whole("n_mutants", n_mutants, least=1)
         self.n_new = check_whole("n_new", n_new, least=1)
-        if not 0 < sigma < math.inf:
-            raise InvalidArgumentError(f"'sigma' must be a positive, finite standard deviation, got {sigma!r}")
-        self.sigma = sigma
+        self.sigma = check_number("sigma", sigma, "a positive, finite standard deviation", above=0)
         self.eta = check_whole("eta", eta, least=2)
         self.ensemble_size = check_whole("ensemble_size", ensemble_size, least=2)
         self.sampler = UniformSampler()

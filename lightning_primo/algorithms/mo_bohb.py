@@ -7,6 +7,7 @@ Optimization", arXiv 2105.01015, algorithms 2 and 3; it extends BOHB (Falkner, K
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,7 @@ from typing_extensions import override
 
 from lightning_primo.algorithms.halving import Hyperband
 from lightning_primo.algorithms.parts.sampling import first_new
-from lightning_primo.checks import check_whole
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.checks import check_number, check_optional, check_probability, check_whole
 from lightning_primo.pareto import default_reference, nds_hssp_order
 from lightning_primo.problem.trial import Config, Losses, Trial
 from lightning_primo.surrogates.parzen import ParzenDensity
@@ -64,14 +64,10 @@ class MOBOHB(Hyperband):
         n_min: int | None = None,
     ) -> None:
         super().__init__(eta=eta, ranking=nds_hssp_ranking)
-        if not 0 <= random_fraction <= 1:
-            raise InvalidArgumentError(f"'random_fraction' must be a probability in [0, 1], got {random_fraction!r}")
-        if not 0 < quantile < 1:
-            raise InvalidArgumentError(f"'quantile' must be a share between 0 and 1, got {quantile!r}")
-        self.random_fraction = random_fraction
-        self.quantile = quantile
+        self.random_fraction = check_probability("random_fraction", random_fraction)
+        self.quantile = check_number("quantile", quantile, "a share between 0 and 1", above=0, below=1)
         self.n_samples = check_whole("n_samples", n_samples, least=1)
-        self.n_min = None if n_min is None else check_whole("n_min", n_min, least=_LEAST_GOOD)
+        self.n_min = check_optional(n_min, partial(check_whole, "n_min", least=_LEAST_GOOD))
 
     @override
     def _sample(self, rng: np.random.Generator) -> tuple[Config, str] | None:

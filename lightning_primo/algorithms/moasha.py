@@ -6,9 +6,9 @@ import numpy as np
 from typing_extensions import override
 
 from lightning_primo.algorithms.algorithm import Algorithm
-from lightning_primo.algorithms.halving import Ranking, rung_epochs
+from lightning_primo.algorithms.halving import Ranking, check_ranking, rung_epochs
 from lightning_primo.algorithms.parts.rung import Rung
-from lightning_primo.algorithms.parts.sampling import Sampler, UniformSampler, draw
+from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler, draw
 from lightning_primo.checks import check_whole
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
@@ -31,8 +31,8 @@ class MOASHA(Algorithm):
         self, *, eta: int = 3, sampler: Sampler | None = None, ranking: Ranking = nds_epsilon_net_order
     ) -> None:
         self.eta = check_whole("eta", eta, least=2)
-        self.sampler = sampler or UniformSampler()
-        self.ranking = ranking
+        self.sampler = check_sampler(sampler)
+        self.ranking = check_ranking(ranking)
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:

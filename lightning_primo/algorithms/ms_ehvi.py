@@ -16,7 +16,7 @@ from lightning_primo.acquisitions import LogExpectedHypervolumeImprovement
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearch
 from lightning_primo.algorithms.parts.observations import Observations, observe
-from lightning_primo.algorithms.parts.sampling import Sampler, UniformSampler, draw
+from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler, draw
 from lightning_primo.checks import check_whole
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Proposal
@@ -53,7 +53,7 @@ class MSEHVI(Algorithm):
 
     def __init__(self, *, n_init: int = 8, sampler: Sampler | None = None) -> None:
         self.n_init = check_whole("n_init", n_init, least=2)
-        self.sampler = sampler or UniformSampler()
+        self.sampler = check_sampler(sampler)
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:

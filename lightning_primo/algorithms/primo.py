@@ -20,7 +20,7 @@ from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearch
 from lightning_primo.algorithms.parts.observations import Observations, observe
 from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw, first_new
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.checks import check_instance, check_mapping, check_number, check_probability
 from lightning_primo.pareto import Scalarization, WeightedSum, sample_weights
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
@@ -58,6 +58,9 @@ class PriMO(Algorithm):
         epsilon: Probability of leaving the prior out of a proposal.
         initial_design: The algorithm of the first phase. Default `MOASHA()`: eta = 3, uniform sampling.
         scalarization: From normalised objectives to one. Default `WeightedSum()`.
+
+    Raises:
+        InvalidArgumentError: If an argument is of another type or out of its range.
     """
 
     def __init__(
@@ -69,15 +72,15 @@ class PriMO(Algorithm):
         initial_design: Algorithm | None = None,
         scalarization: Scalarization | None = None,
     ) -> None:
-        if not n_init >= 0:
-            raise InvalidArgumentError(f"'n_init' must be a number of full trainings of at least 0, got {n_init!r}")
-        if not 0 <= epsilon <= 1:
-            raise InvalidArgumentError(f"'epsilon' must be a probability in [0, 1], got {epsilon!r}")
-        self.priors = dict(priors or {})
-        self.n_init = n_init
-        self.epsilon = epsilon
-        self.initial_design = initial_design or MOASHA()
-        self.scalarization = scalarization or WeightedSum()
+        self.priors = check_mapping("priors", priors, "the names of objectives to priors")
+        self.n_init = check_number("n_init", n_init, "a finite number of full trainings of at least 0", least=0)
+        self.epsilon = check_probability("epsilon", epsilon)
+        self.initial_design = check_instance(
+            "initial_design", initial_design, Algorithm, example="RandomSearch()", default=MOASHA
+        )
+        self.scalarization = check_instance(
+            "scalarization", scalarization, Scalarization, example="AugmentedChebyshev()", default=WeightedSum
+        )
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:

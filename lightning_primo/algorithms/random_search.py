@@ -6,7 +6,7 @@ import numpy as np
 from typing_extensions import override
 
 from lightning_primo.algorithms.algorithm import Algorithm
-from lightning_primo.algorithms.parts.sampling import Sampler, UniformSampler, draw
+from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler, draw
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Proposal
 
@@ -20,7 +20,7 @@ class RandomSearch(Algorithm):
     """
 
     def __init__(self, *, sampler: Sampler | None = None) -> None:
-        self.sampler = sampler or UniformSampler()
+        self.sampler = check_sampler(sampler)
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:

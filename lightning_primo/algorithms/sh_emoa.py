@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,7 @@ from typing_extensions import override
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.budget_levels import budget_levels, plan_levels
 from lightning_primo.algorithms.parts.sampling import UniformSampler, draw
-from lightning_primo.checks import check_full_trainings, check_whole
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.checks import check_full_trainings, check_optional, check_probability, check_whole
 from lightning_primo.pareto import contributions, default_reference, fronts, hssp_drop
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal, Trial
@@ -92,16 +92,12 @@ class SHEMOA(Algorithm):
         n_mutated: int | None = None,
         mutation_probability: float = 0.5,
     ) -> None:
-        if not 0 <= mutation_probability <= 1:
-            raise InvalidArgumentError(
-                f"'mutation_probability' must be a probability in [0, 1], got {mutation_probability!r}"
-            )
         self.full_trainings = check_full_trainings(full_trainings)
         self.population_size = check_whole("population_size", population_size, least=1)
         self.n_stages = check_whole("n_stages", n_stages, least=1)
         self.tournament_size = check_whole("tournament_size", tournament_size, least=1)
-        self.n_mutated = n_mutated if n_mutated is None else check_whole("n_mutated", n_mutated, least=1)
-        self.mutation_probability = mutation_probability
+        self.n_mutated = check_optional(n_mutated, partial(check_whole, "n_mutated", least=1))
+        self.mutation_probability = check_probability("mutation_probability", mutation_probability)
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:

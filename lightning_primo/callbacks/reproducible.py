@@ -22,6 +22,8 @@ from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
+from lightning_primo.checks import LARGEST_SEED, check_whole
+
 # Separate streams of random numbers. None is 0, as a SeedSequence does not tell trailing zeros from nothing.
 _MAKE_LOADER, _EPOCH, _LOADER, _AFTER_VALIDATION, _SET_UP = range(1, 6)
 _ALL_RANKS = 0  # in the place of the rank, where all must draw alike
@@ -47,11 +49,14 @@ class ReproducibleEpochs(Callback):
     samplers with a hidden random state of their own.
 
     Args:
-        seed: Any non-negative integer.
+        seed: A whole number from 0 to 2**64 - 1.
+
+    Raises:
+        InvalidArgumentError: If `seed` is none.
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
+        self.seed = check_whole("seed", seed, least=0, most=LARGEST_SEED)
         self._generator = torch.Generator()
         self._of_all_ranks = torch.Generator()  # of samplers that each rank runs in full, to take its share
         self._resumed_epoch = 0

@@ -10,7 +10,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
-from lightning_primo.errors import InvalidArgumentError, TrialTimeoutError
+from lightning_primo.checks import check_function, check_number
+from lightning_primo.errors import TrialTimeoutError
 
 _EVERY_N_BATCHES = 10  # between two decisions of several processes, which wait for each other to take one
 
@@ -26,14 +27,12 @@ class TimeLimit(Callback):
         clock: Seconds, monotonic.
 
     Raises:
-        InvalidArgumentError: If `seconds` is not positive.
+        InvalidArgumentError: If `seconds` is no positive number, or `clock` no function.
     """
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = monotonic) -> None:
-        if not seconds > 0:
-            raise InvalidArgumentError(f"'seconds' must be positive, got {seconds!r}")
-        self.seconds = seconds
-        self._clock = clock
+        self.seconds = check_number("seconds", seconds, "positive", above=0, infinite=True)
+        self._clock = check_function("clock", clock, example="time.monotonic")
         self._deadline = clock() + seconds
 
     @override

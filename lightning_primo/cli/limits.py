@@ -42,8 +42,11 @@ def read_budget(options: jsonargparse.Namespace, search: Search) -> dict[str, An
     Raises:
         InvalidArgumentError: If one is not positive.
     """
+    from lightning_primo.errors import InvalidArgumentError
     from lightning_primo.search.budget import Budget
 
+    if not hasattr(options.budget, "as_dict"):
+        raise InvalidArgumentError(f"'budget' must hold entries such as {{full_trainings: 20}}, got {options.budget!r}")
     given = {name: limit for name, limit in options.budget.as_dict().items() if limit is not None}
     budget = given or {"full_trainings": getattr(search.algorithm, "full_trainings", DEFAULT_FULL_TRAININGS)}
     Budget(**budget, max_epochs=search.problem.max_epochs)

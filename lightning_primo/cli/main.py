@@ -56,7 +56,7 @@ def _carry_out(name: str, arguments: Sequence[str]) -> int:
         parser = module.parser()
         parser.prog = f"lightning-primo {name}"
         parser.exit_on_error = False
-        options = parser.parse_args(arguments)
+        options = _parsed(parser, arguments)
         run: Callable[[Any], int] = module.run
         return run(options)
     except argparse.ArgumentError as error:
@@ -69,6 +69,14 @@ def _carry_out(name: str, arguments: Sequence[str]) -> int:
         return end.code if isinstance(end.code, int) else FAILED if end.code else 0
     except KeyboardInterrupt:
         return _tell(name, "stopped by Ctrl-C", STOPPED)
+
+
+def _parsed(parser: Any, arguments: Sequence[str]) -> Any:
+    """The options; what the parser stumbles over, such as a number of thousands of digits, is refused as it does."""
+    try:
+        return parser.parse_args(arguments)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise argparse.ArgumentError(None, f"an argument cannot be read: {error}") from error
 
 
 def _tell(command: str, message: str, code: int) -> int:

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser
 
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.algorithms.parts.sampling import Sampler
+from lightning_primo.checks import shown
 from lightning_primo.cli.messages import one_line
 from lightning_primo.cli.overlay import CLASS, INIT
 from lightning_primo.cli.space_file import SearchSpace
@@ -37,7 +38,7 @@ def read_objectives(entries: Any) -> list[ObjectiveCallback]:
     if not isinstance(entries, list) or not entries:
         raise InvalidArgumentError(
             "'objectives' must be a list of at least one, such as "
-            f"[{{class_path: Metric, init_args: {{name: val_loss}}}}, ParameterCount], got {entries!r}"
+            f"[{{class_path: Metric, init_args: {{name: val_loss}}}}, ParameterCount], got {shown(entries)}"
         )
     return [_made("objectives", ObjectiveCallback, entry) for entry in entries]
 
@@ -55,7 +56,7 @@ def read_constraints(entries: Any) -> list[CostCallback]:
     if not isinstance(entries, list):
         raise InvalidArgumentError(
             "'constraints' must be a list such as [{class_path: FLOPs, init_args: {at_most: 1e7}}], got "
-            f"{entries!r}"
+            f"{shown(entries)}"
         )
     return [_made("constraints", CostCallback, entry) for entry in entries]
 
@@ -88,6 +89,10 @@ def _made(label: str, base: type, entry: Any) -> Any:
     parser.add_subclass_arguments(base, "object", required=True)
     try:
         parsed = parser.parse_object({"object": spec})
+    except RecursionError as error:
+        raise InvalidArgumentError(
+            f"{label!r} has {spec[CLASS]!r} with arguments that are nested too deeply"
+        ) from error
     except argparse.ArgumentError as error:
         raise InvalidArgumentError(f"{label!r} has {spec[CLASS]!r}: {one_line(error)}") from error
     with user_code(f"making {spec[CLASS]!r} of {label!r}"):
@@ -97,13 +102,19 @@ def _made(label: str, base: type, entry: Any) -> Any:
 def _spec(label: str, entry: Any) -> dict[str, Any]:
     if isinstance(entry, str):
         return {CLASS: entry, INIT: {}}
-    if not isinstance(entry, Mapping) or not isinstance(entry.get(CLASS), str):
+    arguments = (entry.get(INIT) or {}) if isinstance(entry, Mapping) else None
+    if (
+        not isinstance(entry, Mapping)
+        or not isinstance(entry.get(CLASS), str)
+        or not isinstance(arguments, Mapping)
+        or not all(isinstance(name, str) for name in (*entry, *arguments))
+    ):
         raise InvalidArgumentError(
-            f"{label!r} must hold {{class_path: Name, init_args: {{…}}}} or the name of a class, got {entry!r}"
+            f"{label!r} must hold {{class_path: Name, init_args: {{…}}}} or the name of a class, got {shown(entry)}"
         )
     # `--algorithm.eta 4` on the command line puts the argument beside the class.
     beside = {name: value for name, value in entry.items() if name not in (CLASS, INIT)}
-    return {CLASS: entry[CLASS], INIT: {**(entry.get(INIT) or {}), **beside}}
+    return {CLASS: entry[CLASS], INIT: {**arguments, **beside}}
 
 
 def _check_names(label: str, base: type, spec: Mapping[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,9 @@ from ConfigSpace import (
 )
 from ConfigSpace.hyperparameters import CategoricalHyperparameter, Hyperparameter
 
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.checks import check_text, shown
+from lightning_primo.cli.messages import one_line
+from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
 from lightning_primo.json_values import plain
 from lightning_primo.space.hyperparameter_axes import axis_of
 
@@ -31,6 +35,8 @@ _KINDS = {
     "integer": ("log", "if"),
     "choice": ("ordered", "if"),
 }
+_LARGEST_INTEGER = 2**53  # floats, which spaces compute with, hold all whole numbers up to it
+_LARGEST_FLOAT = 1e300  # the length of the range is a float too
 _FORMS = "a list of choices, {float: [low, high]}, {integer: [low, high]} or {choice: [...]}"
 
 
@@ -83,7 +89,9 @@ def read_space(entries: Mapping[str, Any]) -> SearchSpace:
         UnknownNameError: For a key in an ``if`` that is not in the space.
     """
     if not isinstance(entries, Mapping) or not entries:
-        raise InvalidArgumentError(f"'space' must map keys of the config to {_FORMS}, got {entries!r}")
+        raise InvalidArgumentError(f"'space' must map keys of the config to {_FORMS}, got {shown(entries)}")
+    for key in entries:
+        check_text("space", key)
     encoded: set[str] = set()
     hyperparameters = {key: _hyperparameter(key, entry, encoded) for key, entry in entries.items()}
     found = SearchSpace(ConfigurationSpace(), frozenset(encoded), {})
@@ -93,10 +101,11 @@ def read_space(entries: Mapping[str, Any]) -> SearchSpace:
         if isinstance(entry, Mapping) and "if" in entry
     }
     _check_order(conditions)
-    found.space.add(list(hyperparameters.values()))
-    for key, parents in conditions.items():
-        parts = [InCondition(hyperparameters[key], hyperparameters[name], list(v)) for name, v in parents.items()]
-        found.space.add(parts[0] if len(parts) == 1 else AndConjunction(*parts))
+    with _configspace("its conditions"):
+        found.space.add(list(hyperparameters.values()))
+        for key, parents in conditions.items():
+            parts = [InCondition(hyperparameters[key], hyperparameters[name], list(v)) for name, v in parents.items()]
+            found.space.add(parts[0] if len(parts) == 1 else AndConjunction(*parts))
     return SearchSpace(found.space, found.encoded, conditions)
 
 
@@ -105,7 +114,7 @@ def _hyperparameter(key: str, entry: Any, encoded: set[str]) -> Hyperparameter[A
         entry = {"choice": entry}
     kinds = [kind for kind in _KINDS if kind in entry] if isinstance(entry, Mapping) else []
     if len(kinds) != 1:
-        raise InvalidArgumentError(f"'space' has {key!r}: {entry!r}; expected {_FORMS}")
+        raise InvalidArgumentError(f"'space' has {key!r}: {shown(entry)}; expected {_FORMS}")
     kind = kinds[0]
     for option in entry:
         if option != kind and option not in _KINDS[kind]:
@@ -113,14 +122,26 @@ def _hyperparameter(key: str, entry: Any, encoded: set[str]) -> Hyperparameter[A
     for option in ("log", "ordered"):
         if not isinstance(entry.get(option, False), bool):
             raise InvalidArgumentError(
-                f"'space' has {key!r} with {option!r}: {entry[option]!r}; expected true or false"
+                f"'space' has {key!r} with {option!r}: {shown(entry[option])}; expected true or false"
             )
-    if kind == "choice":
-        return _choice(key, entry["choice"], ordered=entry.get("ordered", False), encoded=encoded)
-    low, high = _range(key, kind, entry[kind], log=entry.get("log", False))
-    if kind == "integer":
-        return Integer(key, (int(low), int(high)), log=entry.get("log", False))
-    return Float(key, (float(low), float(high)), log=entry.get("log", False))
+    with _configspace(f"{key!r}: {shown(entry)}"):
+        if kind == "choice":
+            return _choice(key, entry["choice"], ordered=entry.get("ordered", False), encoded=encoded)
+        low, high = _range(key, kind, entry[kind], log=entry.get("log", False))
+        if kind == "integer":
+            return Integer(key, (int(low), int(high)), log=entry.get("log", False))
+        return Float(key, (float(low), float(high)), log=entry.get("log", False))
+
+
+@contextmanager
+def _configspace(what: str) -> Iterator[None]:
+    """Raise as an InvalidArgumentError what ConfigSpace raises, which has a class of its own for each case."""
+    try:
+        yield
+    except PrimoError:
+        raise
+    except Exception as error:
+        raise InvalidArgumentError(f"'space' has {what}, which ConfigSpace refuses: {one_line(error)}") from error
 
 
 def _range(key: str, kind: str, ends: Any, *, log: bool) -> tuple[float, float]:
@@ -131,24 +152,35 @@ def _range(key: str, kind: str, ends: Any, *, log: bool) -> tuple[float, float]:
         or not all(isinstance(end, numbers) and not isinstance(end, bool) for end in ends)
     ):
         what = "whole numbers" if kind == "integer" else "numbers"
-        raise InvalidArgumentError(f"'space' has {key!r} with {kind!r}: {ends!r}; expected two {what} [low, high]")
+        raise InvalidArgumentError(f"'space' has {key!r} with {kind!r}: {shown(ends)}; expected two {what} [low, high]")
     low, high = ends
+    largest = _LARGEST_INTEGER if kind == "integer" else _LARGEST_FLOAT
+    if not all(abs(end) <= largest for end in ends):
+        raise InvalidArgumentError(
+            f"'space' has {key!r} with {kind!r}: {shown(ends)}; expected finite numbers from "
+            f"-{largest:g} to {largest:g}"
+        )
     if not low < high:
-        raise InvalidArgumentError(f"'space' has {key!r} with {kind!r}: {ends!r}; the first must be below the second")
+        raise InvalidArgumentError(
+            f"'space' has {key!r} with {kind!r}: {shown(ends)}; the first must be below the second"
+        )
     if log and low <= 0:
         raise InvalidArgumentError(
-            f"'space' has {key!r} with {kind!r}: {ends!r} on a logarithmic scale; both must be positive"
+            f"'space' has {key!r} with {kind!r}: {shown(ends)} on a logarithmic scale; both must be positive"
         )
     return low, high
 
 
 def _choice(key: str, choices: Any, *, ordered: bool, encoded: set[str]) -> Hyperparameter[Any, Any]:
     if not isinstance(choices, list) or not choices:
-        raise InvalidArgumentError(f"'space' has {key!r} with the choices {choices!r}; expected a list of at least one")
+        raise InvalidArgumentError(
+            f"'space' has {key!r} with the choices {shown(choices)}; expected a list of at least one"
+        )
     texts = [_text(choice) for choice in choices]
-    twice = [choice for choice, text in zip(choices, texts, strict=True) if texts.count(text) > 1]
+    counts = Counter(texts)
+    twice = [choice for choice, text in zip(choices, texts, strict=True) if counts[text] > 1]
     if twice:
-        raise InvalidArgumentError(f"'space' has {key!r} with the choice {twice[0]!r} more than once")
+        raise InvalidArgumentError(f"'space' has {key!r} with the choice {shown(twice[0])} more than once")
     if len({type(choice) for choice in choices}) > 1 or not isinstance(choices[0], (bool, int, float, str)):
         encoded.add(key)
         choices = texts
@@ -164,7 +196,8 @@ def _condition(
 ) -> dict[str, tuple[Any, ...]]:
     if not isinstance(parents, Mapping) or not parents:
         raise InvalidArgumentError(
-            f"'space' has {key!r} with 'if': {parents!r}; expected other keys of the space with the values at which "
+            f"'space' has {key!r} with 'if': {shown(parents)}; expected other keys of the space with the values at "
+            "which "
             f"{key!r} is active"
         )
     found = {}
@@ -201,8 +234,9 @@ def _check_order(conditions: Conditions) -> None:
 
 def _text(value: Any) -> str:
     try:
-        return json.dumps(value)
-    except (TypeError, ValueError) as error:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArgumentError(
-            f"'space' has the choice {value!r}; choices must be numbers, strings, true, false, null, lists or mappings"
+            f"'space' has the choice {shown(value)}; choices must be finite numbers, strings, true, false, null, lists "
+            "or mappings; put a date in quotes"
         ) from error

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-from lightning_primo.checks import check_whole
+from lightning_primo.checks import check_bool, check_text, check_whole, shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.flops import count_flops
@@ -43,7 +43,7 @@ class ParameterCount(CostCallback):
         name: str = "parameters",
     ) -> None:
         super().__init__(_cost(Kind.EXACT, name, at_most=at_most, at_least=at_least, reference=reference))
-        self.trainable_only = trainable_only
+        self.trainable_only = check_bool("trainable_only", trainable_only)
 
     @property
     @override
@@ -119,13 +119,16 @@ class Latency(CostCallback):
         reference: float | None = None,
         name: str | None = None,
     ) -> None:
-        name = _name_on(device, "latency") if name is None else name
+        own_name = _name_on(device, "latency")
+        name = own_name if name is None else name
         super().__init__(_cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference))
         check_whole("batch_size", batch_size, least=1)
         if threads is not None:
             check_whole("threads", threads, least=1)
-        if dtype is not None and not dtype.is_floating_point:
-            raise InvalidArgumentError(f"'dtype' must be a floating-point type such as torch.bfloat16, got {dtype}")
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise InvalidArgumentError(
+                f"'dtype' must be a floating-point type such as torch.bfloat16, got {shown(dtype)}"
+            )
         self.device = str(device)
         self.batch_size = batch_size
         self.dtype = dtype
@@ -203,12 +206,13 @@ class PeakMemory(CostCallback):
         reference: float | None = None,
         name: str | None = None,
     ) -> None:
-        name = _name_on(device, "memory") if name is None else name
+        own_name = _name_on(device, "memory")
+        name = own_name if name is None else name
         super().__init__(_cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference))
         check_whole("batch_size", batch_size, least=1)
         self.device = str(device)
         self.batch_size = batch_size
-        self.training = training
+        self.training = check_bool("training", training)
         self._measured_on: Place = {}
 
     @override
@@ -236,6 +240,8 @@ def _cost(
     return Objective(name=name, kind=kind, log=True, at_most=at_most, at_least=at_least, reference=reference)
 
 
-def _name_on(device: str, what: str) -> str:
+def _name_on(device: object, what: str) -> str:
+    if not isinstance(device, torch.device):
+        check_text("device", device)
     kind = str(device).partition(":")[0]
     return what if kind == "auto" else f"{what}_{kind}"

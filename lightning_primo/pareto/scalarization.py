@@ -5,13 +5,13 @@ Losses are to be normalised first (`ranges`, `normalise`), or the objective with
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.checks import check_number
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto.arrays import BoolArray, FloatArray, as_losses, as_vector, finite_rows
 
@@ -194,8 +194,7 @@ class AugmentedChebyshev(Scalarization):
     rho: float = 0.05
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.rho) and self.rho >= 0):
-            raise InvalidArgumentError(f"'rho' must be finite and at least 0, got {self.rho!r}; ParEGO uses 0.05")
+        check_number("rho", self.rho, "finite and at least 0", least=0, remedy="; ParEGO uses 0.05")
 
     def split(
         self, losses: npt.ArrayLike, weights: npt.ArrayLike, exact: npt.ArrayLike

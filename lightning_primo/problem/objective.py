@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from numbers import Real
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.checks import as_float, check_bool, is_writable, shown
 from lightning_primo.errors import InvalidArgumentError
 
 Mode = Literal["min", "max"]
@@ -62,21 +62,26 @@ class Objective:
     reference: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise InvalidArgumentError(f"'name' of an objective must be a non-empty string, got {self.name!r}")
+        if not isinstance(self.name, str) or not self.name or not is_writable(self.name):
+            raise InvalidArgumentError(
+                f"'name' of an objective must be a non-empty string of Unicode characters, got {shown(self.name)}"
+            )
         if self.mode not in ("min", "max"):
-            raise InvalidArgumentError(f"'mode' of objective {self.name!r} must be 'min' or 'max', got {self.mode!r}")
+            raise InvalidArgumentError(
+                f"'mode' of objective {self.name!r} must be 'min' or 'max', got {shown(self.mode)}"
+            )
+        check_bool("log", self.log)
         for label in ("at_most", "at_least", "reference"):
             number = getattr(self, label)
             if number is None:
                 continue
-            if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
+            if not math.isfinite(as_float(number)):
                 raise InvalidArgumentError(
-                    f"{label!r} of objective {self.name!r} must be a finite number, got {number!r}"
+                    f"{label!r} of objective {self.name!r} must be a finite number, got {shown(number)}"
                 )
             if self.log and number <= 0:
                 raise InvalidArgumentError(
-                    f"{label!r} of objective {self.name!r} must be positive, as its values are, got {number!r}"
+                    f"{label!r} of objective {self.name!r} must be positive, as its values are, got {shown(number)}"
                 )
         if self.at_most is not None and self.at_least is not None and self.at_least > self.at_most:
             raise InvalidArgumentError(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from ConfigSpace import ConfigurationSpace
 
+from lightning_primo.checks import LARGEST_WHOLE, shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.architecture import ArchitectureOracle
 from lightning_primo.problem.objective import Kind, Objective
@@ -138,8 +139,8 @@ class Problem:
 def check_epochs(min_epochs: int, max_epochs: int) -> None:
     """Raise an InvalidArgumentError unless both are whole numbers with ``1 <= min_epochs <= max_epochs``."""
     whole = all(isinstance(number, int) and not isinstance(number, bool) for number in (min_epochs, max_epochs))
-    if not whole or not 1 <= min_epochs <= max_epochs:
+    if not whole or not 1 <= min_epochs <= max_epochs <= LARGEST_WHOLE:
         raise InvalidArgumentError(
-            f"'epochs' must be two whole numbers (shortest, full) with 1 <= shortest <= full, "
-            f"got ({min_epochs!r}, {max_epochs!r})"
+            f"'epochs' must be two whole numbers (shortest, full) with 1 <= shortest <= full <= {LARGEST_WHOLE}, "
+            f"got ({shown(min_epochs)}, {shown(max_epochs)})"
         )

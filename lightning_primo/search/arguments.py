@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, Constant, OrdinalHyperparameter
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.checks import check_whole
+from lightning_primo.checks import (
+    LARGEST_WHOLE,
+    check_mapping,
+    check_number,
+    check_path,
+    check_whole,
+    is_writable,
+    shown,
+)
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.json_values import plain
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
@@ -37,10 +43,16 @@ def check_choices(space: ConfigurationSpace) -> None:
             continue
         for choice in choices:
             value = plain(choice)
+            if isinstance(value, str) and not is_writable(value):
+                raise InvalidArgumentError(
+                    f"'space' has the choice {shown(choice)} of {hyperparameter.name!r}; it must be "
+                    "of Unicode characters"
+                )
             if not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
                 raise InvalidArgumentError(
-                    f"'space' has the choice {choice!r} of {hyperparameter.name!r}; choices must be finite numbers, "
-                    "booleans or strings, so name it by a string and look it up where the module is built"
+                    f"'space' has the choice {shown(choice)} of {hyperparameter.name!r}; choices must be "
+                    "finite numbers, booleans or strings, so name it by a string and look it up where the module is "
+                    "built"
                 )
 
 
@@ -48,23 +60,23 @@ def check_objectives(label: str, callbacks: object, kind: type[ObjectiveCallback
     """Raise an InvalidArgumentError unless the argument called `label` is a sequence of callbacks of `kind`."""
     example = _EXAMPLES[label]
     if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
-        raise InvalidArgumentError(f"{label!r} must be a list of objects like {example}, got {callbacks!r}")
+        raise InvalidArgumentError(f"{label!r} must be a list of objects like {example}, got {shown(callbacks)}")
     for callback in callbacks:
         if isinstance(callback, type) and issubclass(callback, kind):
             raise InvalidArgumentError(f"{label!r} holds the class {callback.__name__}; write {callback.__name__}(...)")
         if kind is CostCallback and isinstance(callback, ObjectiveCallback) and not isinstance(callback, kind):
             raise InvalidArgumentError(
-                f"{label!r} holds {callback!r}, which is known only after training; a constraint must be a cost that "
-                f"is known before, such as {example}"
+                f"{label!r} holds {shown(callback)}, which is known only after training; a constraint must be a cost "
+                f"that is known before, such as {example}"
             )
         if not isinstance(callback, kind):
-            raise InvalidArgumentError(f"{label!r} must hold objects like {example}, got {callback!r}")
+            raise InvalidArgumentError(f"{label!r} must hold objects like {example}, got {shown(callback)}")
 
 
 def check_pair(epochs: object) -> tuple[Any, Any]:
     """The two items of `epochs`, whatever they are; an InvalidArgumentError if there are not two."""
     if not isinstance(epochs, Sequence) or isinstance(epochs, str) or len(epochs) != 2:
-        raise InvalidArgumentError(f"'epochs' must be two whole numbers (shortest, full), got {epochs!r}")
+        raise InvalidArgumentError(f"'epochs' must be two whole numbers (shortest, full), got {shown(epochs)}")
     return epochs[0], epochs[1]
 
 
@@ -73,7 +85,7 @@ def check_algorithm(algorithm: object) -> None:
     if isinstance(algorithm, type):
         raise InvalidArgumentError(f"'algorithm' is the class {algorithm.__name__}; write {algorithm.__name__}()")
     if algorithm is not None and not isinstance(algorithm, Algorithm):
-        raise InvalidArgumentError(f"'algorithm' must be an Algorithm such as PriMO(), got {algorithm!r}")
+        raise InvalidArgumentError(f"'algorithm' must be an Algorithm such as PriMO(), got {shown(algorithm)}")
 
 
 def check_executor(executor: object) -> None:
@@ -81,7 +93,7 @@ def check_executor(executor: object) -> None:
     if executor is not None and not isinstance(executor, Executor):
         raise InvalidArgumentError(
             "'executor' must be a concurrent.futures.Executor, such as a ProcessPoolExecutor or Dask's "
-            f"Client.get_executor(), got {executor!r}"
+            f"Client.get_executor(), got {shown(executor)}"
         )
 
 
@@ -103,13 +115,6 @@ def check_workers(workers: Any, executor: Executor | None) -> int | None:
     return None
 
 
-def check_mapping(label: str, arguments: object) -> dict[str, Any]:
-    """The argument called `label` as a dict, empty for None; an InvalidArgumentError if it is no mapping."""
-    if arguments is not None and not isinstance(arguments, Mapping):
-        raise InvalidArgumentError(f"{label!r} must be a dict, got {arguments!r}")
-    return dict(arguments or {})
-
-
 def check_trainer(trainer: object) -> TrainerArguments:
     """The Trainer's arguments, empty for None, or the function that gives them, whose results are checked later.
 
@@ -119,23 +124,27 @@ def check_trainer(trainer: object) -> TrainerArguments:
     if callable(trainer) and not isinstance(trainer, (type, Mapping)):
         return trainer
     if trainer is not None and not isinstance(trainer, Mapping):
-        raise InvalidArgumentError(f"'trainer' must be a dict or a function config -> dict, got {trainer!r}")
-    arguments = check_mapping("trainer", trainer)
+        raise InvalidArgumentError(f"'trainer' must be a dict or a function config -> dict, got {shown(trainer)}")
+    arguments = check_mapping("trainer", trainer, "the names of arguments to values")
     check_trainer_arguments(arguments)
     return arguments
 
 
 def check_timeout(seconds: object) -> float | None:
     """The seconds that a trial may take, None for no limit; an InvalidArgumentError if they are not positive."""
-    if seconds is None:
+    if seconds is None or (isinstance(seconds, float) and seconds == math.inf):
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, Real) or not float(seconds) > 0:
-        raise InvalidArgumentError(f"'trial_timeout' must be a positive number of seconds or None, got {seconds!r}")
-    return None if math.isinf(seconds) else float(seconds)
+    return float(
+        check_number(
+            "trial_timeout",
+            seconds,
+            f"a positive number of seconds of at most {LARGEST_WHOLE}, or None",
+            above=0,
+            most=LARGEST_WHOLE,
+        )
+    )
 
 
 def check_directory(directory: object) -> Path:
-    """The directory as an absolute path, so that it stays the same in workers and after a change of directory."""
-    if not isinstance(directory, (str, os.PathLike)) or not str(directory):
-        raise InvalidArgumentError(f"'directory' must be a path such as 'runs/first', got {directory!r}")
-    return Path(directory).expanduser().absolute()
+    """The directory as an absolute path; an InvalidArgumentError if there can be none of that name."""
+    return check_path("directory", directory, example="runs/first")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 
+from lightning_primo.checks import check_number, shown
 from lightning_primo.errors import InvalidArgumentError
 
 SECONDS_PER_HOUR = 3600.0
@@ -42,19 +43,18 @@ class Budget:
                 f"run() needs a budget: give at least one of {', '.join(limits)}, for example run(full_trainings=20)"
             )
         for name, limit in given.items():
-            if isinstance(limit, bool) or not isinstance(limit, Real) or not float(limit) > 0:
-                raise InvalidArgumentError(f"{name!r} must be a positive number, got {limit!r}")
+            check_number(name, limit, "a positive number", above=0, infinite=True)
         if self.trials is not None and not isinstance(self.trials, Integral):
-            raise InvalidArgumentError(f"'trials' must be a whole number, got {self.trials!r}")
+            raise InvalidArgumentError(f"'trials' must be a whole number, got {shown(self.trials)}")
 
     @property
     def total_epochs(self) -> float:
         """The limit in epochs; infinite if there is none."""
         limits = [math.inf]
         if self.epochs is not None:
-            limits.append(self.epochs)
+            limits.append(float(self.epochs))
         if self.full_trainings is not None:
-            limits.append(self.full_trainings * self.max_epochs)
+            limits.append(float(self.full_trainings) * self.max_epochs)
         return min(limits)
 
     def spent(self, *, epochs: float, seconds: float, trials: int) -> float:

@@ -12,7 +12,7 @@ from ConfigSpace import ConfigurationSpace
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_primo.algorithms import Algorithm, PriMO
-from lightning_primo.checks import check_whole
+from lightning_primo.checks import LARGEST_SEED, check_bool, check_whole
 from lightning_primo.factory import Factory
 from lightning_primo.nas.architecture_oracle import Architectures
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
@@ -42,6 +42,8 @@ from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.training.trainer import check_validated
 from lightning_primo.workers import ExecutorWorkers, InProcess, LocalProcesses, Workers
+
+_MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
 
 
 class Search:
@@ -73,7 +75,7 @@ class Search:
             that may still be continued or inherited from (with `BulkAndCut` those of every full training).
         remeasure: How often a latency is measured again when the budget is used up, for the trials that are on the
             front or may be by their spread. The result then has the median of all measurements; what the algorithm was
-            told stays. 0: not at all.
+            told stays. 0: not at all, up to 1000.
         retry_out_of_memory: Whether a training that runs out of memory is tried again with every batch in 2, 4, …
             parts over which gradients are accumulated, down to single samples (see `MicroBatches`), before the trial
             counts as out of memory. The table says how many in ``micro_batches``.
@@ -110,14 +112,12 @@ class Search:
         check_objectives("objectives", objectives, ObjectiveCallback)
         check_objectives("constraints", constraints, CostCallback)
         min_epochs, max_epochs = check_pair(epochs)
-        check_whole("seed", seed, least=0)
-        check_whole("remeasure", remeasure, least=0)
         check_algorithm(algorithm)
         check_executor(executor)
         self.workers = check_workers(workers, executor)
         self.options = TrainingOptions(
             trainer=check_trainer(trainer),
-            retry_out_of_memory=retry_out_of_memory,
+            retry_out_of_memory=check_bool("retry_out_of_memory", retry_out_of_memory),
             trial_timeout=check_timeout(trial_timeout),
         )
         if executor is None and not callable(self.options.trainer):
@@ -128,9 +128,9 @@ class Search:
         self.constraints = tuple(constraints)
         self.directory = check_directory(directory)
         self.executor = executor
-        self.seed = seed
-        self.keep_all_checkpoints = keep_all_checkpoints
-        self.remeasure = remeasure
+        self.seed = check_whole("seed", seed, least=0, most=LARGEST_SEED)
+        self.keep_all_checkpoints = check_bool("keep_all_checkpoints", keep_all_checkpoints)
+        self.remeasure = check_whole("remeasure", remeasure, least=0, most=_MOST_REMEASUREMENTS)
         costs = [callback for callback in (*self.objectives, *self.constraints) if isinstance(callback, CostCallback)]
         self.problem = Problem(
             space=space,

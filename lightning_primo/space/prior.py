@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ConfigSpace import ConfigurationSpace
 
+from lightning_primo.checks import as_float, shown
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.space.axis import Axis, FloatArray
 from lightning_primo.space.choice_axes import CategoricalAxis
@@ -49,13 +50,13 @@ class Prior:
     confidence: float = 0.75
 
     def __post_init__(self) -> None:
-        if not isinstance(self.center, Mapping) or not self.center:
+        if not isinstance(self.center, Mapping) or not self.center or not all(isinstance(n, str) for n in self.center):
             raise InvalidArgumentError(
-                f"'center' of a prior must map hyperparameters to values, got {self.center!r}; name at least one, "
+                f"'center' of a prior must map hyperparameters to values, got {shown(self.center)}; name at least one, "
                 "or leave the prior out"
             )
-        if not isinstance(self.confidence, (int, float)) or not 0 <= self.confidence < 1:
-            raise InvalidArgumentError(f"'confidence' of a prior must be in [0, 1), got {self.confidence!r}")
+        if not 0 <= as_float(self.confidence) < 1:
+            raise InvalidArgumentError(f"'confidence' of a prior must be in [0, 1), got {shown(self.confidence)}")
         object.__setattr__(self, "center", dict(self.center))  # the caller's mapping may change later
 
     def __hash__(self) -> int:

@@ -13,6 +13,7 @@ from scipy.stats import qmc
 from typing_extensions import override
 
 from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.checks import check_instance, check_mapping
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config
@@ -96,7 +97,7 @@ class PriorSampler(Sampler):
     priors: Mapping[str, Prior]
 
     def __post_init__(self) -> None:
-        if not self.priors:
+        if not check_mapping("priors", self.priors, "the names of objectives to priors"):
             raise InvalidArgumentError("'priors' is empty; give a Prior per objective, or use UniformSampler()")
 
     @override
@@ -110,6 +111,15 @@ class PriorSampler(Sampler):
         encoded = [EncodedPrior(prior, encoding) for _, prior in sorted(self.priors.items())]
         while True:
             yield from encoded[rng.integers(len(encoded))].sample(1, rng)
+
+
+def check_sampler(sampler: Sampler | None) -> Sampler:
+    """`sampler`, uniform for None.
+
+    Raises:
+        InvalidArgumentError: If it is no Sampler.
+    """
+    return check_instance("sampler", sampler, Sampler, example="SobolSampler()", default=UniformSampler)
 
 
 def check_priors(priors: Mapping[str, Prior], problem: Problem) -> None:
