@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from typing_extensions import override
@@ -11,7 +11,8 @@ from typing_extensions import override
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
-from lightning_primo.measure.flops import count_flops
+from lightning_primo.measure.flops import Uncounted, check_uncounted, count_flops
+from lightning_primo.measure.fvcore_count import fvcore_flops
 from lightning_primo.measure.inputs import first_sample
 from lightning_primo.measure.isolation import dtype_name, dtype_of
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
@@ -59,25 +60,40 @@ class FLOPs(CostCallback):
     """Multiply-adds of a forward pass on one sample, logged as ``flops``. Exact; see `measure.flops` for what counts.
 
     Args:
+        uncounted: What an operator means that does arithmetic but has no formula: ``"error"``, an
+            UncountedOperatorError that names it, or ``"ignore"`` to leave it out of the count.
+        counter: ``"primo"``, or ``"fvcore"`` for its count, which includes normalisation and other operators, to
+            compare with published figures. It cannot use the meta device and takes longer.
         at_most: Configurations with more are rejected.
         at_least: Configurations with fewer are rejected.
         reference: Coordinate of the hypervolume's reference point.
         name: Name of the objective.
+
+    Raises:
+        InvalidArgumentError: For another `uncounted` or `counter`.
     """
 
     def __init__(
         self,
         *,
+        uncounted: Uncounted = "error",
+        counter: Literal["primo", "fvcore"] = "primo",
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
         name: str = "flops",
     ) -> None:
         super().__init__(_cost(Kind.EXACT, name, at_most=at_most, at_least=at_least, reference=reference))
+        check_uncounted(uncounted)
+        if counter not in ("primo", "fvcore"):
+            raise InvalidArgumentError(f"'counter' must be 'primo' or 'fvcore', got {counter!r}")
+        self.uncounted = uncounted
+        self.counter = counter
 
     @override
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
-        return float(count_flops(module, first_sample(inputs, 1)))
+        count = count_flops if self.counter == "primo" else fvcore_flops
+        return float(count(module, first_sample(inputs, 1), uncounted=self.uncounted))
 
 
 class Latency(CostCallback):
