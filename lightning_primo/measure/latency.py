@@ -14,7 +14,7 @@ from torch import nn
 
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.measure.devices import device_name, measuring_place, resolve_device, synchronize
+from lightning_primo.measure.devices import batch_name, device_name, measuring_place, resolve_device, synchronize
 from lightning_primo.measure.inputs import call, first_sample, to_device
 from lightning_primo.measure.isolation import dtype_name, dtype_of, explained, isolated, placed
 from lightning_primo.measure.turns import quiet_machine
@@ -38,7 +38,7 @@ class LatencyMeasurement:
         runs: Calls that were timed.
         device: ``"cpu"``, ``"cuda:0"``, …
         hardware: Model of the device.
-        batch_size: Samples per call.
+        batch_size: Samples per call; None for inputs as they are.
         dtype: Of the floating-point parameters, for example ``"float32"``.
         threads: CPU threads within an operator.
     """
@@ -49,7 +49,7 @@ class LatencyMeasurement:
     runs: int
     device: str
     hardware: str
-    batch_size: int
+    batch_size: int | None
     dtype: str
     threads: int
 
@@ -63,7 +63,8 @@ class LatencyMeasurement:
     def __str__(self) -> str:
         return (
             f"{self.median * 1e3:.3g} ms (IQR {self.iqr * 1e3:.2g} ms, {self.runs} runs) on {self.hardware}, "
-            f"batch size {self.batch_size}, {self.dtype}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+            f"batch size {batch_name(self.batch_size)}, {self.dtype}, {self.threads} "
+            f"thread{'s' if self.threads > 1 else ''}"
         )
 
 
@@ -72,7 +73,7 @@ def measure_latency(
     inputs: Any,
     *,
     device: str | torch.device = "auto",
-    batch_size: int = 1,
+    batch_size: int | None = 1,
     dtype: torch.dtype | None = None,
     threads: int | None = None,
     warmup: float = 0.05,
@@ -89,7 +90,8 @@ def measure_latency(
         module: Not on the meta device.
         inputs: As for `inputs.call`, of any batch size and on any device.
         device: Where to measure; see `devices.resolve_device`.
-        batch_size: Samples per call, taken from `inputs` by `inputs.first_sample`.
+        batch_size: Samples per call, taken from `inputs` by `inputs.first_sample`; None for the inputs as
+            they are.
         dtype: Cast the weights and floating-point inputs to this type; default: as they are.
         threads: CPU threads within an operator, set for the time of the measurement; default: the present setting.
         warmup: Seconds of untimed calls, three calls at least.
@@ -101,7 +103,8 @@ def measure_latency(
             thread number or duration out of range.
         NotMeasurableError: If the module lies on the meta device or cannot be called with `inputs`.
     """
-    check_whole("batch_size", batch_size, least=1)
+    if batch_size is not None:
+        check_whole("batch_size", batch_size, least=1)
     if threads is not None:
         check_whole("threads", threads, least=1)
     if dtype is not None and not dtype.is_floating_point:

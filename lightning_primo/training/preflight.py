@@ -22,7 +22,7 @@ from lightning_primo.errors import (
     TrialFailedError,
 )
 from lightning_primo.objectives.base import TrainedCallback
-from lightning_primo.training.cost_measurement import measure_costs
+from lightning_primo.training.cost_measurement import cost_callbacks, measure_costs
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.parallelism import processes_per_trial
@@ -34,11 +34,16 @@ _WRONG = (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
 class _Names(Checkpoint):
-    """Collects what is logged, after the module's own hooks."""
+    """Collects what is logged, after the module's own hooks, and sees whether the whole module was measured."""
 
-    def __init__(self, objectives: list[TrainedCallback]) -> None:
+    def __init__(self, job: Job, objectives: list[TrainedCallback]) -> None:
+        self.job = job
         self.objectives = objectives
         self.names: set[str] = set()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if cost_callbacks(self.job):  # those of what is trained, and not of a part of it
+            self.job.factory.require_whole(pl_module, self.job.config)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.names = set(trainer.callback_metrics)
@@ -126,7 +131,7 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
 
 def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     trained = [copy.deepcopy(callback) for callback in job.objectives if isinstance(callback, TrainedCallback)]
-    collected = _Names(trained)
+    collected = _Names(job, trained)
     module, data = build(job)
     trainer = make_trainer(
         {**arguments, "fast_dev_run": True, "logger": True},
