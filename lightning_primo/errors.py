@@ -143,6 +143,10 @@ class UnquietMeasurementWarning(UserWarning):
     """A latency was measured while something else of this user trained or measured on the same machine."""
 
 
+class UnsteadyMeasurementWarning(UserWarning):
+    """A latency varied from round to round by as much as it is long, however often it was measured again."""
+
+
 class SlowMeasurementWarning(UserWarning):
     """A module must be built on the CPU to know its exact objectives, which takes longer than on the meta device."""
 

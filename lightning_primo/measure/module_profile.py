@@ -51,7 +51,8 @@ class ModuleProfile:
         module: Name of its class.
         parameters: All of them.
         trainable_parameters: Those that require a gradient.
-        flops: Multiply-adds of a forward pass for one sample; None where they could not be counted.
+        flops: Multiply-adds of a forward pass for one sample, or for the inputs as they are if all batches are that;
+            None where they could not be counted.
         batches: By device and batch size.
         failures: Why, by the name of the field that is None.
     """
@@ -107,7 +108,8 @@ def profile_module(
         check_whole("threads", threads, least=1)
     failures: dict[str, str] = {}
     parameters, trainable = parameter_count(module, trainable_only=False), parameter_count(module)
-    flops = _attempt("flops", lambda: count_flops(module, first_sample(inputs, 1)), failures)
+    of_flops = None if all(size is None for size in batch_sizes) else 1
+    flops = _attempt("flops", lambda: count_flops(module, first_sample(inputs, of_flops)), failures)
     batches = []
     for place in places:
         for size in batch_sizes:
