@@ -6,7 +6,7 @@ choices. All derive from `PrimoError`, so one `except` clause catches what this 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -133,6 +133,30 @@ class NotMeasurableError(PrimoError):
     """A cost of the module cannot be measured: it cannot be called with these inputs, on this device, or yet."""
 
 
+class UncountedOperatorError(NotMeasurableError):
+    """Operators do arithmetic that the counter of FLOPs has no formula for, so that their number is not known.
+
+    Args:
+        operators: Their names, such as ``"aten._fft_r2c"``.
+        module: Name of the class whose forward uses them.
+        counter: Who counts.
+    """
+
+    def __init__(self, operators: Sequence[str], module: str, counter: str = "lightning_primo") -> None:
+        self.operators = tuple(operators)
+        self.module = module
+        self.counter = counter
+        remedy = (
+            "give a formula by torch.utils.flop_counter.register_flop_formula (two operations per multiply-add), or "
+            if counter == "lightning_primo"
+            else ""
+        )
+        super().__init__(
+            f"the FLOPs of {module} are not known, {counter} has no formula for {', '.join(operators)}: {remedy}"
+            "leave them out of the count by uncounted='ignore'"
+        )
+
+
 class DeviceMismatchError(PrimoError):
     """A value would be measured on another device than those that it is to be compared with."""
 
@@ -141,8 +165,8 @@ class UnquietMeasurementWarning(UserWarning):
     """A latency was measured while something else of this user trained or measured on the same machine."""
 
 
-class UncountedOperatorWarning(UserWarning):
-    """An operator does arithmetic for which there is no formula, so that its multiply-adds are missing in the FLOPs."""
+class UnsteadyMeasurementWarning(UserWarning):
+    """A latency varied from round to round by as much as it is long, however often it was measured again."""
 
 
 class SlowMeasurementWarning(UserWarning):

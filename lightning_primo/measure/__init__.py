@@ -7,15 +7,18 @@ from lightning_primo.measure.devices import available_devices
 from lightning_primo.measure.flops import count_flops
 from lightning_primo.measure.inputs import call, first_sample, model_inputs, sample_batch, to_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
+from lightning_primo.measure.layers import LayerProfile, Profile, profile
 from lightning_primo.measure.memory import peak_memory
+from lightning_primo.measure.module_profile import BatchProfile, ModuleProfile, profile_module
 from lightning_primo.measure.parameters import parameter_count
-from lightning_primo.measure.profile import BatchProfile, ModuleProfile, profile_module
 from lightning_primo.measure.turns import quiet_machine
 
 __all__ = [
     "BatchProfile",
     "LatencyMeasurement",
+    "LayerProfile",
     "ModuleProfile",
+    "Profile",
     "available_devices",
     "call",
     "count_flops",
@@ -24,6 +27,7 @@ __all__ = [
     "model_inputs",
     "parameter_count",
     "peak_memory",
+    "profile",
     "profile_module",
     "quiet_machine",
     "sample_batch",

@@ -64,19 +64,24 @@ def _processor() -> str:
     return platform.processor() or platform.machine() or "CPU"
 
 
-def measuring_place(kind: str, hardware: str, *, batch_size: int, threads: int) -> dict[str, str]:
+def measuring_place(kind: str, hardware: str, *, batch_size: int | None, threads: int) -> dict[str, str]:
     """Where and how a latency is measured, as text by name; latencies are comparable where these are equal.
 
     Args:
         kind: ``"cpu"``, ``"cuda"``, …; which of several equal devices it is does not matter.
         hardware: Model of the device.
-        batch_size: Samples per call.
+        batch_size: Samples per call; None for inputs as they are.
         threads: CPU threads within an operator; left out for other devices, which one thread keeps busy.
     """
     place = {"hardware": hardware, "device": kind}
     if kind == "cpu":
         place["threads"] = str(threads)
-    return {**place, "batch_size": str(batch_size)}
+    return {**place, "batch_size": batch_name(batch_size)}
+
+
+def batch_name(batch_size: int | None) -> str:
+    """The number of samples, or ``"as it is"`` where the inputs are not cut."""
+    return "as it is" if batch_size is None else str(batch_size)
 
 
 def synchronize(device: torch.device) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import NotMeasurableError
 
-REMEDY = "set 'example_input_array' of the LightningModule to the inputs of its forward"
+REMEDY = "set 'example_input_array' of the LightningModule to the inputs of its forward, or give 'example_inputs'"
 
 
 def call(module: nn.Module, inputs: Any) -> Any:
@@ -29,6 +30,24 @@ def call(module: nn.Module, inputs: Any) -> Any:
     return module(inputs)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """The inputs of one sample that cannot be cut or repeated along a first dimension: a graph, a ragged sequence.
+
+    Args:
+        inputs: As for `call`.
+    """
+
+    inputs: Any
+
+
+def one_sample(inputs: Any) -> Any:
+    """`inputs`, which were drawn as one sample, as a `Sample` where their first dimensions are not all of size 1."""
+    if _movable(inputs) or any(tensor.ndim > 0 and tensor.shape[0] != 1 for tensor in tensors(inputs)):
+        return Sample(inputs)
+    return inputs
+
+
 def model_inputs(batch: Any, module: nn.Module | None = None) -> Any:
     """The inputs among what a DataLoader yields, by convention.
 
@@ -36,7 +55,7 @@ def model_inputs(batch: Any, module: nn.Module | None = None) -> Any:
         batch: A tensor is the input itself; of a tuple or list the first element is; of a dict those entries are that
             `module.forward` names as arguments (all of them if it takes ``**kwargs`` or `module` is None), so
             that ``{"input_ids": …, "labels": …}`` feeds ``forward(self, input_ids)``.
-        module: The module that is to be called; read only where the batch is a dict.
+        module: The module that is to be called; read only where the inputs are a dict or list.
 
     Returns:
         Inputs for `call`.
@@ -49,8 +68,35 @@ def model_inputs(batch: Any, module: nn.Module | None = None) -> Any:
     if isinstance(batch, (tuple, list)):
         if not batch:
             raise NotMeasurableError(f"the batch is an empty {type(batch).__name__}, so it holds no inputs; {REMEDY}")
-        return batch[0]
+        return _spread(batch[0], module)
     return batch
+
+
+def _spread(inputs: Any, module: nn.Module | None) -> Any:
+    """A dict as keyword arguments and a list as positional ones if `module.forward` takes them so, else as one."""
+    if module is None or not isinstance(inputs, (Mapping, list)):
+        return inputs
+    signature = inspect.signature(module.forward)
+    if isinstance(inputs, Mapping):
+        return inputs if _binds(signature, **inputs) or not _binds(signature, inputs) else (inputs,)
+    return inputs if _binds(signature, inputs) or not _binds(signature, *inputs) else tuple(inputs)
+
+
+def _binds(signature: inspect.Signature, *args: Any, **kwargs: Any) -> bool:
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def manner(inputs: Any) -> str:
+    """How `call` passes the inputs, for a message."""
+    if isinstance(inputs, tuple):
+        return f"as {len(inputs)} positional arguments" if len(inputs) != 1 else "as one positional argument"
+    if isinstance(inputs, Mapping):
+        return f"as the keyword arguments {', '.join(map(repr, inputs))}"
+    return "as the only argument"
 
 
 def _accepted(batch: Mapping[Any, Any], module: nn.Module | None) -> dict[str, Any]:
@@ -92,26 +138,53 @@ def map_tensors(function: Callable[[Any], Any], data: Any, *, leaf: Callable[[An
     return data
 
 
-def first_sample(inputs: Any, n: int = 1) -> Any:
+def first_sample(inputs: Any, n: int | None = 1) -> Any:
     """A batch of `n` samples: the first ones of `inputs`, repeated from the start where there are fewer.
 
     Args:
-        inputs: Tensors in nested tuples, lists and dicts. The size of the first dimension of the first tensor that has
-            dimensions is the batch size `N`; all tensors of that first dimension are cut, everything else
-            (scalars, other tensors and objects) is passed on unchanged.
-        n: Samples wanted, at least 1.
+        inputs: Tensors in nested tuples, lists and dicts, or a `Sample`. The size of the first dimension of all tensors
+            that have dimensions is the batch size `N`; everything else (scalars, other objects) is passed on unchanged.
+        n: Samples wanted, at least 1; None for the inputs as they are.
 
     Returns:
         The same structure, the cut tensors being new ones of shape `n x …`.
 
     Raises:
         InvalidArgumentError: If `n` is not a positive integer.
-        NotMeasurableError: If the batch is empty.
+        NotMeasurableError: If the batch is empty, or it is not known where a sample ends: for tensors of different
+            first dimensions, a list of several samples, or batches that are no tensors, unless there are `n`.
     """
-    check_whole("n", n, least=1)
-    size = next((tensor.shape[0] for tensor in tensors(inputs) if tensor.ndim > 0), None)
+    if n is not None:
+        check_whole("n", n, least=1)
+    if isinstance(inputs, Sample):
+        if n in (None, 1):
+            return inputs.inputs
+        raise NotMeasurableError(f"a batch of {n} samples cannot be made of one: its inputs {_NO_BATCH}")
+    if n is None:
+        return inputs
+    sizes = [tensor.shape[0] for tensor in tensors(inputs) if tensor.ndim > 0]
+    size = sizes[0] if sizes else None
     if size == 0:
         raise NotMeasurableError(f"the first tensor among the inputs has a batch dimension of size 0; {REMEDY}")
+    foreign = _movable(inputs)
+    if foreign is not None:
+        raise NotMeasurableError(f"a {type(foreign).__name__} cannot be cut to {n} samples: the inputs {_NO_BATCH}")
+    if size != n and len(set(sizes)) > 1:
+        raise NotMeasurableError(f"inputs with first dimensions of {sizes} {_NO_BATCH}")
+    if size not in (None, 1, n) and _lists(inputs):
+        raise NotMeasurableError(f"a list among the inputs, with tensors of first dimension {size}, {_NO_BATCH}")
+
+    return cut_batch(inputs, n)
+
+
+def cut_batch(inputs: Any, n: int) -> Any:
+    """`inputs` with `n` samples, where all tensors have a batch dimension that have one as large as the first tensor.
+
+    Args:
+        inputs: Tensors in nested tuples, lists and dicts; others than these are passed on unchanged.
+        n: Samples wanted, at least 1.
+    """
+    size = next((tensor.shape[0] for tensor in tensors(inputs) if tensor.ndim > 0), None)
 
     def cut(tensor: Tensor) -> Tensor:
         if size is None or tensor.ndim == 0 or tensor.shape[0] != size:
@@ -120,6 +193,41 @@ def first_sample(inputs: Any, n: int = 1) -> Any:
         return tensor[:n].clone() if repeats == 1 else torch.cat([tensor] * repeats)[:n].clone()
 
     return map_tensors(cut, inputs)
+
+
+_NO_BATCH = (
+    "may be a graph or ragged, of which no first row is a sample; give 'batch_size=None' to measure them as they are, "
+    "and such inputs as you want by 'example_inputs'"
+)
+
+
+def _movable(inputs: Any) -> Any:
+    """The first object among the inputs that is no tensor but goes to devices, as a batch of graphs; None if none."""
+    if isinstance(inputs, Mapping):
+        values: Any = inputs.values()
+    elif isinstance(inputs, (tuple, list)):
+        values = inputs
+    else:
+        return inputs if not isinstance(inputs, Tensor) and callable(getattr(inputs, "to", None)) else None
+    return next((found for found in map(_movable, values) if found is not None), None)
+
+
+def _lists(inputs: Any) -> bool:
+    """Whether a list among the inputs holds tensors with dimensions."""
+    if isinstance(inputs, Mapping):
+        return any(map(_lists, inputs.values()))
+    if isinstance(inputs, list) and any(tensor.ndim > 0 for tensor in tensors(inputs)):
+        return True
+    return isinstance(inputs, (tuple, list)) and any(map(_lists, inputs))
+
+
+def draws_one(loader: Any) -> bool:
+    """Whether `sample_batch` draws single samples of `loader`, and not batches as somebody made them."""
+    if isinstance(loader, Mapping):
+        return all(map(draws_one, loader.values()))
+    if isinstance(loader, (tuple, list)):
+        return all(map(draws_one, loader))
+    return isinstance(loader, DataLoader) and (loader.batch_size is not None or loader.batch_sampler is not None)
 
 
 def to_device(inputs: Any, device: torch.device | str, dtype: torch.dtype | None = None) -> Any:

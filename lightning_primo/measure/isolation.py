@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lightning_primo.errors import NotMeasurableError
-from lightning_primo.measure.inputs import REMEDY, tensors
+from lightning_primo.measure.inputs import REMEDY, manner, tensors
 
 
 @contextmanager
@@ -128,8 +128,9 @@ def explained(module: nn.Module, inputs: Any) -> Iterator[None]:
     except Exception as error:
         shapes = ", ".join(f"{tuple(tensor.shape)} {dtype_name(tensor.dtype)}" for tensor in tensors(inputs))
         raise NotMeasurableError(
-            f"calling {type(module).__name__} with {type(inputs).__name__} inputs (tensors: {shapes or 'none'}) to "
-            f"measure it failed: {type(error).__name__}: {error}. If these are not what its forward takes, {REMEDY}"
+            f"calling {type(module).__name__} with {type(inputs).__name__} inputs (tensors: {shapes or 'none'}) "
+            f"{manner(inputs)} to measure it failed: {type(error).__name__}: {error}. If these are not what its "
+            f"forward takes, {REMEDY}"
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import timeit
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +14,17 @@ import torch
 from torch import nn
 
 from lightning_primo.checks import check_whole
-from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.measure.devices import device_name, measuring_place, resolve_device, synchronize
+from lightning_primo.errors import InvalidArgumentError, UnsteadyMeasurementWarning
+from lightning_primo.measure.devices import batch_name, device_name, measuring_place, resolve_device, synchronize
 from lightning_primo.measure.inputs import call, first_sample, to_device
 from lightning_primo.measure.isolation import dtype_name, dtype_of, explained, isolated, placed
 from lightning_primo.measure.turns import quiet_machine
-from lightning_primo.problem.place import Place
+from lightning_primo.problem.place import UNSTEADY, Place
 
 _ROUNDS = 5
 _BLOCKS = 1000  # at most, in all rounds together
 _CLOCK = 1e-8  # seconds that it can tell apart
+_ATTEMPTS = 3  # at most, where the rounds of one disagree
 _FEWEST = 3  # rounds of a module so slow that one call takes longer than a round should
 
 
@@ -38,7 +40,7 @@ class LatencyMeasurement:
         runs: Calls that were timed.
         device: ``"cpu"``, ``"cuda:0"``, …
         hardware: Model of the device.
-        batch_size: Samples per call.
+        batch_size: Samples per call; None for inputs as they are.
         dtype: Of the floating-point parameters, for example ``"float32"``.
         threads: CPU threads within an operator.
     """
@@ -49,9 +51,14 @@ class LatencyMeasurement:
     runs: int
     device: str
     hardware: str
-    batch_size: int
+    batch_size: int | None
     dtype: str
     threads: int
+
+    @property
+    def steady(self) -> bool:
+        """Whether the rounds agree so far that the median is a property of the module, and not of a busy machine."""
+        return self.deviation <= UNSTEADY * self.median
 
     @property
     def measured_on(self) -> Place:
@@ -63,7 +70,8 @@ class LatencyMeasurement:
     def __str__(self) -> str:
         return (
             f"{self.median * 1e3:.3g} ms (IQR {self.iqr * 1e3:.2g} ms, {self.runs} runs) on {self.hardware}, "
-            f"batch size {self.batch_size}, {self.dtype}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+            f"batch size {batch_name(self.batch_size)}, {self.dtype}, {self.threads} "
+            f"thread{'s' if self.threads > 1 else ''}"
         )
 
 
@@ -72,7 +80,7 @@ def measure_latency(
     inputs: Any,
     *,
     device: str | torch.device = "auto",
-    batch_size: int = 1,
+    batch_size: int | None = 1,
     dtype: torch.dtype | None = None,
     threads: int | None = None,
     warmup: float = 0.05,
@@ -83,13 +91,16 @@ def measure_latency(
     Every call is waited for, on an accelerator too: this is the time until the output is there, not the throughput
     of a full queue. The module itself is run where it already is as wanted, otherwise a copy; either way it and the
     random state stay as they were. Searches of this user on this machine pause their trainings meanwhile, and other
-    measurements wait (`lock.quiet_machine`).
+    measurements wait (`lock.quiet_machine`). Where the rounds disagree by more than half of their median it is measured
+    again, up to twice, and the steadiest measurement counts; if that is unsteady too, there is an
+    UnsteadyMeasurementWarning.
 
     Args:
         module: Not on the meta device.
         inputs: As for `inputs.call`, of any batch size and on any device.
         device: Where to measure; see `devices.resolve_device`.
-        batch_size: Samples per call, taken from `inputs` by `inputs.first_sample`.
+        batch_size: Samples per call, taken from `inputs` by `inputs.first_sample`; None for the inputs as
+            they are.
         dtype: Cast the weights and floating-point inputs to this type; default: as they are.
         threads: CPU threads within an operator, set for the time of the measurement; default: the present setting.
         warmup: Seconds of untimed calls, three calls at least.
@@ -101,7 +112,8 @@ def measure_latency(
             thread number or duration out of range.
         NotMeasurableError: If the module lies on the meta device or cannot be called with `inputs`.
     """
-    check_whole("batch_size", batch_size, least=1)
+    if batch_size is not None:
+        check_whole("batch_size", batch_size, least=1)
     if threads is not None:
         check_whole("threads", threads, least=1)
     if dtype is not None and not dtype.is_floating_point:
@@ -127,26 +139,52 @@ def measure_latency(
                 fastest = _warm_up(timer, warmup)
             # Just long enough for the clock: a block that the system interrupts is one slow number among many.
             number = max(1, math.ceil(min_run_time / _BLOCKS / fastest))
-            rounds: list[list[float]] = []  # seconds per call, a number for each block of calls
-            runs, end = 0, time.perf_counter() + 2 * min_run_time
-            while len(rounds) < _ROUNDS and (len(rounds) < _FEWEST or time.perf_counter() < end):
-                rounds.append(_round(timer, number, min_run_time / _ROUNDS))
-                runs += len(rounds[-1]) * number
+            best = _rounds(timer, number, min_run_time)
+            for _ in range(_ATTEMPTS - 1):
+                if _deviation(best) <= UNSTEADY * _median(best):
+                    break
+                best = min(best, _rounds(timer, number, min_run_time), key=lambda r: _deviation(r) / _median(r))
     finally:
         torch.set_num_threads(before)
-    low, median, high = np.percentile([seconds for times in rounds for seconds in times], [25, 50, 75])
-    return LatencyMeasurement(
+    low, median, high = np.percentile([seconds for times in best for seconds in times], [25, 50, 75])
+    measurement = LatencyMeasurement(
         median=float(median),
         iqr=float(high - low),
-        # Not divided by the root of their number: what changes between measurements, rounds in a row have in common.
-        deviation=float(np.std([np.median(times) for times in rounds], ddof=1)),
-        runs=runs,
+        deviation=_deviation(best),
+        runs=sum(map(len, best)) * number,
         device=str(place),
         hardware=device_name(place),
         batch_size=batch_size,
         dtype=dtype_name(dtype_of(module, inputs)),
         threads=threads,
     )
+    if not measurement.steady:
+        warnings.warn(
+            f"the latency of {type(module).__name__} was measured {_ATTEMPTS} times and is still "
+            f"{measurement.median:.3g} ± {measurement.deviation:.3g} s: something else keeps {place} busy. It is marked "
+            "as unsteady; measure again when the machine is idle",
+            UnsteadyMeasurementWarning,
+            stacklevel=2,
+        )
+    return measurement
+
+
+def _rounds(timer: timeit.Timer, number: int, seconds: float) -> list[list[float]]:
+    """Seconds per call, one for each block of `number` calls, round by round."""
+    rounds: list[list[float]] = []
+    end = time.perf_counter() + 2 * seconds
+    while len(rounds) < _ROUNDS and (len(rounds) < _FEWEST or time.perf_counter() < end):
+        rounds.append(_round(timer, number, seconds / _ROUNDS))
+    return rounds
+
+
+def _median(rounds: list[list[float]]) -> float:
+    return float(np.median([seconds for times in rounds for seconds in times]))
+
+
+def _deviation(rounds: list[list[float]]) -> float:
+    # Not divided by the root of their number: what changes between measurements, rounds in a row have in common.
+    return float(np.std([np.median(times) for times in rounds], ddof=1))
 
 
 def _warm_up(timer: timeit.Timer, seconds: float) -> float:

@@ -22,7 +22,7 @@ def peak_memory(
     inputs: Any,
     *,
     device: str | torch.device = "auto",
-    batch_size: int = 1,
+    batch_size: int | None = 1,
     training: bool = False,
 ) -> int:
     """The largest number of bytes held at once while `module` works on a batch.
@@ -37,7 +37,8 @@ def peak_memory(
             as they were; on CUDA, the allocator's peak statistics are reset.
         inputs: As for `inputs.call`, of any batch size and on any device.
         device: Where to measure; see `devices.resolve_device`.
-        batch_size: Samples in the batch, taken from `inputs` by `inputs.first_sample`.
+        batch_size: Samples in the batch, taken from `inputs` by `inputs.first_sample`; None for the inputs as
+            they are.
         training: A forward pass in training mode and the backward pass of the sum of all outputs, instead of a forward
             pass in evaluation mode without gradients.
 
@@ -49,7 +50,8 @@ def peak_memory(
         NotMeasurableError: If the module lies on the meta device, cannot be called with `inputs`, or has no output to
             train on.
     """
-    check_whole("batch_size", batch_size, least=1)
+    if batch_size is not None:
+        check_whole("batch_size", batch_size, least=1)
     place = resolve_device(device)
     module = placed(module, device=place)
     inputs = to_device(first_sample(inputs, batch_size), place)

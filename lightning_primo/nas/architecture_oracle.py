@@ -51,21 +51,22 @@ class Architectures:
         except Exception as error:  # of the user's methods
             raise InvalidArgumentError(
                 f"'module': {type(module).__name__} cannot be read as a chain of layers for {dict(config)}: "
-                f"{type(error).__name__}: {error}; see 'stages', 'deeper' and 'example_input_array'"
+                f"{type(error).__name__}: {error}; see 'stages', 'deeper' and 'example_input_array'; layers "
+                "are made in __init__ or configure_model(), not in setup()"
             ) from error
 
     def _module(self, config: Config) -> pl.LightningModule:
         if self._known:
             try:
                 with torch.device("meta"):
-                    return self._factory.whole_module(config)
+                    return self._factory.whole_module(config, with_setup=False)
             except Exception:  # one that looks at its weights; on the CPU it is built as for training
                 return self._on_cpu(config)
         return self._on_cpu(config)
 
     def _on_cpu(self, config: Config) -> pl.LightningModule:
         try:
-            return self._factory.whole_module(config)
+            return self._factory.whole_module(config, with_setup=False)
         except InvalidArgumentError:
             raise
         except Exception as error:

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
+from lightning_primo.measure.inputs import Sample
 from lightning_primo.objectives.example_inputs import fit_inputs
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.place import Place
@@ -49,10 +50,19 @@ class CostCallback(ObjectiveCallback):
     the objective's name. The module is on its device then and a checkpoint is restored. It is called with its
     `example_input_array`, else with the inputs of a batch from the train dataloader (see `fit_inputs`).
     With several processes rank zero measures for all.
+
+    Args:
+        objective: Name, mode, kind, bounds.
+        example_inputs: What the module is called with instead: as for `measure.call`, or a function of the
+            configuration (alone in a Trainer, of the module's `hparams`) that gives it.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    cuts_inputs = False
+    """Whether `measure` cuts its inputs to a number of samples by `first_sample`, and so takes a `Sample` as well."""
+
+    def __init__(self, objective: Objective, *, example_inputs: Any = None) -> None:
         super().__init__(objective)
+        self.example_inputs = example_inputs
         self._logs: dict[str, float] = {}
 
     @abstractmethod
@@ -65,6 +75,12 @@ class CostCallback(ObjectiveCallback):
                 `module(inputs)`; of any batch size and on any device. None where the objective needs none
                 (`needs_inputs`).
         """
+
+    def value_for(self, module: torch.nn.Module, inputs: Any) -> float:
+        """`measure`, with inputs that may be a `Sample`."""
+        if isinstance(inputs, Sample) and not self.cuts_inputs:
+            inputs = inputs.inputs
+        return float(self.measure(module, inputs))
 
     @property
     def needs_inputs(self) -> bool:
@@ -101,7 +117,8 @@ class CostCallback(ObjectiveCallback):
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            self.value = self.measure(pl_module, fit_inputs(trainer, pl_module) if self.needs_inputs else None)
+            inputs = fit_inputs(trainer, pl_module, self.example_inputs) if self.needs_inputs else None
+            self.value = self.value_for(pl_module, inputs)
             self._logs = dict(self.logs())
         self._logs = trainer.strategy.broadcast(self._logs, src=0)
         self.value = self._logs[self.objective.name]

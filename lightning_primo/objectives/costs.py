@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from typing_extensions import override
 
 from lightning_primo.checks import check_bool, check_text, check_whole, shown
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
-from lightning_primo.measure.flops import count_flops
+from lightning_primo.measure.devices import batch_name, device_name, measuring_place, resolve_device
+from lightning_primo.measure.flops import Uncounted, check_uncounted, count_flops
+from lightning_primo.measure.fvcore_count import fvcore_flops
 from lightning_primo.measure.inputs import first_sample
 from lightning_primo.measure.isolation import dtype_name, dtype_of
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
@@ -59,25 +60,49 @@ class FLOPs(CostCallback):
     """Multiply-adds of a forward pass on one sample, logged as ``flops``. Exact; see `measure.flops` for what counts.
 
     Args:
+        uncounted: What an operator means that does arithmetic but has no formula: ``"error"``, an
+            UncountedOperatorError that names it, or ``"ignore"`` to leave it out of the count.
+        counter: ``"primo"``, or ``"fvcore"`` for its count, which includes normalisation and other operators, to
+            compare with published figures. It cannot use the meta device and takes longer.
+        batch_size: Samples that the inputs are cut or repeated to; None for the inputs as they are, whatever they hold.
+        example_inputs: See `CostCallback`.
         at_most: Configurations with more are rejected.
         at_least: Configurations with fewer are rejected.
         reference: Coordinate of the hypervolume's reference point.
         name: Name of the objective.
+
+    Raises:
+        InvalidArgumentError: For another `uncounted` or `counter`.
     """
+
+    cuts_inputs = True
 
     def __init__(
         self,
         *,
+        uncounted: Uncounted = "error",
+        counter: Literal["primo", "fvcore"] = "primo",
+        batch_size: int | None = 1,
+        example_inputs: Any = None,
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
         name: str = "flops",
     ) -> None:
-        super().__init__(_cost(Kind.EXACT, name, at_most=at_most, at_least=at_least, reference=reference))
+        cost = _cost(Kind.EXACT, name, at_most=at_most, at_least=at_least, reference=reference)
+        super().__init__(cost, example_inputs=example_inputs)
+        check_uncounted(uncounted)
+        _check_batch_size(batch_size)
+        if counter not in ("primo", "fvcore"):
+            raise InvalidArgumentError(f"'counter' must be 'primo' or 'fvcore', got {counter!r}")
+        self.uncounted = uncounted
+        self.counter = counter
+        self.batch_size = batch_size
 
     @override
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
-        return float(count_flops(module, first_sample(inputs, 1)))
+        count = count_flops if self.counter == "primo" else fvcore_flops
+        return float(count(module, first_sample(inputs, self.batch_size), uncounted=self.uncounted))
 
 
 class Latency(CostCallback):
@@ -90,7 +115,8 @@ class Latency(CostCallback):
     Args:
         device: Where to measure, whatever the module is trained on. ``"auto"`` is the accelerator where there is one,
             else the CPU.
-        batch_size: Samples per call.
+        batch_size: Samples per call; None for the inputs as they are, whatever they hold.
+        example_inputs: See `CostCallback`.
         dtype: Cast weights and inputs to this floating-point type; default: as they are.
         threads: CPU threads within an operator; default: as set in the process that makes a search's first measurement.
         at_most: Configurations that take longer, in seconds, are rejected.
@@ -107,11 +133,14 @@ class Latency(CostCallback):
             known only where it is measured.
     """
 
+    cuts_inputs = True
+
     def __init__(
         self,
         device: str = "auto",
         *,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
+        example_inputs: Any = None,
         dtype: torch.dtype | None = None,
         threads: int | None = None,
         at_most: float | None = None,
@@ -119,10 +148,10 @@ class Latency(CostCallback):
         reference: float | None = None,
         name: str | None = None,
     ) -> None:
-        own_name = _name_on(device, "latency")
-        name = own_name if name is None else name
-        super().__init__(_cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference))
-        check_whole("batch_size", batch_size, least=1)
+        name = _name_on(device, "latency") if name is None else name
+        cost = _cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference)
+        super().__init__(cost, example_inputs=example_inputs)
+        _check_batch_size(batch_size)
         if threads is not None:
             check_whole("threads", threads, least=1)
         if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
@@ -184,7 +213,8 @@ class PeakMemory(CostCallback):
     Args:
         device: Where to measure, whatever the module is trained on; ``"auto"`` is the accelerator where there is one,
             else the CPU.
-        batch_size: Samples in the batch.
+        batch_size: Samples in the batch; None for the inputs as they are, whatever they hold.
+        example_inputs: See `CostCallback`.
         training: With the backward pass.
         at_most: Configurations that need more, in bytes, are rejected.
         at_least: Configurations that need less, in bytes, are rejected.
@@ -195,21 +225,24 @@ class PeakMemory(CostCallback):
         InvalidArgumentError: For a batch size out of range.
     """
 
+    cuts_inputs = True
+
     def __init__(
         self,
         device: str = "auto",
         *,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
+        example_inputs: Any = None,
         training: bool = False,
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
         name: str | None = None,
     ) -> None:
-        own_name = _name_on(device, "memory")
-        name = own_name if name is None else name
-        super().__init__(_cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference))
-        check_whole("batch_size", batch_size, least=1)
+        name = _name_on(device, "memory") if name is None else name
+        cost = _cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference)
+        super().__init__(cost, example_inputs=example_inputs)
+        _check_batch_size(batch_size)
         self.device = str(device)
         self.batch_size = batch_size
         self.training = check_bool("training", training)
@@ -231,13 +264,18 @@ class PeakMemory(CostCallback):
         device = resolve_device(self.device)
         # Elsewhere than on CUDA devices tensors are counted, which is the same on every machine.
         hardware = {"hardware": device_name(device)} if device.type == "cuda" else {}
-        return {**hardware, "device": device.type, "batch_size": str(self.batch_size)}
+        return {**hardware, "device": device.type, "batch_size": batch_name(self.batch_size)}
 
 
 def _cost(
     kind: Kind, name: str, *, at_most: float | None, at_least: float | None, reference: float | None
 ) -> Objective:
     return Objective(name=name, kind=kind, log=True, at_most=at_most, at_least=at_least, reference=reference)
+
+
+def _check_batch_size(batch_size: int | None) -> None:
+    if batch_size is not None:
+        check_whole("batch_size", batch_size, least=1)
 
 
 def _name_on(device: object, what: str) -> str:

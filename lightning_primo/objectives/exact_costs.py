@@ -14,7 +14,7 @@ from lightning_primo.errors import SlowMeasurementWarning
 from lightning_primo.factory import Factory
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.objectives.base import CostCallback
-from lightning_primo.objectives.example_inputs import example_inputs
+from lightning_primo.objectives.example_inputs import inputs_before_training
 from lightning_primo.problem.trial import Config, configuration_key
 
 _warned = False  # once per process, however many searches run in it
@@ -28,8 +28,8 @@ class ExactCosts:
     the trial of that configuration will meet the same exception and report it. Values are kept, and the global
     generators are left as they are.
 
-    Inputs are the module's `example_input_array`, else the inputs of one sample of the training data of the first
-    configuration asked for, which all others are then measured with.
+    Inputs are those that the user gives, else the module's `example_input_array`, else the inputs of one sample of the
+    training data of the first configuration asked for, which all others are then measured with.
 
     Args:
         factory: Builds the modules.
@@ -73,17 +73,18 @@ class ExactCosts:
             return values, error
         for callback in objectives:
             try:
-                inputs = self._inputs(module, config) if callback.needs_inputs else None
-                values[callback.objective.name] = float(callback.measure(module, inputs))
+                inputs = self._inputs(module, config, callback) if callback.needs_inputs else None
+                values[callback.objective.name] = callback.value_for(module, inputs)
             except Exception as error:  # noqa: PERF203 - one objective that fails must not hide the others
                 failure = error
         return values, failure
 
-    def _inputs(self, module: pl.LightningModule, config: Config) -> Any:
-        if module.example_input_array is not None:
-            return module.example_input_array
+    def _inputs(self, module: pl.LightningModule, config: Config, callback: CostCallback) -> Any:
+        own = module.example_input_array is not None
+        if own or callback.example_inputs is not None or self._factory.example_inputs is not None:
+            return inputs_before_training(self._factory, config, module, callback.example_inputs)
         if self._sample is None:
-            self._sample = example_inputs(module, self._factory.data(config))
+            self._sample = inputs_before_training(self._factory, config, module)
         return self._sample
 
 

@@ -1,19 +1,69 @@
 """What a module is called with to measure it, before there is a Trainer and in a fit.
 
-That is its `example_input_array` if set, else the inputs of a batch of one sample of the train dataloader, passed
-through the batch transfer hooks of the data module or module. The global generators are put back.
+That is what the user gives as `example_inputs`, for an objective or the whole search, else its `example_input_array`,
+else the inputs of a batch of one sample of the train dataloader, passed through the batch transfer hooks of the data
+module or module. The global generators are put back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lightning_primo.errors import NotMeasurableError
-from lightning_primo.measure.inputs import REMEDY, model_inputs, sample_batch, to_device
+from lightning_primo.factory import Factory
+from lightning_primo.measure.inputs import REMEDY, draws_one, model_inputs, one_sample, sample_batch, to_device
 from lightning_primo.measure.isolation import rng_kept
+from lightning_primo.problem.trial import Config
+
+
+def given_inputs(given: Any, config: Config) -> Any:
+    """`example_inputs` as the user gave them for `config`: called with it if they are a function.
+
+    Raises:
+        NotMeasurableError: If the function fails or returns nothing.
+    """
+    if isinstance(given, (torch.Tensor, Mapping, tuple, list)) or not callable(given):
+        return given
+    try:
+        with rng_kept():
+            inputs = given(dict(config))
+    except Exception as error:
+        raise NotMeasurableError(
+            f"'example_inputs', a function of the configuration, failed for {dict(config)}: {type(error).__name__}: "
+            f"{error}"
+        ) from error
+    if inputs is None:
+        raise NotMeasurableError(f"'example_inputs', a function of the configuration, returned None for {dict(config)}")
+    return inputs
+
+
+def inputs_before_training(
+    factory: Factory, config: Config, module: pl.LightningModule, objective_inputs: Any = None
+) -> Any:
+    """The inputs before there is a Trainer: of the objective, else of the search, else of the module or its data.
+
+    Args:
+        factory: Of the search.
+        config: The configuration.
+        module: As the factory built it, on any device.
+        objective_inputs: The objective's own `example_inputs`.
+
+    Raises:
+        NotMeasurableError: If there are none; the message says how to give them.
+    """
+    for given in (objective_inputs, factory.example_inputs):
+        if given is not None:
+            return given_inputs(given, config)
+    if module.example_input_array is not None:
+        return module.example_input_array
+    data = factory.data(config)
+    # A module that makes its own data is set up for that, and must not make the layers of the measured one anew.
+    return example_inputs(module if data is not None else factory.module(config), data)
 
 
 def example_inputs(module: pl.LightningModule, data: pl.LightningDataModule | None) -> Any:
@@ -33,7 +83,8 @@ def example_inputs(module: pl.LightningModule, data: pl.LightningDataModule | No
         with rng_kept():
             source.prepare_data()
             source.setup("fit")
-            batch = sample_batch(source.train_dataloader())
+            loader = source.train_dataloader()
+            batch = sample_batch(loader)
             for hook in ("on_before_batch_transfer", "on_after_batch_transfer"):
                 batch = _hooked(hook, batch, module, data)
     except NotMeasurableError:
@@ -43,11 +94,17 @@ def example_inputs(module: pl.LightningModule, data: pl.LightningDataModule | No
             f"no batch of training data could be drawn to measure {type(module).__name__} with: "
             f"{type(error).__name__}: {error}; {REMEDY}"
         ) from error
-    return model_inputs(batch, module)
+    inputs = model_inputs(batch, module)
+    return one_sample(inputs) if draws_one(loader) else inputs
 
 
-def fit_inputs(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Any:
+def fit_inputs(trainer: pl.Trainer, pl_module: pl.LightningModule, given: Any = None) -> Any:
     """The inputs in a fit, on the module's device.
+
+    Args:
+        trainer: Of the fit.
+        pl_module: Its module.
+        given: The objective's `example_inputs`; a function gets the module's `hparams`.
 
     The dataloader's iterator, sampler, workers and generators are not touched.
 
@@ -55,6 +112,8 @@ def fit_inputs(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Any:
         NotMeasurableError: If the dataloader yields nothing that can be taken for the inputs; the message says how
             to set `example_input_array`.
     """
+    if given is not None:
+        return to_device(given_inputs(given, dict(pl_module.hparams)), pl_module.device)
     if pl_module.example_input_array is not None:
         return to_device(pl_module.example_input_array, pl_module.device)
     with rng_kept(pl_module.device):
@@ -62,7 +121,8 @@ def fit_inputs(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Any:
         data = trainer.datamodule  # type: ignore[attr-defined]
         batch = _hooked("on_before_batch_transfer", batch, pl_module, data)
         batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
-    return model_inputs(batch, pl_module)
+    inputs = model_inputs(batch, pl_module)
+    return one_sample(inputs) if draws_one(trainer.train_dataloader) else inputs
 
 
 def _hooked(hook: str, batch: Any, module: pl.LightningModule, data: pl.LightningDataModule | None) -> Any:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+UNSTEADY = 0.5
+"""A measured value whose standard deviation is more than this, relative to it, is not one of the module alone."""
+
 Place = Mapping[str, str]
 """Where and how a value was measured: ``hardware``, ``device``, ``threads``, ``batch_size``, ``dtype``, …"""
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lightning_primo.pareto import hypervolume, hypervolume_over_time, non_dominated
+from lightning_primo.pareto.indistinct import distinct
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events
 from lightning_primo.results.formatting import format_value
@@ -28,7 +29,9 @@ class Findings:
     Attributes:
         trials: All trials, in the order in which they were proposed.
         front: Those that no other one dominates, among the trials trained to the full budget; sorted by the first
-            objective, the best first.
+            objective, the best first. Noisy values that differ by no more than their spread count as equal here (see
+            `pareto.indistinct`), so that a trial that is worse in all else is not on the front by noise; the
+            hypervolume is of the values as they are.
     """
 
     def __init__(self, problem: Problem, events: Sequence[tuple[Proposal | Evaluation, float]]) -> None:
@@ -40,6 +43,9 @@ class Findings:
         counted = [evaluation for evaluation in full if evaluation is not None and problem.counts(evaluation)]
         losses = self._matrix([evaluation.losses for evaluation in counted])
         mask = non_dominated(losses)
+        names = [objective.name for objective in problem.objectives]
+        deviations = self._matrix([tuple(e.deviations.get(name, 0.0) for name in names) for e in counted])
+        mask[mask] = distinct(losses[mask], deviations[mask])
         on_front = sorted((e.losses, e.trial_id) for e, keep in zip(counted, mask, strict=True) if keep)
         by_id = {trial.id: trial for trial in self.trials}
         self.front: tuple[TrialResult, ...] = tuple(by_id[trial_id] for _, trial_id in on_front)

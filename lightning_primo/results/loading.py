@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+from torch.nn.parameter import is_lazy
 
 from lightning_primo.errors import CheckpointError, PrimoError
 from lightning_primo.factory import Factory
@@ -56,13 +57,25 @@ def load_module(directory: Path, trial: TrialResult, build: Factory) -> pl.Light
     """
     state = load_state(directory, trial)
     with process_kept():  # the initial weights are drawn from the global generator
-        module = build.whole_module(trial.config)
+        module = build.whole_module(trial.config, with_setup=False)  # which needs no data, where that is enough
+        if not _fits(module, state):
+            module = build.whole_module(trial.config)
     try:
         load_weights(module, state)
     except RuntimeError as error:
         raise PrimoError(
             f"the weights of trial {trial.id} do not fit the module that its configuration builds now; has the code "
-            f"changed since it was trained? {error}"
+            "changed since it was trained? Layers that it makes in setup() are there only if that needs no more of its "
+            f"Trainer than the datamodule; else make them in __init__ or configure_model(). {error}"
         ) from error
     module.cpu().eval()
     return module
+
+
+def _fits(module: pl.LightningModule, state: StateDict) -> bool:
+    """Whether the weights have the names of the module's, and their shapes where those are known."""
+    own = module.state_dict()
+    return own.keys() == state.keys() and all(
+        is_lazy(value) or not isinstance(value, torch.Tensor) or value.shape == state[name].shape
+        for name, value in own.items()
+    )

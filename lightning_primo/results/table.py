@@ -9,7 +9,7 @@ import pandas as pd
 from lightning_primo.errors import first_line
 from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem import Problem
-from lightning_primo.problem.place import place_text
+from lightning_primo.problem.place import UNSTEADY, place_text
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.trial_result import TrialResult
 
@@ -73,7 +73,10 @@ def make_table(
 
 
 def front_lines(problem: Problem, front: Sequence[TrialResult]) -> list[str]:
-    """A line per trial with its values, noisy ones with their relative spread; then where they were measured."""
+    """A line per trial with its values, noisy ones with their relative spread; then where they were measured.
+
+    A value of which the spread is so wide that it says little of the module is marked as unsteady.
+    """
     names = [objective.name for objective in problem.objectives]
     header = ["trial", *names]
     rows = [[str(trial.id), *(_value(trial, name) for name in names)] for trial in front]
@@ -85,7 +88,10 @@ def front_lines(problem: Problem, front: Sequence[TrialResult]) -> list[str]:
 
 def _value(trial: TrialResult, name: str) -> str:
     value, spread = trial.values[name], trial.measurements.get(spread_name(name))
-    return format_value(value) if spread is None or not value else f"{format_value(value)} ±{abs(spread / value):.1%}"
+    if spread is None or not value:
+        return format_value(value)
+    relative = abs(spread / value)
+    return f"{format_value(value)} ±{relative:.1%}" + (" unsteady" if relative > UNSTEADY else "")
 
 
 def _places(trial: TrialResult) -> dict[str, str]:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from lightning_primo.errors import NotMeasurableError, PrimoError, first_line
 from lightning_primo.factory import Factory
-from lightning_primo.measure.inputs import REMEDY, first_sample, map_tensors, tensors
-from lightning_primo.objectives.example_inputs import example_inputs
+from lightning_primo.measure.inputs import REMEDY, Sample, cut_batch, map_tensors, tensors
+from lightning_primo.objectives.example_inputs import example_inputs, given_inputs
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.job import build_data
@@ -60,7 +60,11 @@ def onnx_writer(directory: Path, build: Factory, *, seed: int) -> Callable[[Tria
         module = load_module(directory, trial, build)
         try:
             with process_kept():  # the data are drawn from the global generators
-                inputs = example_inputs(module, build_data(build, trial.config, seed))
+                if build.example_inputs is not None:
+                    inputs = given_inputs(build.example_inputs, trial.config)
+                else:
+                    inputs = example_inputs(module, build_data(build, trial.config, seed))
+            inputs = inputs.inputs if isinstance(inputs, Sample) else inputs
             write_onnx(module, inputs, folder / FILE_NAME)
         except PrimoError as error:
             raise PrimoError(f"trial {trial.id} cannot be exported to ONNX: {error}") from error
@@ -74,7 +78,7 @@ def write_onnx(module: nn.Module, inputs: Any, path: Path) -> None:
     Args:
         module: On the CPU, in evaluation mode.
         inputs: As for `measure.call`, of any batch size. Which dimensions are the batch's is found as in
-            `measure.first_sample`: the first one of every tensor where it is as large as that of the first tensor.
+            `measure.inputs.cut_batch`: the first one of every tensor where it is as large as that of the first tensor.
         path: Of the file. Weights of more than 2 GB are written beside it.
 
     Raises:
@@ -89,7 +93,7 @@ def write_onnx(module: nn.Module, inputs: Any, path: Path) -> None:
         return {0: batch} if varies else None
 
     dynamic = map_tensors(sizes, inputs, leaf=lambda item: not isinstance(item, (Mapping, list, tuple)))
-    inputs = first_sample(inputs, _SAMPLES)
+    inputs = cut_batch(inputs, _SAMPLES)
     named = isinstance(inputs, Mapping)
     in_order = isinstance(inputs, tuple) or named
     weights = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))

@@ -59,6 +59,9 @@ class Search:
             search that it holds.
         datamodule: A LightningDataModule for all, a callable ``config -> LightningDataModule``, a LightningDataModule
             class, plain DataLoaders, or None where the module has its own.
+        example_inputs: What modules are called with to measure their costs: a tensor, a tuple of positional or a dict
+            of keyword arguments, or a function ``config -> `` one of these. Default: the module's
+            `example_input_array`, else one sample of its training data. An objective may have its own.
         constraints: Costs that only bound the search, for example ``FLOPs(at_most=1e7)``.
         algorithm: Default `PriMO()`.
         trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they
@@ -96,6 +99,7 @@ class Search:
         epochs: tuple[int, int],
         directory: str | Path,
         datamodule: Any = None,
+        example_inputs: Any = None,
         constraints: Sequence[CostCallback] = (),
         algorithm: Algorithm | None = None,
         trainer: TrainerArguments | None = None,
@@ -122,7 +126,7 @@ class Search:
         )
         if executor is None and not callable(self.options.trainer):
             check_indices(self.options.trainer, self.workers or 1)
-        self.factory = Factory(module, datamodule)
+        self.factory = Factory(module, datamodule, example_inputs=example_inputs)
         self.factory.check(list(space.keys()), read_elsewhere=callable(self.options.trainer))
         self.objectives = tuple(objectives)
         self.constraints = tuple(constraints)

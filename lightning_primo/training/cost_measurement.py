@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from lightning_primo.callbacks.reproducible import seed_globals
 from lightning_primo.errors import first_line
 from lightning_primo.objectives.base import CostCallback
-from lightning_primo.objectives.example_inputs import example_inputs
+from lightning_primo.objectives.example_inputs import given_inputs, inputs_before_training
 from lightning_primo.objectives.places import require_same_place
 from lightning_primo.problem.place import Place
 from lightning_primo.training.failures import no_outcome
@@ -89,11 +89,16 @@ def _measured(job: Job, callbacks: Sequence[CostCallback]) -> list[CostCallback]
         require_same_place(callback, job.measured_on)
     seed_globals(job.seed, _MEASURE)
     module = job.factory.whole_module(job.config)
-    inputs = None
-    if any(callback.needs_inputs for callback in copies):
-        inputs = example_inputs(module, job.factory.data(job.config))
+    common = None
     for callback in copies:
-        callback.value = float(callback.measure(module, inputs if callback.needs_inputs else None))
+        inputs = None
+        if callback.needs_inputs and callback.example_inputs is not None:
+            inputs = given_inputs(callback.example_inputs, job.config)
+        elif callback.needs_inputs:
+            if common is None:
+                common = inputs_before_training(job.factory, job.config, module)
+            inputs = common
+        callback.value = callback.value_for(module, inputs)
     return copies
 
 

@@ -77,7 +77,7 @@ class Inheritance:
                 stacklevel=3,
             )
             return None
-        parent = factory.whole_module(self.config)
+        parent = factory.whole_module(self.config, with_setup=False)
         load_weights(parent, weights)
         return parent
 

@@ -22,7 +22,7 @@ from lightning_primo.errors import (
     TrialFailedError,
 )
 from lightning_primo.objectives.base import TrainedCallback
-from lightning_primo.training.cost_measurement import measure_costs
+from lightning_primo.training.cost_measurement import cost_callbacks, measure_costs
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.parallelism import processes_per_trial
@@ -34,22 +34,26 @@ _WRONG = (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
 class _Names(Checkpoint):
-    """Collects what is logged, after the module's own hooks.
+    """Collects what is logged, after the module's own hooks, and sees whether the whole module was measured.
 
     Args:
-        objectives: To be read.
-        insists: Whether they must be there after the first epoch already.
+        job: Of the configuration.
+        objectives: To be read; they must be there after the first epoch if trials are compared there.
     """
 
-    def __init__(self, objectives: list[TrainedCallback], *, insists: bool) -> None:
+    def __init__(self, job: Job, objectives: list[TrainedCallback]) -> None:
+        self.job = job
         self.objectives = objectives
-        self.insists = insists
         self.names: set[str] = set()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if cost_callbacks(self.job):  # those of what is trained, and not of a part of it
+            self.job.factory.require_whole(pl_module, self.job.config)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.names = set(trainer.callback_metrics)
         for callback in self.objectives:
-            with nullcontext() if self.insists else suppress(MetricNotLoggedError):  # which all processes raise
+            with nullcontext() if self.job.epoch == 1 else suppress(MetricNotLoggedError):  # which all processes raise
                 callback.read_in_all(trainer, pl_module)
 
 
@@ -135,7 +139,7 @@ def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]
     trained = [copy.deepcopy(callback) for callback in job.objectives if isinstance(callback, TrainedCallback)]
     for callback in trained:
         callback.reads_itself = False
-    collected = _Names(trained, insists=job.epoch == 1)
+    collected = _Names(job, trained)
     module, data = build(job)
     trainer = make_trainer(
         # Batches to overfit would be more than the one, after which it ends without validation.

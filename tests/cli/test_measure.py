@@ -10,9 +10,9 @@ import yaml
 
 from lightning_primo.cli.commands import measure
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
-from lightning_primo.measure import profile as profiles
+from lightning_primo.measure import module_profile as profiles
 from lightning_primo.measure.devices import available_devices
-from lightning_primo.measure.profile import profile_module
+from lightning_primo.measure.module_profile import profile_module
 from tests.tiny import Net
 
 CONFIG = {
@@ -65,6 +65,29 @@ def test_a_project_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert second["training_memory"] > second["inference_memory"] > first["inference_memory"] > 0
     assert found["versions"]["torch"] == torch.__version__
     assert [path.name for path in file.parent.iterdir()] == ["costs.json"]
+
+
+def test_the_layers_are_a_table_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(CONFIG))
+    file = tmp_path / "costs.json"
+    assert measured("--config", config, "--json", file, "--as-it-is", "--by-layer", "--device", "cpu") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == f"{FLOPS} FLOPs (multiply-adds of the inputs as they are)"
+    start = lines.index("by layer, batch as it is, latency on cpu:")
+    header, whole = lines[start + 1].split(), lines[start + 3].split()
+    assert header == ["layer", "parameters", "multiply-adds", "fvcore", "difference", "activations", "latency"]
+    assert whole[:5] == [
+        "(all)",
+        "Net",
+        str(PARAMETERS),
+        str(FLOPS),
+        str(FLOPS + 4),
+    ]  # normalisation, of fvcore's alone
+    assert whole[5:] == ["-4", "1", "100.0%"]
+    found = json.loads(file.read_text())
+    assert found["batches"][0]["batch_size"] is None
+    assert found["by_layer"]["layers"][0]["flops"] == FLOPS
 
 
 def test_defaults_are_two_batch_sizes_on_every_device() -> None:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import copy
+import re
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from lightning_primo.errors import NotMeasurableError, UncountedOperatorWarning
-from lightning_primo.measure import count_flops, flops
+from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, UncountedOperatorError
+from lightning_primo.measure import count_flops, operators
 
 torchvision = pytest.importorskip("torchvision")
 
@@ -40,6 +40,28 @@ class LooksAtValues(nn.Module):
         return self.body(*inputs) if inputs[0].sum().item() < 1e9 else inputs
 
 
+class Embedded(nn.Module):
+    """Looks up what its input, cut to whole numbers, names."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Any:
+        return self.body(x.long())
+
+
+class Attention(nn.Module):
+    """Of a sequence to itself."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Any:
+        return self.body(x, x, x)
+
+
 def small_network() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 5)
@@ -55,6 +77,14 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "conv2d without batch": (lambda: nn.Conv2d(3, 8, 3, padding=1), (3, 10, 12), 10 * 12 * 9 * 3 * 8),
     "conv3d": (lambda: nn.Conv3d(2, 3, 2), (1, 2, 4, 4, 4), 27 * 8 * 2 * 3),
     "strided": (lambda: nn.Conv2d(3, 8, 3, stride=2, padding=1), (1, 3, 16, 16), 8 * 8 * 9 * 3 * 8),
+    "transposed dilated": (lambda: nn.ConvTranspose1d(4, 6, 3, dilation=2), (1, 4, 5), 5 * 3 * 4 * 6),
+    "embedding": (lambda: Embedded(nn.Embedding(30, 8)), (2, 5), 0),
+    "embedding bag": (lambda: Embedded(nn.EmbeddingBag(30, 8)), (2, 5), 0),
+    "multi-head attention": (
+        lambda: Attention(nn.MultiheadAttention(8, 2, batch_first=True)),
+        (3, 5, 8),
+        3 * (5 * 8 * 24 + 2 * 5 * 5 * 8 + 5 * 8 * 8),
+    ),
     "dilated": (lambda: nn.Conv2d(3, 8, 3, dilation=2), (1, 3, 16, 16), 12 * 12 * 9 * 3 * 8),
     "grouped": (lambda: nn.Conv2d(8, 16, 3, padding=1, groups=4), (1, 8, 5, 5), 25 * 9 * 2 * 16),
     "depthwise": (lambda: nn.Conv2d(8, 8, 3, padding=1, groups=8), (1, 8, 5, 5), 25 * 9 * 8),
@@ -94,8 +124,7 @@ def test_closed_form_of_layers_on_meta_on_cpu_and_by_running(name: str) -> None:
         on_meta = build()
     assert count_flops(on_meta, inputs) == expected
     assert count_flops(module, inputs) == expected
-    if name not in ("lstm", "gru"):  # fused kernels where they really run, and without a formula there
-        assert count_flops(LooksAtValues(module), inputs) == expected
+    assert count_flops(LooksAtValues(module), inputs) == expected
 
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...], int]] = {
@@ -203,20 +232,18 @@ def test_statistics_of_batch_norm_that_is_always_in_training_mode_stay() -> None
     assert torch.equal(body.running_mean, torch.zeros(3))
 
 
-def test_uncounted_operators_are_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flops, "_warned", set())
+def test_operators_without_a_formula_make_the_count_an_error_that_names_them() -> None:
     module = Compute(lambda x: torch.fft.rfft(x @ x).abs().sum() + torch.cdist(x, x).sum())
-    with pytest.warns(UncountedOperatorWarning, match=r"aten\._cdist_forward, aten\._fft_r2c;") as caught:
-        assert count_flops(module, torch.rand(4, 4)) == 64
-    assert len(caught) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert count_flops(module, torch.rand(4, 4)) == 64
+    for wrapped in (module, LooksAtValues(module)):
+        with pytest.raises(UncountedOperatorError, match=r"aten\._cdist_forward, aten\._fft_r2c: .*'ignore'") as caught:
+            count_flops(wrapped, torch.rand(4, 4))
+        assert caught.value.operators == ("aten._cdist_forward", "aten._fft_r2c")
+        assert count_flops(wrapped, torch.rand(4, 4), uncounted="ignore") == 64
+    with pytest.raises(InvalidArgumentError, match="'uncounted' must be 'error' or 'ignore', got 'warn'"):
+        count_flops(module, torch.rand(4, 4), uncounted="warn")  # type: ignore[arg-type]
 
 
-def test_custom_operators_are_named_until_they_have_a_formula(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flops, "_warned", set())
-
+def test_custom_operators_are_an_error_until_they_have_a_formula(monkeypatch: pytest.MonkeyPatch) -> None:
     @torch.library.custom_op("primo_tests::scale", mutates_args=())
     def scale(x: Tensor) -> Tensor:
         return x * 2
@@ -225,10 +252,85 @@ def test_custom_operators_are_named_until_they_have_a_formula(monkeypatch: pytes
     def _(x: Tensor) -> Tensor:
         return torch.empty_like(x)
 
-    with pytest.warns(UncountedOperatorWarning, match=r"primo_tests\.scale"):
-        assert count_flops(Compute(scale), torch.rand(5)) == 0
-    monkeypatch.setitem(flops.flop_registry, torch.ops.primo_tests.scale, lambda x, out_val: 2 * x.numel())
+    with pytest.raises(UncountedOperatorError, match=r"primo_tests\.scale"):
+        count_flops(Compute(scale), torch.rand(5))
+    assert count_flops(Compute(scale), torch.rand(5), uncounted="ignore") == 0
+    monkeypatch.setitem(operators.flop_registry, torch.ops.primo_tests.scale, lambda x, out_val: 2 * x.numel())
     assert count_flops(Compute(scale), torch.rand(5)) == 5
+
+
+def test_products_in_place_count_like_their_twins() -> None:
+    a, b, c = torch.rand(2, 5), torch.rand(2, 3), torch.rand(3, 5)
+    assert count_flops(Compute(lambda a, b, c: a.clone().addmm_(b, c)), (a, b, c)) == 30
+    assert count_flops(Compute(lambda a, b: a[:, 0].clone().addmv_(a, b)), (b, b[0])) == 6
+
+
+def test_no_arithmetic_of_torch_passes_for_free() -> None:
+    """Every operator whose name speaks of products is counted, refused, or one of those listed as free."""
+    names = {name.partition("::")[2].partition(".")[0] for name in torch._C._dispatch_get_all_op_names()}
+    speaks = re.compile(r"(mm|mv|matmul|conv\d|convolution|attention|rnn|lstm|fft_|linalg|cholesky|gemm|solve)(_|$)")
+    free = {
+        name
+        for name in names
+        if hasattr(torch.ops.aten, name) and not name.endswith("backward")
+        if speaks.search(name) and not name.startswith(("special", "sparse_", "cufft", "_cufft"))
+        if operators.formula_of(getattr(torch.ops.aten, name)) is None and not operators.does_arithmetic("aten", name)
+    }
+    assert free <= operators.FREE_OPERATORS
+
+
+class Packed(nn.Module):
+    """A recurrent layer over sequences of several lengths, which the meta device cannot pack."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Any:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return self.body(packed)[0].data
+
+
+RECURRENT: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    # Multiply-adds of one step of one sequence: gates x hidden x (inputs + hidden), layer by layer.
+    "lstm": (lambda: nn.LSTM(10, 20, batch_first=True), 4 * 20 * 30),
+    "gru": (lambda: nn.GRU(10, 20, batch_first=True), 3 * 20 * 30),
+    "rnn": (lambda: nn.RNN(10, 20, batch_first=True), 20 * 30),
+    "both directions, two layers": (
+        lambda: nn.LSTM(10, 20, num_layers=2, bidirectional=True, batch_first=True),
+        2 * 4 * 20 * 30 + 2 * 4 * 20 * 60,
+    ),
+    "projected": (lambda: nn.LSTM(10, 20, proj_size=5, batch_first=True), 4 * 20 * 15 + 20 * 5),
+}
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_layers_count_wherever_they_run(name: str) -> None:
+    build, per_step = RECURRENT[name]
+    x = torch.rand(1, 5, 10)
+    assert count_flops(build(), x) == 5 * per_step
+    assert count_flops(LooksAtValues(build()), x) == 5 * per_step
+    assert count_flops(Packed(build()), (torch.rand(3, 6, 10), torch.tensor([2, 6, 3]))) == 11 * per_step
+
+
+def test_what_meets_in_a_cudnn_kernel_is_each_matrix_and_each_step() -> None:
+    lstm = nn.LSTM(10, 20, num_layers=2)
+    formula = operators.formula_of(torch.ops.aten._cudnn_rnn)
+    assert formula is not None
+    assert formula(torch.rand(5, 3, 10), lstm._flat_weights) == 2 * 15 * (4 * 20 * 30 + 4 * 20 * 40)
+
+
+def test_heads_that_share_keys_and_values_are_computed_for_every_query() -> None:
+    q, k = torch.rand(2, 8, 6, 16), torch.rand(2, 2, 7, 16)
+    grouped = Compute(lambda q, k: functional.scaled_dot_product_attention(q, k, k, enable_gqa=True))
+    assert count_flops(grouped, (q, k)) == count_flops(LooksAtValues(grouped), (q, k)) == 2 * 2 * 8 * 6 * 7 * 16
+
+
+def test_sparse_products_are_refused() -> None:
+    matrix = torch.eye(4).to_sparse()
+    with pytest.raises(UncountedOperatorError, match=r"mm on sparse or nested tensors|aten\._sparse"):
+        count_flops(Compute(lambda x: torch.sparse.mm(matrix, x)), torch.rand(4, 3))
 
 
 def test_a_module_that_knows_its_device_counts_there() -> None:

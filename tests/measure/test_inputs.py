@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.measure import call, first_sample, model_inputs, sample_batch, to_device
-from lightning_primo.measure.isolation import isolated, rng_kept
+from lightning_primo.measure.inputs import Sample, draws_one, one_sample
+from lightning_primo.measure.isolation import explained, isolated, rng_kept
 
 Pair = namedtuple("Pair", "x y")
 
@@ -48,16 +49,85 @@ def test_model_inputs_of_a_dict_are_what_forward_takes() -> None:
 
 def test_first_sample_crops_and_repeats_through_structures() -> None:
     x = torch.arange(6.0).reshape(3, 2)
-    inputs = {"x": x, "pair": Pair(torch.arange(3), [torch.tensor(5.0), "text"]), "other": torch.zeros(4)}
+    inputs = {"x": x, "pair": Pair(torch.arange(3), [torch.tensor(5.0), "text"])}
     one = first_sample(inputs)
     assert torch.equal(one["x"], x[:1])
     assert isinstance(one["pair"], Pair)
     assert one["pair"].x.tolist() == [0]
     assert one["pair"].y == [torch.tensor(5.0), "text"]
-    assert one["other"].shape == (4,)
     assert first_sample(inputs, 5)["pair"].x.tolist() == [0, 1, 2, 0, 1]
     assert first_sample(x.to("meta"), 7).shape == (7, 2)
     assert x.shape == (3, 2)
+
+
+def test_first_sample_leaves_as_it_is_what_need_not_be_cut() -> None:
+    graph = {"x": torch.zeros(4, 2), "edge_index": torch.zeros(2, 7, dtype=torch.long)}
+    assert first_sample(graph, None) is graph
+    assert first_sample(graph, 4)["edge_index"].shape == (2, 7)
+    assert first_sample(Sample(graph)) is first_sample(Sample(graph), None) is graph
+
+
+class Graphs:
+    """As a batch of graphs is: no tensor, but it goes to devices."""
+
+    def to(self, device: Any) -> Graphs:
+        return self
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        (torch.zeros(4, 2), torch.zeros(2, 7), torch.zeros(4)),
+        [torch.zeros(3, 8, 8), torch.zeros(3, 9, 5)],
+        {"sequences": [torch.zeros(5, 2), torch.zeros(7, 2)]},
+        Graphs(),
+        Sample(torch.zeros(9, 2)),
+    ],
+    ids=["graph", "images", "ragged", "batch of graphs", "sample"],
+)
+def test_first_sample_refuses_what_has_no_first_row(inputs: Any) -> None:
+    with pytest.raises(NotMeasurableError, match=r"'batch_size=None' .* by 'example_inputs'"):
+        first_sample(inputs, 8)
+
+
+def test_one_sample_is_marked_unless_it_is_a_batch_of_one() -> None:
+    x = torch.zeros(1, 3)
+    assert one_sample({"x": x, "scale": torch.tensor(2.0)})["x"] is x
+    assert isinstance(one_sample((x, torch.zeros(2, 7))), Sample)
+    assert isinstance(one_sample(Graphs()), Sample)
+    loader = DataLoader(TensorDataset(x))
+    assert draws_one({"a": loader, "b": [loader]})
+    assert not draws_one([loader, [x]])
+    assert not draws_one(DataLoader([x], batch_size=None))  # type: ignore[arg-type]
+
+
+class One(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+def test_a_dict_or_list_that_comes_first_is_spread_where_it_fits() -> None:
+    pair = {"first": 1, "second": 2}
+    assert model_inputs((pair, 0), Echo()) == pair
+    assert model_inputs((pair, 0), One()) == (pair,)
+    assert model_inputs(({"x": 1}, 0), One()) == {"x": 1}
+    assert model_inputs(([1, 2], 0), Echo()) == [1, 2]
+    assert model_inputs(([1, 2], 0), Two()) == (1, 2)
+    with (
+        pytest.raises(NotMeasurableError, match="as one positional argument to measure it failed"),
+        explained(One(), ({"x": 1},)),
+    ):
+        raise ValueError
+    with (
+        pytest.raises(NotMeasurableError, match="as the keyword arguments 'x', 'y' to measure"),
+        explained(One(), {"x": 1, "y": 1}),
+    ):
+        raise ValueError
+
+
+class Two(nn.Module):
+    def forward(self, x: Any, y: Any) -> Any:
+        return x, y
 
 
 def test_first_sample_owns_its_storage() -> None:

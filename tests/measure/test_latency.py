@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
-from lightning_primo.measure import measure_latency
+from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, UnsteadyMeasurementWarning
+from lightning_primo.measure import latency, measure_latency
 
 QUICK = {"device": "cpu", "warmup": 1e-4, "min_run_time": 1e-3}
 
@@ -157,3 +157,20 @@ def test_on_cuda_a_copy_is_measured(spy: Spy) -> None:
     assert measurement.device == "cuda:0"
     assert measurement.hardware == torch.cuda.get_device_name(0)
     assert spy.layer.weight.device.type == "cpu"
+
+
+def test_what_is_unsteady_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = iter([[[1.0], [9.0], [1.0]], [[1.0], [1.1], [1.0]], [[5.0], [5.0], [5.0]]])
+    monkeypatch.setattr(latency, "_rounds", lambda *_: next(attempts))
+    measurement = measure_latency(nn.Identity(), torch.rand(1), **QUICK)
+    assert (measurement.median, measurement.steady) == (1.0, True)
+    assert next(attempts) == [[5.0], [5.0], [5.0]]
+
+
+def test_what_stays_unsteady_is_told_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = iter([[[1.0], [90.0], [1.0]], [[1.0], [9.0], [1.0]], [[1.0], [900.0], [1.0]]])
+    monkeypatch.setattr(latency, "_rounds", lambda *_: next(attempts))
+    with pytest.warns(UnsteadyMeasurementWarning, match="Identity was measured 3 times .* keeps cpu busy"):
+        measurement = measure_latency(nn.Identity(), torch.rand(1), **QUICK)
+    assert not measurement.steady
+    assert measurement.deviation == pytest.approx(8 / math.sqrt(3))

@@ -14,7 +14,8 @@ from lightning_primo.cli.output import print_table, writing
 from lightning_primo.json_values import to_json
 
 if TYPE_CHECKING:
-    from lightning_primo.measure.profile import BatchProfile, ModuleProfile
+    from lightning_primo.measure.layers import Profile
+    from lightning_primo.measure.module_profile import BatchProfile, ModuleProfile
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -45,6 +46,17 @@ def parser() -> jsonargparse.ArgumentParser:
     made.add_argument(
         "--threads", type=PositiveInt, metavar="N", help="CPU threads within an operator (default: as torch chooses)"
     )
+    made.add_argument(
+        "--as-it-is",
+        action="store_true",
+        help="one batch with the inputs as they are, neither cut nor repeated: for graphs and ragged sequences",
+    )
+    made.add_argument(
+        "--by-layer",
+        action="store_true",
+        help="also a table of the submodules, the largest first: parameters, multiply-adds, those that fvcore counts, "
+        "activations, and share of the latency on the first device with the first batch size",
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="also write everything to this file, as JSON")
     return made
 
@@ -64,8 +76,9 @@ def run(options: jsonargparse.Namespace) -> int:
     from lightning_primo.factory import Factory
     from lightning_primo.layout import write_atomically
     from lightning_primo.measure.devices import available_devices
-    from lightning_primo.measure.profile import profile_module
-    from lightning_primo.objectives.example_inputs import example_inputs
+    from lightning_primo.measure.layers import profile as profile_layers
+    from lightning_primo.measure.module_profile import profile_module
+    from lightning_primo.objectives.example_inputs import inputs_before_training
     from lightning_primo.training.process_state import quiet_lightning
 
     file = options.json and options.json.expanduser().absolute()  # the project has a folder of its own
@@ -80,31 +93,42 @@ def run(options: jsonargparse.Namespace) -> int:
             warnings.simplefilter("ignore", category)
         with quiet_lightning(), project.active():
             module = factory.whole_module({})
+            inputs = inputs_before_training(factory, {}, module)
+            devices = options.device or available_devices()
+            sizes = [None] if options.as_it_is else options.batch_size
             profile = profile_module(
                 module,
-                example_inputs(module, factory.data({})),
-                devices=options.device or available_devices(),
-                batch_sizes=options.batch_size,
+                inputs,
+                devices=devices,
+                batch_sizes=sizes,
                 threads=options.threads,
                 progress=lambda what: status.update(f"measuring on {what}"),
             )
+            layers = None
+            if options.by_layer:
+                status.update("measuring the layers")
+                layers = profile_layers(module, inputs, device=devices[0], batch_size=sizes[0])
     for text in dict.fromkeys(str(note.message) for note in notes):
         print(f"note: {text}", file=sys.stderr)
     show(profile)
+    if layers is not None:
+        show_layers(layers)
     if file is not None:
         with writing(file):
-            write_atomically(file, to_json(described(profile)) + "\n")
+            write_atomically(file, to_json(described(profile, layers)) + "\n")
     return 0 if any(batch.latency for batch in profile.batches) else 1
 
 
 def show(profile: ModuleProfile) -> None:
     """Print it as a table: a row for each device and batch size, with the peak memory of inference and of training."""
+    from lightning_primo.measure.devices import batch_name
     from lightning_primo.results.formatting import format_value
 
     flops = "unknown" if profile.flops is None else f"{profile.flops:,}"
     frozen = profile.parameters - profile.trainable_parameters
     print(f"{profile.module}: {profile.parameters:,} parameters" + (f" ({frozen:,} frozen)" if frozen else ""))
-    print(f"{flops} FLOPs (multiply-adds of one sample)")
+    whole = all(batch.batch_size is None for batch in profile.batches)
+    print(f"{flops} FLOPs (multiply-adds of {'the inputs as they are' if whole else 'one sample'})")
     reasons = {reason: str(number) for number, reason in enumerate(profile.all_failures, 1)}
     devices = {batch.device: batch.hardware for batch in profile.batches}
     for device, hardware in devices.items():
@@ -119,15 +143,17 @@ def show(profile: ModuleProfile) -> None:
     rows = []
     for batch in profile.batches:
         latency = batch.latency
-        median = None if latency is None else f"{latency.median * 1e3:.4g}"
+        median = None if latency is None else f"{latency.median * 1e3:.4g}" + ("" if latency.steady else " (unsteady)")
         iqr = None if latency is None else f"{latency.iqr * 1e3:.2g}"
-        rate = None if latency is None else format_value(round(batch.batch_size / latency.median))
+        rate: str | None = None
+        if latency is not None:
+            rate = "" if batch.batch_size is None else format_value(round(batch.batch_size / latency.median))
         memory = (batch.inference_memory, batch.training_memory)
         inference, training = (None if held is None else format_bytes(held) for held in memory)
         rows.append(
             [
                 batch.device,
-                str(batch.batch_size),
+                batch_name(batch.batch_size),
                 *(cell(batch, "latency", value) for value in (median, iqr, rate)),
                 cell(batch, "inference_memory", inference),
                 cell(batch, "training_memory", training),
@@ -137,6 +163,17 @@ def show(profile: ModuleProfile) -> None:
     print_table(header, rows, left=("device",))
     for reason, number in reasons.items():
         print(f"[{number}] {reason}")
+
+
+def show_layers(layers: Profile) -> None:
+    """Print the costs of the submodules as a table, and below it what the counters leave out."""
+    from lightning_primo.measure.devices import batch_name
+
+    print(f"\nby layer, batch {batch_name(layers.batch_size)}, latency on {layers.device}:")
+    header, rows = layers.table()
+    print_table(header, rows, left=("layer",))
+    for note in layers.notes():
+        print(note)
 
 
 def format_bytes(number: int) -> str:
@@ -149,12 +186,15 @@ def format_bytes(number: int) -> str:
     return f"{size:.4g} {unit}"
 
 
-def described(profile: ModuleProfile) -> dict[str, Any]:
-    """The profile as plain values, with the units and versions that it was measured with."""
+def described(profile: ModuleProfile, layers: Profile | None = None) -> dict[str, Any]:
+    """The profile and the layers as plain values, with the units and versions that they were measured with."""
     import torch
 
     from lightning_primo import __version__
 
-    units = {"flops": "multiply-adds of one sample", "latency": "seconds per batch", "memory": "bytes"}
+    whole = all(batch.batch_size is None for batch in profile.batches)
+    of_what = "the inputs as they are" if whole else "one sample"
+    units = {"flops": f"multiply-adds of {of_what}", "latency": "seconds per batch", "memory": "bytes"}
     versions = {"lightning_primo": __version__, "torch": torch.__version__}
-    return {**profile.to_dict(), "units": units, "versions": versions}
+    by_layer = {} if layers is None else {"by_layer": layers.to_dict()}
+    return {**profile.to_dict(), **by_layer, "units": units, "versions": versions}

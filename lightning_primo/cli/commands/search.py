@@ -99,6 +99,13 @@ def parser() -> jsonargparse.ArgumentParser:
     made.add_argument(
         "--keep_all_checkpoints", type=bool, default=False, help="keep every trial's weights, not only the front's"
     )
+    made.add_argument(
+        "--example_inputs",
+        type=str | None,
+        metavar="package.module.function",
+        help="what the model is called with to measure its costs: a function of the configuration in the project, or a "
+        "value; an objective's init_args may have their own (default: example_input_array, or a sample of the data)",
+    )
     made.add_argument("--trial_timeout", type=float | None, help="seconds that a trial may take over all its trainings")
     made.add_argument(
         "--retry_out_of_memory",
@@ -172,14 +179,17 @@ def _asked(options: jsonargparse.Namespace, space: SearchSpace) -> dict[str, Any
 
 def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace, **asked: Any) -> Search:
     """The search that the options describe, once model, data and callbacks could be made for one configuration."""
+    from lightning_primo.cli.example_inputs import of_project, resolve_in
     from lightning_primo.cli.space_check import an_example
     from lightning_primo.cli.user_code import user_code
     from lightning_primo.search import Search
 
+    resolve_in((*asked["objectives"], *asked["constraints"]), project)
     search = Search(
         space.space,
         module=project.module,
         datamodule=project.data,
+        example_inputs=of_project(project, options.example_inputs),
         directory=_directory(options),
         trainer=project.trainer,
         seed=(project.seed or 0) if options.seed is None else options.seed,

@@ -12,7 +12,7 @@ from torch import nn
 
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import NotMeasurableError
-from lightning_primo.measure.devices import device_name, resolve_device
+from lightning_primo.measure.devices import batch_name, device_name, resolve_device
 from lightning_primo.measure.flops import count_flops
 from lightning_primo.measure.inputs import first_sample
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
@@ -27,7 +27,7 @@ class BatchProfile:
     Args:
         device: ``"cpu"``, ``"cuda:0"``, …
         hardware: Model of the device.
-        batch_size: Samples in the batch.
+        batch_size: Samples in the batch; None for the inputs as they are.
         latency: Of a forward pass.
         inference_memory: Peak of a forward pass, in bytes; see `peak_memory`.
         training_memory: Peak of a forward and a backward pass, in bytes.
@@ -36,7 +36,7 @@ class BatchProfile:
 
     device: str
     hardware: str
-    batch_size: int
+    batch_size: int | None
     latency: LatencyMeasurement | None
     inference_memory: int | None
     training_memory: int | None
@@ -51,7 +51,8 @@ class ModuleProfile:
         module: Name of its class.
         parameters: All of them.
         trainable_parameters: Those that require a gradient.
-        flops: Multiply-adds of a forward pass for one sample; None where they could not be counted.
+        flops: Multiply-adds of a forward pass for one sample, or for the inputs as they are if all batches are that;
+            None where they could not be counted.
         batches: By device and batch size.
         failures: Why, by the name of the field that is None.
     """
@@ -79,7 +80,7 @@ def profile_module(
     inputs: Any,
     *,
     devices: Sequence[str] = ("cpu",),
-    batch_sizes: Sequence[int] = (1, 32),
+    batch_sizes: Sequence[int | None] = (1, 32),
     threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ModuleProfile:
@@ -91,7 +92,7 @@ def profile_module(
         module: Not on the meta device; it and the random state stay as they were.
         inputs: As for `inputs.call`, of any batch size and on any device.
         devices: Where; see `devices.resolve_device`.
-        batch_sizes: Samples per batch.
+        batch_sizes: Samples per batch; None for the inputs as they are.
         threads: CPU threads within an operator, for the latency; default: the present setting.
         progress: Told what is measured next, such as ``"cpu, batch size 32"``.
 
@@ -101,17 +102,19 @@ def profile_module(
     """
     places = [resolve_device(device) for device in devices]
     for size in batch_sizes:
-        check_whole("batch_size", size, least=1)
+        if size is not None:
+            check_whole("batch_size", size, least=1)
     if threads is not None:
         check_whole("threads", threads, least=1)
     failures: dict[str, str] = {}
     parameters, trainable = parameter_count(module, trainable_only=False), parameter_count(module)
-    flops = _attempt("flops", lambda: count_flops(module, first_sample(inputs, 1)), failures)
+    of_flops = None if all(size is None for size in batch_sizes) else 1
+    flops = _attempt("flops", lambda: count_flops(module, first_sample(inputs, of_flops)), failures)
     batches = []
     for place in places:
         for size in batch_sizes:
             if progress is not None:
-                progress(f"{place}, batch size {size}")
+                progress(f"{place}, batch size {batch_name(size)}")
             batches.append(_profile_batch(module, inputs, place, size, threads))
     return ModuleProfile(
         module=type(module).__name__,
@@ -123,7 +126,9 @@ def profile_module(
     )
 
 
-def _profile_batch(module: nn.Module, inputs: Any, place: torch.device, size: int, threads: int | None) -> BatchProfile:
+def _profile_batch(
+    module: nn.Module, inputs: Any, place: torch.device, size: int | None, threads: int | None
+) -> BatchProfile:
     failures: dict[str, str] = {}
 
     def memory(training: bool) -> int:

@@ -1,98 +1,28 @@
-"""From a configuration to what is trained: a LightningModule and its data.
-
-It stands alone, below all that trains, measures or reads what it builds: the objectives' oracle, the networks that
-grow, jobs, results and the command line have their modules from the same `Factory`.
-"""
+"""Builds the LightningModule and the data of a configuration."""
 
 from __future__ import annotations
 
 import copy
 import functools
-import inspect
 import weakref
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities.compile import from_compiled, to_uncompiled
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch._dynamo import OptimizedModule
-from torch.utils.data import DataLoader
+from torch.nn.parameter import is_lazy
 
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
+from lightning_primo.factory.keywords import Keywords, listed
+from lightning_primo.factory.loaders import LoadersDataModule, are_loaders, by_stage
+from lightning_primo.factory.set_up import TrainerNeededError, set_up
 from lightning_primo.namespaces import foreign_hint
 from lightning_primo.problem.trial import Config
 
-_STAGES = ("train", "val", "test")
-_BASES = frozenset({*inspect.getmro(pl.LightningModule), *inspect.getmro(pl.LightningDataModule)})
-
 # Modules handed out, and their parameters that are trained, by their ids; those that are gone leave it by themselves.
 _handed_out: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-
-
-@dataclass(frozen=True)
-class Keywords:
-    """The keyword arguments that a class takes.
-
-    Args:
-        accepted: Their names.
-        required: Those among them that have no default.
-        any: Whether it takes every name.
-    """
-
-    accepted: tuple[str, ...]
-    required: tuple[str, ...]
-    any: bool = False
-
-    @classmethod
-    def of(cls, target: Callable[..., Any]) -> Keywords:
-        """The keywords of a class, or of a `functools.partial` of one, whose preset keywords are left out.
-
-        Where an ``__init__`` takes ``**kwargs``, they are taken to be passed on to the next class that defines one; if
-        that is LightningModule or LightningDataModule, the class itself reads them and every name is taken.
-        """
-        if isinstance(target, functools.partial):
-            inner = cls.of(target.func)
-            n_positional = len(target.args)
-            left = [name for name in inner.accepted[n_positional:] if name not in target.keywords]
-            return cls(tuple(left), tuple(name for name in inner.required if name in left), inner.any)
-        required: dict[str, bool] = {}
-        passes_on = False
-        for owner in inspect.getmro(target):  # type: ignore[arg-type]
-            if "__init__" not in vars(owner):
-                continue
-            if owner in _BASES:
-                break
-            parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
-            for parameter in parameters:
-                if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                    required.setdefault(parameter.name, parameter.default is parameter.empty)
-            passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-            if not passes_on:
-                break
-        return cls(tuple(required), tuple(name for name in required if required[name]), passes_on)
-
-    def select(self, config: Config) -> dict[str, Any]:
-        """The entries of `config` that are taken."""
-        return dict(config) if self.any else {name: config[name] for name in self.accepted if name in config}
-
-
-class LoadersDataModule(pl.LightningDataModule):
-    """Ready-made loaders as a data module.
-
-    Args:
-        loaders: What fit, validate and test take as dataloaders, by ``"train"``, ``"val"`` and ``"test"``.
-    """
-
-    def __init__(self, loaders: Mapping[str, Any]) -> None:
-        super().__init__()
-        # As attributes of the instance, so that Lightning sees which stages have data.
-        for stage, loader in loaders.items():
-            setattr(self, f"{stage}_dataloader", functools.partial(_identity, loader))
-
-
-def _identity(value: Any) -> Any:
-    return value
 
 
 class Factory:
@@ -105,6 +35,9 @@ class Factory:
             module class; a function ``config -> LightningDataModule``; dataloaders as a dict with the keys ``"train"``,
             ``"val"`` and ``"test"`` or as a tuple in this order; or None if the module has its own.
 
+        example_inputs: What every module is called with to measure it, in place of what it and the data say: as for
+            `measure.call`, or a function of the configuration that gives it.
+
     A data module that is given as an instance is copied for every trial, but what its attributes refer to is shared:
     a data set in memory exists once, and `setup` is called anew on each copy.
 
@@ -112,7 +45,7 @@ class Factory:
         InvalidArgumentError: If an argument is none of these.
     """
 
-    def __init__(self, module: Callable[..., Any], data: Any = None) -> None:
+    def __init__(self, module: Callable[..., Any], data: Any = None, *, example_inputs: Any = None) -> None:
         if isinstance(module, pl.LightningModule):
             raise InvalidArgumentError(
                 f"'module' is a {type(module).__name__} instance, but every configuration needs a module of its own; "
@@ -123,7 +56,10 @@ class Factory:
                 f"'module' must be a LightningModule class or a function config -> LightningModule, got {module!r}"
             )
         self._module = module
-        self._data = LoadersDataModule(_by_stage(data)) if _are_loaders(data) else data
+        self.example_inputs = example_inputs
+        self._ready: pl.LightningDataModule | None = None
+        self._prepared = False
+        self._data = LoadersDataModule(by_stage(data)) if are_loaders(data) else data
         if not (self._data is None or isinstance(self._data, pl.LightningDataModule) or callable(self._data)):
             raise InvalidArgumentError(
                 "'datamodule' must be a LightningDataModule, a class of these, a function config -> "
@@ -155,8 +91,8 @@ class Factory:
             missing = [name for name in keywords.required if name not in names]
             if missing:
                 raise InvalidArgumentError(
-                    f"{label!r}: {_name(target)} requires {_listed(missing)}, which the space does not have (it has: "
-                    f"{_listed(names)}); give a default, functools.partial({_name(target)}, {missing[0]}=...), or a "
+                    f"{label!r}: {_name(target)} requires {listed(missing)}, which the space does not have (it has: "
+                    f"{listed(names)}); give a default, functools.partial({_name(target)}, {missing[0]}=...), or a "
                     "function of the configuration"
                 )
         data_is_function = callable(self._data) and self._data_keywords is None
@@ -166,9 +102,9 @@ class Factory:
         taken = {name for _, _, keywords in classes for name in keywords.accepted}
         ignored = [name for name in names if name not in taken]
         if ignored:
-            accepts = "; ".join(f"{_name(target)} takes {_listed(kw.accepted)}" for _, target, kw in classes)
+            accepts = "; ".join(f"{_name(target)} takes {listed(kw.accepted)}" for _, target, kw in classes)
             raise InvalidArgumentError(
-                f"nothing takes the hyperparameter {_listed(ignored)} of the space: {accepts}. Add it to an __init__, "
+                f"nothing takes the hyperparameter {listed(ignored)} of the space: {accepts}. Add it to an __init__, "
                 "remove it from the space, or give 'module' as a function of the configuration"
             )
 
@@ -187,17 +123,65 @@ class Factory:
         _check_new(built)
         return built
 
-    def whole_module(self, config: Config) -> pl.LightningModule:
-        """A module with those layers too that it makes in `configure_model`, to be measured or given weights.
+    def whole_module(self, config: Config, *, with_setup: bool = True) -> pl.LightningModule:
+        """A module with the layers of `setup` and `configure_model` too, to be measured or given weights.
+
+        A `setup` that asks its Trainer for more than the data module can't be called here. It is taken to make no
+        layers then, which `require_whole` finds out when there is a Trainer.
+
+        Args:
+            config: The configuration.
+            with_setup: Whether `setup` is called, where the module has one: it may load the data.
 
         Raises:
             InvalidArgumentError: As for `module`.
+            NotMeasurableError: If `setup` fails without a Trainer.
         """
         module = self.module(config)
         if module._compiler_ctx is not None:  # what is compiled is neither measured nor loaded
             module = to_uncompiled(module)
+        if with_setup and is_overridden("setup", module):
+            try:
+                if not self._prepared:
+                    module.prepare_data()
+                    self._prepared = True
+                set_up(module, lambda: self._data_set_up(config))
+            except TrainerNeededError:
+                module = self.module(config)
         module.configure_model()
         return module
+
+    def require_whole(self, module: pl.LightningModule, config: Config) -> None:
+        """Raise unless `module`, to which a Trainer is attached and which is set up, is as `whole_module` makes it.
+
+        Raises:
+            NotMeasurableError: If it has other parameters, so that its costs would be measured wrongly.
+        """
+        if not is_overridden("setup", module):
+            return
+        whole = _shapes(self.whole_module(config))
+        differing = sorted(name for name, shape in _shapes(module).items() if name not in whole or whole[name] != shape)
+        if differing:
+            raise NotMeasurableError(
+                f"{type(module).__name__} has other parameters in training than can be measured without a Trainer: "
+                f"{listed(differing[:5])}. Its setup() makes them from what only a Trainer knows; make these layers "
+                "in __init__ or configure_model(), or from self.trainer.datamodule alone"
+            )
+
+    def _data_set_up(self, config: Config) -> pl.LightningDataModule | None:
+        """The data of `config` after `setup`; one copy for all configurations where it was given as an instance."""
+        if self._ready is not None:
+            return self._ready
+        data = self.data(config)
+        if data is not None:
+            data.prepare_data()
+            data.setup("fit")
+        if isinstance(self._data, pl.LightningDataModule):
+            self._ready = data
+        return data
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_ready": None, "_prepared": False}  # data that are set up need not travel
 
     def data(self, config: Config) -> pl.LightningDataModule | None:
         """The data for `config`, to be set up by the Trainer; None if the module has its own.
@@ -212,11 +196,16 @@ class Factory:
             copied.trainer = None
             return copied
         built = _build("datamodule", self._data, self._data_keywords, config)
-        if _are_loaders(built):
-            return LoadersDataModule(_by_stage(built))
+        if are_loaders(built):
+            return LoadersDataModule(by_stage(built))
         if built is not None and not isinstance(built, pl.LightningDataModule):
             raise InvalidArgumentError(_wrong_type("datamodule", pl.LightningDataModule, built))
         return built
+
+
+def _shapes(module: pl.LightningModule) -> dict[str, tuple[int, ...] | None]:
+    """The shapes of the parameters by name; None for those that are not known before a first call."""
+    return {name: None if is_lazy(p) else tuple(p.shape) for name, p in module.named_parameters()}
 
 
 def _keywords(target: Any, base: type, label: str) -> Keywords | None:
@@ -238,7 +227,7 @@ def _build(label: str, target: Callable[..., Any], keywords: Keywords | None, co
     missing = [name for name in keywords.required if name not in config]
     if missing:
         raise InvalidArgumentError(
-            f"{label!r}: {_name(target)} requires {_listed(missing)}, but the configuration has only {_listed(config)} "
+            f"{label!r}: {_name(target)} requires {listed(missing)}, but the configuration has only {listed(config)} "
             "(a conditional hyperparameter is absent where it is inactive); give it a default"
         )
     return target(**copy.deepcopy(keywords.select(config)))
@@ -265,35 +254,6 @@ def _wrong_type(label: str, expected: type, built: object) -> str:
     )
 
 
-def _are_loaders(data: Any) -> bool:
-    return isinstance(data, (tuple, Mapping, DataLoader))
-
-
-def _by_stage(data: Any) -> dict[str, Any]:
-    if isinstance(data, DataLoader):
-        return {"train": data}
-    if isinstance(data, Mapping):
-        unknown = [key for key in data if key not in _STAGES]
-        if unknown or "train" not in data:
-            raise InvalidArgumentError(
-                f"'datamodule' given as a dict of dataloaders must have the key 'train' and may have 'val' and 'test', "
-                f"got the keys {_listed(data)}"
-            )
-        loaders = dict(data)
-    else:
-        if not 1 <= len(data) <= len(_STAGES):
-            raise InvalidArgumentError(
-                "'datamodule' given as a tuple must be (train,), (train, val) or (train, val, test), got "
-                f"{len(data)} items"
-            )
-        loaders = dict(zip(_STAGES, data, strict=False))
-    return {stage: loader for stage, loader in loaders.items() if loader is not None}
-
-
 def _name(target: Any) -> str:
     made = target.func if isinstance(target, functools.partial) else target
     return str(getattr(made, "__name__", type(made).__name__))
-
-
-def _listed(names: Collection[str]) -> str:
-    return ", ".join(repr(name) for name in names) or "nothing"

@@ -1,0 +1,11 @@
+"""From a configuration to what is trained: a LightningModule and its data.
+
+It stands alone, below all that trains, measures or reads what it builds: the objectives' oracle, the networks that
+grow, jobs, results and the command line have their modules from the same `Factory`.
+"""
+
+from lightning_primo.factory.factory import Factory
+from lightning_primo.factory.keywords import Keywords
+from lightning_primo.factory.loaders import LoadersDataModule
+
+__all__ = ["Factory", "Keywords", "LoadersDataModule"]

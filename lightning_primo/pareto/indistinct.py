@@ -1,0 +1,41 @@
+"""Which members of a front are on it only by a difference that their noise explains."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.problem.place import UNSTEADY
+
+Array = npt.NDArray[np.float64]
+
+
+def distinct(losses: Array, deviations: Array) -> npt.NDArray[np.bool_]:
+    """Which points of a front stay when noisy losses count as equal that differ by no more than their spread.
+
+    The spread of a difference is the root of the sum of squares of the two standard deviations. A point goes if one
+    that stays is as good in every loss up to that spread, and better beyond it in at least one, which for an exact loss
+    is any difference. Those that go take no other with them: from a long row of points, each within the spread of the
+    next, some stay. A spread of more than `UNSTEADY` times the value says nothing of the module, so that it may cost
+    its own point the place on the front, and no other.
+
+    Args:
+        losses: `n x m`, none of which dominates another; `n` may be 0.
+        deviations: Their standard deviations, `n x m`; 0 for exact losses, NaN for unknown ones, which count as 0.
+
+    Returns:
+        `n` booleans.
+    """
+    deviations = np.nan_to_num(deviations, nan=0.0)
+    steady = np.where(deviations > UNSTEADY * np.abs(losses), 0.0, deviations)
+    noisy = (deviations > 0).any(axis=0)
+    stays = np.zeros(len(losses), dtype=np.bool_)
+    # What can take a place from another is as good in all exact losses, and so comes first in this order.
+    order = np.lexsort([*losses[:, noisy].T[::-1], *losses[:, ~noisy].T[::-1]]) if len(losses) else []
+    for i in order:
+        kept = losses[stays]
+        margins = np.hypot(steady[stays], deviations[i])  # k x m
+        as_good = (kept <= losses[i] + margins).all(axis=1)
+        better = (kept + margins < losses[i]).any(axis=1)
+        stays[i] = not (as_good & better).any()
+    return stays
