@@ -14,7 +14,7 @@ from lightning_primo.factory import Factory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results import plotting
-from lightning_primo.results.export import CHOSEN_TABLE, TABLE, export_trials
+from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
@@ -114,7 +114,8 @@ class Result(Findings):
         Args:
             directory: The folder to make; it appears complete or not at all.
             trials: Trials or their ids, in place of the front; their table is ``exported.csv``.
-            onnx: Whether each folder gets a ``model.onnx`` too, for batches of any size. It needs the extra ``onnx``.
+            onnx: Whether each folder gets a ``model.onnx`` too, for batches of any size. It needs the extra ``onnx``. A
+                member that cannot be converted goes without, with an OnnxSkippedWarning.
             overwrite: Whether to replace an earlier export.
             extra: Writes more files: called with each trial and its folder.
 
@@ -123,9 +124,10 @@ class Result(Findings):
 
         Raises:
             InvalidArgumentError: If the folder is not empty, and not an earlier export that may be replaced.
-            PrimoError: If the front is empty, a member's checkpoint cannot be read, or it cannot be written as ONNX.
+            PrimoError: If the front is empty, a member's checkpoint cannot be read, or what ONNX needs is missing.
         """
         target = Path(directory)
+        check_target(target, overwrite=overwrite)
         chosen = self.front if trials is None else tuple(dict.fromkeys(self._trial(trial) for trial in trials))
         writers = [onnx_writer(self.directory, self._factory, seed=self._seed)] if onnx else []
         export_trials(
