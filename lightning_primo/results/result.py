@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pandas as pd
 from matplotlib.figure import Figure
+from typing_extensions import override
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.factory import Factory
@@ -59,7 +60,18 @@ class Result(Findings):
         self._seed = seed
         self._trainer: TrainerArguments = trainer or {}
         self._description = dict(description or {})
-        super().__init__(problem, with_remeasured(problem, events, read_remeasured(self.directory)))
+        remeasured = read_remeasured(self.directory)
+        self._measured_again = len(remeasured)
+        self._told_events = tuple(events) if remeasured else ()
+        super().__init__(problem, with_remeasured(problem, events, remeasured))
+
+    @override
+    def changed_since_told(self) -> str:
+        if not self._measured_again:
+            return ""
+        told = Findings(self.problem, self._told_events).hypervolume()
+        trials = "1 trial was" if self._measured_again == 1 else f"{self._measured_again} trials were"
+        return f" ({told:.4g} with the values that the search saw; {trials} measured again, and the medians count)"
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per trial: configuration, objectives in their own unit, measurements, test metrics, cost and status.

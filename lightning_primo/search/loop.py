@@ -233,6 +233,7 @@ class Loop:
             failures=dict(self._failures),
             front=self._tracker.values,
             hypervolume=self._tracker.hypervolume,
+            partly=self._tracker.partly,
         )
 
 
