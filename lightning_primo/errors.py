@@ -117,6 +117,10 @@ class CheckpointWarning(UserWarning):
     """A trial's checkpoint is missing or unreadable, so that the trial is trained from scratch."""
 
 
+class OnnxSkippedWarning(UserWarning):
+    """A trial is exported without an ONNX file, as its module cannot be converted."""
+
+
 class StorageError(PrimoError):
     """A file cannot be written, whatever is trained: the disk is full, a quota used up, the file system read-only."""
 

@@ -11,13 +11,16 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.json_values import to_json
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> None:
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = (), dim: Sequence[bool] = ()
+) -> None:
     """Print a table on standard output; in a terminal it is folded to the width, elsewhere it is as wide as it is.
 
     Args:
         header: Names of the columns.
         rows: Their cells.
         left: Names of the columns that are aligned on the left.
+        dim: Which rows are greyed; none by default.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -27,8 +30,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: S
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in header:
         table.add_column(Text(printable(name)), justify="left" if name in left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    for row, grey in zip(rows, dim or [False] * len(rows), strict=True):
+        table.add_row(*(Text(printable(cell)) for cell in row), style="dim" if grey else None)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(1, console.measure(table, options=console.options.update(width=100_000)).maximum)

@@ -23,6 +23,7 @@ from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
+from lightning_primo.results import PartlyTrained
 from lightning_primo.results.formatting import format_duration, format_value, format_values
 
 MAX_ROWS = 8
@@ -41,7 +42,8 @@ class Snapshot:
         n_running: Trials being trained now.
         failures: Number of failed evaluations by status.
         front: The values of the front's members by objective, sorted by the first objective.
-        hypervolume: The front's hypervolume.
+        hypervolume: The front's hypervolume, of the values that the search has seen.
+        partly: The trials trained partly, which are on no front.
     """
 
     spent: float = 0.0
@@ -52,6 +54,7 @@ class Snapshot:
     failures: Mapping[str, int] = field(default_factory=dict)
     front: Sequence[Mapping[str, float]] = ()
     hypervolume: float = 0.0
+    partly: PartlyTrained = field(default_factory=PartlyTrained)
 
 
 class Progress:
@@ -103,7 +106,7 @@ class PlainProgress(Progress):
         parts = [
             f"[{spent}/{total} {snapshot.unit}] trial {evaluation.trial_id} -> epoch {evaluation.epoch}: "
             f"{outcome(self._objectives, evaluation)}",
-            f"front {len(snapshot.front)}",
+            f"front {len(snapshot.front)}{_partly(snapshot)}",
             f"hypervolume {snapshot.hypervolume:.4g}",
         ]
         failures = sum(snapshot.failures.values())
@@ -193,7 +196,7 @@ class RichProgress(Progress):
             lines.append(_line("training  ", tasks))
         if self._last:
             lines.append(_line("last      ", self._last))
-        if snapshot is not None and snapshot.front:
+        if snapshot is not None and (snapshot.front or snapshot.partly.count):
             lines.append(self._front(snapshot))
         return Group(*lines)
 
@@ -226,12 +229,23 @@ class RichProgress(Progress):
         members = list(snapshot.front)
         shown = _spread(len(members), MAX_ROWS)
         title = f"front of {len(members)}" + (f" ({len(shown)} shown)" if len(shown) < len(members) else "")
+        title += _partly(snapshot)
+        partly = snapshot.partly
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
         for objective in self._objectives:
             table.add_column(Text(objective.name), justify="right")
+        if partly.most:
+            table.add_column()
         for index in shown:
             table.add_row(*(Text(format_value(members[index][objective.name])) for objective in self._objectives))
+        for epoch, losses in partly.most:
+            values = [format_value(o.value(loss)) for o, loss in zip(self._objectives, losses, strict=True)]
+            table.add_row(*map(Text, values), Text(f"epoch {epoch}"), style="dim")
         return table
+
+
+def _partly(snapshot: Snapshot) -> str:
+    return f", {snapshot.partly.count} trained partly" if snapshot.partly.count else ""
 
 
 def _line(label: str, text: str) -> Text:

@@ -1,8 +1,10 @@
 """What a search has found: its trials and their front, as objects, tables, files and pictures."""
 
 from lightning_primo.results.comparison import Comparison
+from lightning_primo.results.export import check_target
 from lightning_primo.results.front import FrontTracker
+from lightning_primo.results.partly import PartlyTrained
 from lightning_primo.results.result import Result
 from lightning_primo.results.trial_result import TrialResult
 
-__all__ = ["Comparison", "FrontTracker", "Result", "TrialResult"]
+__all__ = ["Comparison", "FrontTracker", "PartlyTrained", "Result", "TrialResult", "check_target"]

@@ -60,7 +60,7 @@ def export_trials(
             "there is nothing to export: no trial was trained to the full budget yet, or none keeps its bounds"
         )
     target = target.absolute()
-    _check_target(target, overwrite)
+    check_target(target, overwrite=overwrite)
     with storage_explained(f"'directory' {str(target)!r} cannot be written"), _folder_beside(target) as unfinished:
         for trial in trials:
             folder = unfinished / f"trial_{trial.id:05d}"
@@ -69,9 +69,10 @@ def export_trials(
             described = _described(trial, tests.get(trial.id, {}), search)
             for name, values in (("config.json", trial.config), ("objectives.json", described)):
                 (folder / name).write_text(to_json(values) + "\n", encoding="utf-8")
-            for write in writers:
-                write(trial, folder)
         table.to_csv(unfinished / table_name, index=False)
+        for write in writers:
+            for trial in trials:
+                write(trial, unfinished / f"trial_{trial.id:05d}")
         _replace(unfinished, target)
 
 
@@ -87,7 +88,17 @@ def _folder_beside(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(target: str | Path, *, overwrite: bool = False) -> None:
+    """Look whether an export may go to a folder; call it before a long search whose result is exported.
+
+    Args:
+        target: The folder.
+        overwrite: Whether to replace an earlier export.
+
+    Raises:
+        InvalidArgumentError: If it is not empty, and not an earlier export that may be replaced.
+    """
+    target = Path(target)
     if not target.exists():
         return
     if not target.is_dir():

@@ -15,6 +15,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
+from lightning_primo.results.partly import partly_line
 from lightning_primo.results.table import front_lines
 from lightning_primo.results.trial_result import TrialResult
 
@@ -139,6 +140,8 @@ class Findings:
             f"{len(self.trials)} trials" + (f" ({statuses})" if statuses else ""),
             f"{format_value(self.epochs)} epochs = {self.full_trainings:.4g} full trainings",
         ]
+        if partly := [trial.epoch for trial in self.trials if trial.trained_partly]:
+            lines.append(partly_line(partly, self.problem.max_epochs))
         if self._out_of_bounds:
             ids = ", ".join(map(str, self._out_of_bounds))
             lines.append(f"left out of the front, a bound was broken when they were measured again: trials {ids}")
@@ -146,8 +149,12 @@ class Findings:
             lines.append(f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet")
         if not self.front:
             return "\n".join(lines)
-        lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}:")
+        lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}{self.changed_since_told()}:")
         return "\n".join([*lines, *front_lines(self.problem, self.front)])
+
+    def changed_since_told(self) -> str:
+        """For people: why the hypervolume is not the one that was shown during the search; empty where it is."""
+        return ""
 
     def _matrix(self, rows: Sequence[Losses]) -> npt.NDArray[np.float64]:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.problem.objectives))

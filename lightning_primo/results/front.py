@@ -17,6 +17,10 @@ from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.pareto import default_reference, dominates, hypervolume, improvement
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation
+from lightning_primo.results.partly import PartlyTrained, PartlyTrainedTracker
+
+PARTLY_SHOWN = 4
+"""Of how many partly trained trials a display is told the values."""
 
 Array = npt.NDArray[np.float64]
 
@@ -122,12 +126,13 @@ class FrontTracker:
         self._ids = np.empty(0, dtype=np.int64)  # of the front's trials
         self._extremes = np.empty((0, n_objectives))  # lowest and highest scaled losses seen: two rows
         self._reference = np.empty(0)
+        self._partly = PartlyTrainedTracker(problem.max_epochs, shown=PARTLY_SHOWN)
 
     def __len__(self) -> int:
         return len(self._losses)
 
     def add(self, evaluation: Evaluation) -> bool:
-        """Take in an evaluation; those that failed or stopped before the full budget change nothing.
+        """Take in an evaluation; those that failed or stopped before the full budget change nothing of the front.
 
         Args:
             evaluation: What was told.
@@ -135,6 +140,7 @@ class FrontTracker:
         Returns:
             Whether it is on the front now.
         """
+        self._partly.add(evaluation)
         if not evaluation.counts_at(self.problem.max_epochs):
             return False
         point = np.array([evaluation.losses])
@@ -160,6 +166,11 @@ class FrontTracker:
     def values(self) -> FrontValues:
         """The front as it is now, one mapping of objective to value per member, sorted by the first objective."""
         return FrontValues(self.problem, self._losses)  # `add` makes new arrays and leaves this one alone
+
+    @property
+    def partly(self) -> PartlyTrained:
+        """The trials that were trained, but not to the full budget."""
+        return self._partly.current
 
     def _move_reference(self, scaled: Array) -> bool:
         seen = np.vstack([self._extremes, scaled])

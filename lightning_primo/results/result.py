@@ -8,13 +8,14 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pandas as pd
 from matplotlib.figure import Figure
+from typing_extensions import override
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results import plotting
-from lightning_primo.results.export import CHOSEN_TABLE, TABLE, export_trials
+from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
@@ -59,7 +60,18 @@ class Result(Findings):
         self._seed = seed
         self._trainer: TrainerArguments = trainer or {}
         self._description = dict(description or {})
-        super().__init__(problem, with_remeasured(problem, events, read_remeasured(self.directory)))
+        remeasured = read_remeasured(self.directory)
+        self._measured_again = len(remeasured)
+        self._told_events = tuple(events) if remeasured else ()
+        super().__init__(problem, with_remeasured(problem, events, remeasured))
+
+    @override
+    def changed_since_told(self) -> str:
+        if not self._measured_again:
+            return ""
+        told = Findings(self.problem, self._told_events).hypervolume()
+        trials = "1 trial was" if self._measured_again == 1 else f"{self._measured_again} trials were"
+        return f" ({told:.4g} with the values that the search saw; {trials} measured again, and the medians count)"
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per trial: configuration, objectives in their own unit, measurements, test metrics, cost and status.
@@ -114,7 +126,8 @@ class Result(Findings):
         Args:
             directory: The folder to make; it appears complete or not at all.
             trials: Trials or their ids, in place of the front; their table is ``exported.csv``.
-            onnx: Whether each folder gets a ``model.onnx`` too, for batches of any size. It needs the extra ``onnx``.
+            onnx: Whether each folder gets a ``model.onnx`` too, for batches of any size. It needs the extra ``onnx``. A
+                member that cannot be converted goes without, with an OnnxSkippedWarning.
             overwrite: Whether to replace an earlier export.
             extra: Writes more files: called with each trial and its folder.
 
@@ -123,9 +136,10 @@ class Result(Findings):
 
         Raises:
             InvalidArgumentError: If the folder is not empty, and not an earlier export that may be replaced.
-            PrimoError: If the front is empty, a member's checkpoint cannot be read, or it cannot be written as ONNX.
+            PrimoError: If the front is empty, a member's checkpoint cannot be read, or what ONNX needs is missing.
         """
         target = Path(directory)
+        check_target(target, overwrite=overwrite)
         chosen = self.front if trials is None else tuple(dict.fromkeys(self._trial(trial) for trial in trials))
         writers = [onnx_writer(self.directory, self._factory, seed=self._seed)] if onnx else []
         export_trials(

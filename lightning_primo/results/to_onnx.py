@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -13,11 +14,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_primo.errors import NotMeasurableError, PrimoError, first_line
+from lightning_primo.errors import (
+    CheckpointError,
+    NotMeasurableError,
+    OnnxSkippedWarning,
+    PrimoError,
+    StorageError,
+    first_line,
+)
 from lightning_primo.factory import Factory
 from lightning_primo.measure.inputs import REMEDY, Sample, cut_batch, map_tensors, tensors
 from lightning_primo.objectives.example_inputs import example_inputs, given_inputs
 from lightning_primo.results.loading import load_module
+from lightning_primo.results.traced_onnx import trace_onnx
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.job import build_data
 from lightning_primo.training.process_state import process_kept
@@ -48,8 +57,8 @@ def onnx_writer(directory: Path, build: Factory, *, seed: int) -> Callable[[Tria
         seed: The search's, for the data that a module without `example_input_array` is called with.
 
     Returns:
-        A function of the trial and the folder. It raises a PrimoError that names the trial and its module if the
-        weights cannot be loaded or the module cannot be exported.
+        A function of the trial and the folder. Where the module cannot be built or exported, it writes nothing and
+        gives an OnnxSkippedWarning that names the trial; it raises a CheckpointError if there are no weights.
 
     Raises:
         PrimoError: If the extra is not installed.
@@ -57,8 +66,8 @@ def onnx_writer(directory: Path, build: Factory, *, seed: int) -> Callable[[Tria
     check_onnx()
 
     def write(trial: TrialResult, folder: Path) -> None:
-        module = load_module(directory, trial, build)
         try:
+            module = load_module(directory, trial, build)
             with process_kept():  # the data are drawn from the global generators
                 if build.example_inputs is not None:
                     inputs = given_inputs(build.example_inputs, trial.config)
@@ -66,14 +75,21 @@ def onnx_writer(directory: Path, build: Factory, *, seed: int) -> Callable[[Tria
                     inputs = example_inputs(module, build_data(build, trial.config, seed))
             inputs = inputs.inputs if isinstance(inputs, Sample) else inputs
             write_onnx(module, inputs, folder / FILE_NAME)
-        except PrimoError as error:
-            raise PrimoError(f"trial {trial.id} cannot be exported to ONNX: {error}") from error
+        except (CheckpointError, StorageError):
+            raise
+        except Exception as error:  # ours, or of the user's code
+            kind = "" if isinstance(error, PrimoError) else f"{type(error).__name__}: "
+            warnings.warn(
+                f"trial {trial.id} is exported without {FILE_NAME}: {kind}{error}", OnnxSkippedWarning, stacklevel=2
+            )
 
     return write
 
 
 def write_onnx(module: nn.Module, inputs: Any, path: Path) -> None:
     """Write a module as an ONNX file whose batch dimension may have any size.
+
+    What torch.export does not take is traced, see `trace_onnx`.
 
     Args:
         module: On the CPU, in evaluation mode.
@@ -97,6 +113,7 @@ def write_onnx(module: nn.Module, inputs: Any, path: Path) -> None:
     named = isinstance(inputs, Mapping)
     in_order = isinstance(inputs, tuple) or named
     weights = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+    external = weights > _LARGEST_FILE
     try:
         with process_kept(), _quiet(), torch.no_grad():
             torch.onnx.export(
@@ -106,16 +123,26 @@ def write_onnx(module: nn.Module, inputs: Any, path: Path) -> None:
                 kwargs=dict(inputs) if named else None,
                 dynamic_shapes=dynamic if in_order else (dynamic,),
                 dynamo=True,
-                external_data=weights > _LARGEST_FILE,
+                external_data=external,
                 verbose=False,
             )
     except Exception as error:  # of the exporter, of a dozen kinds
-        cause = error.__cause__ or error
-        raise PrimoError(
-            f"torch.onnx cannot export {type(module).__name__} with a batch dimension of any size "
-            f"({type(cause).__name__}: {first_line(str(cause))}); its forward must be one that torch.export.export "
-            "takes, without branches on the values of tensors and without the batch size as a fixed number"
-        ) from error
+        try:
+            with process_kept(), _quiet(), torch.no_grad():
+                trace_onnx(module, inputs, path, external_data=external)
+        except Exception as traced:
+            for left in path.parent.glob(f"{path.name}*"):  # which computes something else
+                left.unlink()
+            raise PrimoError(
+                f"torch.onnx cannot export {type(module).__name__} with a batch dimension of any size "
+                f"({_cause(error)}; traced: {_cause(traced)}); its forward must be one that torch.export.export takes, "
+                "without branches on the values of tensors and without the batch size as a fixed number"
+            ) from error
+
+
+def _cause(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {first_line(str(cause))}"
 
 
 def _require_batch(inputs: Any) -> None:

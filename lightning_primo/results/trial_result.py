@@ -83,6 +83,11 @@ class TrialResult:
         )
 
     @property
+    def trained_partly(self) -> bool:
+        """Whether it has a result, but not one of the full budget, and may still go on."""
+        return self.epoch > 0 and not self.trained_fully and self.status is Status.OK
+
+    @property
     def outcome(self) -> str:
         """The status as text; ``"pending"`` before the first evaluation."""
         return self.status.value if self.status else "pending"

@@ -235,6 +235,7 @@ class Loop:
             failures=dict(self._failures),
             front=self._tracker.values,
             hypervolume=self._tracker.hypervolume,
+            partly=self._tracker.partly,
         )
 
 

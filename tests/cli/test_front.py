@@ -46,6 +46,20 @@ def test_all_trials_with_unknown_values_last(tmp_path: Path, capsys: pytest.Capt
     assert rows[5][3:5] == ["diverged", "0"]
 
 
+def test_trials_trained_partly_are_told_of_and_greyed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path)
+    options = front.parser().parse_args([str(tmp_path)])
+    assert front.run(options) == 0
+    told = "1 trial was trained partly, to 3 of 9 epochs: the front is of those trained fully, a larger budget has more"
+    assert capsys.readouterr().err == f"{told}; --all shows them\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    rows = printed(capsys, tmp_path, "--all").splitlines()
+    assert [line.split()[0] for line in rows if "\x1b[2m" in line] == ["\x1b[2m"]
+
+
 def test_csv_and_json_hold_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path)
     table = pd.read_csv(io.StringIO(printed(capsys, tmp_path, "--csv", "--sort", "parameters")))

@@ -42,7 +42,7 @@ def test_status_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         "  search         RandomSearch over 3 hyperparameters, 1 to 9 epochs, seed 3\n"
         "  objectives     val_error (min), parameters (min, at most 10,000)\n"
         "  constraints    flops (min, at most 20,000)\n"
-        "  trials         8 (5 ok, 1 diverged, 1 rejected, 1 pending)\n"
+        "  trials         8 (5 ok, 1 diverged, 1 rejected, 1 pending), 1 of them trained partly\n"
         "  spent          42 epochs = 4.667 full trainings, 0:00:42 h of search\n"
         "  to go on with  trial 7 (epoch 0 to 9)\n"
         "  front          3 trials, hypervolume 1.6\n"
@@ -62,7 +62,8 @@ def test_status_as_json_while_it_is_searched(tmp_path: Path, capsys: pytest.Capt
         assert lines[-1][1].startswith(f"process {os.getpid()} on ")
     assert found["searched_by"].startswith(f"process {os.getpid()} on ")
     assert found["algorithm"] == {"class": "RandomSearch", "sampler": {"class": "UniformSampler"}}
-    assert found["trials"] == {"total": 8, "by_status": {"ok": 5, "diverged": 1, "rejected": 1, "pending": 1}}
+    by_status = {"ok": 5, "diverged": 1, "rejected": 1, "pending": 1}
+    assert found["trials"] == {"total": 8, "by_status": by_status, "trained_partly": 1}
     assert found["spent"] == {"epochs": 42.0, "full_trainings": 42 / 9, "hours": 42 / 3600}
     assert found["pending"] == [{"trial": 7, "from_epoch": 0, "to_epoch": 9}]
     assert found["front"]["size"] == 3

@@ -14,6 +14,7 @@ from rich.console import Console
 from lightning_primo.display.progress import PlainProgress, Progress, RichProgress, Snapshot, make_progress
 from lightning_primo.display.streams import RedirectedStreams
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
+from lightning_primo.results import PartlyTrained
 from lightning_primo.results.formatting import format_duration, format_value, format_values
 from tests.results.search_log import ACCURACY, ERROR, PARAMETERS, make_problem
 
@@ -25,6 +26,25 @@ FRONT = tuple({"val_error": 0.1 * n, "parameters": 1e4 / n} for n in range(1, 21
 def snapshot(**fields: object) -> Snapshot:
     values = {"spent": 12.0, "total": 500.0, "n_trials": 8, "front": FRONT[:4], "hypervolume": 3.2101, **fields}
     return Snapshot(**values)  # type: ignore[arg-type]
+
+
+def test_trials_trained_partly_are_greyed_below_the_front() -> None:
+    objectives = (ERROR, PARAMETERS)
+    partly = PartlyTrained(5, ((3, (0.25, 700.0)), (1, (0.5, 800.0))))
+    progress = RichProgress(objectives, start=snapshot(front=FRONT[:1], partly=partly))
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(progress.render())
+    lines = capture.get().splitlines()
+    assert any("front of 1, 5 trained partly" in line for line in lines)
+    for epoch, value in ((3, "0.25"), (1, "0.5")):
+        (line,) = (line for line in lines if f"epoch {epoch}" in line)
+        assert value in line
+        assert "\x1b[2m" in line
+    assert drawn(RichProgress(objectives, start=snapshot(front=(), partly=partly)))
+    stream = io.StringIO()
+    PlainProgress(objectives, stream=stream).finished(PROPOSAL, EVALUATION, snapshot(front=FRONT[:1], partly=partly))
+    assert "| front 1, 5 trained partly |" in stream.getvalue()
 
 
 class Terminal(io.StringIO):

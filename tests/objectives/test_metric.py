@@ -171,8 +171,8 @@ def test_the_last_batch_is_not_the_epoch(tmp_path: Path, name: str, validates: b
     limit = 1.0 if validates else 0.0
     reader = Reader(metric := Metric(name))
     for callbacks in ([reader, metric], [Metric(name)]):  # in a search, and alone
+        fit = trainer(tmp_path, *callbacks, enable_checkpointing=True, limit_val_batches=limit)
         with pytest.raises(MetricNotLoggedError, match="so that only the value of the last batch is known"):
-            fit = trainer(tmp_path, *callbacks, enable_checkpointing=True, limit_val_batches=limit)
             fit.fit(Steps(), data(), data())
 
 

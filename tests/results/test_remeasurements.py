@@ -57,6 +57,17 @@ def test_the_table_and_the_summary_say_how_much_a_value_scatters_and_where_it_wa
     assert summary.endswith("latency measured on Chip 9, cpu, threads 2, batch size 1, float32")
 
 
+def test_the_summary_says_why_the_hypervolume_is_not_the_one_of_the_search(tmp_path: Path) -> None:
+    told = log().result(tmp_path / "before").hypervolume()
+    write_remeasured(tmp_path, AGAIN)
+    result = log().result(tmp_path)
+    n = len(AGAIN)
+    assert (
+        f"hypervolume {result.hypervolume():.4g} ({told:.4g} with the values that the search saw; {n} trials were "
+        "measured again, and the medians count):\n"
+    ) in result.summary()
+
+
 def bounded(at_most: float) -> Log:
     """The same, with a bound on the latency."""
     bounded = log()

@@ -106,6 +106,7 @@ def test_summary(tmp_path: Path) -> None:
     assert result.summary() == (
         "8 trials (5 ok, 1 diverged, 1 rejected, 1 pending)\n"
         "42 epochs = 4.667 full trainings\n"
+        "1 trial was trained partly, to 3 of 9 epochs: the front is of those trained fully, a larger budget has more\n"
         "front of 3, hypervolume 1.6:\n"
         "  trial  val_error  parameters\n"
         "      1        0.2       1,000\n"

@@ -12,9 +12,10 @@ import torch
 from ConfigSpace import ConfigurationSpace
 from torch import Tensor, nn
 
-from lightning_primo.errors import NotMeasurableError, PrimoError
+from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, OnnxSkippedWarning, PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.layout import trial_directory
+from lightning_primo.results import check_target
 from lightning_primo.results.result import Result
 from lightning_primo.results.to_onnx import write_onnx
 from tests.results.search_log import ACCURACY, Log, Problem
@@ -120,6 +121,74 @@ def test_what_is_missing_is_told_before_anything_is_written(tmp_path: Path, monk
     with pytest.raises(PrimoError, match=r"needs the packages 'onnxscript'.*pip install 'lightning-primo\[onnx\]'"):
         result_of(tmp_path / "search", Factory(Images, Data)).export(tmp_path / "front", onnx=True)
     monkeypatch.undo()
-    with pytest.raises(PrimoError, match=r"trial 0 cannot be exported to ONNX: no batch .*example_input_array"):
-        result_of(tmp_path / "blind", Factory(Images)).export(tmp_path / "front", onnx=True)
     assert not (tmp_path / "front").exists()
+
+
+def test_what_cannot_be_converted_is_exported_without(tmp_path: Path) -> None:
+    with pytest.warns(OnnxSkippedWarning, match=r"trial 0 is exported without model\.onnx: no batch .*example_input_a"):
+        result_of(tmp_path / "blind", Factory(Images)).export(tmp_path / "front", onnx=True)
+    assert sorted(path.name for path in (tmp_path / "front" / "trial_00000").iterdir()) == [
+        *("config.json", "objectives.json", "state_dict.pt")
+    ]
+
+    def broken(config: Any) -> pl.LightningModule:
+        raise KeyError("depth")
+
+    with pytest.warns(OnnxSkippedWarning, match="KeyError: 'depth'"):
+        result_of(tmp_path / "broken", Factory(broken)).export(tmp_path / "other", onnx=True)
+    assert (tmp_path / "other" / "front.csv").exists()
+
+
+def test_a_folder_is_looked_at_before_anything_is_loaded_or_built(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(InvalidArgumentError, match="is not empty"):
+        check_target(tmp_path / "full")
+    with pytest.raises(InvalidArgumentError, match="is not an earlier export"):
+        check_target(str(tmp_path / "full"), overwrite=True)
+    check_target(tmp_path / "new")
+    with pytest.raises(InvalidArgumentError, match="is not empty"):  # not: without the code that builds its modules
+        result_of(tmp_path / "search", None).export(tmp_path / "full", onnx=True)
+
+
+@pytest.fixture
+def _no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.export takes nothing."""
+    own = torch.onnx.export
+
+    def export(*args: Any, dynamo: bool, **options: Any) -> Any:
+        if dynamo:
+            raise ValueError("not exportable")
+        return own(*args, dynamo=dynamo, **options)
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+
+
+class FixedSize(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(2, -1)  # of the batch that is traced
+
+
+class Sign(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.abs() if x.detach().sum().tolist() > 0 else x
+
+
+@pytest.mark.usefixtures("_no_export")
+@pytest.mark.parametrize("kind", [tuple, dict])
+def test_what_torch_export_does_not_take_is_traced(tmp_path: Path, kind: type) -> None:
+    module = TwoInputs().eval()
+    named = {"values": torch.randn(3, 4), "mask": torch.ones(4)}
+    write_onnx(module, named if kind is dict else tuple(named.values()), tmp_path / "model.onnx")
+    given = {"values": torch.randn(7, 4), "mask": torch.ones(4)}
+    with torch.no_grad():
+        expected = module(**given)["logits"].numpy()
+    np.testing.assert_allclose(outputs(tmp_path / "model.onnx", **given)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("_no_export")
+@pytest.mark.parametrize("module", [FixedSize(), Sign(), Branching()])
+def test_a_trace_that_is_right_for_one_batch_alone_is_refused(tmp_path: Path, module: nn.Module) -> None:
+    with pytest.raises(PrimoError, match=r"ValueError: not exportable; traced: "):
+        write_onnx(module.eval(), torch.ones(2, 3), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())

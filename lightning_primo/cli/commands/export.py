@@ -63,12 +63,14 @@ def run(options: jsonargparse.Namespace) -> int:
     """
     from lightning_primo.cli.trust import trusted_project
     from lightning_primo.errors import CheckpointError, InvalidArgumentError
+    from lightning_primo.results import check_target
     from lightning_primo.search import read_result
     from lightning_primo.store import owner_of
 
     out = options.out.expanduser().absolute()  # the project has a folder of its own, where it is active
     if out.is_dir() and any(out.iterdir()) and not options.overwrite:
         raise InvalidArgumentError(f"'--out' {str(out)!r} is not empty; choose another one, or add --overwrite")
+    check_target(out, overwrite=options.overwrite)
     if (options.config or options.cli) and not options.onnx:
         raise InvalidArgumentError("'--config' and '--cli' say how networks are built, which only --onnx needs")
     result = read_result(options.directory)

@@ -77,6 +77,7 @@ def chosen(result: Result, *, everything: bool, by: str | None) -> list[TrialRes
 
 def _print(trials: Sequence[TrialResult], result: Result, *, everything: bool) -> None:
     from lightning_primo.results.formatting import format_value
+    from lightning_primo.results.partly import partly_line
 
     objectives = [objective.name for objective in result.problem.objectives]
     hyperparameters = [name for name in result.problem.space if any(name in trial.config for trial in trials)]
@@ -88,7 +89,11 @@ def _print(trials: Sequence[TrialResult], result: Result, *, everything: bool) -
         values = [format_value(trial.values.get(name, math.nan)) for name in objectives]
         config = [_cell(trial.config.get(name)) for name in hyperparameters]
         rows.append([str(trial.id), *values, *mark, *config])
-    print_table(["trial", *objectives, *state, *hyperparameters], rows, left=("status",))
+    dim = [everything and trial.trained_partly for trial in trials]
+    print_table(["trial", *objectives, *state, *hyperparameters], rows, left=("status",), dim=dim)
+    if partly := [trial.epoch for trial in result.trials if trial.trained_partly]:
+        hint = "" if everything else "; --all shows them"
+        print(f"{partly_line(partly, result.problem.max_epochs)}{hint}", file=sys.stderr)
 
 
 def _cell(value: object) -> str:

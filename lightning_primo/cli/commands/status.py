@@ -90,6 +90,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
         "seed": search.seed,
         "trials": {
             "total": len(result.trials),
+            "trained_partly": sum(trial.trained_partly for trial in result.trials),
             "by_status": dict(Counter(trial.outcome for trial in result.trials).most_common()),
         },
         "spent": {
@@ -102,6 +103,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
             "size": len(result.front),
             "hypervolume": result.hypervolume(),
             "reference": result.reference,
+            "note": result.changed_since_told().strip(),
         },
         "last_failure": failed
         and {"trial": failed.trial_id, "status": failed.status.value, "reason": first_line(failed.reason)},
@@ -113,6 +115,7 @@ def as_text(status: dict[str, Any]) -> str:
     from lightning_primo.results.formatting import format_duration, format_value
 
     spent, front, epochs, failure = status["spent"], status["front"], status["epochs"], status["last_failure"]
+    partly = status["trials"]["trained_partly"]
     counts = ", ".join(f"{number} {name}" for name, number in status["trials"]["by_status"].items())
     running = [f"trial {p['trial']} (epoch {p['from_epoch']} to {p['to_epoch']})" for p in status["pending"]]
     lines = {
@@ -120,11 +123,13 @@ def as_text(status: dict[str, Any]) -> str:
         f"{epochs['shortest']} to {epochs['full']} epochs, seed {status['seed']}",
         "objectives": ", ".join(map(_shown, status["objectives"])),
         "constraints": ", ".join(map(_shown, status["constraints"])),
-        "trials": f"{status['trials']['total']}" + (f" ({counts})" if counts else ""),
+        "trials": f"{status['trials']['total']}"
+        + (f" ({counts})" if counts else "")
+        + (f", {partly} of them trained partly" if partly else ""),
         "spent": f"{format_value(spent['epochs'])} epochs = {spent['full_trainings']:.4g} full trainings, "
         f"{format_duration(spent['hours'] * 3600)} h of search",
         "running" if status["searched_by"] else "to go on with": ", ".join(running),
-        "front": f"{front['size']} trials, hypervolume {front['hypervolume']:.4g}"
+        "front": " ".join([f"{front['size']} trials, hypervolume {front['hypervolume']:.4g}", front["note"]]).rstrip()
         if front["size"]
         else f"no trial was trained to the full budget of {epochs['full']} epochs yet",
         "last failure": failure and f"trial {failure['trial']}, {failure['status']}: {failure['reason']}",

@@ -1,0 +1,75 @@
+"""The trials that were trained partly: what a promoting algorithm has left behind, compared with no front."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from dataclasses import dataclass
+
+from lightning_primo.problem.trial import Evaluation
+
+Key = tuple[int, tuple[float, ...], int]
+
+
+@dataclass(frozen=True)
+class PartlyTrained:
+    """Those there are at one moment.
+
+    Args:
+        count: How many.
+        most: Some of them, those trained the longest first: epoch and losses.
+    """
+
+    count: int = 0
+    most: tuple[tuple[int, tuple[float, ...]], ...] = ()
+
+
+class PartlyTrainedTracker:
+    """Keeps the trials that have a result, but not one of the full budget.
+
+    Args:
+        max_epochs: Of the full budget.
+        shown: How many `current` tells more of than their number.
+    """
+
+    def __init__(self, max_epochs: int, *, shown: int) -> None:
+        self._max_epochs = max_epochs
+        self._shown = shown
+        self._keys: dict[int, Key] = {}
+        self._order: list[Key] = []
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Take in an evaluation; a trial that failed, or is trained fully now, is none of them any more."""
+        known = self._keys.pop(evaluation.trial_id, None)
+        if known is not None:
+            del self._order[bisect.bisect_left(self._order, known)]
+        losses = evaluation.losses
+        if evaluation.ok and not evaluation.counts_at(self._max_epochs) and not any(map(math.isnan, losses)):
+            key = (-evaluation.epoch, losses, evaluation.trial_id)
+            self._keys[evaluation.trial_id] = key
+            bisect.insort(self._order, key)
+
+    @property
+    def current(self) -> PartlyTrained:
+        """Those there are now."""
+        most = tuple((-negated, losses) for negated, losses, _ in self._order[: self._shown])
+        return PartlyTrained(len(self._order), most)
+
+
+def partly_line(epochs: list[int], max_epochs: int) -> str:
+    """For people: how many trials were trained partly.
+
+    >>> partly_line([1, 3, 1], 9)
+    '3 trials were trained partly, to 1 to 3 of 9 epochs: the front is of those trained fully, a larger budget has more'
+
+    Args:
+        epochs: Of each of them, one at least.
+        max_epochs: Of the full budget.
+    """
+    low, high = min(epochs), max(epochs)
+    reached = f"{low}" if low == high else f"{low} to {high}"
+    number = "1 trial was" if len(epochs) == 1 else f"{len(epochs)} trials were"
+    return (
+        f"{number} trained partly, to {reached} of {max_epochs} epochs: the front is of those trained fully, "
+        "a larger budget has more"
+    )
