@@ -31,7 +31,9 @@ def distinct(losses: Array, deviations: Array) -> npt.NDArray[np.bool_]:
     noisy = (deviations > 0).any(axis=0)
     stays = np.zeros(len(losses), dtype=np.bool_)
     # What can take a place from another is as good in all exact losses, and so comes first in this order.
-    order = np.lexsort([*losses[:, noisy].T[::-1], *losses[:, ~noisy].T[::-1]]) if len(losses) else []
+    order: IntArray = (
+        np.lexsort([*losses[:, noisy].T[::-1], *losses[:, ~noisy].T[::-1]]) if len(losses) else np.arange(0)
+    )
     for i in order:
         kept = losses[stays]
         margins = np.hypot(steady[stays], deviations[i])  # k x m
