@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.pareto.arrays import IntArray
 from lightning_primo.problem.place import UNSTEADY
 
 Array = npt.NDArray[np.float64]
