@@ -61,6 +61,7 @@ class MetricNotLoggedError(PrimoError):
         earlier: bool = False,
     ) -> None:
         self.metric, self.logged = metric, tuple(sorted(logged))
+        self.logged_otherwise = step_only or last_batch or earlier
         names = ", ".join(map(repr, self.logged)) or "none"
         step = "training_step"
         if distilled:

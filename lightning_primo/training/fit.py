@@ -115,7 +115,7 @@ def _fit(
                 trainer.fit(module, datamodule=data)
         well = True
     except MetricNotLoggedError as error:
-        if job.inheritance is None or not job.inheritance.distils:
+        if job.inheritance is None or not job.inheritance.distils or error.logged_otherwise:
             raise
         raise MetricNotLoggedError(error.metric, error.logged, distilled=True) from error
     finally:

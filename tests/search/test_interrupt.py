@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -43,6 +44,24 @@ def test_an_interrupt_that_python_forgets_is_remembered_and_not_printed(monkeypa
         Fails()
     assert printed == [ValueError]
     assert sys.unraisablehook is before
+
+
+def test_tests_that_are_started_where_it_is_ignored_hear_it(tmp_path: Path) -> None:
+    check = tmp_path / "test_it.py"
+    check.write_text(CHECK)
+    (tmp_path / "conftest.py").write_text((Path(__file__).parents[1] / "conftest.py").read_text())
+    command = shlex.join([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(check)])
+    run = subprocess.run(["sh", "-c", f"trap '' INT; {command}"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+
+
+CHECK = """
+import signal, subprocess, sys
+
+def test_it():
+    code = "import signal; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    subprocess.run([sys.executable, "-c", code], check=True)
+"""
 
 
 def test_it_interrupts_at_once_where_it_can_and_puts_the_handler_back() -> None:

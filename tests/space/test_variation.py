@@ -42,6 +42,15 @@ def changed(parents: Array, children: Array) -> np.ndarray:
     return ~((parents == children) | (np.isnan(parents) & np.isnan(children)))
 
 
+def distinct(vectors: Array) -> set[tuple[float | None, ...]]:
+    """The rows that differ; where one is inactive in both they do not, which versions of NumPy see differently."""
+    return {tuple(None if np.isnan(entry) else entry for entry in row) for row in vectors.tolist()}
+
+
+def test_rows_that_are_inactive_alike_are_one() -> None:
+    assert len(distinct(np.array([[1.0, np.nan], [1.0, np.nan], [np.nan, 1.0], [1.0, 2.0]]))) == 3
+
+
 @pytest.mark.parametrize("mutate", MUTATIONS)
 @given(space=spaces(), seed=st.integers(0, 99))
 @SETTINGS
@@ -61,8 +70,7 @@ def test_children_differ_where_they_can(mutate: Mutation, space: ConfigurationSp
     encoding = Encoding(space)
     parents = frozen(encoding.sample(12, rng(seed)))
     same = ~changed(parents, mutate(encoding, parents, rng(seed))).any(axis=1)
-    alternatives = np.unique(encoding.sample(400, rng(seed + 1)), axis=0, equal_nan=True)
-    assert not same.any() or len(alternatives) == 1
+    assert not same.any() or len(distinct(encoding.sample(400, rng(seed + 1)))) == 1
 
 
 @pytest.mark.parametrize("mutate", MUTATIONS)
