@@ -161,8 +161,8 @@ def measure_latency(
     if not measurement.steady:
         warnings.warn(
             f"the latency of {type(module).__name__} was measured {_ATTEMPTS} times and is still "
-            f"{measurement.median:.3g} ± {measurement.deviation:.3g} s: something else keeps {place} busy. It is marked "
-            "as unsteady; measure again when the machine is idle",
+            f"{measurement.median:.3g} ± {measurement.deviation:.3g} s: something else keeps {place} busy. It is "
+            "marked as unsteady; measure again when the machine is idle",
             UnsteadyMeasurementWarning,
             stacklevel=2,
         )

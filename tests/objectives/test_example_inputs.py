@@ -60,7 +60,7 @@ def test_a_graph_that_is_given_is_measured_as_it_is_or_refused() -> None:
     inputs = graph()[0]
     module = GraphNet()
     assert FLOPs(batch_size=None).measure(module, inputs) == NODES * FEATURES * WIDTH
-    with pytest.raises(NotMeasurableError, match="first dimensions of .5, 2, 5. may be a graph .* 'batch_size=None'"):
+    with pytest.raises(NotMeasurableError, match=r"first dimensions of .5, 2, 5. may be a graph .* 'batch_size=None'"):
         FLOPs().measure(module, inputs)
     with pytest.raises(NotMeasurableError, match="'batch_size=None'"):
         Latency("cpu", batch_size=32).measure(module, inputs)
