@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.pareto.arrays import IntArray
 from lightning_primo.problem.place import UNSTEADY
 
 Array = npt.NDArray[np.float64]
@@ -32,9 +31,8 @@ def distinct(losses: Array, deviations: Array) -> npt.NDArray[np.bool_]:
     noisy = (deviations > 0).any(axis=0)
     stays = np.zeros(len(losses), dtype=np.bool_)
     # What can take a place from another is as good in all exact losses, and so comes first in this order.
-    order: IntArray = (
-        np.lexsort([*losses[:, noisy].T[::-1], *losses[:, ~noisy].T[::-1]]) if len(losses) else np.arange(0)
-    )
+    keys = [*losses[:, noisy].T[::-1], *losses[:, ~noisy].T[::-1]]
+    order: list[int] = np.lexsort(keys).tolist() if len(losses) else []
     for i in order:
         kept = losses[stays]
         margins = np.hypot(steady[stays], deviations[i])  # k x m

@@ -101,6 +101,21 @@ def test_equal_members_are_all_on_the_front(tmp_path: Path) -> None:
     assert ids(log.result(tmp_path).front) == [1, 2]
 
 
+def test_noise_alone_puts_no_trial_on_the_front(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR, LATENCY))
+    for trial, (error, latency, spread) in enumerate([(0.1, 1.0, 0.03), (0.2, 0.97, 0.03), (0.3, 0.5, 9.0)]):
+        log.ask(trial)
+        log.tell(trial, (error, latency), deviations={"latency": spread})
+    result = log.result(tmp_path)
+    assert ids(result.front) == [0]
+    assert "1 ±3.0%" in result.summary()
+    log.ask(3)
+    log.tell(3, (0.05, 2.0), deviations={"latency": 50.0})
+    result = log.result(tmp_path)
+    assert ids(result.front) == [3, 0]  # an unsteady value takes the place of no other
+    assert "2 ±2500.0% unsteady" in result.summary()
+
+
 def test_summary(tmp_path: Path) -> None:
     result = two_objective_log().result(tmp_path)
     assert result.summary() == (
