@@ -24,11 +24,13 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: S
     from rich.table import Table
     from rich.text import Text
 
+    from lightning_primo.results.formatting import printable
+
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in header:
-        table.add_column(Text(name), justify="left" if name in left else "right", overflow="fold")
+        table.add_column(Text(printable(name)), justify="left" if name in left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(1, console.measure(table, options=console.options.update(width=100_000)).maximum)
