@@ -15,6 +15,19 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def is_json(value: Any) -> bool:
+    """Whether JSON gives `value` back as it is: None, finite numbers, booleans, texts, and lists and dicts of these."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, list):
+        return all(map(is_json, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and is_json(key) and is_json(item) for key, item in value.items())
+    return value is None or isinstance(value, (bool, int))
+
+
 def to_json(values: Any, *, indent: int | None = 2) -> str:
     """Nested mappings, sequences, numbers and strings as JSON; numbers that are not finite become null."""
     return json.dumps(_finite(values), indent=indent, allow_nan=False)

@@ -80,7 +80,10 @@ def _parsed(parser: Any, arguments: Sequence[str]) -> Any:
 
 
 def _tell(command: str, message: str, code: int) -> int:
-    print(f"lightning-primo{f' {command}' if command else ''}: {message}", file=sys.stderr)
+    from lightning_primo.results.formatting import printable
+
+    lines = "\n".join(map(printable, message.split("\n")))
+    print(f"lightning-primo{f' {command}' if command else ''}: {lines}", file=sys.stderr)
     return code
 
 

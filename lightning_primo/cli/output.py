@@ -27,6 +27,8 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
+    from lightning_primo.results.formatting import printable
+
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in header:
         table.add_column(Text(printable(name)), justify="left" if name in left else "right", overflow="fold")
@@ -36,15 +38,6 @@ def print_table(
     if not console.is_terminal:
         console.width = max(1, console.measure(table, options=console.options.update(width=100_000)).maximum)
     console.print(table)
-
-
-def printable(text: str) -> str:
-    r"""`text` with its control characters as Python writes them, so that none of them reaches a terminal.
-
-    >>> printable("red: \x1b[31m")
-    'red: \\x1b[31m'
-    """
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def print_json(values: Any, *, indent: int | None = 2) -> None:

@@ -294,5 +294,5 @@ def _listed(files: Sequence[str]) -> str:
 
 def _hint(message: str, cli: str | None) -> str:
     missing_class = cli is None and ("not accept" in message or "required" in message or "class" in message)
-    remedy = "if the config names no classes, say which script constructs the LightningCLI: 'cli: main.py'"
+    remedy = "if the config names no classes, say which script constructs the LightningCLI: --cli main.py"
     return f" ({remedy})" if missing_class else ""

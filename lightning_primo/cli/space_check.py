@@ -1,4 +1,4 @@
-"""Whether the project's parser takes what the space holds: every end of a range, every choice."""
+"""Whether the project's parser takes what the space holds: both ends of a range, up to 100 choices of each kind."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from lightning_primo.training.trainer import OWNED_ARGUMENTS
 
 _DRAWS = 4096  # to find a configuration with everything that a condition asks for
 _CLOSE = 8
+_MOST_TRIED = 100  # choices of one type, as the parser takes milliseconds for each
 _UNKNOWN = ("not accept", "not expected", "No action for")  # what the versions of jsonargparse say of an unknown key
 
 
@@ -43,7 +44,7 @@ def check_space_fits(project: Project, space: SearchSpace) -> None:
     for key, hyperparameter in space.space.items():
         if key not in examples:
             raise InvalidArgumentError(f"'space' has {key!r}, but its conditions never hold together")
-        for value in _values(hyperparameter):
+        for value in _some(list(_values(hyperparameter))):
             _check(project, space, _with(space, examples[key], key, value), key)
 
 
@@ -111,6 +112,17 @@ def _values(hyperparameter: Hyperparameter[Any, Any]) -> Iterator[Any]:
         yield from hyperparameter.sequence
     elif isinstance(hyperparameter, Constant):
         yield hyperparameter.value
+
+
+def _some(values: list[Any]) -> Iterator[Any]:
+    """The values; of very many of one type, such as numbers or names, the ends and some evenly spread between them."""
+    by_type: dict[type, list[Any]] = {}
+    for value in values:
+        by_type.setdefault(type(value), []).append(value)
+    for members in by_type.values():
+        n_tried = min(len(members), _MOST_TRIED)
+        ordered = sorted(members) if len(members) > n_tried and isinstance(members[0], (int, float)) else members
+        yield from (ordered[i] for i in np.linspace(0, len(members) - 1, n_tried).astype(int))
 
 
 def _examples(space: SearchSpace) -> dict[str, dict[str, Any]]:

@@ -24,7 +24,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import PartlyTrained
-from lightning_primo.results.formatting import format_duration, format_value, format_values
+from lightning_primo.results.formatting import format_duration, format_value, format_values, printable
 
 MAX_ROWS = 8
 """Members of the front that the live display shows at most."""
@@ -118,7 +118,7 @@ def outcome(objectives: Sequence[Objective], evaluation: Evaluation) -> str:
     if evaluation.status is Status.OK:
         pairs = zip(objectives, evaluation.losses, strict=True)
         return format_values({objective.name: objective.value(loss) for objective, loss in pairs})
-    reason = first_line(evaluation.reason)
+    reason = printable(first_line(evaluation.reason))
     return f"{evaluation.status.value} ({reason})" if reason else evaluation.status.value
 
 
@@ -233,7 +233,7 @@ class RichProgress(Progress):
         partly = snapshot.partly
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
         for objective in self._objectives:
-            table.add_column(Text(objective.name), justify="right")
+            table.add_column(Text(printable(objective.name)), justify="right")
         if partly.most:
             table.add_column()
         for index in shown:

@@ -6,7 +6,7 @@ from lightning_primo.layout import front_picture, hypervolume_picture, table_fil
 from lightning_primo.results.result import Result
 
 
-def write_artifacts(result: Result) -> None:
+def write_artifacts(result: Result, *, show: bool = True) -> None:
     """Print the front, and write the table and the pictures into the search's directory.
 
     They are ``trials.csv`` and, once there is a front, ``front.png`` and ``hypervolume.png``.
@@ -14,8 +14,7 @@ def write_artifacts(result: Result) -> None:
     result.directory.mkdir(parents=True, exist_ok=True)
     table = table_file(result.directory)
     result.to_pandas().to_csv(table, index=False)
-    print(result.summary())
-    print(f"table of all trials: {table}")
+    lines = [result.summary(), f"table of all trials: {table}"]
     if result.front:
         pictures = {
             "front": front_picture(result.directory),
@@ -23,5 +22,6 @@ def write_artifacts(result: Result) -> None:
         }
         result.plot_front(pictures["front"])
         result.plot_hypervolume(pictures["hypervolume over cost"])
-        for name, path in pictures.items():
-            print(f"picture of the {name}: {path}")
+        lines += [f"picture of the {name}: {path}" for name, path in pictures.items()]
+    if show:
+        print("\n".join(lines))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from lightning_primo.disk import storage_explained
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.objective import Objective
+from lightning_primo.results.formatting import printable
 
 SUFFIXES = (".png", ".svg", ".pdf")
 """What pictures are saved as."""
@@ -49,7 +50,8 @@ def note(axes: Axes, text: str) -> None:
 
 def named(objective: Objective) -> str:
     """An axis label that says which direction is better."""
-    return f"{objective.name} ({'lower' if objective.mode == 'min' else 'higher'} is better)"
+    name = printable(objective.name).replace("$", r"\$")  # or it would be read as a formula
+    return f"{name} ({'lower' if objective.mode == 'min' else 'higher'} is better)"
 
 
 def check_suffix(path: str | Path | None) -> None:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?|[\x00-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """A name in one line without the sequences and characters that a terminal would obey rather than show."""
+    return _CONTROL.sub("", text).encode(errors="replace").decode()
 
 
 def format_value(value: float) -> str:
@@ -17,7 +25,7 @@ def format_value(value: float) -> str:
 
 def format_values(values: Mapping[str, float]) -> str:
     """Named values on one line: ``val_error 0.412, parameters 12,345``."""
-    return ", ".join(f"{name} {format_value(value)}" for name, value in values.items())
+    return ", ".join(f"{printable(name)} {format_value(value)}" for name, value in values.items())
 
 
 def format_duration(seconds: float) -> str:

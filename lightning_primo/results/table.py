@@ -10,7 +10,7 @@ from lightning_primo.errors import first_line
 from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem import Problem
 from lightning_primo.problem.place import UNSTEADY, place_text
-from lightning_primo.results.formatting import format_value
+from lightning_primo.results.formatting import format_value, printable
 from lightning_primo.results.trial_result import TrialResult
 
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")
@@ -78,12 +78,12 @@ def front_lines(problem: Problem, front: Sequence[TrialResult]) -> list[str]:
     A value of which the spread is so wide that it says little of the module is marked as unsteady.
     """
     names = [objective.name for objective in problem.objectives]
-    header = ["trial", *names]
+    header = ["trial", *map(printable, names)]
     rows = [[str(trial.id), *(_value(trial, name) for name in names)] for trial in front]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = ["  " + "  ".join(map(str.rjust, row, widths)) for row in (header, *rows)]
     places = {name: trial.measured_on[name] for trial in front for name in names if name in trial.measured_on}
-    return [*lines, *(f"{name} measured on {place_text(place)}" for name, place in places.items())]
+    return [*lines, *(f"{printable(name)} measured on {place_text(place)}" for name, place in places.items())]
 
 
 def _value(trial: TrialResult, name: str) -> str:

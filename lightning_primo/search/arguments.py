@@ -17,11 +17,10 @@ from lightning_primo.checks import (
     check_number,
     check_path,
     check_whole,
-    is_writable,
     shown,
 )
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.json_values import plain
+from lightning_primo.json_values import is_json, plain
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.training import check_trainer_arguments
 from lightning_primo.training.options import TrainerArguments
@@ -42,17 +41,11 @@ def check_choices(space: ConfigurationSpace) -> None:
         else:
             continue
         for choice in choices:
-            value = plain(choice)
-            if isinstance(value, str) and not is_writable(value):
+            if not is_json(plain(choice)):
                 raise InvalidArgumentError(
-                    f"'space' has the choice {shown(choice)} of {hyperparameter.name!r}; it must be "
-                    "of Unicode characters"
-                )
-            if not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
-                raise InvalidArgumentError(
-                    f"'space' has the choice {shown(choice)} of {hyperparameter.name!r}; choices must be "
-                    "finite numbers, booleans or strings, so name it by a string and look it up where the module is "
-                    "built"
+                    f"'space' has the choice {shown(choice)} of {hyperparameter.name!r}; choices must be None, "
+                    "finite numbers, booleans or strings, or lists and dicts of these (a tuple would come back as a "
+                    "list); name anything else by a string and look it up where the module is built"
                 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.json_values import plain
+from lightning_primo.json_values import is_json, plain
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, Status
 
 
@@ -16,14 +16,14 @@ def encode_proposal(proposal: Proposal) -> str:
     """A proposal as JSON.
 
     Raises:
-        InvalidArgumentError: If its configuration holds other values than finite numbers, booleans and strings.
+        InvalidArgumentError: If its configuration holds other values than JSON has.
     """
     config = {name: plain(value) for name, value in proposal.config.items()}
     for name, value in config.items():
-        if not isinstance(value, (bool, int, float, str)) or (isinstance(value, float) and not math.isfinite(value)):
+        if not is_json(value):
             raise InvalidArgumentError(
                 f"trial {proposal.trial_id} has {name!r} = {value!r}, a {type(value).__name__}; a configuration must "
-                "hold finite numbers, booleans and strings, or it cannot be stored"
+                "hold finite numbers, booleans and strings, None, or lists and dicts of these, or it cannot be stored"
             )
     fields = {
         "trial_id": proposal.trial_id,

@@ -31,7 +31,7 @@ def test_no_control_character_of_the_log_reaches_the_terminal(
     log.train(0, (float("nan"), 1.0), 0, status=Status.DIVERGED, reason="\x1b]0;title\x07 diverged")
     written(tmp_path, log)
     shown(tmp_path)
-    assert "trial 0, diverged: \\x1b]0;title\\x07 diverged" in capsys.readouterr().out
+    assert "trial 0, diverged:  diverged" in capsys.readouterr().out
 
 
 def test_status_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,21 +50,21 @@ def parser() -> jsonargparse.ArgumentParser:
     )
     made.add_argument(
         "--space",
-        type=dict[str, Any] | None,
+        type=dict | None,
         help="by key of the config: [choices], {float: [low, high], log: true}, {integer: [low, high]} or {choice: "
         "[...], ordered: true}; each may have if: {key: values}",
     )
     made.add_argument(
         "--objectives",
-        type=list[Any] | None,
+        type=list | None,
         help="such as [{class_path: Metric, init_args: {name: val_acc, mode: max}}, ParameterCount]",
     )
     made.add_argument(
-        "--constraints", type=list[Any] | None, help="such as [{class_path: FLOPs, init_args: {at_most: 1e7}}]"
+        "--constraints", type=list | None, help="such as [{class_path: FLOPs, init_args: {at_most: 1e7}}]"
     )
     made.add_argument(
         "--algorithm",
-        type=str | dict[str, Any] | None,
+        type=str | dict | None,
         help="such as {class_path: PriMO, init_args: {priors: {val_acc: {center: {model.init_args.lr: 1e-3}}}}} "
         "(default: PriMO)",
     )
@@ -122,7 +122,7 @@ def parser() -> jsonargparse.ArgumentParser:
     made.add_argument(
         "--print", action="store_true", dest="only_print", help="show what would be searched, and train one batch"
     )
-    made.add_argument("--quiet", action="store_true", help="show no progress")
+    made.add_argument("--quiet", action="store_true", help="print warnings and errors alone")
     return made
 
 
@@ -162,7 +162,7 @@ def run(options: jsonargparse.Namespace) -> int:
             print(f"{key} of the config is not heeded: the search sets it itself", file=sys.stderr)
         with _told_of(options):
             result = search.run(**budget, progress=not options.quiet)
-        write_artifacts(result)
+        write_artifacts(result, show=not options.quiet)
     return STOPPED if interruptions else 0
 
 
@@ -208,8 +208,9 @@ def _tried_out(search: Search, project: Project, space: SearchSpace, budget: dic
     """Show what would be searched, and train one batch of it."""
     from lightning_primo.cli.preview import preview
     from lightning_primo.cli.user_code import user_code
+    from lightning_primo.results.formatting import printable
 
-    print(preview(search, project, space, budget=budget))
+    print("\n".join(map(printable, preview(search, project, space, budget=budget).split("\n"))))
     failures: list[BaseException] = []
     logged = search.preflight(report=failures.append)
     for failure in failures:
@@ -218,7 +219,7 @@ def _tried_out(search: Search, project: Project, space: SearchSpace, budget: dic
     if logged is None:
         print("one batch: not trained, as a bound rejects the first configuration")
     else:
-        print(f"one batch: trained; logged: {', '.join(sorted(logged)) or 'nothing'}")
+        print(f"one batch: trained; logged: {', '.join(map(printable, sorted(logged))) or 'nothing'}")
     return 0
 
 

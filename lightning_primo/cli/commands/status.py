@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jsonargparse
 from jsonargparse.typing import PositiveFloat
 
-from lightning_primo.cli.output import print_json, printable
+from lightning_primo.cli.output import print_json
 
 if TYPE_CHECKING:
     from lightning_primo.problem.objective import Objective
@@ -112,7 +112,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
 
 def as_text(status: dict[str, Any]) -> str:
     """The status for a person, a line for each thing."""
-    from lightning_primo.results.formatting import format_duration, format_value
+    from lightning_primo.results.formatting import format_duration, format_value, printable
 
     spent, front, epochs, failure = status["spent"], status["front"], status["epochs"], status["last_failure"]
     partly = status["trials"]["trained_partly"]
