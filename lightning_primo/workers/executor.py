@@ -56,7 +56,8 @@ class ExecutorWorkers(Workers):
             return self._workers
         if self._cluster is None:
             return max(1, _pool_size(self._executor) or 1)
-        with suppress(OSError):  # if the scheduler is really gone, the jobs are cancelled, too
+        # If the scheduler is really gone, the client closes, which then has none to ask, and the jobs are cancelled.
+        with suppress(OSError, AttributeError):
             self._last = max(1, sum(self._cluster.nthreads().values()))
         return self._last
 

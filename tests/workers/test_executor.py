@@ -62,12 +62,13 @@ def test_errors_say_what_to_do() -> None:
         ExecutorWorkers(ShutDown()).submit(str, 1)
 
 
-def test_the_size_of_a_cluster_is_that_of_now() -> None:
+@pytest.mark.parametrize("gone", [OSError("timed out"), AttributeError("'NoneType' object has no attribute 'ncores'")])
+def test_the_size_of_a_cluster_is_that_of_now(gone: Exception) -> None:
     threads: dict[str, int] = {}
 
     def nthreads() -> dict[str, int]:
         if "gone" in threads:
-            raise OSError("timed out")
+            raise gone
         return threads
 
     executor = Remote()
