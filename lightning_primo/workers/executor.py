@@ -12,7 +12,6 @@ import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from typing_extensions import override
@@ -56,8 +55,12 @@ class ExecutorWorkers(Workers):
             return self._workers
         if self._cluster is None:
             return max(1, _pool_size(self._executor) or 1)
-        with suppress(OSError):  # if the scheduler is really gone, the jobs are cancelled, too
+        try:
             self._last = max(1, sum(self._cluster.nthreads().values()))
+        except OSError:
+            pass  # the client looks for the scheduler for a while, before it gives up and closes
+        except AttributeError as error:  # closed, it has no scheduler to ask, and may never say what became of a job
+            raise _no_more_jobs("its client has lost the scheduler") from error
         return self._last
 
     @override
@@ -69,10 +72,7 @@ class ExecutorWorkers(Workers):
         try:
             return self._executor.submit(pickle.loads, invocation)
         except Exception as error:  # shut down, broken by a process that died, or its cluster is gone
-            raise ExecutorError(
-                f"the executor takes no more jobs ({type(error).__name__}: {error}); run the same search again with a "
-                "new executor, all that was told is kept"
-            ) from error
+            raise _no_more_jobs(f"{type(error).__name__}: {error}") from error
 
 
 def tells_its_size(executor: Executor) -> bool:
@@ -118,6 +118,13 @@ class _Invocation:
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return self._call
+
+
+def _no_more_jobs(reason: str) -> ExecutorError:
+    return ExecutorError(
+        f"the executor takes no more jobs ({reason}); run the same search again with a new executor, all that was told "
+        "is kept"
+    )
 
 
 def _pool_size(executor: Executor) -> int | None:

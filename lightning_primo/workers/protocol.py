@@ -45,7 +45,11 @@ class Workers(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """How many jobs to have at once now; at least 1, also where a job would wait for the first worker to come."""
+        """How many jobs to have at once now; at least 1, also where a job would wait for the first worker to come.
+
+        Raises:
+            ExecutorError: If the executor of the user takes no more jobs.
+        """
 
     @abstractmethod
     def submit(self, function: Callable[..., T], /, *arguments: Any, seconds: float | None = None) -> Future[T]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import threading
 from concurrent.futures import Executor, Future
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,23 +61,31 @@ def test_errors_say_what_to_do() -> None:
         ExecutorWorkers(ShutDown()).submit(str, 1)
 
 
+class Cluster:
+    """Stands for Dask's client."""
+
+    def __init__(self) -> None:
+        self.answer: dict[str, int] | Exception = {}
+
+    def nthreads(self) -> dict[str, int]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
 def test_the_size_of_a_cluster_is_that_of_now() -> None:
-    threads: dict[str, int] = {}
-
-    def nthreads() -> dict[str, int]:
-        if "gone" in threads:
-            raise OSError("timed out")
-        return threads
-
-    executor = Remote()
-    executor._client = SimpleNamespace(nthreads=nthreads)  # type: ignore[attr-defined]
+    executor, cluster = Remote(), Cluster()
+    executor._client = cluster  # type: ignore[attr-defined]
     workers = ExecutorWorkers(executor)
     assert workers.elastic
     assert workers.size == 1  # a job waits there for the first worker
-    threads.update(a=2, b=1)
+    cluster.answer = {"a": 2, "b": 1}
     assert workers.size == 3
-    threads.update(gone=0)
+    cluster.answer = OSError("timed out")
     assert workers.size == 3
+    cluster.answer = AttributeError("'NoneType' object has no attribute 'ncores'")  # of a client that has closed
+    with pytest.raises(ExecutorError, match=r"takes no more jobs .*lost the scheduler.* run the same search again"):
+        _ = workers.size
     fixed = ExecutorWorkers(executor, 5)
     assert not fixed.elastic
     assert fixed.size == 5
