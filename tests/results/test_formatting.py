@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from lightning_primo.results._axes import named
 from matplotlib.figure import Figure
 
 from lightning_primo.problem.objective import Objective
+from lightning_primo.results.axes import named
 from lightning_primo.results.formatting import format_values, printable
 
 
