@@ -101,7 +101,7 @@ class Outcomes:
         if lost < _ATTEMPTS:
             return None
         text = "".join(traceback.format_exception(error)).strip()
-        return crashed(job, f"the executor lost the job: {type(error).__name__}: {error}\n{text}")
+        return crashed(job, f"the executor lost the job: {type(error).__name__}: {error}", text)
 
     def _evaluation_if_superseded_for_ever(self, job: Job) -> Evaluation | None:
         n = self._times_superseded[job.trial_id] = self._times_superseded.get(job.trial_id, 0) + 1

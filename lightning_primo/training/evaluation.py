@@ -31,7 +31,7 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
     if failure is None:
         broken = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
         if broken:
-            failure = Failure(status=Status.DIVERGED, reason="; ".join(broken))
+            failure = Failure(status=Status.DIVERGED, message="; ".join(broken))
     status = Status.OK if failure is None else failure.status
     finished = job.final or (record.finished and record.epoch <= job.epoch)
     names = {callback.objective.name for callback in job.objectives}
@@ -62,9 +62,9 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
     )
 
 
-def crashed(job: Job, reason: str) -> Evaluation:
+def crashed(job: Job, message: str, details: str = "") -> Evaluation:
     """The evaluation of a job whose worker died; the costs that were known before are kept."""
-    failure = Failure(status=Status.CRASHED, reason=shortened(reason), signature=first_line(reason))
+    failure = Failure(status=Status.CRASHED, message=first_line(message), details=shortened(details))
     return _lost(job, failure, seconds=0.0)
 
 
@@ -73,9 +73,9 @@ def failed(job: Job, error: Exception) -> Evaluation:
     return _lost(job, classify(error), seconds=0.0)
 
 
-def hung(job: Job, reason: str) -> Evaluation:
+def hung(job: Job, message: str) -> Evaluation:
     """The evaluation of a job whose worker was killed because its time was over; known costs are kept."""
-    return _lost(job, Failure(status=Status.TIMEOUT, reason=reason), seconds=job.seconds_left or 0.0)
+    return _lost(job, Failure(status=Status.TIMEOUT, message=message), seconds=job.seconds_left or 0.0)
 
 
 def _lost(job: Job, failure: Failure, *, seconds: float) -> Evaluation:

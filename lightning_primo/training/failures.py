@@ -58,13 +58,34 @@ class Failure:
 
     Args:
         status: What it means for the trial.
-        reason: One line; for `Status.ERROR` that is ``Type: message [file:line]``, then the traceback.
-        signature: As in `Evaluation`.
+        message: One line.
+        kind: The type of the exception, for `Status.ERROR`.
+        place: ``file:line`` of the user's code that raised it.
+        details: More lines: a traceback.
     """
 
     status: Status
-    reason: str
-    signature: str = ""
+    message: str
+    kind: str = ""
+    place: str = ""
+    details: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The message, of an exception as ``Type: message [file:line]``."""
+        return f"{self.kind}: {self.message} [{self.place}]" if self.kind else self.message
+
+    @property
+    def reason(self) -> str:
+        """As in `Evaluation`: the summary, then the details."""
+        return f"{self.summary}\n{self.details}" if self.details else self.summary
+
+    @property
+    def signature(self) -> str:
+        """As in `Evaluation`."""
+        if self.kind:
+            return f"{self.kind} at {self.place}"
+        return self.message if self.status is Status.CRASHED else ""
 
 
 def classify(error: BaseException) -> Failure:
@@ -72,13 +93,13 @@ def classify(error: BaseException) -> Failure:
     for cause in _causes(error):
         status = _status(cause)
         if status is not None:
-            return Failure(status=status, reason=_summary(cause) or type(cause).__name__)
-    kind, place = type(error).__name__, _place(error)
-    text = "".join(traceback.format_exception(error)).rstrip()
+            return Failure(status=status, message=_message(cause) or type(cause).__name__)
     return Failure(
         status=Status.ERROR,
-        reason=f"{kind}: {_summary(error)} [{place}]\n{shortened(text)}",
-        signature=f"{kind} at {place}",
+        message=_message(error),
+        kind=type(error).__name__,
+        place=_place(error),
+        details=shortened("".join(traceback.format_exception(error)).rstrip()),
     )
 
 
@@ -124,7 +145,7 @@ def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
     return f"{text[:half]}\n… {len(text) - 2 * half} characters are left out …\n{text[-half:]}"
 
 
-def _summary(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     line = first_line(str(error))
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
 

@@ -90,7 +90,7 @@ def _rejection(job: Job, record: Record, resume: bool) -> Failure | None:
         return None
     broken = measure_costs(job, record.costs, record.measured_on)
     if broken is not None:
-        return Failure(status=Status.REJECTED, reason=broken)
+        return Failure(status=Status.REJECTED, message=broken)
     for values in record.curve.values():
         values.update({name: record.costs[name] for name in foreign if name in values})
     return None
@@ -124,5 +124,5 @@ def _train(job: Job, record: Record, *, resume: bool, started: float) -> tuple[R
     failure = retry.failure
     if failure is not None and failure.status is Status.TIMEOUT:
         limit = f"trial_timeout = {job.options.trial_timeout:g} s"
-        failure = replace(failure, reason=f"{limit}: {failure.reason}")
+        failure = replace(failure, message=f"{limit}: {failure.message}")
     return replace(furthest, micro_batches=retry.parts), failure

@@ -205,8 +205,10 @@ def settled(attempts: Iterator[Attempt], parts: int) -> tuple[Failure | None, in
 
 
 def test_an_error_before_the_first_micro_batch_is_no_error_of_the_trial() -> None:
-    memory = Failure(status=Status.OUT_OF_MEMORY, reason="CUDA out of memory")
-    error = Failure(status=Status.ERROR, reason="TypeError: no such argument [f.py:3]\nthe traceback")
+    memory = Failure(status=Status.OUT_OF_MEMORY, message="CUDA out of memory")
+    error = Failure(
+        status=Status.ERROR, message="no such argument", kind="TypeError", place="f.py:3", details="the traceback"
+    )
 
     def tell(begun: bool) -> tuple[Failure | None, int]:
         attempts = [Attempt(record=Record(), failure=memory), Attempt(record=Record(), failure=error, begun=begun)]
@@ -214,11 +216,11 @@ def test_an_error_before_the_first_micro_batch_is_no_error_of_the_trial() -> Non
 
     assert tell(begun=True) == (error, 2)
     reason = "CUDA out of memory; not tried with batches in 2 parts, as TypeError: no such argument [f.py:3]"
-    assert tell(begun=False) == (replace(memory, reason=reason), 1)
+    assert tell(begun=False) == (replace(memory, message=reason), 1)
 
 
 def test_other_failures_are_not_tried_again() -> None:
-    diverged = Failure(status=Status.DIVERGED, reason="nan")
+    diverged = Failure(status=Status.DIVERGED, message="nan")
     attempts = iter([Attempt(record=Record(), failure=diverged)] * 2)
     assert settled(attempts, 2) == (diverged, 2)
     assert len(list(attempts)) == 1

@@ -47,13 +47,13 @@ def test_exceptions_of_the_user_are_left_to_the_trial(tmp_path: Path) -> None:
 
 
 def test_what_failed_in_a_process_of_several_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failure = Failure(status=Status.ERROR, reason="ValueError: no such layer")
+    failure = Failure(status=Status.ERROR, kind="ValueError", message="no such layer", place="net.py:3")
     module = importlib.import_module("lightning_primo.training.preflight")  # the package's name of it is the function
     monkeypatch.setattr(module, "run_in_ranks", lambda n, run: [None, Report(failure=failure)])
     reported: list[BaseException] = []
     job = make_job(tmp_path, trainer={"devices": 2, "strategy": "ddp", "accelerator": "cpu"})
     assert preflight(job, report=reported.append) is None
-    assert [str(error) for error in reported] == ["ValueError: rank 1 of 2: no such layer"]
+    assert [str(error) for error in reported] == ["ValueError: rank 1 of 2: no such layer [net.py:3]"]
 
 
 def test_ctrl_c(tmp_path: Path) -> None:

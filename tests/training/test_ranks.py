@@ -258,9 +258,11 @@ def future(report: Report[Any] | BaseException | None) -> Future[Report[Any]]:
 
 DEAD = BrokenExecutor("A worker died.\n\nThe exit codes of the workers are {SIGSEGV(-11)}")
 GONE = Report[Any](
-    failure=Failure(status=Status.ERROR, reason="RuntimeError: [gloo/pair.cc:547] Connection closed by peer [x.py:1]")
+    failure=Failure(
+        status=Status.ERROR, kind="RuntimeError", message="[gloo/pair.cc:547] Connection closed by peer", place="x.py:1"
+    )
 )
-MEMORY = Report[Any](value="so far", failure=Failure(status=Status.OUT_OF_MEMORY, reason="CUDA out of memory"))
+MEMORY = Report[Any](value="so far", failure=Failure(status=Status.OUT_OF_MEMORY, message="CUDA out of memory"))
 
 
 @pytest.mark.parametrize(

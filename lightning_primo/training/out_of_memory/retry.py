@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lightning_primo.errors import MicroBatchError, first_line
+from lightning_primo.errors import MicroBatchError
 from lightning_primo.problem.trial import Status
 from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.failures import Failure, classify
@@ -66,13 +66,14 @@ class Retry:
         before, failure = self.failure, attempt.failure
         self.failure = failure
         if before is not None and failure is not None:
-            summary = first_line(failure.reason)
             if not attempt.divided or (failure.status is Status.ERROR and not attempt.begun):
-                self.failure = _told(before, f"not tried with batches in {self.parts} parts, as {summary}")
+                self.failure = _told(before, f"not tried with batches in {self.parts} parts, as {failure.summary}")
                 self.parts //= 2
                 return False
             if failure.status is Status.ERROR and attempt.single_samples:
-                self.failure = _told(before, f"and micro-batches of single samples cannot be trained on: {summary}")
+                self.failure = _told(
+                    before, f"and micro-batches of single samples cannot be trained on: {failure.summary}"
+                )
                 return False
         if failure is None or failure.status is not Status.OUT_OF_MEMORY or not (attempt.divided and self._allowed):
             return False
@@ -84,4 +85,4 @@ class Retry:
 
 
 def _told(failure: Failure, why: str) -> Failure:
-    return replace(failure, reason=f"{failure.reason}; {why}")
+    return replace(failure, message=f"{failure.message}; {why}")

@@ -122,4 +122,4 @@ def _report(future: Future[Report[T]]) -> Report[T]:
     if not isinstance(error, BrokenExecutor):
         return Report(failure=classify(error))
     died = f"the process died ({how_it_died(error)})"
-    return Report(failure=Failure(status=Status.CRASHED, reason=died, signature=died))
+    return Report(failure=Failure(status=Status.CRASHED, message=died))

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from lightning_primo.errors import first_line
 from lightning_primo.problem.trial import Status
 from lightning_primo.training.failures import Failure
 
 T = TypeVar("T")
 
+_ECHOING = ("DistBackendError", "DistNetworkError")
 _ECHOES = (
-    "DistBackendError",
-    "DistNetworkError",
     "gloo",
     "NCCL",
     "Connection closed by peer",
@@ -47,8 +45,7 @@ class Report(Generic[T]):
         """Whether the rank only saw that another one is gone."""
         if self.failure is None or self.failure.status is not Status.ERROR:
             return False
-        summary = first_line(self.failure.reason)
-        return any(sign in summary for sign in _ECHOES)
+        return self.failure.kind in _ECHOING or any(sign in self.failure.message for sign in _ECHOES)
 
 
 def first_failure(reports: Sequence[Report[T] | None]) -> tuple[int, Failure] | None:
@@ -70,12 +67,6 @@ def first_failure(reports: Sequence[Report[T] | None]) -> tuple[int, Failure] | 
     failure = first.failure
     if failure is None:
         return None
-    return rank, _naming(failure, f"rank {rank} of {len(reports)}") if len(reports) > 1 else failure
-
-
-def _naming(failure: Failure, rank: str) -> Failure:
-    """The failure with its rank; after the type of an exception."""
-    if failure.status is not Status.ERROR:
-        return replace(failure, reason=f"{rank}: {failure.reason}")
-    kind, separator, rest = failure.reason.partition(": ")
-    return replace(failure, reason=f"{kind}{separator}{rank}: {rest}")
+    if len(reports) > 1:
+        failure = replace(failure, message=f"rank {rank} of {len(reports)}: {failure.message}")
+    return rank, failure
