@@ -17,6 +17,7 @@ from typing import Any
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
+from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.namespaces import foreign_hint
 from lightning_primo.problem.trial import Config
@@ -118,14 +119,14 @@ class Factory:
             )
         if not callable(module):
             raise InvalidArgumentError(
-                f"'module' must be a LightningModule class or a function config -> LightningModule, got {module!r}"
+                f"'module' must be a LightningModule class or a function config -> LightningModule, got {shown(module)}"
             )
         self._module = module
         self._data = LoadersDataModule(_by_stage(data)) if _are_loaders(data) else data
         if not (self._data is None or isinstance(self._data, pl.LightningDataModule) or callable(self._data)):
             raise InvalidArgumentError(
                 "'datamodule' must be a LightningDataModule, a class of these, a function config -> "
-                f"LightningDataModule, dataloaders as a dict or tuple (train, val, test), or None, got {data!r}"
+                f"LightningDataModule, dataloaders as a dict or tuple (train, val, test), or None, got {shown(data)}"
             )
         self._module_keywords = _keywords(module, pl.LightningModule, "module")
         self._data_keywords = _keywords(self._data, pl.LightningDataModule, "datamodule")

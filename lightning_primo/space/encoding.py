@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from ConfigSpace import ConfigurationSpace
 
+from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.space.axis import FloatArray
 from lightning_primo.space.clauses import Predicate, compile_condition, compile_forbidden, forbidden_names
@@ -64,7 +65,7 @@ class Encoding:
     def __init__(self, space: ConfigurationSpace) -> None:
         if not isinstance(space, ConfigurationSpace):
             raise InvalidArgumentError(
-                f"'space' must be a ConfigSpace.ConfigurationSpace, got {space!r}; "
+                f"'space' must be a ConfigSpace.ConfigurationSpace, got {shown(space)}; "
                 "write ConfigurationSpace({'lr': (1e-5, 1e-1), ...})"
             )
         if len(space) == 0:
