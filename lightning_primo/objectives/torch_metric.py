@@ -136,7 +136,8 @@ def _check_metric(metric: object) -> None:
         raise InvalidArgumentError(f"'metric' is the class {metric.__name__}; write {metric.__name__}(...)")
     if not isinstance(metric, torchmetrics.Metric):
         raise InvalidArgumentError(
-            f"'metric' must be a torchmetrics.Metric such as MulticlassAccuracy(num_classes=10), got {shown(metric)}; for "
+            f"'metric' must be a torchmetrics.Metric such as MulticlassAccuracy(num_classes=10), got "
+            f"{shown(metric)}; for "
             "a metric that the module logs, use Metric('name')"
         )
 

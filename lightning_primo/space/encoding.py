@@ -1,8 +1,7 @@
 """Configurations as vectors and as the features of surrogates, thousands at a time.
 
-Configurations (plain dicts) are what users, trials and the store see; *vectors* are what algorithms search in:
-ConfigSpace's own representation, `n x h`, NaN where a hyperparameter is inactive; *features* are what surrogates see,
-in [0, 1].
+Configurations (plain dicts) are what users, trials and the store see; *vectors* are what algorithms search in, `n x h`,
+as ConfigSpace has them, NaN where a hyperparameter is inactive; *features* are what surrogates see, in [0, 1].
 """
 
 from __future__ import annotations
