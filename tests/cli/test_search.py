@@ -289,7 +289,7 @@ def test_ctrl_c_and_the_same_command_again(tmp_path: Path, workers: int) -> None
     assert "the same call goes on from there" in err
     n_trials = int(out.split()[0])
     again = subprocess.run(
-        [*command, "--budget.trials", str(n_trials + 1), "--quiet"],
+        [*command, "--budget.trials", str(n_trials + 1)],
         cwd=PROJECTS / "digit_networks",
         env=environment,
         capture_output=True,
