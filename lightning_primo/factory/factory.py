@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch._dynamo import OptimizedModule
 from torch.nn.parameter import is_lazy
 
+from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.factory.keywords import Keywords, listed
 from lightning_primo.factory.loaders import LoadersDataModule, are_loaders, by_stage
@@ -53,7 +54,7 @@ class Factory:
             )
         if not callable(module):
             raise InvalidArgumentError(
-                f"'module' must be a LightningModule class or a function config -> LightningModule, got {module!r}"
+                f"'module' must be a LightningModule class or a function config -> LightningModule, got {shown(module)}"
             )
         self._module = module
         self.example_inputs = example_inputs
@@ -63,7 +64,7 @@ class Factory:
         if not (self._data is None or isinstance(self._data, pl.LightningDataModule) or callable(self._data)):
             raise InvalidArgumentError(
                 "'datamodule' must be a LightningDataModule, a class of these, a function config -> "
-                f"LightningDataModule, dataloaders as a dict or tuple (train, val, test), or None, got {data!r}"
+                f"LightningDataModule, dataloaders as a dict or tuple (train, val, test), or None, got {shown(data)}"
             )
         self._module_keywords = _keywords(module, pl.LightningModule, "module")
         self._data_keywords = _keywords(self._data, pl.LightningDataModule, "datamodule")

@@ -11,6 +11,7 @@ import torch
 import torchmetrics
 from typing_extensions import override
 
+from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.objectives.base import log_value
 from lightning_primo.objectives.metric import Metric
@@ -135,8 +136,9 @@ def _check_metric(metric: object) -> None:
         raise InvalidArgumentError(f"'metric' is the class {metric.__name__}; write {metric.__name__}(...)")
     if not isinstance(metric, torchmetrics.Metric):
         raise InvalidArgumentError(
-            f"'metric' must be a torchmetrics.Metric such as MulticlassAccuracy(num_classes=10), got {metric!r}; for a "
-            "metric that the module logs, use Metric('name')"
+            f"'metric' must be a torchmetrics.Metric such as MulticlassAccuracy(num_classes=10), got "
+            f"{shown(metric)}; for "
+            "a metric that the module logs, use Metric('name')"
         )
 
 

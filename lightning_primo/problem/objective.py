@@ -66,7 +66,7 @@ class Objective:
             raise InvalidArgumentError(
                 f"'name' of an objective must be a non-empty string of Unicode characters, got {shown(self.name)}"
             )
-        if self.mode not in ("min", "max"):
+        if not isinstance(self.mode, str) or self.mode not in ("min", "max"):
             raise InvalidArgumentError(
                 f"'mode' of objective {self.name!r} must be 'min' or 'max', got {shown(self.mode)}"
             )

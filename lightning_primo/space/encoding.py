@@ -1,8 +1,7 @@
 """Configurations as vectors and as the features of surrogates, thousands at a time.
 
-Configurations (plain dicts) are what users, trials and the store see; *vectors* are what algorithms search in:
-ConfigSpace's own representation, `n x h`, NaN where a hyperparameter is inactive; *features* are what surrogates see,
-in [0, 1].
+Configurations (plain dicts) are what users, trials and the store see; *vectors* are what algorithms search in, `n x h`,
+as ConfigSpace has them, NaN where a hyperparameter is inactive; *features* are what surrogates see, in [0, 1].
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from ConfigSpace import ConfigurationSpace
 
+from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.space.axis import FloatArray
 from lightning_primo.space.clauses import Predicate, compile_condition, compile_forbidden, forbidden_names
@@ -64,7 +64,7 @@ class Encoding:
     def __init__(self, space: ConfigurationSpace) -> None:
         if not isinstance(space, ConfigurationSpace):
             raise InvalidArgumentError(
-                f"'space' must be a ConfigSpace.ConfigurationSpace, got {space!r}; "
+                f"'space' must be a ConfigSpace.ConfigurationSpace, got {shown(space)}; "
                 "write ConfigurationSpace({'lr': (1e-5, 1e-1), ...})"
             )
         if len(space) == 0:

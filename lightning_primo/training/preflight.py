@@ -6,13 +6,14 @@ import copy
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
+from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.disk import MEND_STORAGE, storage_explained
 from lightning_primo.errors import (
     InvalidArgumentError,
@@ -38,13 +39,14 @@ class _Names(Checkpoint):
 
     Args:
         job: Of the configuration.
-        objectives: To be read; they must be there after the first epoch if trials are compared there.
+        objectives: To be read.
     """
 
     def __init__(self, job: Job, objectives: list[TrainedCallback]) -> None:
         self.job = job
         self.objectives = objectives
         self.names: set[str] = set()
+        self.missing: MetricNotLoggedError | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if cost_callbacks(self.job):  # those of what is trained, and not of a part of it
@@ -52,9 +54,12 @@ class _Names(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.names = set(trainer.callback_metrics)
+        self.missing = None
         for callback in self.objectives:
-            with nullcontext() if self.job.epoch == 1 else suppress(MetricNotLoggedError):  # which all processes raise
+            try:
                 callback.read_in_all(trainer, pl_module)
+            except MetricNotLoggedError as error:  # noqa: PERF203 - in all processes
+                self.missing = error.with_traceback(None)
 
 
 def preflight(
@@ -136,18 +141,29 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
 
 
 def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
+    collected = _batches(job, arguments, folder, epochs=1)
+    if collected.missing is not None and job.epoch > 1:  # it may be logged from a later epoch on
+        collected = _batches(job, arguments, folder, epochs=job.epoch)
+    if collected.missing is not None:
+        raise collected.missing
+    return collected.names
+
+
+def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: int) -> _Names:
+    """Train one batch in each of so many epochs."""
     trained = [copy.deepcopy(callback) for callback in job.objectives if isinstance(callback, TrainedCallback)]
     for callback in trained:
         callback.reads_itself = False
     collected = _Names(job, trained)
+    # Batches to overfit would be more than the one, after which it ends without validation.
+    one = {"limit_train_batches": 1, "limit_val_batches": 1, "overfit_batches": 0.0, "logger": True}
     module, data = build(job)
     trainer = make_trainer(
-        # Batches to overfit would be more than the one, after which it ends without validation.
-        {**arguments, "fast_dev_run": True, "logger": True, "overfit_batches": 0.0},
+        {**arguments, **one, "fast_dev_run": epochs == 1},
         directory=folder,
         max_epochs=job.max_epochs,
-        before=trained,
+        before=[*trained, StopAtEpoch(epochs)],
         after=[collected],
     )
     trainer.fit(module, datamodule=data)
-    return collected.names
+    return collected

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from lightning_primo import read_result
 from lightning_primo.cli.main import main
 from lightning_primo.cli.project import Project
 from tests.cli.conftest import PROJECTS
@@ -68,8 +69,8 @@ def test_a_search_of_a_script_and_on_with_it(
     before = sys.modules["__main__"]
     assert main([*command, "--budget.trials", "2"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("2 trials (2 ok)\n4 epochs = 2 full trainings\n")
-    assert err == ""
+    assert (out, err) == ("", "")
+    assert read_result(directory).summary().startswith("2 trials (2 ok)\n4 epochs = 2 full trainings\n")
     assert sys.modules["__main__"] is before
     assert sorted(path.name for path in directory.iterdir() if path.suffix in (".png", ".csv", ".json")) == [
         "front.png",
@@ -288,7 +289,7 @@ def test_ctrl_c_and_the_same_command_again(tmp_path: Path, workers: int) -> None
     assert "the same call goes on from there" in err
     n_trials = int(out.split()[0])
     again = subprocess.run(
-        [*command, "--budget.trials", str(n_trials + 1), "--quiet"],
+        [*command, "--budget.trials", str(n_trials + 1)],
         cwd=PROJECTS / "digit_networks",
         env=environment,
         capture_output=True,

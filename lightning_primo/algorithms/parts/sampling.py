@@ -13,7 +13,7 @@ from scipy.stats import qmc
 from typing_extensions import override
 
 from lightning_primo.algorithms.algorithm import Algorithm
-from lightning_primo.checks import check_instance, check_mapping
+from lightning_primo.checks import check_instance, check_mapping, shown
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config
@@ -130,7 +130,7 @@ def check_priors(priors: Mapping[str, Prior], problem: Problem) -> None:
             raise UnknownNameError("objective in 'priors'", name, names)
         if not isinstance(prior, Prior):
             raise InvalidArgumentError(
-                f"'priors' must hold a Prior per objective, got {prior!r} for {name!r}; write Prior({{...}})"
+                f"'priors' must hold a Prior per objective, got {shown(prior)} for {name!r}; write Prior({{...}})"
             )
         prior.check(problem.space, name)
 
