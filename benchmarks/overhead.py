@@ -43,6 +43,7 @@ def make_search(directory: Path, batch_size: int) -> Search:
         algorithm=RandomSearch(),
         epochs=(1, 1),
         directory=directory,
+        trainer={"logger": CSVLogger(directory)},
     )
 
 
