@@ -18,6 +18,7 @@ import numpy.typing as npt
 from lightning_primo.errors import InvalidArgumentError
 
 Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
 Layers = list[tuple[Array, Array]]
 """Weights, `k x in x out`, and biases, `k x 1 x out`, of each layer of `k` members."""
 
@@ -33,6 +34,7 @@ _MOMENTUM = 0.9
 _SECOND_MOMENTUM = 0.99
 _ADAM_EPSILON = 1e-8
 _SMALLEST_SPREAD = 1e-9
+_MANY_FEATURES = 64  # beyond which those that never vary, as of choices that nobody has tried, are left out
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ class NetworkEnsemble:
         shift: Mean of the targets, `m`.
         scale: Standard deviation of the targets, `m`; 1 where they are constant.
         least_deviation: Added in quadrature to the members' spread, `m`.
+        columns: The features that are looked at, ascending.
     """
 
     layers: Layers
     shift: Array
     scale: Array
     least_deviation: Array
+    columns: IntArray
 
     @classmethod
     def fit(cls, x: Array, y: Array, *, n_members: int = 5, rng: np.random.Generator) -> NetworkEnsemble:
@@ -67,13 +71,17 @@ class NetworkEnsemble:
         _check(x, y, n_members)
         spread = y.std(axis=0)
         shift, scale = y.mean(axis=0), np.where(spread > _SMALLEST_SPREAD, spread, 1.0)
-        layers = _train(_centred(x), (y - shift) / scale, n_members, rng)
+        varies = (x != x[0]).any(axis=0) if x.shape[1] > _MANY_FEATURES else np.ones(x.shape[1], dtype=np.bool_)
+        columns = np.flatnonzero(varies)
+        layers = _train(_centred(x[:, columns]), (y - shift) / scale, n_members, rng)
         # Five members that happen to agree say little: of n observations not even the mean is known any better.
-        return cls(layers=layers, shift=shift, scale=scale, least_deviation=scale / math.sqrt(len(y)))
+        least = scale / math.sqrt(len(y))
+        return cls(layers=layers, shift=shift, scale=scale, least_deviation=least, columns=columns)
 
     def members(self, x: Array) -> Array:
         """Each member's predictions at features `x` (`q x d`): `k x q x m`."""
-        outputs = _forward(self.layers, np.broadcast_to(_centred(x), (self.n_members, *x.shape)))[-1]
+        x = _centred(x[:, self.columns])
+        outputs = _forward(self.layers, np.broadcast_to(x, (self.n_members, *x.shape)))[-1]
         predictions: Array = outputs * self.scale + self.shift
         return predictions
 

@@ -136,3 +136,17 @@ def test_what_cannot_be_learnt_is_refused(x, y, message):
 def test_one_network_has_no_spread():
     with pytest.raises(InvalidArgumentError, match="'n_members' must be at least 2"):
         fit(*data(4), n_members=1)
+
+
+def test_of_many_choices_those_that_were_tried_are_all_that_is_learnt() -> None:
+    chosen = np.arange(60) % 20
+    x = np.zeros((60, 5_000))
+    x[np.arange(60), chosen] = 1.0
+    y = (chosen % 2).astype(float)[:, None]
+    many = NetworkEnsemble.fit(x, y, rng=np.random.default_rng(1))
+    few = NetworkEnsemble.fit(x[:, :20], y, rng=np.random.default_rng(1))
+    assert len(many.columns) == 20
+    np.testing.assert_array_equal(many.members(x), few.members(x[:, :20]))
+    untried = np.zeros((1, 5_000))
+    untried[0, 4_000] = 1.0
+    assert np.isfinite(many.predict(untried)).all()
