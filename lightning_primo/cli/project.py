@@ -118,13 +118,17 @@ class Project:
                 classes = class_names(self.base, choices)
         return replace(self, encoded=tuple(encoded), max_epochs=max_epochs, classes=classes)
 
-    def write(self, directory: Path) -> None:
+    def write(self, directory: Path, *, anew: bool = False) -> None:
         """Note the project in a search's directory, so that commands find it there.
+
+        Args:
+            directory: The search's.
+            anew: Whether the search is yet to begin, so that it does not matter what was noted before.
 
         Raises:
             SearchMismatchError: If the directory holds a search over the project with another config.
         """
-        known = Project.of_search(directory)
+        known = None if anew else Project.of_search(directory)
         if known is not None:
             self.check_same(known, directory)
         directory.mkdir(parents=True, exist_ok=True)

@@ -246,9 +246,10 @@ def _file_of(options: jsonargparse.Namespace) -> Path | None:
 
 def _note(search: Search, project: Project) -> None:
     """Write what the search is made over into its directory, unless another search is there."""
-    if store_file(search.directory).exists():
-        search.result()
-    project.write(search.directory)
+    from lightning_primo.store import owner_of
+
+    begun = store_file(search.directory).exists() and bool(search.result().trials)
+    project.write(search.directory, anew=not begun and owner_of(search.directory) is None)
 
 
 @contextmanager
