@@ -26,6 +26,14 @@ from lightning_primo.problem.trial import Config
 from lightning_primo.training.loggers import SERVICES, listed
 from lightning_primo.training.trainer import OWNED_ARGUMENTS
 
+_MEANT_BY_NONE: dict[str, Any] = {
+    "enable_checkpointing": True,
+    "enable_model_summary": True,
+    "enable_progress_bar": True,
+    "num_sanity_val_steps": 2,
+}
+"""What Lightning takes for arguments that are None by default; a config that spells it out asks for nothing else."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
@@ -179,7 +187,7 @@ class Project:
         return {
             name: value
             for name, value in arguments.items()
-            if name in defaults and name not in OWNED_ARGUMENTS and not _is_default(value, defaults[name])
+            if name in defaults and name not in OWNED_ARGUMENTS and not _is_default(name, value, defaults)
         }
 
     def resolved(self, config: Config, *, links: bool = False) -> dict[str, Any]:
@@ -224,7 +232,7 @@ class Project:
             f"trainer.{name}"
             for name, value in trainer.items()
             if (name in OWNED_ARGUMENTS or name not in defaults)
-            and not _is_default(value, defaults.get(name))
+            and not _is_default(name, value, defaults)
             and (name, value) != ("max_epochs", self.max_epochs)
         ]
         return [*keys, *(["ckpt_path"] if self.base.get("ckpt_path") is not None else [])]
@@ -288,7 +296,10 @@ def _from_the_start(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "ckpt_path": None} if config.get("ckpt_path") is not None else config
 
 
-def _is_default(value: Any, default: Any) -> bool:
+def _is_default(name: str, value: Any, defaults: Mapping[str, Any]) -> bool:
+    default = defaults.get(name)
+    if default is None and value == _MEANT_BY_NONE.get(name):
+        return True
     return value is default or value == [] or (isinstance(value, (bool, int, float, str)) and value == default)
 
 

@@ -34,7 +34,9 @@ was stopped or killed."""
 def parser() -> jsonargparse.ArgumentParser:
     """The arguments of the command; most are also entries of a search file."""
     made = jsonargparse.ArgumentParser(description=_DESCRIPTION)
-    made.add_argument("--config", action="append", metavar="FILE", help="the project's config; several are merged")
+    made.add_argument(
+        "--config", action="extend", nargs="+", metavar="FILE", help="the project's config; several are merged"
+    )
     made.add_argument(
         "--search",
         action=SearchFileAction,
