@@ -26,6 +26,14 @@ from lightning_primo.problem.trial import Config
 from lightning_primo.training.loggers import SERVICES, listed
 from lightning_primo.training.trainer import OWNED_ARGUMENTS
 
+_MEANT_BY_NONE: dict[str, Any] = {
+    "enable_checkpointing": True,
+    "enable_model_summary": True,
+    "enable_progress_bar": True,
+    "num_sanity_val_steps": 2,
+}
+"""What Lightning takes for arguments that are None by default; a config that spells it out asks for nothing else."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
@@ -118,13 +126,17 @@ class Project:
                 classes = class_names(self.base, choices)
         return replace(self, encoded=tuple(encoded), max_epochs=max_epochs, classes=classes)
 
-    def write(self, directory: Path) -> None:
+    def write(self, directory: Path, *, anew: bool = False) -> None:
         """Note the project in a search's directory, so that commands find it there.
+
+        Args:
+            directory: The search's.
+            anew: Whether the search is yet to begin, so that it does not matter what was noted before.
 
         Raises:
             SearchMismatchError: If the directory holds a search over the project with another config.
         """
-        known = Project.of_search(directory)
+        known = None if anew else Project.of_search(directory)
         if known is not None:
             self.check_same(known, directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -175,7 +187,7 @@ class Project:
         return {
             name: value
             for name, value in arguments.items()
-            if name in defaults and name not in OWNED_ARGUMENTS and not _is_default(value, defaults[name])
+            if name in defaults and name not in OWNED_ARGUMENTS and not _is_default(name, value, defaults)
         }
 
     def resolved(self, config: Config, *, links: bool = False) -> dict[str, Any]:
@@ -220,7 +232,7 @@ class Project:
             f"trainer.{name}"
             for name, value in trainer.items()
             if (name in OWNED_ARGUMENTS or name not in defaults)
-            and not _is_default(value, defaults.get(name))
+            and not _is_default(name, value, defaults)
             and (name, value) != ("max_epochs", self.max_epochs)
         ]
         return [*keys, *(["ckpt_path"] if self.base.get("ckpt_path") is not None else [])]
@@ -284,7 +296,10 @@ def _from_the_start(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "ckpt_path": None} if config.get("ckpt_path") is not None else config
 
 
-def _is_default(value: Any, default: Any) -> bool:
+def _is_default(name: str, value: Any, defaults: Mapping[str, Any]) -> bool:
+    default = defaults.get(name)
+    if default is None and value == _MEANT_BY_NONE.get(name):
+        return True
     return value is default or value == [] or (isinstance(value, (bool, int, float, str)) and value == default)
 
 

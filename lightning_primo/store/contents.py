@@ -81,10 +81,22 @@ def create(connection: sqlite3.Connection, description: Mapping[str, str]) -> No
     connection.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA:
         connection.execute(statement)
-    connection.executemany("INSERT INTO description VALUES (?, ?)", list(description.items()))
+    _insert(connection, description)
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
+
+
+def describe_anew(connection: sqlite3.Connection, description: Mapping[str, str]) -> None:
+    """Put another description in the place of that of a search without events; in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("DELETE FROM description")
+    _insert(connection, description)
+    connection.execute("COMMIT")
+
+
+def _insert(connection: sqlite3.Connection, description: Mapping[str, str]) -> None:
+    connection.executemany("INSERT INTO description VALUES (?, ?)", list(description.items()))
 
 
 def read_contents(connection: sqlite3.Connection, path: Path) -> Contents:
@@ -105,9 +117,12 @@ def read_contents(connection: sqlite3.Connection, path: Path) -> Contents:
 
 
 def check_description(contents: Contents, given: Mapping[str, str], directory: Path) -> None:
-    """Raise a SearchMismatchError if the search is another one than the one that is `given`."""
+    """Raise a SearchMismatchError if the search is another one than the one that is `given`.
+
+    One in which nothing was asked yet, as its first batch could not be trained, may still become any other.
+    """
     lines = differences(contents.description, given)
-    if not lines:
+    if not lines or not (contents.rows or any(trials_directory(directory).glob("*"))):
         return
     shown = lines[:_MAX_DIFFERENCES]
     if len(lines) > len(shown):

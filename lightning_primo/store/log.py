@@ -23,6 +23,7 @@ from lightning_primo.store.contents import (
     Event,
     check_description,
     create,
+    describe_anew,
     events_of,
     first_checksum,
     is_new,
@@ -44,7 +45,7 @@ class Store:
     Args:
         directory: The search's directory; made if it does not exist.
         description: What the search is (space, objectives, epochs, algorithm, seed), as text by key. A directory
-            that holds another search is refused.
+            that holds another search is refused, unless nothing was asked in it yet.
 
     Raises:
         DirectoryInUseError: Another process has it open for writing.
@@ -78,8 +79,10 @@ class Store:
             contents = read_contents(connection, self.path)
             check_description(contents, description, self.directory)
             connection.execute("PRAGMA journal_mode = TRUNCATE")
+            if not contents.rows and contents.description != dict(description):
+                describe_anew(connection, description)
             self._number = len(contents.rows)
-            self._checksum: int = contents.rows[-1][-1] if contents.rows else first_checksum(contents.description)
+            self._checksum: int = contents.rows[-1][-1] if contents.rows else first_checksum(description)
             self._file = self.path.stat()
         except BaseException:
             connection.close()

@@ -41,6 +41,23 @@ def test_classes_of_a_script(classifier: Path) -> None:
     assert project.for_search(encoded=[], max_epochs=2).left_out == []
 
 
+def test_a_config_that_spells_out_lightnings_defaults_asks_for_no_bars(classifier: Path) -> None:
+    spelt_out = {
+        "enable_checkpointing": True,
+        "enable_model_summary": True,
+        "enable_progress_bar": True,
+        "num_sanity_val_steps": 2,
+        "gradient_clip_val": None,
+        "accumulate_grad_batches": 1,
+    }
+    Path("more.yaml").write_text(yaml.safe_dump({"trainer": spelt_out}))
+    project = Project.open(["config.yaml", "more.yaml"], "main.py")
+    assert project.trainer({}) == {"accelerator": "cpu"}
+    assert project.left_out == ["trainer.max_epochs"]
+    Path("more.yaml").write_text(yaml.safe_dump({"trainer": {"num_sanity_val_steps": 1}}))
+    assert Project.open(["config.yaml", "more.yaml"], "main.py").trainer({})["num_sanity_val_steps"] == 1
+
+
 @pytest.mark.parametrize("cli", ["main.py", "main.py:cli_main", "main:cli_main", "main"])
 def test_ways_to_name_the_script(classifier: Path, monkeypatch: pytest.MonkeyPatch, cli: str) -> None:
     config = classifier / "config.yaml"

@@ -95,6 +95,22 @@ def test_a_search_of_a_script_and_on_with_it(
     assert "with another config: trainer.gradient_clip_val was None and is 1.0" in capsys.readouterr().err
 
 
+def test_a_search_that_could_not_begin_is_corrected(
+    networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["search", f"--directory={tmp_path / 'out'}", "--quiet", "--budget.trials=1", "--config", "config.yaml"]
+    misspelt = {"class_path": "Metric", "init_args": {"name": "val_los", "mode": "min"}}
+    wrong = changed(objectives=[misspelt], algorithm=...)
+    assert main([*command, "--search", written(tmp_path, wrong)]) == 2
+    assert "'val_los' is an objective" in capsys.readouterr().err
+    (tmp_path / "more.yaml").write_text("trainer: {gradient_clip_val: 1.0}")
+    right = written(tmp_path, changed(algorithm=...))
+    assert main([*command, str(tmp_path / "more.yaml"), "--search", right]) == 0  # the second file of --config
+    project = Project.of_search(tmp_path / "out")
+    assert project is not None
+    assert project.base["trainer"]["gradient_clip_val"] == 1.0
+
+
 def test_promotions_with_links_callbacks_and_a_logger(
     networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -393,6 +393,12 @@ def test_another_search_in_the_directory(tmp_path: Path) -> None:
         run(make(tmp_path, wider, module=lambda config: Tuned()))
 
 
+def test_a_search_that_could_not_begin_is_corrected(tmp_path: Path) -> None:
+    with pytest.raises(MetricNotLoggedError, match="val_accuracy"):
+        run(make(tmp_path, objectives=[Metric("val_accuracy", mode="max")], epochs=(1, 1)))
+    assert [trial.outcome for trial in run(make(tmp_path)).trials] == ["ok", "ok"]
+
+
 def test_a_log_that_the_algorithm_cannot_have_written(tmp_path: Path) -> None:
     search = make(tmp_path, algorithm=PriMO(), epochs=(1, 3))
     run(search, full_trainings=3)

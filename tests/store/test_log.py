@@ -257,6 +257,7 @@ def test_the_children_of_a_killed_search_are_waited_for(tmp_path: Path) -> None:
 
 def test_closing_twice_and_failing_to_open_let_go_of_the_directory(tmp_path: Path) -> None:
     store = Store(tmp_path, DESCRIPTION)
+    fill(store, 1)
     store.close()
     store.close()
     with pytest.raises(SearchMismatchError):
@@ -597,8 +598,27 @@ def test_another_search_is_refused_and_named(tmp_path: Path, changes: dict[str, 
     assert len(read_events(tmp_path, make_description())) == 2
 
 
+def test_one_in_which_nothing_was_asked_becomes_another(tmp_path: Path) -> None:
+    Store(tmp_path, make_description()).close()
+    other = make_description(seed=1)
+    assert read_events(tmp_path, other) == []
+    with Store(tmp_path, other) as store:
+        fill(store, 1)
+    assert len(read_events(tmp_path, other)) == 2
+    with pytest.raises(SearchMismatchError):
+        Store(tmp_path, make_description())
+
+
+def test_one_whose_events_are_gone_stays_what_it_was(tmp_path: Path) -> None:
+    Store(tmp_path, make_description()).close()
+    (tmp_path / "trials" / "00000").mkdir(parents=True)
+    with pytest.raises(SearchMismatchError):
+        Store(tmp_path, make_description(seed=1))
+
+
 def test_many_differences_are_cut_short(tmp_path: Path) -> None:
-    Store(tmp_path, {str(i): "a" for i in range(30)}).close()
+    with Store(tmp_path, {str(i): "a" for i in range(30)}) as store:
+        fill(store, 1)
     with pytest.raises(SearchMismatchError, match="and 18 more"):
         Store(tmp_path, {str(i): "b" for i in range(30)})
 

@@ -41,7 +41,8 @@ def parser() -> jsonargparse.ArgumentParser:
     )
     made.add_argument(
         "--config",
-        action="append",
+        action="extend",
+        nargs="+",
         metavar="FILE",
         help="with --onnx, in place of --trust: your own config of the project; several are merged",
     )

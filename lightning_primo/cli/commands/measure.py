@@ -28,7 +28,13 @@ def parser() -> jsonargparse.ArgumentParser:
         "device and batch size. The inputs are its example_input_array, or a batch of its data."
     )
     made.add_argument(
-        "--config", type=Path, nargs="+", required=True, metavar="FILE", help="the project's config; several are merged"
+        "--config",
+        type=Path,
+        action="extend",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="the project's config; several are merged",
     )
     made.add_argument(
         "--cli",

@@ -34,7 +34,9 @@ was stopped or killed."""
 def parser() -> jsonargparse.ArgumentParser:
     """The arguments of the command; most are also entries of a search file."""
     made = jsonargparse.ArgumentParser(description=_DESCRIPTION)
-    made.add_argument("--config", action="append", metavar="FILE", help="the project's config; several are merged")
+    made.add_argument(
+        "--config", action="extend", nargs="+", metavar="FILE", help="the project's config; several are merged"
+    )
     made.add_argument(
         "--search",
         action=SearchFileAction,
@@ -247,9 +249,10 @@ def _file_of(options: jsonargparse.Namespace) -> Path | None:
 
 def _note(search: Search, project: Project) -> None:
     """Write what the search is made over into its directory, unless another search is there."""
-    if store_file(search.directory).exists():
-        search.result()
-    project.write(search.directory)
+    from lightning_primo.store import owner_of
+
+    begun = store_file(search.directory).exists() and bool(search.result().trials)
+    project.write(search.directory, anew=not begun and owner_of(search.directory) is None)
 
 
 @contextmanager
