@@ -19,13 +19,20 @@ def is_json(value: Any) -> bool:
     """Whether JSON gives `value` back as it is: None, finite numbers, booleans, texts, and lists and dicts of these."""
     if isinstance(value, float):
         return math.isfinite(value)
-    if isinstance(value, str):
-        return not any("\ud800" <= character <= "\udfff" for character in value)
     if isinstance(value, list):
         return all(map(is_json, value))
     if isinstance(value, dict):
         return all(isinstance(key, str) and is_json(key) and is_json(item) for key, item in value.items())
-    return value is None or isinstance(value, (bool, int))
+    return value is None or isinstance(value, (bool, int, str))
+
+
+def is_written(value: Any) -> bool:
+    """Whether what `is_json` holds for can be written as UTF-8, which lone surrogates cannot."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def to_json(values: Any, *, indent: int | None = 2) -> str:

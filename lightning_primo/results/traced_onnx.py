@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
 from lightning_primo.errors import PrimoError
-from lightning_primo.measure.inputs import call, first_sample, map_tensors, tensors
+from lightning_primo.measure.inputs import call, cut_batch, map_tensors, tensors
 
 _SIZES = (1, 3)  # of the batches that a file is checked with; a trace is made of another size
 _TOLERANCE = 1e-3  # relative, and absolute in units of the largest output; single precision, other kernels
@@ -56,7 +56,7 @@ def trace_onnx(module: nn.Module, inputs: Any, path: Path, *, external_data: boo
             verbose=False,
         )
         for n in _SIZES:
-            for given in (first_sample(inputs, n), _disturbed(first_sample(inputs, n))):
+            for given in (cut_batch(inputs, n), _disturbed(cut_batch(inputs, n))):
                 _check(path, flat, dict(zip(names, tensors(given), strict=True)))
 
 

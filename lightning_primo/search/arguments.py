@@ -20,7 +20,7 @@ from lightning_primo.checks import (
     shown,
 )
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.json_values import is_json, plain
+from lightning_primo.json_values import is_json, is_written, plain
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.training import check_trainer_arguments
 from lightning_primo.training.options import TrainerArguments
@@ -41,7 +41,7 @@ def check_choices(space: ConfigurationSpace) -> None:
         else:
             continue
         for choice in choices:
-            if not is_json(plain(choice)):
+            if not (is_json(plain(choice)) and is_written(plain(choice))):
                 raise InvalidArgumentError(
                     f"'space' has the choice {shown(choice)} of {hyperparameter.name!r}; choices must be None, "
                     "finite numbers, booleans or strings, or lists and dicts of these (a tuple would come back as a "

@@ -152,7 +152,7 @@ def test_scalars_of_numpy_are_stored_as_numbers(tmp_path: Path) -> None:
     assert evaluation.losses == (0.5,)
 
 
-@pytest.mark.parametrize("value", [None, (1, 2), math.nan, object()])
+@pytest.mark.parametrize("value", [(1, 2), math.nan, object()])
 def test_a_configuration_that_cannot_be_stored_is_refused(tmp_path: Path, value: Any) -> None:
     with Store(tmp_path, DESCRIPTION) as store:
         with pytest.raises(InvalidArgumentError, match=r"trial 0 has 'lr' = .* must hold finite numbers"):
