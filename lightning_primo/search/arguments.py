@@ -131,7 +131,7 @@ def check_timeout(seconds: object) -> float | None:
         check_number(
             "trial_timeout",
             seconds,
-            f"a positive number of seconds of at most {LARGEST_WHOLE}, or None",
+            f"a positive number of seconds or None, at most {LARGEST_WHOLE}",
             above=0,
             most=LARGEST_WHOLE,
         )

@@ -150,7 +150,8 @@ class _CallbackCheck(Callback):
 
 def _check_fits_once(callback: Callback, where: str) -> None:
     for kind, remedy in _FITS_INSIDE.items():
-        if isinstance(callback, kind):
+        only_watches = isinstance(callback, Timer) and callback.time_remaining() is None
+        if isinstance(callback, kind) and not only_watches:
             raise InvalidArgumentError(f"{where} must not hold {type(callback).__name__}: {remedy}")
 
 

@@ -174,7 +174,7 @@ PROJECTS: dict[str, Project] = {
                 EarlyStopping("val_loss", patience=5),
                 ModelCheckpoint(monitor="val_loss", save_top_k=2),
                 LearningRateMonitor("step"),
-                Timer("00:01:00:00"),
+                Timer(),
             ],
             "logger": [CSVLogger("elsewhere"), TensorBoardLogger("elsewhere")],
         },

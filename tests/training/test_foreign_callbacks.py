@@ -44,7 +44,7 @@ def test_what_ends_or_fits_inside_a_training_is_refused(arguments: dict[str, Any
 
 
 def test_what_does_not_is_taken() -> None:
-    check_trainer_arguments({"max_steps": -1, "max_time": None, "check_val_every_n_epoch": 3})
+    check_trainer_arguments({"max_steps": -1, "max_time": None, "check_val_every_n_epoch": 3, "callbacks": [Timer()]})
 
 
 def test_also_where_the_module_configures_it(tmp_path: Path) -> None:

@@ -66,7 +66,6 @@ def run(options: jsonargparse.Namespace) -> int:
     from lightning_primo.errors import CheckpointError, InvalidArgumentError
     from lightning_primo.results import check_target
     from lightning_primo.search import read_result
-    from lightning_primo.store import owner_of
 
     out = options.out.expanduser().absolute()  # the project has a folder of its own, where it is active
     if out.is_dir() and any(out.iterdir()) and not options.overwrite:
@@ -92,7 +91,7 @@ def run(options: jsonargparse.Namespace) -> int:
                 )
                 break
             except CheckpointError:  # which a search that runs has removed since its result was read
-                if attempt == _ATTEMPTS or owner_of(result.directory) is None:
+                if attempt == _ATTEMPTS:
                     raise
     for path in sorted(target.iterdir()):
         files = f": {', '.join(sorted(file.name for file in path.iterdir()))}" if path.is_dir() else ""
