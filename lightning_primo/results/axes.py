@@ -50,8 +50,12 @@ def note(axes: Axes, text: str) -> None:
 
 def named(objective: Objective) -> str:
     """An axis label that says which direction is better."""
-    name = printable(objective.name).replace("$", r"\$")  # or it would be read as a formula
-    return f"{name} ({'lower' if objective.mode == 'min' else 'higher'} is better)"
+    return f"{as_label(objective.name)} ({'lower' if objective.mode == 'min' else 'higher'} is better)"
+
+
+def as_label(name: str) -> str:
+    """A name as a picture shows it."""
+    return printable(name).replace("$", r"\$")  # or it would be read as a formula
 
 
 def check_suffix(path: str | Path | None) -> None:

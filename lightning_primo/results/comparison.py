@@ -16,7 +16,7 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.axes import TEXT, check_suffix, named, over_cost, saved, style
+from lightning_primo.results.axes import TEXT, as_label, check_suffix, named, over_cost, saved, style
 from lightning_primo.results.front import reference_point, values_of
 from lightning_primo.results.result import Result
 
@@ -185,7 +185,7 @@ class Comparison:
             error = table["standard_error"].fillna(0.0).to_numpy()
             colour = colours[str(method)]
             label = f"{method} ({len(self.results[str(method)])})"
-            axes.step(epochs, mean, where="post", color=colour, lw=1.6, label=label)
+            axes.step(epochs, mean, where="post", color=colour, lw=1.6, label=as_label(label))
             axes.fill_between(epochs, mean - error, mean + error, step="post", color=colour, alpha=0.12, lw=0)
         over_cost(axes, self.problem.max_epochs, "hypervolume, mean and standard error")
         axes.set_ylim(bottom=0.0)

@@ -146,7 +146,8 @@ def draw(algorithm: Algorithm, sampler: Sampler, rng: np.random.Generator) -> Co
     candidates = sampler.candidates(encoding, seed=algorithm.seed, n_taken=n_taken, rng=rng)
     config = first_new(algorithm, islice(candidates, sampler.n_tries(n_taken)))
     if config is None:
-        config = first_new(algorithm, np.unique(encoding.sample(_N_LAST, rng), axis=0))
+        distinct = {row.tobytes(): row for row in encoding.sample(_N_LAST, rng)}  # NaN where inactive
+        config = first_new(algorithm, distinct.values())
     return config
 
 
