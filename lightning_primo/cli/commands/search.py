@@ -181,7 +181,7 @@ def _asked(options: jsonargparse.Namespace, space: SearchSpace) -> dict[str, Any
 
 def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace, **asked: Any) -> Search:
     """The search that the options describe, once model, data and callbacks could be made for one configuration."""
-    from lightning_primo.cli.example_inputs import of_project, resolve_in
+    from lightning_primo.cli.inputs_file import of_project, resolve_in
     from lightning_primo.cli.space_check import an_example
     from lightning_primo.cli.user_code import user_code
     from lightning_primo.search import Search
