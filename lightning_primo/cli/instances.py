@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import lightning.pytorch as pl
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, _get_module_type, _InstantiatorFn
@@ -245,9 +244,3 @@ def _describes_object(value: Any) -> bool:
     if isinstance(value, Mapping):
         return CLASS in value or any(map(_describes_object, value.values()))
     return isinstance(value, list) and any(map(_describes_object, value))
-
-
-def trainer_defaults() -> dict[str, Any]:
-    """The defaults of the Trainer's arguments, by name."""
-    parameters = inspect.signature(pl.Trainer.__init__).parameters
-    return {name: parameter.default for name, parameter in parameters.items() if name != "self"}

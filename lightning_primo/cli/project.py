@@ -14,9 +14,10 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger
 
 from lightning_primo.cli.config_changes import config_changes
-from lightning_primo.cli.instances import Instances, Part, trainer_defaults
+from lightning_primo.cli.instances import Instances, Part
 from lightning_primo.cli.overlay import class_names, class_paths, overlay, same_text
 from lightning_primo.cli.service_loggers import loggers_of_trial
+from lightning_primo.cli.trainer_config import heeded, not_heeded
 from lightning_primo.cli.user_code import origin_of
 from lightning_primo.cli.workplace import Workplace
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, SearchMismatchError
@@ -24,15 +25,6 @@ from lightning_primo.layout import project_file, write_atomically
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.problem.trial import Config
 from lightning_primo.training.loggers import SERVICES, listed
-from lightning_primo.training.trainer import OWNED_ARGUMENTS
-
-_MEANT_BY_NONE: dict[str, Any] = {
-    "enable_checkpointing": True,
-    "enable_model_summary": True,
-    "enable_progress_bar": True,
-    "num_sanity_val_steps": 2,
-}
-"""What Lightning takes for arguments that are None by default; a config that spells it out asks for nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,17 +170,12 @@ class Project:
         Args:
             config: As for `module`.
         """
-        defaults = trainer_defaults()
         with rng_kept():
             arguments = self._build(self._laid_over(config), "trainer")
         kinds = [type(item) for item in listed(arguments.get("logger"))]
         if any(issubclass(kind, SERVICES) for kind in kinds):
             arguments["logger"] = functools.partial(self._loggers, config, kinds)
-        return {
-            name: value
-            for name, value in arguments.items()
-            if name in defaults and name not in OWNED_ARGUMENTS and not _is_default(name, value, defaults)
-        }
+        return heeded(arguments)
 
     def resolved(self, config: Config, *, links: bool = False) -> dict[str, Any]:
         """The config with a trial's values, which ``fit`` of the project's own LightningCLI runs as it is.
@@ -226,14 +213,9 @@ class Project:
     @property
     def left_out(self) -> list[str]:
         """What the config sets and a search does not heed, as dotted keys."""
-        defaults = trainer_defaults()
-        trainer = self.base.get("trainer") or {}
+        unheeded = not_heeded(self.base.get("trainer") or {})
         keys = [
-            f"trainer.{name}"
-            for name, value in trainer.items()
-            if (name in OWNED_ARGUMENTS or name not in defaults)
-            and not _is_default(name, value, defaults)
-            and (name, value) != ("max_epochs", self.max_epochs)
+            f"trainer.{name}" for name, value in unheeded.items() if (name, value) != ("max_epochs", self.max_epochs)
         ]
         return [*keys, *(["ckpt_path"] if self.base.get("ckpt_path") is not None else [])]
 
@@ -294,13 +276,6 @@ def _arrived(fields: dict[str, Any]) -> Project:
 def _from_the_start(config: dict[str, Any]) -> dict[str, Any]:
     """Without the checkpoint to begin with, as trials do not start from it."""
     return {**config, "ckpt_path": None} if config.get("ckpt_path") is not None else config
-
-
-def _is_default(name: str, value: Any, defaults: Mapping[str, Any]) -> bool:
-    default = defaults.get(name)
-    if default is None and value == _MEANT_BY_NONE.get(name):
-        return True
-    return value is default or value == [] or (isinstance(value, (bool, int, float, str)) and value == default)
 
 
 def _listed(files: Sequence[str]) -> str:

@@ -1,0 +1,51 @@
+"""What a config says of the Trainer: what a search heeds of it, and what it leaves out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lightning_primo.training.trainer import OWNED_ARGUMENTS
+
+_MEANT_BY_NONE: dict[str, Any] = {
+    "enable_checkpointing": True,
+    "enable_model_summary": True,
+    "enable_progress_bar": True,
+    "num_sanity_val_steps": 2,
+}
+"""What Lightning takes for arguments that are None by default; a config that spells it out asks for nothing else."""
+
+
+def heeded(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a search heeds: without those at Lightning's defaults, in whose place are its own."""
+    defaults = _defaults()
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name in defaults and name not in OWNED_ARGUMENTS and not _is_default(name, value, defaults)
+    }
+
+
+def not_heeded(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are set and that a search does not heed, as it sets them itself or the Trainer has none such."""
+    defaults = _defaults()
+    return {
+        name: value
+        for name, value in arguments.items()
+        if (name in OWNED_ARGUMENTS or name not in defaults) and not _is_default(name, value, defaults)
+    }
+
+
+def _defaults() -> dict[str, Any]:
+    parameters = inspect.signature(pl.Trainer.__init__).parameters
+    return {name: parameter.default for name, parameter in parameters.items() if name != "self"}
+
+
+def _is_default(name: str, value: Any, defaults: Mapping[str, Any]) -> bool:
+    default = defaults.get(name)
+    if default is None and value == _MEANT_BY_NONE.get(name):
+        return True
+    return value is default or value == [] or (isinstance(value, (bool, int, float, str)) and value == default)
