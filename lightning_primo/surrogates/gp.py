@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from scipy.stats import norm, qmc
@@ -34,6 +34,7 @@ _NOISES = (1e-4, 1.0)
 _MAX_ITERATIONS = 200
 _MAX_FITTED = 300  # observations that length scales and noise are fitted to
 _SMALLEST_SPREAD = 1e-9
+_JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 _SQUARED_EXPONENTIAL = SquaredExponential()
 
 
@@ -129,7 +130,7 @@ class GaussianProcess:
         standardised = (np.asarray(y) - self.shift) / self.scale
         root = _root(self._covariance(x, x) + np.diag(self.noise + known / self.scale**2))
         mean = _generalised_mean(root, standardised)
-        weights = cho_solve((root, True), standardised - mean)
+        weights = _solve(root, standardised - mean)
         return replace(self, mean=mean, x=x, y=y, variances=known, root=root, weights=weights)
 
     def believing(self, x: Array) -> GaussianProcess:
@@ -154,7 +155,7 @@ class GaussianProcess:
             x: Features, `q x d`.
         """
         cross = self._covariance(x, self.x)  # q x n
-        explained = np.square(solve_triangular(self.root, cross.T, lower=True)).sum(axis=0)
+        explained = np.square(_solve_half(self.root, cross.T)).sum(axis=0)
         deviation = np.sqrt(np.maximum(1.0 - explained, 0.0))
         return self._outputs(self.mean + cross @ self.weights), deviation * self.scale
 
@@ -167,13 +168,13 @@ class GaussianProcess:
             rng: Scrambles the quasi-random numbers.
         """
         cross = self._covariance(x, self.x)
-        half = solve_triangular(self.root, cross.T, lower=True)  # n x q
+        half = _solve_half(self.root, cross.T)  # n x q
         covariance = self._covariance(x, x)
         sobol = qmc.Sobol(len(x), scramble=True, rng=rng).random(n_draws)
         normal = norm.ppf(np.clip(sobol, 1e-9, 1 - 1e-9))
         values = self.mean + cross @ self.weights + normal @ _root(covariance - half.T @ half).T  # s x q
         root = _root(covariance)
-        weights = cho_solve((root, True), (values - self.mean).T)  # q x s
+        weights = _solve(root, (values - self.mean).T)  # q x s
         return Draws(process=self, x=x, values=self._outputs(values), root=root, weights=weights)
 
     def _covariance(self, a: Array, b: Array) -> Array:
@@ -211,7 +212,7 @@ class Draws:
             x: Features, `r x d`.
         """
         cross = self.process._covariance(x, self.x)  # r x q
-        explained = np.square(solve_triangular(self.root, cross.T, lower=True)).sum(axis=0)
+        explained = np.square(_solve_half(self.root, cross.T)).sum(axis=0)
         deviation = np.sqrt(np.maximum(1.0 - explained, 0.0))
         return self.process._outputs(self.process.mean + cross @ self.weights), deviation * self.process.scale
 
@@ -237,14 +238,14 @@ def negative_log_posterior(
     noise = math.exp(parameters[-1])
     root = _root(correlation + np.diag(np.full(n, noise) if variances is None else noise + variances))
     residual = y - _generalised_mean(root, y)
-    alpha = cho_solve((root, True), residual)
+    alpha = _solve(root, residual)
     value = 0.5 * residual @ alpha + np.log(np.diag(root)).sum() + 0.5 * n * math.log(2 * math.pi)
     # R&W 5.9: d/dt = -1/2 tr((alpha alpha^T - K^-1) dK/dt); here with the opposite sign
-    outer = cho_solve((root, True), np.eye(n)) - np.outer(alpha, alpha)
+    outer = _solve(root, np.eye(n)) - np.outer(alpha, alpha)
     weighted = outer * decay
     sums = weighted.sum(axis=1)
     # sum_ik W_ik (x_ij - x_kj)^2 / l_j^2, for all j at once
-    by_length_scale = np.square(scaled).T @ sums - np.einsum("ij,ik,kj->j", scaled, weighted, scaled, optimize=True)
+    by_length_scale = np.square(scaled).T @ sums - (scaled * (weighted @ scaled)).sum(axis=0)
     gradient = np.append(by_length_scale, 0.5 * noise * np.trace(outer))
     for chosen, location, spread in (
         (slice(None, d), _length_scale_location(d), _LENGTH_SCALE_PRIOR[1]),
@@ -269,15 +270,27 @@ def _length_scale_location(d: int) -> float:
 
 
 def _generalised_mean(root: Array, y: Array) -> float:
-    precision = cho_solve((root, True), np.ones(len(y)))
+    precision = _solve(root, np.ones(len(y)))
     return float(precision @ y / precision.sum())
+
+
+# LAPACK is called as it is: of small matrices, checks and conversions would take longer than the work.
 
 
 def _root(matrix: Array) -> Array:
     """Lower Cholesky factor, with the least jitter on the diagonal that lets it succeed."""
-    for jitter in (0.0, 1e-10, 1e-8, 1e-6):
-        try:
-            return cholesky(matrix + jitter * np.eye(len(matrix)), lower=True, check_finite=False)  # type: ignore[no-any-return]
-        except np.linalg.LinAlgError:  # noqa: PERF203 - rarely more than one try
-            continue
-    return cholesky(matrix + 1e-4 * np.eye(len(matrix)), lower=True)  # type: ignore[no-any-return]
+    for jitter in _JITTERS:
+        root, failed = dpotrf(matrix if jitter == 0.0 else matrix + jitter * np.eye(len(matrix)), lower=1, clean=1)
+        if not failed:
+            return root  # type: ignore[no-any-return]
+    raise np.linalg.LinAlgError("the covariance of the observations is not positive definite")
+
+
+def _solve(root: Array, right: Array) -> Array:
+    """`(L L^T)^-1 right`."""
+    return dpotrs(root, right, lower=1)[0]  # type: ignore[no-any-return]
+
+
+def _solve_half(root: Array, right: Array) -> Array:
+    """`L^-1 right`."""
+    return dtrtrs(root, right, lower=1)[0]  # type: ignore[no-any-return]
