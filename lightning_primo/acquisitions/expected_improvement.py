@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import erfcx, logsumexp, ndtr
 
-from lightning_primo.surrogates.gp import GaussianProcess
+from lightning_primo.surrogates.cokriging import CoKriging
 
 Array = npt.NDArray[np.float64]
 
@@ -50,7 +50,7 @@ class LogNoisyExpectedImprovement:
     the posterior as an offset and never modelled.
 
     Args:
-        process: Posterior of the modelled part of the objective.
+        model: Of the modelled part of the objective.
         baseline: Features of the observed and pending points, `q x d`.
         offset: The exact part of the objective at those points, `q`.
         rng: Source of the draws.
@@ -59,14 +59,14 @@ class LogNoisyExpectedImprovement:
 
     def __init__(
         self,
-        process: GaussianProcess,
+        model: CoKriging,
         baseline: Array,
         offset: Array,
         *,
         rng: np.random.Generator,
         n_draws: int = _N_DRAWS,
     ) -> None:
-        self._draws = process.draw(baseline, n_draws, rng)
+        self._draws = model.draw(baseline, n_draws, rng)
         self._best = (self._draws.values + offset).min(axis=1)  # s
 
     def __call__(self, features: Array, offset: Array) -> Array:
@@ -76,7 +76,21 @@ class LogNoisyExpectedImprovement:
             features: `r x d`.
             offset: The exact part of the objective there, `r`.
         """
-        mean, deviation = self._draws.predict(features)  # r x s, r
+        return self._values(*self._draws.predict(features), offset)
+
+    def going_on(self, features: Array, offset: Array, rung: int, y: Array) -> Array:
+        """Its value at points whose modelled part was observed at a rung, if they are trained to the end.
+
+        Args:
+            features: `r x d`.
+            offset: The exact part of the objective, `r`.
+            rung: The number of the rung.
+            y: What was observed there, `r`.
+        """
+        return self._values(*self._draws.predict_from(features, rung, y), offset)
+
+    def _values(self, mean: Array, deviation: Array, offset: Array) -> Array:
+        """From means, `r x s`, and deviations, `r`."""
         log_ei = log_expected_improvement(mean + offset[:, None], deviation[:, None], self._best)
         value: Array = logsumexp(log_ei, axis=1) - math.log(log_ei.shape[1])
         return value

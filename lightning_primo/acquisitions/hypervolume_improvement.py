@@ -12,19 +12,88 @@ the more there are.
 from __future__ import annotations
 
 import warnings
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
+from typing_extensions import override
 
+from lightning_primo.acquisitions.acquisition_function import Acquisition, AcquisitionFunction
 from lightning_primo.acquisitions.expected_improvement import log_expected_improvement
 from lightning_primo.pareto import non_dominated
+from lightning_primo.surrogates.cokriging import CoKriging, combined
+from lightning_primo.surrogates.observations import Fits, Observations, RungObservations
 
 Array = npt.NDArray[np.float64]
 
 _N_AT_ONCE = 2**21  # points times boxes in memory
 _SMALLEST_SHARE = 1e-300
+
+
+@dataclass(frozen=True)
+class HypervolumeImprovement(AcquisitionFunction):
+    """Log expected hypervolume improvement, a model per objective that is not exact (Emmerich et al. 2006).
+
+    - The reference point is that of the observations.
+    - The front is that of the models' means, as noisy losses that are low by chance would hide what is better.
+    - Pending configurations count as if they came out as predicted; failed ones are bad in all that is not exact.
+
+    With one objective it is expected improvement.
+    """
+
+    @override
+    def on(self, data: Observations, fits: Fits, rng: np.random.Generator) -> Acquisition:
+        pending = data.encoding.features(data.pending)
+        front = np.concatenate([data.losses, data.pending_losses])
+        models: list[CoKriging | None] = []
+        for j, exact in enumerate(data.exact):
+            if exact:
+                models.append(None)
+                continue
+            model = data.model(partial(_objective, j), fits)
+            front[:, j] = np.concatenate([_smoothed(model, data, j), model.predict(pending)[0]])
+            models.append(model.believing(pending))
+        return _HypervolumeAcquisition(data, tuple(models), LogExpectedHypervolumeImprovement(front, data.reference))
+
+
+@dataclass(frozen=True)
+class _HypervolumeAcquisition(Acquisition):
+    data: Observations
+    models: tuple[CoKriging | None, ...]
+    improvement: LogExpectedHypervolumeImprovement
+
+    @override
+    def __call__(self, vectors: Array, scaled: Array) -> Array:
+        features = self.data.encoding.features(vectors)
+        return self._values(self.data.normalise(scaled), lambda model, j: model.predict(features))
+
+    @override
+    def going_on(self, vectors: Array, rung: int, losses: Array) -> Array:
+        features = self.data.encoding.features(vectors)
+        return self._values(losses, lambda model, j: model.predict_from(features, rung, losses[:, j]))
+
+    def _values(self, known: Array, predict: Callable[[CoKriging, int], tuple[Array, Array]]) -> Array:
+        mean, deviation = known.copy(), np.zeros_like(known)
+        for j, model in enumerate(self.models):
+            if model is not None:
+                mean[:, j], deviation[:, j] = predict(model, j)
+        return self.improvement(mean, deviation)
+
+
+def _objective(j: int, rung: RungObservations) -> tuple[Array, Array, Array]:
+    return rung.losses[:, j], rung.below[:, j], rung.variances[:, j]
+
+
+def _smoothed(model: CoKriging, data: Observations, j: int) -> Array:
+    """What a model makes of an objective's observations at the full budget, `n`."""
+    features, below = data.encoding.features(data.vectors), data.rungs[-1].below[: data.n, j]
+    if len(model.processes) == 1:
+        return model.predict(features)[0]
+    known = np.where(np.isnan(below), combined(model.processes[:-1], model.slopes[:-1], features)[0], below)
+    return model.predict_from(features, len(model.processes) - 2, known)[0]
 
 
 class LogExpectedHypervolumeImprovement:

@@ -18,14 +18,12 @@ from lightning_primo.space import Encoding
 from lightning_primo.surrogates import CostRegression
 
 Array = npt.NDArray[np.float64]
-Acquisition = Callable[[Array, Array], Array]
-"""From vectors, `q x h`, and their scaled exact losses, `q x m` (NaN where not exact), to values, `q`; larger is
-better."""
+Worth = Callable[[Array, Array], Array]
+"""An `Acquisition` of new configurations, weighted or not: from vectors, `q x h`, and their scaled exact losses (NaN
+where not exact), `q x m`, to values, `q`; larger is better."""
 
 
-def screened(
-    acquisition: Acquisition, problem: Problem, encoding: Encoding, regression: CostRegression | None
-) -> Score:
+def screened(acquisition: Worth, problem: Problem, encoding: Encoding, regression: CostRegression | None) -> Score:
     """The acquisition with predicted exact objectives; -inf where a bound seems to be broken.
 
     Args:

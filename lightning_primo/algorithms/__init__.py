@@ -1,13 +1,16 @@
 """The search algorithms. Each knows a `Problem` and nothing of Lightning; pass an instance to `Search`."""
 
 from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.bayesian_optimization import BayesianOptimization
 from lightning_primo.algorithms.bulk_and_cut import BulkAndCut
 from lightning_primo.algorithms.halving import Hyperband, SuccessiveHalving, rung_epochs
 from lightning_primo.algorithms.mo_bananas import MOBANANAS
 from lightning_primo.algorithms.mo_bohb import MOBOHB
 from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.ms_ehvi import MSEHVI
-from lightning_primo.algorithms.parts.sampling import PriorSampler, Sampler, SobolSampler, UniformSampler
+from lightning_primo.algorithms.parts.fidelities import FullTrainings, RungStack
+from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
+from lightning_primo.algorithms.parts.sampling import CentersFirst, PriorSampler, Sampler, SobolSampler, UniformSampler
 from lightning_primo.algorithms.primo import PriMO
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.algorithms.sh_emoa import SHEMOA
@@ -19,11 +22,16 @@ __all__ = [
     "MSEHVI",
     "SHEMOA",
     "Algorithm",
+    "BayesianOptimization",
     "BulkAndCut",
+    "CentersFirst",
+    "FreezeThaw",
+    "FullTrainings",
     "Hyperband",
     "PriMO",
     "PriorSampler",
     "RandomSearch",
+    "RungStack",
     "Sampler",
     "SobolSampler",
     "SuccessiveHalving",

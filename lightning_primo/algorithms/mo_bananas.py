@@ -15,7 +15,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lightning_primo.algorithms.halving import Bracket, Brackets
-from lightning_primo.algorithms.parts.observations import observe
+from lightning_primo.algorithms.parts.observations import lost_trials
 from lightning_primo.algorithms.parts.sampling import UniformSampler
 from lightning_primo.checks import check_number, check_whole
 from lightning_primo.pareto import nds_crowding_order
@@ -154,7 +154,8 @@ class MOBANANAS(Brackets):
         vectors = self.encoding.vectors([trial.config for trial, _, _ in results])
         levels = np.array([level for _, level, _ in results])
         losses = without_outliers(self.problem.scaled_losses([losses for _, _, losses in results]))
-        failed = observe(self).failed  # known to be bad, though not how bad
+        lost = [trial.config for trial in lost_trials(self)]  # known to be bad, though not how bad
+        failed = self.encoding.vectors(lost)
         x = _at_level(
             self.encoding.features(np.concatenate([vectors, failed])), np.append(levels, np.ones(len(failed)))
         )

@@ -14,10 +14,11 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lightning_primo.algorithms.halving import Hyperband
+from lightning_primo.algorithms.parts.observations import losses_at
 from lightning_primo.algorithms.parts.sampling import first_new
 from lightning_primo.checks import check_number, check_optional, check_probability, check_whole
 from lightning_primo.pareto import default_reference, nds_hssp_order
-from lightning_primo.problem.trial import Config, Losses, Trial
+from lightning_primo.problem.trial import Config
 from lightning_primo.surrogates.parzen import ParzenDensity
 
 Array = npt.NDArray[np.float64]
@@ -94,7 +95,7 @@ class MOBOHB(Hyperband):
         n_min = 2 * self.encoding.dimensions + 1 if self.n_min is None else self.n_min
         usable = [trial for trial in self.trials if trial.evaluations and trial.evaluations[-1].ok]
         for epoch in reversed(self.rungs):
-            observed = [(trial.config, losses) for trial in usable if (losses := _losses_at(trial, epoch)) is not None]
+            observed = [(trial.config, losses) for trial in usable if (losses := losses_at(trial, epoch)) is not None]
             if len(observed) < n_min:
                 continue
             order = self.ranking(self.problem.scaled_losses([losses for _, losses in observed]))
@@ -115,12 +116,3 @@ def nds_hssp_ranking(losses: Array) -> npt.NDArray[np.intp]:
         A permutation of the row indices. With one objective this is a stable `argsort`.
     """
     return nds_hssp_order(losses, default_reference(losses))
-
-
-def _losses_at(trial: Trial, epoch: int) -> Losses | None:
-    """The losses after `epoch` epochs, also where the trial was not told there but trained past it."""
-    evaluation = trial.at(epoch)
-    if evaluation is not None:
-        return evaluation.losses
-    passed = [evaluation.curve[epoch] for evaluation in trial.evaluations if epoch in evaluation.curve]
-    return next((losses for losses in passed if all(map(math.isfinite, losses))), None)

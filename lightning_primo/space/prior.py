@@ -101,6 +101,7 @@ class EncodedPrior:
         self.encoding = encoding
         self._quantiles: dict[int, Callable[[FloatArray], FloatArray]] = {}
         self._log_masses: list[tuple[int, FloatArray]] = []
+        self._centers: dict[int, float] = {}
         ordered: list[int] = []
         centers: list[float] = []
         for name, value in prior.center.items():
@@ -111,6 +112,7 @@ class EncodedPrior:
             vector = float(axis.encode([value])[0])
             if not axis.variable:
                 continue
+            self._centers[column] = vector
             if isinstance(axis, CategoricalAxis):
                 masses = _categorical_masses(axis.size, int(vector), prior.confidence)
                 self._log_masses.append((column, np.log(masses * axis.size)))
@@ -136,6 +138,19 @@ class EncodedPrior:
             known = ~np.isnan(codes)
             total[known] += log_masses[codes[known].astype(np.intp)]
         return total
+
+    def center(self, rng: np.random.Generator) -> FloatArray:
+        """The centre as a vector, `h`; what it leaves open is drawn as the space has it, conditions are kept."""
+
+        def draw(n: int) -> FloatArray:
+            vectors = np.empty((n, len(self.encoding.axes)))
+            for column, axis in enumerate(self.encoding.axes):
+                vectors[:, column] = axis.quantile(rng.random(n))
+            vectors[:, list(self._centers)] = list(self._centers.values())
+            return self.encoding.resolve(vectors, rng)
+
+        vector: FloatArray = self.encoding.draw_legal(draw, 1, rng)[0]
+        return vector
 
     def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         """`n` vectors, `n x h`, from the prior; inactive values are removed and forbidden rows drawn again.

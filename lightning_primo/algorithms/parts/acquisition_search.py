@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.acquisitions import Acquisition, rank_candidates, screened
+from lightning_primo.acquisitions import Worth, rank_candidates, screened
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.problem.trial import Config
 from lightning_primo.surrogates import CostRegression
@@ -35,7 +35,7 @@ class AcquisitionSearch:
         self._algorithm = algorithm
         self._regression: CostRegression | None = None
 
-    def best(self, acquisition: Acquisition, starts: Array, rng: np.random.Generator) -> Config | None:
+    def best(self, acquisition: Worth, starts: Array, rng: np.random.Generator) -> Config | None:
         """The best configuration found that no trial has and that keeps the exact bounds, or None.
 
         Args:

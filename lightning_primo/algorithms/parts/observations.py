@@ -1,96 +1,115 @@
-"""What a model of the full budget is fitted to: the evaluations at `R`, the failures, and what is pending."""
+"""What a search has observed, as its models are told: losses at the rungs, failures, and what is pending."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.algorithms.algorithm import Algorithm
-from lightning_primo.pareto import non_dominated, normalise, ranges
+from lightning_primo.pareto import default_reference, non_dominated, normalise, ranges
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Evaluation, Status, Trial
+from lightning_primo.problem.trial import Evaluation, Losses, Status, Trial
+from lightning_primo.surrogates.observations import Observations, RungObservations
 from lightning_primo.surrogates.outliers import without_outliers
 
 Array = npt.NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Observations:
-    """The data of a surrogate, in the encoding's vectors and in normalised losses.
-
-    Attributes:
-        vectors: Configurations with losses at the full budget, `n x h`.
-        losses: Their normalised losses, `n x m`: logarithmic objectives on their scale, then [0, 1] between
-            `low` and `high`; beyond 1 off the front.
-        variances: Known variances of those losses, `n x m`: how far their measurements scatter; 0 where unknown.
-        failed: Configurations whose training failed at any epoch, or broke a bound on what was measured, `k x h`.
-        failed_losses: Their normalised losses, `k x m`: exact objectives as they are, the worst seen for the rest.
-        pending: Configurations being trained, `p x h`.
-        pending_losses: Their normalised losses, `p x m`; NaN where not exact.
-        low: The front's ideal point, scaled, `m`.
-        high: The front's nadir point, scaled, `m`.
-    """
-
-    vectors: Array
-    losses: Array
-    variances: Array
-    failed: Array
-    failed_losses: Array
-    pending: Array
-    pending_losses: Array
-    low: Array
-    high: Array
-
-    @property
-    def noise(self) -> Array | None:
-        """The variances of `losses` and then `failed_losses`, `(n + k) x m`; None where all are 0."""
-        if not self.variances.any():
-            return None
-        return np.concatenate([self.variances, np.zeros_like(self.failed_losses)])
-
-    def normalise(self, scaled: Array) -> Array:
-        """Scaled losses, `q x m`, on the scale of the observations'."""
-        return normalise(scaled, self.low, self.high)
-
-
 _LEAST_WIDTH = 0.1
 
 
-def observe(algorithm: Algorithm) -> Observations:
-    """The observations of a search at its full budget.
+def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observations:
+    """The observations of a search at some rungs, the full budget `R` the last of them.
 
-    Only the evaluations at `R` are modelled. They are normalised by the range of their Pareto front, from the ideal to
-    the nadir point, so that equal weights mean an even trade along the front; a range over everything seen would be
-    stretched by what is bad in every respect. Outliers among what is not exact are drawn in, see `without_outliers`.
+    They are normalised by the range of the Pareto front at `R`, from the ideal to the nadir point, so that equal
+    weights mean an even trade along the front; a range over everything seen would be stretched by what is bad in every
+    respect. Outliers among what is not exact are drawn in, see `without_outliers`.
+
+    The reference point is the problem's. Where an objective has none it lies a tenth of the range of all observations
+    at `R` beyond the worst: a point just beyond the front's nadir would make whatever lengthens the front worthless.
+
+    Args:
+        algorithm: Whose trials are observed.
+        epochs: Of the rungs, ascending. Default: `R` alone.
     """
-    problem, encoding = algorithm.problem, algorithm.encoding
-    full = [(trial, trial.at(problem.max_epochs)) for trial in algorithm.trials]
-    ok = [(trial, evaluation) for trial, evaluation in full if evaluation is not None]
-    failed = [trial for trial in algorithm.trials if _is_lost(algorithm, trial)]
+    problem = algorithm.problem
+    at = {epoch: _losses_at(algorithm.trials, epoch) for epoch in epochs or (problem.max_epochs,)}
+    rungs = [epoch for epoch, losses in at.items() if losses or epoch == problem.max_epochs]
+    reached = [at[epoch] for epoch in rungs]
+    scaled = [_capped(problem, list(losses.values())) for losses in reached]
+    low, high = _front_ranges(scaled[-1])
+    normalised = [
+        dict(zip(ids, normalise(losses, low, high), strict=True)) for ids, losses in zip(reached, scaled, strict=True)
+    ]
+    observed = [_at_rung(algorithm, k, epoch, normalised, low, high) for k, epoch in enumerate(rungs)]
     pending = algorithm.pending
-    evaluations = [evaluation for _, evaluation in ok]
-    scaled = problem.scaled_losses([evaluation.losses for evaluation in evaluations])
-    scaled = np.where(problem.exact_mask, scaled, without_outliers(scaled))
-    low, high = _front_ranges(scaled)
-    normalised = normalise(scaled, low, high)
-    worst = normalised.max(axis=0) if len(normalised) else np.ones(len(problem.objectives))
-    failed_losses = normalise(_known(algorithm, failed), low, high)
     pending_losses = normalise(_known(algorithm, pending), low, high)
-    pending_losses[:, problem.exact_mask] = _filled(pending_losses, worst)[:, problem.exact_mask]
+    pending_losses[:, problem.exact_mask] = _filled(pending_losses, _worst(normalised[-1], low))[:, problem.exact_mask]
+    given = normalise(problem.scaled_reference[None], low, high)[0]
+    nowhere = np.isnan(given) | (high <= low)  # what never varied has no scale
     return Observations(
-        vectors=encoding.vectors([trial.config for trial, _ in ok]),
-        losses=normalised,
-        variances=np.square(normalise(scaled_deviations(problem, evaluations), np.zeros_like(low), high - low)),
-        failed=encoding.vectors([trial.config for trial in failed]),
-        failed_losses=_filled(failed_losses, worst),
-        pending=encoding.vectors([trial.config for trial in pending]),
+        encoding=algorithm.encoding,
+        exact=problem.exact_mask,
+        rungs=tuple(observed),
+        pending=algorithm.encoding.vectors([trial.config for trial in pending]),
         pending_losses=pending_losses,
         low=low,
         high=high,
+        reference=np.where(nowhere, default_reference(normalise(scaled[-1], low, high)), given),
     )
+
+
+def _at_rung(
+    algorithm: Algorithm, k: int, epoch: int, normalised: Sequence[Mapping[int, Array]], low: Array, high: Array
+) -> RungObservations:
+    """What is known at rung `k`; `normalised` are the losses at each rung by the trial's id."""
+    problem, here, unknown = algorithm.problem, normalised[k], np.full(len(low), math.nan)
+    below: Mapping[int, Array] = normalised[k - 1] if k else {}
+    # A failure is told of once, on the way to the first rung that the trial did not reach.
+    failed = [t for t in lost_trials(algorithm) if t.id not in here and all(t.id in at for at in normalised[:k])]
+    trials = [*(algorithm.trials[trial_id] for trial_id in here), *failed]
+    losses = np.concatenate(
+        [
+            np.array([*here.values()]).reshape(len(here), len(low)),
+            _filled(normalise(_known(algorithm, failed), low, high), _worst(here, low)),
+        ]
+    )
+    deviations = scaled_deviations(problem, [trial.at(epoch) if trial.id in here else None for trial in trials])
+    return RungObservations(
+        epoch=epoch,
+        trials=tuple(here),
+        vectors=algorithm.encoding.vectors([trial.config for trial in trials]),
+        losses=losses,
+        below=np.array([below.get(trial.id, unknown) for trial in trials]).reshape(losses.shape),
+        variances=np.square(normalise(deviations, np.zeros_like(low), high - low)),
+    )
+
+
+def _worst(losses: Mapping[int, Array], low: Array) -> Array:
+    """The worst of each objective, `m`; 1 where nothing is known."""
+    return np.max([*losses.values()], axis=0) if losses else np.ones_like(low)
+
+
+def _losses_at(trials: Sequence[Trial], epoch: int) -> dict[int, Losses]:
+    """The losses of the trials that reached an epoch, by their ids."""
+    return {trial.id: losses for trial in trials if (losses := losses_at(trial, epoch)) is not None}
+
+
+def _capped(problem: Problem, rows: Sequence[Losses]) -> Array:
+    """Scaled losses, `n x m`, without outliers among what is not exact."""
+    scaled = problem.scaled_losses(rows)
+    return np.where(problem.exact_mask, scaled, without_outliers(scaled))
+
+
+def losses_at(trial: Trial, epoch: int) -> Losses | None:
+    """The losses after `epoch` epochs, also where the trial was not told there but trained past it; None: unknown."""
+    evaluation = trial.at(epoch)
+    if evaluation is not None:
+        return evaluation.losses
+    passed = [evaluation.curve[epoch] for evaluation in trial.evaluations if epoch in evaluation.curve]
+    return next((losses for losses in passed if all(map(math.isfinite, losses))), None)
 
 
 def scaled_deviations(problem: Problem, evaluations: Sequence[Evaluation | None]) -> Array:
@@ -113,8 +132,12 @@ def _front_ranges(scaled: Array) -> tuple[Array, Array]:
     return ideal, np.maximum(nadir, ideal + _LEAST_WIDTH * (high - low))
 
 
+def lost_trials(algorithm: Algorithm) -> list[Trial]:
+    """What a model must learn to keep away from: the training failed, or a bound was broken that is not exact."""
+    return [trial for trial in algorithm.trials if _is_lost(algorithm, trial)]
+
+
 def _is_lost(algorithm: Algorithm, trial: Trial) -> bool:
-    """Whether a model must learn to keep away: the training failed, or a bound was broken that is not exact."""
     if trial.status is Status.REJECTED:
         return algorithm.problem.violation(trial.config) is None
     return bool(trial.evaluations) and not trial.evaluations[-1].ok

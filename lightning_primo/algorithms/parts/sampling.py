@@ -23,6 +23,7 @@ _MAX_TRIES = 100
 _SOBOL_TRIES_PER_TRIAL = 20  # a sequence is looked through again from where every point was sure to be tried
 _N_LAST = 4096  # configurations drawn to find the last new ones of a small space
 _CHUNK = 64
+_STREAM = 0xCE27E2  # keeps what a centre leaves open apart from the numbers of the asks
 
 
 class Sampler(ABC):
@@ -111,6 +112,42 @@ class PriorSampler(Sampler):
         encoded = [EncodedPrior(prior, encoding) for _, prior in sorted(self.priors.items())]
         while True:
             yield from encoded[rng.integers(len(encoded))].sample(1, rng)
+
+
+@dataclass(frozen=True)
+class CentersFirst(Sampler):
+    """The centre of each prior, and then what another sampler draws.
+
+    What a prior's centre leaves open is drawn once.
+
+    Args:
+        priors: A prior per objective's name; may be empty.
+        then: The other sampler.
+    """
+
+    priors: Mapping[str, Prior]
+    then: Sampler = UniformSampler()
+
+    def __post_init__(self) -> None:
+        check_mapping("priors", self.priors, "the names of objectives to priors")
+        check_sampler(self.then)
+
+    @override
+    def check(self, problem: Problem) -> None:
+        check_priors(self.priors, problem)
+        self.then.check(problem)
+
+    @override
+    def n_tries(self, n_taken: int) -> int:
+        return len(self.priors) + self.then.n_tries(n_taken)
+
+    @override
+    def candidates(
+        self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        for i, (_, prior) in enumerate(sorted(self.priors.items())):
+            yield EncodedPrior(prior, encoding).center(np.random.default_rng([seed, _STREAM, i]))
+        yield from self.then.candidates(encoding, seed=seed, n_taken=n_taken, rng=rng)
 
 
 def check_sampler(sampler: Sampler | None) -> Sampler:

@@ -1,0 +1,164 @@
+"""Bayesian optimisation made of parts: a design, a model, an acquisition function, priors, and when to pause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from lightning_primo.acquisitions import AcquisitionFunction, HypervolumeImprovement
+from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearch
+from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTrainings
+from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
+from lightning_primo.algorithms.parts.observations import observe
+from lightning_primo.algorithms.parts.prior_schedule import PriorSchedule
+from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw, first_new
+from lightning_primo.algorithms.random_search import RandomSearch
+from lightning_primo.checks import check_instance, check_mapping, check_number, check_probability
+from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
+from lightning_primo.space import Prior
+from lightning_primo.surrogates.observations import Fits
+
+Array = npt.NDArray[np.float64]
+
+_OPERATION = "bayesian"
+_MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
+
+
+class BayesianOptimization(Algorithm):
+    """An initial design, and then the configurations that a model of its results expects the most of.
+
+    `PriMO` and `MSEHVI` are compositions of it. Others:
+
+    - BO with random weights: ``BayesianOptimization(acquisition=ScalarizedImprovement())``
+    - pi-BO: the same with ``priors=priors``
+    - ParEGO: ``BayesianOptimization(design=RandomSearch(sampler=SobolSampler()),
+      acquisition=ScalarizedImprovement(AugmentedChebyshev()))``
+
+    Args:
+        design: The algorithm of the first phase. Default `RandomSearch()`.
+        n_init: Full trainings' worth of epochs that the design spends. It goes on beyond them until two full trainings
+            succeeded, and with several workers until half of that is back: on less a model is but chance.
+        acquisition: What a proposal is worth. Default `HypervolumeImprovement()`.
+        priors: A prior per objective's name, for any subset of the objectives: proposals are weighted by the prior of
+            one drawn at random, whose influence fades as evaluations come in (`PriorSchedule`). Default none.
+        epsilon: Probability of leaving the prior out of a proposal.
+        model: Which results are modelled. Default `FullTrainings()`; `RungStack()` learns from shorter ones too.
+        pause: Whether a proposal is trained in one go, None (default), or from rung to rung as long as it is worth more
+            than others, `FreezeThaw()`.
+
+    Raises:
+        InvalidArgumentError: If an argument is of another type or out of its range, or `pause` is given with a model
+            that does not know the rungs.
+    """
+
+    def __init__(
+        self,
+        *,
+        design: Algorithm | None = None,
+        n_init: float = 5,
+        acquisition: AcquisitionFunction | None = None,
+        priors: Mapping[str, Prior] | None = None,
+        epsilon: float = 0.25,
+        model: Fidelities | None = None,
+        pause: FreezeThaw | None = None,
+    ) -> None:
+        self.design = check_instance("design", design, Algorithm, example="MOASHA()", default=RandomSearch)
+        self.n_init = check_number("n_init", n_init, "a finite number of full trainings of at least 0", least=0)
+        self.acquisition = check_instance(
+            "acquisition",
+            acquisition,
+            AcquisitionFunction,
+            example="ScalarizedImprovement()",
+            default=HypervolumeImprovement,
+        )
+        self.priors = check_mapping("priors", priors, "the names of objectives to priors")
+        self.epsilon = check_probability("epsilon", epsilon)
+        self.model = check_instance("model", model, Fidelities, example="RungStack()", default=FullTrainings)
+        self.pause = pause if pause is None else check_instance("pause", pause, FreezeThaw, example="FreezeThaw()")
+
+    @override
+    def start(self, problem: Problem, *, seed: int = 0) -> None:
+        check_priors(self.priors, problem)
+        super().start(problem, seed=seed)
+        self.design.start(problem, seed=seed)
+        self.rungs = self.model.rungs(problem)
+        self._schedule = PriorSchedule(self.priors, self.epsilon, self.encoding)
+        self._design_is_over = False
+        self._own: set[int] = set()  # the trials whose pending training was proposed here, and not by the design
+        self._search = AcquisitionSearch(self)
+        self._fits = Fits()
+
+    @override
+    def may_continue(self, trial: Trial) -> bool:
+        return (self.pause is not None or not self._design_is_over) and super().may_continue(trial)
+
+    def _registered(self, proposal: Proposal) -> None:
+        if proposal.operation != _OPERATION:
+            self.design.register(proposal)
+            return
+        self._design_is_over = True
+        self._own.add(proposal.trial_id)
+        if proposal.start_epoch == 0:
+            self._schedule.count(1)
+
+    def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
+        if trial.id not in self._own:
+            self.design.tell(evaluation)
+            return
+        self._own.remove(trial.id)
+        if evaluation.status is Status.REJECTED:
+            self._schedule.count(-1)  # the prior fades with what was evaluated
+
+    @override
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
+        if not self._design_is_over and self._design_goes_on():
+            proposal = self.design.propose(rng)
+            if proposal is not None or self.design.pending:
+                return proposal
+        return self._bayesian(rng)
+
+    def _design_goes_on(self) -> bool:
+        """Whether epochs are left for the design, or what is back is too little for a model."""
+        planned = self.n_init * self.problem.max_epochs
+        if self.design.epochs_committed < planned:
+            return True
+        pending = sum((trial.pending or 0) - trial.epoch for trial in self.design.pending)
+        if self.design.epochs_committed - pending < planned / 2:
+            return True
+        full = [trial for trial in self.trials if trial.at(self.problem.max_epochs) is not None]
+        return len(full) < _MIN_OBSERVATIONS
+
+    def _bayesian(self, rng: np.random.Generator) -> Proposal | None:
+        prior = self._schedule.draw(rng)
+        data = observe(self, self.rungs)
+        if data.n < _MIN_OBSERVATIONS:  # the design has nothing more to propose
+            return self._full_training(None if prior is None else first_new(self, prior.sample(rng)), rng)
+        self._fits.next()
+        acquisition = self.acquisition.on(data, self._fits, rng)
+        starts = data.rungs[0].vectors[: len(data.rungs[0].trials)]
+        if prior is None:
+            config = self._search.best(acquisition, starts, rng)
+        else:
+            starts = np.concatenate([starts, prior.sample(rng)])
+            config = self._search.best(prior.of(acquisition), starts, rng)
+        if self.pause is None:
+            return self._full_training(config, rng)
+        trial = self.pause.resumed(self, data, acquisition, config)
+        if trial is not None:
+            return self._next_rung(trial)
+        config = config or draw(self, UniformSampler(), rng)
+        return None if config is None else self.new_trial(config, self.rungs[0], operation=_OPERATION)
+
+    def _full_training(self, config: Config | None, rng: np.random.Generator) -> Proposal | None:
+        config = config or draw(self, UniformSampler(), rng)
+        return None if config is None else self.new_trial(config, self.problem.max_epochs, operation=_OPERATION)
+
+    def _next_rung(self, trial: Trial) -> Proposal:
+        above = next(epoch for epoch in self.rungs if epoch > trial.epoch)
+        return replace(self.promotion(trial.id, above), operation=_OPERATION)

@@ -1,0 +1,69 @@
+"""When a proposal is weighted by an expert prior, by whose, and how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.acquisitions import Worth, prior_exponent, weighted_by_prior
+from lightning_primo.space import EncodedPrior, Encoding, Prior
+
+Array = npt.NDArray[np.float64]
+
+_N_FROM_PRIOR = 256
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """The prior of one proposal.
+
+    Attributes:
+        prior: Of one objective.
+        exponent: Of its density, `gamma`.
+    """
+
+    prior: EncodedPrior
+    exponent: float
+
+    def sample(self, rng: np.random.Generator) -> Array:
+        """Vectors to look at because the prior has them, `q x h`."""
+        return self.prior.sample(_N_FROM_PRIOR, rng)
+
+    def of(self, acquisition: Worth) -> Worth:
+        """`log alpha(x) + gamma * log pi_j(x)` (equation 4 of PriMO's paper)."""
+        return lambda vectors, scaled: weighted_by_prior(
+            acquisition(vectors, scaled), self.prior, vectors, exponent=self.exponent
+        )
+
+
+class PriorSchedule:
+    """Fading priors: with probability `1 - epsilon` that of an objective drawn at random, `gamma = exp(-n^2 / d)`.
+
+    Source: Basu, Hutter, Stoll 2025, PriMO (arXiv 2511.08371), section 4.
+
+    Args:
+        priors: Per objective's name.
+        epsilon: Probability of leaving the prior out.
+        encoding: Of the space.
+    """
+
+    def __init__(self, priors: Mapping[str, Prior], epsilon: float, encoding: Encoding) -> None:
+        self.n_proposed = 0
+        self._epsilon = epsilon
+        self._dimensions = encoding.dimensions
+        self._encoded = [EncodedPrior(prior, encoding) for _, prior in sorted(priors.items())]
+
+    def count(self, n: int) -> None:
+        """Take note of `n` more proposals that were evaluated."""
+        self.n_proposed += n
+
+    def draw(self, rng: np.random.Generator) -> Weighting | None:
+        """The prior for one proposal; None with probability epsilon, and once the priors have faded."""
+        without = rng.random() < self._epsilon
+        exponent = prior_exponent(self.n_proposed, self._dimensions)
+        if without or not self._encoded or exponent == 0.0:
+            return None
+        return Weighting(self._encoded[rng.integers(len(self._encoded))], exponent)

@@ -1,0 +1,117 @@
+"""What a model of the objectives is fitted to, in features of configurations and normalised losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.pareto import normalise
+from lightning_primo.space import Encoding
+from lightning_primo.surrogates.cokriging import CoKriging, Rung
+from lightning_primo.surrogates.gp import GaussianProcess
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RungObservations:
+    """The losses at one rung.
+
+    Attributes:
+        epoch: Of the rung.
+        trials: Ids of the trials that reached it, `n`.
+        vectors: Their configurations, and then those that failed on the way to it, `(n + k) x h`.
+        losses: Their normalised losses, `(n + k) x m`; of failures what is exact, the worst of the rung for the rest.
+        below: Their losses one rung below, `(n + k) x m`; NaN where that is not known.
+        variances: Known variances of `losses`, `(n + k) x m`; 0 where unknown.
+    """
+
+    epoch: int
+    trials: tuple[int, ...]
+    vectors: Array
+    losses: Array
+    below: Array
+    variances: Array
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The data of a model. Losses are logarithmic where objectives are, then [0, 1] from `low` to `high`.
+
+    Attributes:
+        encoding: Of the space.
+        exact: Which objectives are exact and need no model, `m`.
+        rungs: From the lowest that is modelled, and that a trial has reached, to the full budget.
+        pending: Configurations being trained, `p x h`.
+        pending_losses: Their normalised losses, `p x m`; NaN where not exact.
+        low: The front's ideal point, scaled, `m`.
+        high: The front's nadir point, scaled, `m`.
+        reference: Normalised reference point of the hypervolume, `m`.
+    """
+
+    encoding: Encoding
+    exact: npt.NDArray[np.bool_]
+    rungs: tuple[RungObservations, ...]
+    pending: Array
+    pending_losses: Array
+    low: Array
+    high: Array
+    reference: Array
+
+    @property
+    def n(self) -> int:
+        """How many trials have losses at the full budget."""
+        return len(self.rungs[-1].trials)
+
+    @property
+    def vectors(self) -> Array:
+        """Configurations with losses at the full budget, `n x h`."""
+        return self.rungs[-1].vectors[: self.n]
+
+    @property
+    def losses(self) -> Array:
+        """Their normalised losses, `n x m`; beyond 1 off the front."""
+        return self.rungs[-1].losses[: self.n]
+
+    def normalise(self, scaled: Array) -> Array:
+        """Scaled losses, `q x m`, on the scale of the observations'."""
+        return normalise(scaled, self.low, self.high)
+
+    def model(self, target: Callable[[RungObservations], tuple[Array, Array, Array]], fits: Fits) -> CoKriging:
+        """A model of one quantity over the rungs.
+
+        Args:
+            target: From a rung to the quantity, what it was one rung below, and its known variances, `n + k` each.
+            fits: Fits the processes.
+        """
+        data = []
+        for rung in self.rungs:
+            y, below, variances = target(rung)
+            known = variances if variances.any() else None
+            data.append(Rung(x=self.encoding.features(rung.vectors), y=y, below=below, variances=known))
+        return CoKriging.fit(data, fits.fit)
+
+
+class Fits:
+    """Fits processes, and remembers the last of each rung and quantity: most rungs are as they were an ask ago.
+
+    What it returns is a function of its arguments alone.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[int, bytes], GaussianProcess] = {}
+        self._before: dict[tuple[int, bytes], GaussianProcess] = {}
+
+    def next(self) -> None:
+        """Forget what the last round did not use."""
+        self._before, self._last = self._last, {}
+
+    def fit(self, rung: int, x: Array, y: Array, variances: Array | None) -> GaussianProcess:
+        """A process fitted to observations at a rung, see `GaussianProcess.fit`."""
+        key = rung, b"".join(np.ascontiguousarray(part).tobytes() for part in (x, y, variances) if part is not None)
+        process = self._last.get(key) or self._before.get(key) or GaussianProcess.fit(x, y, variances=variances)
+        self._last[key] = process
+        return process
