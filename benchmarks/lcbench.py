@@ -19,7 +19,18 @@ import numpy as np
 import numpy.typing as npt
 from ConfigSpace import ConfigurationSpace, Float, Integer
 
-from lightning_primo.algorithms import MOASHA, Algorithm, Hyperband, PriMO, RandomSearch, SobolSampler
+from lightning_primo.acquisitions import ScalarizedImprovement
+from lightning_primo.algorithms import (
+    MOASHA,
+    MSEHVI,
+    Algorithm,
+    BayesianOptimization,
+    FreezeThaw,
+    Hyperband,
+    PriMO,
+    RandomSearch,
+    SobolSampler,
+)
 from lightning_primo.pareto import AugmentedChebyshev, hypervolume
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
@@ -114,13 +125,14 @@ def algorithms(data_dir: str, task: str) -> dict[str, Callable[[], Algorithm]]:
         "Sobol search": lambda: RandomSearch(sampler=SobolSampler()),
         "Hyperband": Hyperband,
         "MOASHA": MOASHA,
-        "ParEGO": lambda: PriMO(
-            initial_design=RandomSearch(sampler=SobolSampler()), scalarization=AugmentedChebyshev()
+        "ParEGO": lambda: BayesianOptimization(
+            design=RandomSearch(sampler=SobolSampler()), acquisition=ScalarizedImprovement(AugmentedChebyshev())
         ),
-        "BO, random weights": lambda: PriMO(initial_design=RandomSearch()),
+        "BO, random weights": lambda: BayesianOptimization(acquisition=ScalarizedImprovement()),
         "PriMO": PriMO,
-        "PriMO, n_init 2": lambda: PriMO(n_init=2),
-        "PriMO, n_init 4": lambda: PriMO(n_init=4),
+        "PriMO, as published": PriMO.as_published,
+        "PriMO, pausing": lambda: PriMO(pause=FreezeThaw()),
+        "MS-EHVI": MSEHVI,
         "PriMO, sensible priors": lambda: PriMO(priors=sensible),
         "PriMO, misleading priors": lambda: PriMO(priors=misleading),
     }

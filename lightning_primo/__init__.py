@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightning_primo.acquisitions import HypervolumeImprovement, ScalarizedImprovement
     from lightning_primo.algorithms import (
         MOASHA,
         MOBANANAS,
@@ -13,11 +14,16 @@ if TYPE_CHECKING:
         MSEHVI,
         SHEMOA,
         Algorithm,
+        BayesianOptimization,
         BulkAndCut,
+        CentersFirst,
+        FreezeThaw,
+        FullTrainings,
         Hyperband,
         PriMO,
         PriorSampler,
         RandomSearch,
+        RungStack,
         SobolSampler,
         SuccessiveHalving,
         UniformSampler,
@@ -37,10 +43,15 @@ __all__ = [
     "SHEMOA",
     "Algorithm",
     "AugmentedChebyshev",
+    "BayesianOptimization",
     "BulkAndCut",
+    "CentersFirst",
     "Comparison",
     "FLOPs",
+    "FreezeThaw",
+    "FullTrainings",
     "Hyperband",
+    "HypervolumeImprovement",
     "Latency",
     "Metric",
     "ParameterCount",
@@ -50,6 +61,8 @@ __all__ = [
     "PriorSampler",
     "RandomSearch",
     "Result",
+    "RungStack",
+    "ScalarizedImprovement",
     "Search",
     "SobolSampler",
     "SuccessiveHalving",
@@ -63,7 +76,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = ("algorithms", "objectives", "namespaces", "pareto", "results", "search", "space")
+_HOMES = ("acquisitions", "algorithms", "objectives", "namespaces", "pareto", "results", "search", "space")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from lightning_primo import (
     SHEMOA,
     Algorithm,
     AugmentedChebyshev,
+    BayesianOptimization,
     BulkAndCut,
     Hyperband,
     PriMO,
@@ -24,6 +25,7 @@ from lightning_primo import (
     PriorSampler,
     RandomSearch,
     Result,
+    ScalarizedImprovement,
     SobolSampler,
     SuccessiveHalving,
 )
@@ -34,10 +36,11 @@ Priors = Mapping[str, Prior]
 
 ALGORITHMS: dict[str, Callable[[Priors, float], Algorithm]] = {
     "primo": lambda priors, full_trainings: PriMO(priors=priors),
-    "bo": lambda priors, full_trainings: PriMO(initial_design=RandomSearch()),
-    "pibo": lambda priors, full_trainings: PriMO(priors=priors, initial_design=RandomSearch()),
-    "parego": lambda priors, full_trainings: PriMO(
-        initial_design=RandomSearch(sampler=SobolSampler()), scalarization=AugmentedChebyshev()
+    "primo-published": lambda priors, full_trainings: PriMO.as_published(priors=priors),
+    "bo": lambda priors, full_trainings: BayesianOptimization(acquisition=ScalarizedImprovement()),
+    "pibo": lambda priors, full_trainings: BayesianOptimization(priors=priors, acquisition=ScalarizedImprovement()),
+    "parego": lambda priors, full_trainings: BayesianOptimization(
+        design=RandomSearch(sampler=SobolSampler()), acquisition=ScalarizedImprovement(AugmentedChebyshev())
     ),
     "sh-emoa": lambda priors, full_trainings: SHEMOA(full_trainings=full_trainings),
     "mo-bohb": lambda priors, full_trainings: MOBOHB(),

@@ -27,6 +27,7 @@ from lightning_primo import (
     MOBOHB,
     SHEMOA,
     Algorithm,
+    CentersFirst,
     FLOPs,
     Hyperband,
     Metric,
@@ -35,6 +36,7 @@ from lightning_primo import (
     Prior,
     PriorSampler,
     Result,
+    RungStack,
     Search,
     SuccessiveHalving,
 )
@@ -46,7 +48,9 @@ from recipes.tables import EPOCHS, TableProblem, look_up, table_problem
 _ETA = 17  # 200 / 17 is 12, rounded
 
 ON_TABLE: Mapping[str, Callable[[Priors, float], Algorithm]] = {
-    "primo": lambda priors, _: PriMO(priors=priors, initial_design=MOASHA(eta=_ETA)),
+    "primo": lambda priors, _: PriMO(
+        priors=priors, initial_design=MOASHA(eta=_ETA, sampler=CentersFirst(priors)), model=RungStack(eta=_ETA)
+    ),
     "moasha": lambda priors, _: MOASHA(eta=_ETA),
     "moasha-priors": lambda priors, _: MOASHA(eta=_ETA, sampler=PriorSampler(priors) if priors else None),
     "hyperband": lambda priors, _: Hyperband(eta=_ETA),
