@@ -116,6 +116,10 @@ class Problem:
         """Whether `evaluation` is a success at the full budget that keeps the objectives' bounds."""
         return evaluation.counts_at(self.max_epochs) and self.broken_bound(evaluation.losses) is None
 
+    def deviations(self, evaluation: Evaluation) -> Losses:
+        """The standard deviations of an evaluation's losses, in the objectives' order; 0 where none was told."""
+        return tuple(evaluation.deviations.get(objective.name, 0.0) for objective in self.objectives)
+
     @property
     def scaled_reference(self) -> npt.NDArray[np.float64]:
         """The objectives' reference points as scaled losses, `m`; NaN for one that has none."""

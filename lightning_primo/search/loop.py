@@ -15,6 +15,7 @@ from lightning_primo.display import Snapshot, make_progress
 from lightning_primo.objectives.places import Places
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import FrontTracker
+from lightning_primo.results.formatting import format_spent
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
@@ -106,7 +107,7 @@ class Loop:
             spent, total, unit = self._spent()
             print(
                 f"the algorithm has nothing left to propose, every configuration that it could find was tried; "
-                f"{spent:.4g} of {total:.4g} {unit} were spent",
+                f"{format_spent(spent, total, unit)} were spent",
                 file=sys.stderr,
             )
 
