@@ -82,8 +82,8 @@ class MetricNotLoggedError(PrimoError):
         )
 
 
-class NonPositiveMetricError(PrimoError):
-    """A metric that is searched on a logarithmic scale is zero or negative."""
+class NonPositiveValueError(PrimoError):
+    """An objective that is searched on a logarithmic scale is zero or negative."""
 
 
 class NonFiniteLossError(PrimoError):

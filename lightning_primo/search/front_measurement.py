@@ -109,6 +109,7 @@ def _outcome(workers: Workers, job: Job) -> dict[str, float] | str:
         KeyboardInterrupt: On Ctrl-C.
     """
     future = workers.submit(measure_again, job, seconds=job.options.trial_timeout)
+    workers.first_done([future])
     try:
         return future.result()
     except DeviceMismatchError:

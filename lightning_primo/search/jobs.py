@@ -63,14 +63,15 @@ def preflight_elsewhere(workers: Workers, job: Job, store: Path) -> None:
     What the user's own code raises is left to the trials, which report it, as is the death of a worker.
 
     Raises:
-        ExecutorError: If the executor takes no jobs, or its workers do not have the search's directory, or not what the
-            job is made of.
+        ExecutorError: If the executor takes no jobs or is lost, or its workers do not have the search's directory, or
+            not what the job is made of.
         InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
         MetricNotLoggedError: The module does not log one of the objectives.
         NotMeasurableError: A cost can't be measured.
     """
     future = workers.submit(_preflight, job, store, seconds=job.options.trial_timeout)
     try:
+        workers.first_done([future])
         error = future.exception()
     except CancelledError as cancelled:
         raise ExecutorError("the executor cancelled the first batch, which was to be tried out") from cancelled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 
@@ -162,7 +162,7 @@ class Loop:
         result is lost.
         """
         look = _LOOK_SECONDS if self._workers.elastic else None
-        done, _ = wait(self._running, timeout=look, return_when=FIRST_COMPLETED)
+        done = self._workers.first_done(self._running, seconds=look)
         for future in sorted(done, key=lambda future: self._running[future][1].trial_id):
             self._finish(future)
 
