@@ -178,6 +178,10 @@ class SlowMeasurementWarning(UserWarning):
     """A module must be built on the CPU to know its exact objectives, which takes longer than on the meta device."""
 
 
+class UnbuildableWarning(UserWarning):
+    """Some configurations of the space have modules that cannot be built, so that their trials will fail."""
+
+
 class UnsynchronizedMetricWarning(UserWarning):
     """An objective differs from process to process of a trial, as its metric was logged without ``sync_dist=True``."""
 

@@ -139,13 +139,18 @@ class Factory:
             InvalidArgumentError: As for `module`.
             NotMeasurableError: If `setup` fails without a Trainer.
         """
+        return self._whole(config, lambda: set_up_once(self.data_key(config), lambda: self.data(config)), with_setup)
+
+    def _whole(
+        self, config: Config, data: Callable[[], pl.LightningDataModule | None], with_setup: bool = True
+    ) -> pl.LightningModule:
         module = self.module(config)
         if module._compiler_ctx is not None:  # what is compiled is neither measured nor loaded
             module = to_uncompiled(module)
         if with_setup and is_overridden("setup", module):
             try:
                 prepare_once(self._identity, module)
-                set_up(module, lambda: set_up_once(self.data_key(config), lambda: self.data(config)))
+                set_up(module, data)
             except TrainerNeededError:
                 module = self.module(config)
         module.configure_model()
@@ -159,7 +164,7 @@ class Factory:
         """
         if not is_overridden("setup", module):
             return
-        whole = _shapes(self.whole_module(config))
+        whole = _shapes(self._whole(config, lambda: module.trainer.datamodule))  # type: ignore[attr-defined]
         differing = sorted(name for name, shape in _shapes(module).items() if name not in whole or whole[name] != shape)
         if differing:
             raise NotMeasurableError(

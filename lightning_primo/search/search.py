@@ -34,7 +34,7 @@ from lightning_primo.search.arguments import (
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
 from lightning_primo.search.interrupt import TERMINATED
-from lightning_primo.search.session import first_job, run_session
+from lightning_primo.search.session import first_job, run_session, some_configurations
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
 from lightning_primo.training import check_indices, devices_per_trial, preflight
@@ -232,6 +232,8 @@ class Search:
     def preflight(self, *, report: Callable[[BaseException], None] | None = None) -> set[str] | None:
         """Train one batch of the first configuration, as `run` does before a new search; nothing is kept.
 
+        The modules of a few others are built, and an UnbuildableWarning says which cannot be.
+
         Args:
             report: Is given the exception if the module's or the data's own code raises one, which is otherwise left
                 to the trials.
@@ -248,7 +250,7 @@ class Search:
         """
         plan = self._plan()
         job = first_job(self.algorithm, plan)
-        return None if job is None else preflight(job, report=report)
+        return None if job is None else preflight(job, others=some_configurations(plan), report=report)
 
     def _workers(self) -> Workers:
         """The user's executor, or workers of ours."""
