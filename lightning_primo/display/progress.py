@@ -99,7 +99,7 @@ class PlainProgress(Progress):
 
     def finished(self, proposal: Proposal, evaluation: Evaluation, snapshot: Snapshot) -> None:
         """Write the line."""
-        print(self._line(evaluation, snapshot), file=self._stream or sys.stderr, flush=True)
+        print(printable(self._line(evaluation, snapshot)), file=self._stream or sys.stderr, flush=True)
 
     def _line(self, evaluation: Evaluation, snapshot: Snapshot) -> str:
         spent = format_spent(snapshot.spent, snapshot.total, snapshot.unit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -12,6 +11,7 @@ from dataclasses import replace
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.disk import storage_explained
 from lightning_primo.display import Snapshot, make_progress
+from lightning_primo.display.notes import note
 from lightning_primo.objectives.places import Places
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import FrontTracker
@@ -105,10 +105,9 @@ class Loop:
             self._prune(completely=True)
         if self._share_spent() < 1:
             spent, total, unit = self._spent()
-            print(
-                f"the algorithm has nothing left to propose, every configuration that it could find was tried; "
-                f"{format_spent(spent, total, unit)} were spent",
-                file=sys.stderr,
+            note(
+                "the algorithm has nothing left to propose, every configuration that it could find was tried; "
+                f"{format_spent(spent, total, unit)} were spent"
             )
 
     def _fill(self) -> bool:
