@@ -20,6 +20,11 @@ from tests.tiny import Net
 EVIL = "\x1b]0;title\x07\x1b[31mred\x9b1m"
 
 
+@pytest.fixture(autouse=True)
+def _no_deprecations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # LightningCLI and its parser are not in step
+
+
 def test_lines_are_printed_without_what_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
     print_text(f"a {EVIL}\nb")
     print_note(f"{EVIL}\r")
