@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.pareto import default_reference, dominates, hypervolume, improvement
-from lightning_primo.pareto.indistinct import distinct
+from lightning_primo.pareto import default_reference, hypervolume, improvement
+from lightning_primo.pareto.growing_distinct import GrowingDistinct
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.results.partly import PartlyTrained, PartlyTrainedTracker
@@ -72,22 +72,15 @@ class FrontValues(Sequence[dict[str, float]]):
 
     Args:
         problem: What is searched.
-        losses: The losses of the trials that no other one dominates, `k x m`, which nobody changes any more.
-        deviations: Their standard deviations, `k x m`: those that are on it by noise alone are left out.
+        losses: The losses of the front's members, `k x m`, which nobody changes any more.
     """
 
-    def __init__(self, problem: Problem, losses: Array, deviations: Array) -> None:
+    def __init__(self, problem: Problem, losses: Array) -> None:
         self._problem = problem
         self._losses = losses
-        self._deviations = deviations
 
     def __len__(self) -> int:
-        return int(self.mask.sum())
-
-    @cached_property
-    def mask(self) -> npt.NDArray[np.bool_]:
-        """Which of the trials are on the front, `k`."""
-        return distinct(self._losses, self._deviations)
+        return len(self._losses)
 
     @overload
     def __getitem__(self, index: int) -> dict[str, float]: ...
@@ -109,7 +102,7 @@ class FrontValues(Sequence[dict[str, float]]):
         objectives = self._problem.objectives
         return tuple(
             {objective.name: objective.value(loss) for objective, loss in zip(objectives, row, strict=True)}
-            for row in sorted(self._losses[self.mask].tolist())
+            for row in sorted(self._losses.tolist())
         )
 
 
@@ -117,8 +110,7 @@ class FrontTracker:
     """The Pareto front at the full budget and its hypervolume, updated with every evaluation.
 
     They are those of a result (`Findings`) of the same evaluations: noise alone puts nothing on the front, while the
-    hypervolume is of the values as they are. The front is kept with all that no other trial dominates, as any of these
-    may be on it again after the next evaluation; which of them are is found out when somebody looks.
+    hypervolume is of the values as they are.
 
     Where an objective has no reference of its own, the reference point moves with the worst and best values seen, and
     the hypervolume is then computed anew.
@@ -134,16 +126,13 @@ class FrontTracker:
         self.problem = problem
         self.hypervolume = 0.0
         n_objectives = len(problem.objectives)
-        self._losses = np.empty((0, n_objectives))  # of the trials that no other one dominates
-        self._deviations = np.empty((0, n_objectives))  # theirs
-        self._ids = np.empty(0, dtype=np.int64)  # theirs
-        self._values = FrontValues(problem, self._losses, self._deviations)
+        self._points = GrowingDistinct(n_objectives)
         self._extremes = np.empty((0, n_objectives))  # lowest and highest scaled losses seen: two rows
         self._reference = np.empty(0)
         self._partly = PartlyTrainedTracker(problem.max_epochs, shown=PARTLY_SHOWN)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return int(self._points.mask.sum())
 
     def add(self, evaluation: Evaluation) -> bool:
         """Take in an evaluation; those that do not count at the full budget change nothing of the front.
@@ -158,18 +147,11 @@ class FrontTracker:
         if not self.problem.counts(evaluation):
             return False
         point = np.array([evaluation.losses])
-        others = self._losses
-        joins = not dominates(others, point, axis=1).any()
-        if joins:
-            stay = ~dominates(point, others, axis=1)
-            self._losses = np.vstack([others[stay], point])
-            self._deviations = np.vstack([self._deviations[stay], self.problem.deviations(evaluation)])
-            self._ids = np.append(self._ids[stay], evaluation.trial_id)
-            # `add` makes new arrays and leaves those of a front that was taken alone.
-            self._values = FrontValues(self.problem, self._losses, self._deviations)
+        others = self._points.losses
+        joins = self._points.add(point[0], np.array(self.problem.deviations(evaluation)), evaluation.trial_id)
         scaled = self.problem.scaled(point)
         if self._move_reference(scaled):
-            self.hypervolume = hypervolume(self.problem.scaled(self._losses), self._reference)
+            self.hypervolume = hypervolume(self.problem.scaled(self._points.losses), self._reference)
         elif joins:
             self.hypervolume += improvement(scaled[0], self.problem.scaled(others), self._reference)
         return joins
@@ -177,12 +159,12 @@ class FrontTracker:
     @property
     def trial_ids(self) -> frozenset[int]:
         """The front's trials."""
-        return frozenset(self._ids[self._values.mask].tolist())
+        return frozenset(self._points.ids[self._points.mask].tolist())
 
     @property
     def values(self) -> FrontValues:
         """The front as it is now, one mapping of objective to value per member, sorted by the first objective."""
-        return self._values
+        return FrontValues(self.problem, self._points.losses[self._points.mask])
 
     @property
     def partly(self) -> PartlyTrained:

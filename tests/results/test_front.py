@@ -7,11 +7,9 @@ import pytest
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.pareto import default_reference, hypervolume, non_dominated
-from lightning_primo.pareto.indistinct import distinct
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Status
-from lightning_primo.results import front
 from lightning_primo.results.front import FrontTracker, reference_point, values_of
 from tests.results.search_log import ACCURACY, ERROR, FULL, LATENCY, PARAMETERS, Log, make_problem
 
@@ -139,16 +137,3 @@ def test_tracker_and_result_have_the_same_front_of_noisy_values(seed: int, tmp_p
         losses = np.array([[*t.values.values()] for t in result.trials if t.values["parameters"] <= 1e4])
         smaller += len(tracker) < non_dominated(losses.reshape(-1, 3)).sum()
     assert smaller
-
-
-def test_a_front_that_stays_is_not_looked_through_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = make_problem(ERROR, LATENCY)
-    tracker = FrontTracker(problem)
-    calls: list[int] = []
-    monkeypatch.setattr(front, "distinct", lambda *arrays: calls.append(1) or distinct(*arrays))
-    tracker.add(told(problem, (0.5, 1.0), deviations={"latency": 0.1}))
-    assert [len(tracker.values), len(tracker.values), calls] == [1, 1, [1]]
-    tracker.add(told(problem, (0.6, 2.0), deviations={"latency": 0.1}))  # dominated
-    assert (len(tracker), calls) == (1, [1])
-    tracker.add(told(problem, (0.6, 0.95), deviations={"latency": 0.1}))  # not dominated, but by noise alone
-    assert (len(tracker), calls) == (1, [1, 1])
