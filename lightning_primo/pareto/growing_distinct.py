@@ -55,7 +55,7 @@ class GrowingDistinct:
         deviations = np.nan_to_num(deviations, nan=0.0)
         gone = dominates(losses, self.losses, axis=1)
         everyone = np.vstack([self._deviations[~gone], deviations])
-        noisy = (everyone > 0).any(axis=0)
+        noisy: Mask = np.any(everyone > 0, axis=0)
         if not np.array_equal(noisy, self._noisy):  # the order is another one
             self._begin(np.vstack([self.losses[~gone], losses]), everyone, np.append(self.ids[~gone], identity), noisy)
             return True
@@ -121,5 +121,7 @@ def _takes(losses: Array, deviations: Array, others: Array, of_others: Array) ->
     """Whether points take the place of points, by numpy's broadcasting; see `distinct`."""
     steady = np.where(deviations > UNSTEADY * np.abs(losses), 0.0, deviations)
     margins = np.hypot(steady, of_others)
-    taken: Mask = (losses <= others + margins).all(axis=1) & (losses + margins < others).any(axis=1)
+    as_good = (losses <= others + margins).all(axis=1)
+    better = (losses + margins < others).any(axis=1)
+    taken: Mask = np.logical_and(as_good, better)
     return taken
