@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from numbers import Real
 from pathlib import Path
@@ -22,6 +23,18 @@ LARGEST_WHOLE = 10**9
 LARGEST_SEED = 2**64 - 1
 
 _LONGEST_SHOWN = 200  # characters of a wrong value in a message
+
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?|[\x00-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """A text in one line without the sequences and characters that a terminal would obey rather than show."""
+    return _CONTROL.sub("", text).encode(errors="replace").decode()
+
+
+def printable_lines(text: str) -> str:
+    """The lines of a text, each as by `printable`: for whatever holds names, paths or messages of the user's."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def shown(value: object) -> str:

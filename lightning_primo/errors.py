@@ -82,8 +82,8 @@ class MetricNotLoggedError(PrimoError):
         )
 
 
-class NonPositiveMetricError(PrimoError):
-    """A metric that is searched on a logarithmic scale is zero or negative."""
+class NonPositiveValueError(PrimoError):
+    """An objective that is searched on a logarithmic scale is zero or negative."""
 
 
 class NonFiniteLossError(PrimoError):
@@ -176,6 +176,10 @@ class UnsteadyMeasurementWarning(UserWarning):
 
 class SlowMeasurementWarning(UserWarning):
     """A module must be built on the CPU to know its exact objectives, which takes longer than on the meta device."""
+
+
+class UnbuildableWarning(UserWarning):
+    """Some configurations of the space have modules that cannot be built, so that their trials will fail."""
 
 
 class UnsynchronizedMetricWarning(UserWarning):

@@ -80,10 +80,9 @@ def _parsed(parser: Any, arguments: Sequence[str]) -> Any:
 
 
 def _tell(command: str, message: str, code: int) -> int:
-    from lightning_primo.results.formatting import printable
+    from lightning_primo.cli.output import print_note
 
-    lines = "\n".join(map(printable, message.split("\n")))
-    print(f"lightning-primo{f' {command}' if command else ''}: {lines}", file=sys.stderr)
+    print_note(f"lightning-primo{f' {command}' if command else ''}: {message}")
     return code
 
 

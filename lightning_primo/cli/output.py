@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lightning_primo.checks import printable, printable_lines
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.json_values import to_json
+
+
+def print_text(text: str) -> None:
+    """Print lines on standard output, less what a terminal would obey in the names, paths and messages they hold."""
+    print(printable_lines(text), flush=True)
+
+
+def print_note(text: str) -> None:
+    """The same on standard error, for what is beside the output."""
+    print(printable_lines(text), file=sys.stderr, flush=True)
 
 
 def print_table(
@@ -26,8 +38,6 @@ def print_table(
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-    from lightning_primo.results.formatting import printable
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in header:

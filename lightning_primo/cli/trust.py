@@ -6,10 +6,10 @@ what that is, so nothing of it is run only because somebody reads the directory.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_primo.cli.output import print_note
 from lightning_primo.cli.overlay import class_paths
 from lightning_primo.cli.project import Project
 from lightning_primo.errors import InvalidArgumentError
@@ -49,7 +49,7 @@ def trusted_project(directory: Path, *, configs: Sequence[str], cli: str | None,
             f"{code_of(stored)}. If you trust whoever can write there, add --trust; or give your own copy of the "
             "project by --config, with --cli as for the search"
         )
-    print(f"running what the search's directory names: {code_of(stored)}", file=sys.stderr)
+    print_note(f"running what the search's directory names: {code_of(stored)}")
     return stored
 
 

@@ -18,13 +18,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lightning_primo.checks import printable
 from lightning_primo.display.streams import RedirectedStreams
 from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import PartlyTrained
-from lightning_primo.results.formatting import format_duration, format_value, format_values, printable
+from lightning_primo.results.formatting import format_duration, format_spent, format_value, format_values
 
 MAX_ROWS = 8
 """Members of the front that the live display shows at most."""
@@ -98,13 +99,13 @@ class PlainProgress(Progress):
 
     def finished(self, proposal: Proposal, evaluation: Evaluation, snapshot: Snapshot) -> None:
         """Write the line."""
-        print(self._line(evaluation, snapshot), file=self._stream or sys.stderr, flush=True)
+        print(printable(self._line(evaluation, snapshot)), file=self._stream or sys.stderr, flush=True)
 
     def _line(self, evaluation: Evaluation, snapshot: Snapshot) -> str:
-        total = format_value(snapshot.total)
-        spent = f"{snapshot.spent:,.1f}".rjust(len(total) + 2)
+        spent = format_spent(snapshot.spent, snapshot.total, snapshot.unit)
+        whole = format_spent(snapshot.total, snapshot.total, snapshot.unit)  # the longest, for the lines to be aligned
         parts = [
-            f"[{spent}/{total} {snapshot.unit}] trial {evaluation.trial_id} -> epoch {evaluation.epoch}: "
+            f"[{spent.rjust(len(whole))}] trial {evaluation.trial_id} -> epoch {evaluation.epoch}: "
             f"{outcome(self._objectives, evaluation)}",
             f"front {len(snapshot.front)}{_partly(snapshot)}",
             f"hypervolume {snapshot.hypervolume:.4g}",
@@ -215,7 +216,7 @@ class RichProgress(Progress):
         row.add_row(
             ProgressBar(total=1.0, completed=share, width=30),
             Text(f"{share:.0%}", style="bold"),
-            Text(f"{snapshot.spent:,.1f}/{format_value(snapshot.total)} {snapshot.unit}"),
+            Text(format_spent(snapshot.spent, snapshot.total, snapshot.unit)),
             Text(f"{elapsed}, left {format_duration(left)}", style="dim"),
         )
         return row

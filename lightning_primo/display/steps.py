@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
+
+from lightning_primo.checks import printable
 
 T = TypeVar("T")
 
@@ -23,5 +26,7 @@ def steps(items: Sequence[T], *, what: str, show: bool) -> Iterator[T]:
     console = Console(stderr=True)
     live = console.is_terminal and not console.is_dumb_terminal
     if show and not live:
-        print(what, file=sys.stderr, flush=True)
-    yield from track(items, description=what, console=console, transient=True, disable=not (show and live))
+        print(printable(what), file=sys.stderr, flush=True)
+    yield from track(
+        items, description=escape(printable(what)), console=console, transient=True, disable=not (show and live)
+    )

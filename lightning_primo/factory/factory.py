@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import uuid
 import weakref
 from collections.abc import Callable, Collection
 from typing import Any
@@ -18,9 +19,10 @@ from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.factory.keywords import Keywords, listed
 from lightning_primo.factory.loaders import LoadersDataModule, are_loaders, by_stage
+from lightning_primo.factory.ready_data import prepare_once, set_up_once
 from lightning_primo.factory.set_up import TrainerNeededError, set_up
 from lightning_primo.namespaces import foreign_hint
-from lightning_primo.problem.trial import Config
+from lightning_primo.problem.trial import Config, configuration_key
 
 # Modules handed out, and their parameters that are trained, by their ids; those that are gone leave it by themselves.
 _handed_out: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
@@ -58,8 +60,7 @@ class Factory:
             )
         self._module = module
         self.example_inputs = example_inputs
-        self._ready: pl.LightningDataModule | None = None
-        self._prepared = False
+        self._identity = uuid.uuid4().hex  # of its copies in other processes too
         self._data = LoadersDataModule(by_stage(data)) if are_loaders(data) else data
         if not (self._data is None or isinstance(self._data, pl.LightningDataModule) or callable(self._data)):
             raise InvalidArgumentError(
@@ -138,15 +139,18 @@ class Factory:
             InvalidArgumentError: As for `module`.
             NotMeasurableError: If `setup` fails without a Trainer.
         """
+        return self._whole(config, lambda: set_up_once(self.data_key(config), lambda: self.data(config)), with_setup)
+
+    def _whole(
+        self, config: Config, data: Callable[[], pl.LightningDataModule | None], with_setup: bool = True
+    ) -> pl.LightningModule:
         module = self.module(config)
         if module._compiler_ctx is not None:  # what is compiled is neither measured nor loaded
             module = to_uncompiled(module)
         if with_setup and is_overridden("setup", module):
             try:
-                if not self._prepared:
-                    module.prepare_data()
-                    self._prepared = True
-                set_up(module, lambda: self._data_set_up(config))
+                prepare_once(self._identity, module)
+                set_up(module, data)
             except TrainerNeededError:
                 module = self.module(config)
         module.configure_model()
@@ -160,7 +164,7 @@ class Factory:
         """
         if not is_overridden("setup", module):
             return
-        whole = _shapes(self.whole_module(config))
+        whole = _shapes(self._whole(config, lambda: module.trainer.datamodule))  # type: ignore[attr-defined]
         differing = sorted(name for name, shape in _shapes(module).items() if name not in whole or whole[name] != shape)
         if differing:
             raise NotMeasurableError(
@@ -169,20 +173,17 @@ class Factory:
                 "in __init__ or configure_model(), or from self.trainer.datamodule alone"
             )
 
-    def _data_set_up(self, config: Config) -> pl.LightningDataModule | None:
-        """The data of `config` after `setup`; one copy for all configurations where it was given as an instance."""
-        if self._ready is not None:
-            return self._ready
-        data = self.data(config)
-        if data is not None:
-            data.prepare_data()
-            data.setup("fit")
-        if isinstance(self._data, pl.LightningDataModule):
-            self._ready = data
-        return data
+    def data_key(self, config: Config) -> str:
+        """The same for all configurations that have the same data, in every process that has a copy of this factory.
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_ready": None, "_prepared": False}  # data that are set up need not travel
+        A data module that is given as an instance is that of all, a class reads what its ``__init__`` takes, and a
+        function is taken to read everything.
+        """
+        if self._data is None or isinstance(self._data, pl.LightningDataModule):
+            read: Config = {}
+        else:
+            read = config if self._data_keywords is None else self._data_keywords.select(config)
+        return f"{self._identity} {configuration_key(read)}"
 
     def data(self, config: Config) -> pl.LightningDataModule | None:
         """The data for `config`, to be set up by the Trainer; None if the module has its own.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lightning_primo.checks import check_whole
+from lightning_primo.checks import check_whole, printable
 from lightning_primo.errors import InvalidArgumentError, UnsteadyMeasurementWarning
 from lightning_primo.measure.devices import batch_name, device_name, measuring_place, resolve_device, synchronize
 from lightning_primo.measure.inputs import call, first_sample, to_device
@@ -160,7 +160,7 @@ def measure_latency(
     )
     if not measurement.steady:
         warnings.warn(
-            f"the latency of {type(module).__name__} was measured {_ATTEMPTS} times and is still "
+            f"the latency of {printable(type(module).__name__)} was measured {_ATTEMPTS} times and is still "
             f"{measurement.median:.3g} ± {measurement.deviation:.3g} s: something else keeps {place} busy. It is "
             "marked as unsteady; measure again when the machine is idle",
             UnsteadyMeasurementWarning,

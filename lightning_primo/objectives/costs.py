@@ -31,6 +31,8 @@ class ParameterCount(CostCallback):
         at_most: Configurations with more are rejected.
         at_least: Configurations with fewer are rejected.
         reference: Coordinate of the hypervolume's reference point.
+        log: Whether it is searched on a logarithmic scale, on which a value of zero has no place: a trial that has one
+            fails then.
         name: Name of the objective.
     """
 
@@ -41,9 +43,10 @@ class ParameterCount(CostCallback):
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
+        log: bool = True,
         name: str = "parameters",
     ) -> None:
-        super().__init__(_cost(Kind.EXACT, name, at_most=at_most, at_least=at_least, reference=reference))
+        super().__init__(_cost(Kind.EXACT, name, at_most=at_most, at_least=at_least, reference=reference, log=log))
         self.trainable_only = check_bool("trainable_only", trainable_only)
 
     @property
@@ -69,6 +72,8 @@ class FLOPs(CostCallback):
         at_most: Configurations with more are rejected.
         at_least: Configurations with fewer are rejected.
         reference: Coordinate of the hypervolume's reference point.
+        log: Whether it is searched on a logarithmic scale, on which a value of zero has no place: a trial that has one
+            fails then.
         name: Name of the objective.
 
     Raises:
@@ -87,9 +92,10 @@ class FLOPs(CostCallback):
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
+        log: bool = True,
         name: str = "flops",
     ) -> None:
-        cost = _cost(Kind.EXACT, name, at_most=at_most, at_least=at_least, reference=reference)
+        cost = _cost(Kind.EXACT, name, at_most=at_most, at_least=at_least, reference=reference, log=log)
         super().__init__(cost, example_inputs=example_inputs)
         check_uncounted(uncounted)
         _check_batch_size(batch_size)
@@ -122,6 +128,8 @@ class Latency(CostCallback):
         at_most: Configurations that take longer, in seconds, are rejected.
         at_least: Configurations that take less, in seconds, are rejected.
         reference: Coordinate of the hypervolume's reference point, in seconds.
+        log: Whether it is searched on a logarithmic scale, on which a value of zero has no place: a trial that has one
+            fails then.
         name: Name of the objective; to be given where two latencies on the same kind of device are wanted.
 
     Attributes:
@@ -146,10 +154,11 @@ class Latency(CostCallback):
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
+        log: bool = True,
         name: str | None = None,
     ) -> None:
         name = _name_on(device, "latency") if name is None else name
-        cost = _cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference)
+        cost = _cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference, log=log)
         super().__init__(cost, example_inputs=example_inputs)
         _check_batch_size(batch_size)
         if threads is not None:
@@ -219,6 +228,8 @@ class PeakMemory(CostCallback):
         at_most: Configurations that need more, in bytes, are rejected.
         at_least: Configurations that need less, in bytes, are rejected.
         reference: Coordinate of the hypervolume's reference point, in bytes.
+        log: Whether it is searched on a logarithmic scale, on which a value of zero has no place: a trial that has one
+            fails then.
         name: Name of the objective.
 
     Raises:
@@ -237,10 +248,11 @@ class PeakMemory(CostCallback):
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
+        log: bool = True,
         name: str | None = None,
     ) -> None:
         name = _name_on(device, "memory") if name is None else name
-        cost = _cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference)
+        cost = _cost(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference, log=log)
         super().__init__(cost, example_inputs=example_inputs)
         _check_batch_size(batch_size)
         self.device = str(device)
@@ -268,9 +280,9 @@ class PeakMemory(CostCallback):
 
 
 def _cost(
-    kind: Kind, name: str, *, at_most: float | None, at_least: float | None, reference: float | None
+    kind: Kind, name: str, *, at_most: float | None, at_least: float | None, reference: float | None, log: bool
 ) -> Objective:
-    return Objective(name=name, kind=kind, log=True, at_most=at_most, at_least=at_least, reference=reference)
+    return Objective(name=name, kind=kind, log=log, at_most=at_most, at_least=at_least, reference=reference)
 
 
 def _check_batch_size(batch_size: int | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
+from lightning_primo.checks import printable_lines
 from lightning_primo.errors import SlowMeasurementWarning
 from lightning_primo.factory import Factory
 from lightning_primo.measure.isolation import rng_kept
@@ -93,8 +94,9 @@ def _warn_of_slowness(error: Exception) -> None:
     if _warned:
         return
     _warned = True
+    reason = printable_lines(f"{type(error).__name__}: {error}")
     warnings.warn(
-        f"the module can't be built or measured on the meta device ({type(error).__name__}: {error}); it is built on "
+        f"the module can't be built or measured on the meta device ({reason}); it is built on "
         "the CPU to know its exact objectives, which is slower. To avoid it, look at no tensor's values in __init__",
         SlowMeasurementWarning,
         stacklevel=2,

@@ -3,11 +3,16 @@
 That is what the user gives as `example_inputs`, for an objective or the whole search, else its `example_input_array`,
 else the inputs of a batch of one sample of the train dataloader, passed through the batch transfer hooks of the data
 module or module. The global generators are put back.
+
+Data may take long to be prepared and set up, so the batch of a configuration of the data is drawn once per process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -16,6 +21,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.factory import Factory
+from lightning_primo.factory.ready_data import already_set_up
 from lightning_primo.measure.inputs import REMEDY, draws_one, model_inputs, one_sample, sample_batch, to_device
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.problem.trial import Config
@@ -61,9 +67,17 @@ def inputs_before_training(
             return given_inputs(given, config)
     if module.example_input_array is not None:
         return module.example_input_array
-    data = factory.data(config)
-    # A module that makes its own data is set up for that, and must not make the layers of the measured one anew.
-    return example_inputs(module if data is not None else factory.module(config), data)
+    key = factory.data_key(config)
+    if key in _kept and _kept[key].fits(module):
+        return _inputs(_kept[key].copied(), module)
+    ready = already_set_up(key)
+    data = factory.data(config) if ready is None else ready
+    if data is None:  # the module makes its own, is set up for that, and must not make the measured one's layers anew
+        return example_inputs(factory.module(config), None)
+    drawn = _draw(module, data, set_up=ready is None)
+    if drawn.fits(module):
+        _keep(key, drawn)
+    return _inputs(drawn, module)
 
 
 def example_inputs(module: pl.LightningModule, data: pl.LightningDataModule | None) -> Any:
@@ -78,15 +92,79 @@ def example_inputs(module: pl.LightningModule, data: pl.LightningDataModule | No
     """
     if module.example_input_array is not None:
         return module.example_input_array
-    source = module if data is None else data
+    return _inputs(_draw(module, data), module)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A batch of training data on its way to a module.
+
+    Args:
+        batch: The batch.
+        hooks: Names of the module's hooks that it has still to pass.
+        passed: Names of those that come before one of the data module's, which it has passed.
+        of_one: Whether it is drawn as one sample.
+    """
+
+    batch: Any
+    hooks: tuple[str, ...]
+    passed: tuple[str, ...]
+    of_one: bool
+
+    def fits(self, module: pl.LightningModule) -> bool:
+        """Whether `module` has no hook that the batch should have passed before."""
+        return not any(is_overridden(hook, module) for hook in self.passed)
+
+    def copied(self) -> _Drawn:
+        """Another one, for hooks that change what they are given."""
+        return replace(self, batch=copy.deepcopy(self.batch))
+
+
+_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
+_MOST_KEPT = 16
+_kept: dict[str, _Drawn] = {}
+"""The batches of this process by `Factory.data_key`, the latest."""
+
+
+def _keep(key: str, drawn: _Drawn) -> None:
     try:
-        with rng_kept():
+        kept = drawn.copied()
+    except Exception:  # of the user's classes; what cannot be copied is drawn anew
+        return
+    while len(_kept) >= _MOST_KEPT:
+        del _kept[next(iter(_kept))]
+    _kept[key] = kept
+
+
+def _draw(module: pl.LightningModule, data: pl.LightningDataModule | None, *, set_up: bool = True) -> _Drawn:
+    source = module if data is None else data
+    with _explained(module), rng_kept():
+        if set_up:
             source.prepare_data()
             source.setup("fit")
-            loader = source.train_dataloader()
-            batch = sample_batch(loader)
-            for hook in ("on_before_batch_transfer", "on_after_batch_transfer"):
-                batch = _hooked(hook, batch, module, data)
+        loader = source.train_dataloader()
+        batch = sample_batch(loader)
+        of_data = [_is_of_data(hook, data) for hook in _HOOKS]
+        n_passed = max((index + 1 for index, is_of_data in enumerate(of_data) if is_of_data), default=0)
+        for hook in _HOOKS[:n_passed]:
+            batch = _hooked(hook, batch, module, data)
+        passed = tuple(hook for hook, is_of_data in zip(_HOOKS[:n_passed], of_data, strict=False) if not is_of_data)
+        return _Drawn(batch, _HOOKS[n_passed:], passed, draws_one(loader))
+
+
+def _inputs(drawn: _Drawn, module: pl.LightningModule) -> Any:
+    batch = drawn.batch
+    with _explained(module), rng_kept():
+        for hook in drawn.hooks:
+            batch = _hooked(hook, batch, module, None)
+    inputs = model_inputs(batch, module)
+    return one_sample(inputs) if drawn.of_one else inputs
+
+
+@contextmanager
+def _explained(module: pl.LightningModule) -> Iterator[None]:
+    try:
+        yield
     except NotMeasurableError:
         raise
     except Exception as error:
@@ -94,8 +172,6 @@ def example_inputs(module: pl.LightningModule, data: pl.LightningDataModule | No
             f"no batch of training data could be drawn to measure {type(module).__name__} with: "
             f"{type(error).__name__}: {error}; {REMEDY}"
         ) from error
-    inputs = model_inputs(batch, module)
-    return one_sample(inputs) if draws_one(loader) else inputs
 
 
 def fit_inputs(trainer: pl.Trainer, pl_module: pl.LightningModule, given: Any = None) -> Any:
@@ -123,6 +199,10 @@ def fit_inputs(trainer: pl.Trainer, pl_module: pl.LightningModule, given: Any = 
         batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
     inputs = model_inputs(batch, pl_module)
     return one_sample(inputs) if draws_one(trainer.train_dataloader) else inputs
+
+
+def _is_of_data(hook: str, data: pl.LightningDataModule | None) -> bool:
+    return data is not None and is_overridden(hook, data)
 
 
 def _hooked(hook: str, batch: Any, module: pl.LightningModule, data: pl.LightningDataModule | None) -> Any:

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
-from lightning_primo.errors import MetricNotLoggedError, NonPositiveMetricError, UnsynchronizedMetricWarning
+from lightning_primo.errors import MetricNotLoggedError, NonPositiveValueError, UnsynchronizedMetricWarning
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.objectives.logged import Logged, LoggedInEpoch
 from lightning_primo.problem.objective import Kind, Mode, Objective
@@ -37,7 +37,7 @@ class Metric(TrainedCallback):
         MetricNotLoggedError: In a Trainer, after every epoch that should have logged it and did not: one with
             validation, where the module has any. What training logs for single steps alone (``on_epoch=False``, the
             default in `training_step`) is not the epoch's.
-        NonPositiveMetricError: In a Trainer, after an epoch with a value of zero or below, if `log` is set.
+        NonPositiveValueError: In a Trainer, after an epoch with a value of zero or below, if `log` is set.
     """
 
     def __init__(self, name: str, mode: Mode = "min", *, reference: float | None = None, log: bool = False) -> None:
@@ -52,7 +52,7 @@ class Metric(TrainedCallback):
 
         Raises:
             MetricNotLoggedError: If the epoch validated, or there is no validation, and it was not logged for it.
-            NonPositiveMetricError: If it is not positive, and `log` is set.
+            NonPositiveValueError: If it is not positive, and `log` is set.
         """
         value = self._logged_value(trainer)
         if value is None:
@@ -69,7 +69,7 @@ class Metric(TrainedCallback):
 
         Raises:
             MetricNotLoggedError: As for `read`, in all processes, if none logged it.
-            NonPositiveMetricError: As for `read`, in all processes.
+            NonPositiveValueError: As for `read`, in all processes.
         """
         if trainer.world_size == 1:
             return self.read(trainer, pl_module)
@@ -154,8 +154,8 @@ class Metric(TrainedCallback):
         )
 
     def _checked(self, value: float) -> float:
-        if self.objective.log and value <= 0:
-            raise NonPositiveMetricError(
+        if not self.objective.has_place_for(value):
+            raise NonPositiveValueError(
                 f"the metric {self.objective.name!r} is {value:g}, but 'log' is set, and what is zero or negative has "
                 "no logarithm; leave log=True out, or log a value that stays positive, such as max(value, 1e-6)"
             )

@@ -30,18 +30,17 @@ class Contenders:
     def __init__(self, problem: Problem, noisy: Collection[str], *, least_deviation: float = 0.02) -> None:
         self._problem = problem
         self._least_deviation = least_deviation
-        self._names = [objective.name for objective in problem.objectives]
-        self._noisy = np.array([name in noisy for name in self._names])
+        self._noisy = np.array([objective.name in noisy for objective in problem.objectives])
         self._ids = np.empty(0, dtype=np.int64)
-        self._losses = np.empty((0, len(self._names)))
-        self._deviations = np.empty((0, len(self._names)))
+        self._losses = np.empty((0, len(problem.objectives)))
+        self._deviations = np.empty((0, len(problem.objectives)))
 
     def add(self, evaluation: Evaluation) -> None:
         """Take in an evaluation; those that do not count in a result change nothing."""
         if not self._problem.counts(evaluation):
             return
         losses = np.array(evaluation.losses)
-        told = np.array([evaluation.deviations.get(name, 0.0) for name in self._names])
+        told = np.array(self._problem.deviations(evaluation))
         least = self._least_deviation * np.abs(losses)
         deviations = np.where(self._noisy, np.fmax(told, least), 0.0)  # fmax: one that is NaN counts as the least
         margins = _DEVIATIONS * np.hypot(self._deviations, deviations)  # k x m

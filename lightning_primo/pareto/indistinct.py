@@ -1,13 +1,31 @@
-"""Which members of a front are on it only by a difference that their noise explains."""
+"""The front of values of which some are noisy: no point is on it only by a difference that their noise explains."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.pareto.dominance import non_dominated
 from lightning_primo.problem.place import UNSTEADY
 
 Array = npt.NDArray[np.float64]
+
+
+def on_front(losses: Array, deviations: Array) -> npt.NDArray[np.bool_]:
+    """Which points are on the front: those that no other one dominates and that are `distinct` among these.
+
+    Points that are dominated change nothing, so a front that is kept while points come may leave them out.
+
+    Args:
+        losses: `n x m`; `n` may be 0.
+        deviations: As for `distinct`, `n x m`.
+
+    Returns:
+        `n` booleans.
+    """
+    mask = non_dominated(losses)
+    mask[mask] = distinct(losses[mask], deviations[mask])
+    return mask
 
 
 def distinct(losses: Array, deviations: Array) -> npt.NDArray[np.bool_]:
@@ -27,16 +45,22 @@ def distinct(losses: Array, deviations: Array) -> npt.NDArray[np.bool_]:
         `n` booleans.
     """
     deviations = np.nan_to_num(deviations, nan=0.0)
+    if not deviations.any():
+        return np.ones(len(losses), dtype=np.bool_)
     steady = np.where(deviations > UNSTEADY * np.abs(losses), 0.0, deviations)
     noisy = (deviations > 0).any(axis=0)
     stays = np.zeros(len(losses), dtype=np.bool_)
     # What can take a place from another is as good in all exact losses, and so comes first in this order.
     keys = [*losses[:, noisy].T[::-1], *losses[:, ~noisy].T[::-1]]
     order: list[int] = np.lexsort(keys).tolist() if len(losses) else []
+    kept, spreads = np.empty_like(losses), np.empty_like(losses)  # of the first `n` rows
+    n = 0
     for i in order:
-        kept = losses[stays]
-        margins = np.hypot(steady[stays], deviations[i])  # k x m
-        as_good = (kept <= losses[i] + margins).all(axis=1)
-        better = (kept + margins < losses[i]).any(axis=1)
-        stays[i] = not (as_good & better).any()
+        margins = np.hypot(spreads[:n], deviations[i])  # n x m
+        as_good = (kept[:n] <= losses[i] + margins).all(axis=1)
+        better = (kept[:n] + margins < losses[i]).any(axis=1)
+        if not (as_good & better).any():
+            stays[i] = True
+            kept[n], spreads[n] = losses[i], steady[i]
+            n += 1
     return stays

@@ -41,7 +41,7 @@ class Objective:
         mode: Whether the value is to be minimised or maximised.
         kind: When the value becomes known.
         log: Whether the value spans orders of magnitude; surrogates, scalarisations and the hypervolume then use its
-            base-10 logarithm. Such values are positive.
+            base-10 logarithm. Such values are positive: a trial with another one fails.
         at_most: Configurations with a larger value are rejected (inclusive bound).
         at_least: Configurations with a smaller value are rejected (inclusive bound).
         reference: Coordinate of the hypervolume's reference point, as a value: the worst value that is still of
@@ -101,6 +101,10 @@ class Objective:
     def value(self, loss: float) -> float:
         """The user's form of `loss`; the inverse of `loss`."""
         return float(loss) if self.mode == "min" else -float(loss)
+
+    def has_place_for(self, value: float) -> bool:
+        """Whether `value` has a place on the objective's scale: zero and below have no logarithm. NaN has one."""
+        return not (self.log and value <= 0)
 
     def scaled(self, losses: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Losses on the scale of surrogates and hypervolume: base-10 logarithm if `log`, else unchanged; NaN stays."""

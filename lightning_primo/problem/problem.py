@@ -74,13 +74,15 @@ class Problem:
         return np.array([objective.kind is Kind.EXACT for objective in self.objectives], dtype=np.bool_)
 
     def known(self, config: Config) -> Losses:
-        """The losses that are known before training: one per objective, NaN where it is not exact."""
+        """The losses that are known before training: one per objective, NaN where it is not exact.
+
+        A value of zero or below is NaN too where it has no logarithm and is to have one, as its training will fail.
+        """
         values = self.exact(config) if self.exact_mask.any() else {}
+        exact = (values.get(o.name, math.nan) if o.kind is Kind.EXACT else math.nan for o in self.objectives)
         return tuple(
-            objective.loss(values[objective.name])
-            if objective.kind is Kind.EXACT and objective.name in values
-            else math.nan
-            for objective in self.objectives
+            objective.loss(value) if objective.has_place_for(value) else math.nan
+            for objective, value in zip(self.objectives, exact, strict=True)
         )
 
     @property
@@ -115,6 +117,10 @@ class Problem:
     def counts(self, evaluation: Evaluation) -> bool:
         """Whether `evaluation` is a success at the full budget that keeps the objectives' bounds."""
         return evaluation.counts_at(self.max_epochs) and self.broken_bound(evaluation.losses) is None
+
+    def deviations(self, evaluation: Evaluation) -> Losses:
+        """The standard deviations of an evaluation's losses, in the objectives' order; 0 where none was told."""
+        return tuple(evaluation.deviations.get(objective.name, 0.0) for objective in self.objectives)
 
     @property
     def scaled_reference(self) -> npt.NDArray[np.float64]:

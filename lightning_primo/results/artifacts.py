@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lightning_primo.checks import printable_lines
 from lightning_primo.layout import front_picture, hypervolume_picture, table_file
 from lightning_primo.results.result import Result
 
@@ -24,4 +25,4 @@ def write_artifacts(result: Result, *, show: bool = True) -> None:
         result.plot_hypervolume(pictures["hypervolume over cost"])
         lines += [f"picture of the {name}: {path}" for name, path in pictures.items()]
     if show:
-        print("\n".join(lines))
+        print(printable_lines("\n".join(lines)))

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lightning_primo.checks import printable
 from lightning_primo.disk import storage_explained
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.formatting import printable
 
 SUFFIXES = (".png", ".svg", ".pdf")
 """What pictures are saved as."""

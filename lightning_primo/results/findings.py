@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lightning_primo.pareto import hypervolume, hypervolume_over_time, non_dominated
-from lightning_primo.pareto.indistinct import distinct
+from lightning_primo.pareto import hypervolume, hypervolume_over_time
+from lightning_primo.pareto.indistinct import on_front
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events
 from lightning_primo.results.formatting import format_value
@@ -43,13 +43,10 @@ class Findings:
         full = [trial.at(problem.max_epochs) for trial in trials]
         counted = [evaluation for evaluation in full if evaluation is not None and problem.counts(evaluation)]
         losses = self._matrix([evaluation.losses for evaluation in counted])
-        mask = non_dominated(losses)
-        names = [objective.name for objective in problem.objectives]
-        deviations = self._matrix([tuple(e.deviations.get(name, 0.0) for name in names) for e in counted])
-        mask[mask] = distinct(losses[mask], deviations[mask])
-        on_front = sorted((e.losses, e.trial_id) for e, keep in zip(counted, mask, strict=True) if keep)
+        mask = on_front(losses, self._matrix([problem.deviations(evaluation) for evaluation in counted]))
+        members = sorted((e.losses, e.trial_id) for e, keep in zip(counted, mask, strict=True) if keep)
         by_id = {trial.id: trial for trial in self.trials}
-        self.front: tuple[TrialResult, ...] = tuple(by_id[trial_id] for _, trial_id in on_front)
+        self.front: tuple[TrialResult, ...] = tuple(by_id[trial_id] for _, trial_id in members)
         ids = {evaluation.trial_id for evaluation in counted}
         self._out_of_bounds = [trial.id for trial in self.trials if trial.trained_fully and trial.id not in ids]
         self._scaled = problem.scaled(losses)

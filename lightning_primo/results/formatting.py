@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
-_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?|[\x00-\x1f\x7f-\x9f]")
-
-
-def printable(text: str) -> str:
-    """A name in one line without the sequences and characters that a terminal would obey rather than show."""
-    return _CONTROL.sub("", text).encode(errors="replace").decode()
+from lightning_primo.checks import printable
 
 
 def format_value(value: float) -> str:
@@ -35,3 +29,16 @@ def format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def format_spent(spent: float, total: float, unit: str) -> str:
+    """A share of a budget: ``6/8 trials``, ``0.25/2 hours``.
+
+    Args:
+        spent: Whole where `unit` is counted; hours have as many decimals as tell a hundredth of the budget.
+        total: The budget; may be infinite.
+        unit: What both are counted in.
+    """
+    decimals = max(1, 2 - math.floor(math.log10(total))) if math.isfinite(total) else 2
+    amount = f"{spent:,.{decimals}f}" if unit == "hours" else format_value(spent)
+    return f"{amount}/{format_value(total)} {unit}"

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.pareto import default_reference, dominates, hypervolume, improvement
+from lightning_primo.pareto import default_reference, hypervolume, improvement
+from lightning_primo.pareto.growing_distinct import GrowingDistinct
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.results.partly import PartlyTrained, PartlyTrainedTracker
@@ -108,6 +109,9 @@ class FrontValues(Sequence[dict[str, float]]):
 class FrontTracker:
     """The Pareto front at the full budget and its hypervolume, updated with every evaluation.
 
+    They are those of a result (`Findings`) of the same evaluations: noise alone puts nothing on the front, while the
+    hypervolume is of the values as they are.
+
     Where an objective has no reference of its own, the reference point moves with the worst and best values seen, and
     the hypervolume is then computed anew.
 
@@ -122,37 +126,32 @@ class FrontTracker:
         self.problem = problem
         self.hypervolume = 0.0
         n_objectives = len(problem.objectives)
-        self._losses = np.empty((0, n_objectives))  # of the front
-        self._ids = np.empty(0, dtype=np.int64)  # of the front's trials
+        self._points = GrowingDistinct(n_objectives)
         self._extremes = np.empty((0, n_objectives))  # lowest and highest scaled losses seen: two rows
         self._reference = np.empty(0)
         self._partly = PartlyTrainedTracker(problem.max_epochs, shown=PARTLY_SHOWN)
 
     def __len__(self) -> int:
-        return len(self._losses)
+        return int(self._points.mask.sum())
 
     def add(self, evaluation: Evaluation) -> bool:
-        """Take in an evaluation; those that failed or stopped before the full budget change nothing of the front.
+        """Take in an evaluation; those that do not count at the full budget change nothing of the front.
 
         Args:
             evaluation: What was told.
 
         Returns:
-            Whether it is on the front now.
+            Whether no other one dominates it now.
         """
         self._partly.add(evaluation)
-        if not evaluation.counts_at(self.problem.max_epochs):
+        if not self.problem.counts(evaluation):
             return False
         point = np.array([evaluation.losses])
-        others = self._losses
-        joins = not dominates(others, point, axis=1).any()
-        if joins:
-            stay = ~dominates(point, others, axis=1)
-            self._losses = np.vstack([others[stay], point])
-            self._ids = np.append(self._ids[stay], evaluation.trial_id)
+        others = self._points.losses
+        joins = self._points.add(point[0], np.array(self.problem.deviations(evaluation)), evaluation.trial_id)
         scaled = self.problem.scaled(point)
         if self._move_reference(scaled):
-            self.hypervolume = hypervolume(self.problem.scaled(self._losses), self._reference)
+            self.hypervolume = hypervolume(self.problem.scaled(self._points.losses), self._reference)
         elif joins:
             self.hypervolume += improvement(scaled[0], self.problem.scaled(others), self._reference)
         return joins
@@ -160,12 +159,12 @@ class FrontTracker:
     @property
     def trial_ids(self) -> frozenset[int]:
         """The front's trials."""
-        return frozenset(self._ids.tolist())
+        return frozenset(self._points.ids[self._points.mask].tolist())
 
     @property
     def values(self) -> FrontValues:
         """The front as it is now, one mapping of objective to value per member, sorted by the first objective."""
-        return FrontValues(self.problem, self._losses)  # `add` makes new arrays and leaves this one alone
+        return FrontValues(self.problem, self._points.losses[self._points.mask])
 
     @property
     def partly(self) -> PartlyTrained:

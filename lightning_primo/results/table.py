@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from lightning_primo.checks import printable
 from lightning_primo.errors import first_line
 from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem import Problem
 from lightning_primo.problem.place import UNSTEADY, place_text
-from lightning_primo.results.formatting import format_value, printable
+from lightning_primo.results.formatting import format_value
 from lightning_primo.results.trial_result import TrialResult
 
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")

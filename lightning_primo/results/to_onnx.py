@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_primo.checks import printable_lines
 from lightning_primo.errors import (
     CheckpointError,
     NotMeasurableError,
@@ -80,7 +81,9 @@ def onnx_writer(directory: Path, build: Factory, *, seed: int) -> Callable[[Tria
         except Exception as error:  # ours, or of the user's code
             kind = "" if isinstance(error, PrimoError) else f"{type(error).__name__}: "
             warnings.warn(
-                f"trial {trial.id} is exported without {FILE_NAME}: {kind}{error}", OnnxSkippedWarning, stacklevel=2
+                f"trial {trial.id} is exported without {FILE_NAME}: {kind}{printable_lines(str(error))}",
+                OnnxSkippedWarning,
+                stacklevel=2,
             )
 
     return write

@@ -6,11 +6,11 @@ measured in turn, so that a drift of the machine meets all alike.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lightning_primo.display.notes import note
 from lightning_primo.display.steps import steps
 from lightning_primo.errors import DeviceMismatchError, PrimoError, first_line
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
@@ -65,7 +65,7 @@ def measure_front_again(
         _measure(plan, events, workers, names, directory=directory, times=times, show=show, interrupt=interrupt)
     except Exception as error:
         kind = "" if isinstance(error, PrimoError) else f"{type(error).__name__}: "
-        print(f"the front is not measured again: {kind}{error}", file=sys.stderr)
+        note(f"the front is not measured again: {kind}{error}")
 
 
 def _measure(
@@ -91,7 +91,7 @@ def _measure(
                 continue
             outcome = _outcome(workers, replace(plan.job(proposals[trial_id]), measured_on=known))
             if isinstance(outcome, str):
-                print(f"trial {trial_id} could not be measured again: {outcome}", file=sys.stderr)
+                note(f"trial {trial_id} could not be measured again: {outcome}")
                 given_up.add(trial_id)
                 continue
             of_trial = values.setdefault(trial_id, {})
@@ -108,6 +108,7 @@ def _outcome(workers: Workers, job: Job) -> dict[str, float] | str:
         KeyboardInterrupt: On Ctrl-C.
     """
     future = workers.submit(measure_again, job, seconds=job.options.trial_timeout)
+    workers.first_done([future])
     try:
         return future.result()
     except DeviceMismatchError:

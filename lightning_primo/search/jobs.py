@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from lightning_primo.errors import (
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.objectives.places import require_same_places
 from lightning_primo.problem.place import Place
-from lightning_primo.problem.trial import Evaluation
+from lightning_primo.problem.trial import Config, Evaluation
 from lightning_primo.training import Job, preflight, run_job
 from lightning_primo.workers import Workers
 
@@ -57,20 +57,21 @@ def train(job: Job, store: Path) -> Evaluation:
     return run_job(job)
 
 
-def preflight_elsewhere(workers: Workers, job: Job, store: Path) -> None:
-    """Train one batch of `job` on one of `workers`, where the devices and the data are.
+def preflight_elsewhere(workers: Workers, job: Job, store: Path, others: Sequence[Config] = ()) -> None:
+    """Train one batch of `job` on one of `workers`, where the devices and the data are, and build `others` there.
 
     What the user's own code raises is left to the trials, which report it, as is the death of a worker.
 
     Raises:
-        ExecutorError: If the executor takes no jobs, or its workers do not have the search's directory, or not what the
-            job is made of.
+        ExecutorError: If the executor takes no jobs or is lost, or its workers do not have the search's directory, or
+            not what the job is made of.
         InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
         MetricNotLoggedError: The module does not log one of the objectives.
         NotMeasurableError: A cost can't be measured.
     """
-    future = workers.submit(_preflight, job, store, seconds=job.options.trial_timeout)
+    future = workers.submit(_preflight, job, store, others, seconds=job.options.trial_timeout)
     try:
+        workers.first_done([future])
         error = future.exception()
     except CancelledError as cancelled:
         raise ExecutorError("the executor cancelled the first batch, which was to be tried out") from cancelled
@@ -86,9 +87,9 @@ def preflight_elsewhere(workers: Workers, job: Job, store: Path) -> None:
         raise error
 
 
-def _preflight(job: Job, store: Path) -> None:
+def _preflight(job: Job, store: Path, others: Sequence[Config]) -> None:
     _require_shared(store)
-    preflight(job)
+    preflight(job, others=others)
 
 
 def _require_shared(store: Path) -> None:

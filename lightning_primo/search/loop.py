@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.disk import storage_explained
 from lightning_primo.display import Snapshot, make_progress
+from lightning_primo.display.notes import note
 from lightning_primo.objectives.places import Places
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import FrontTracker
+from lightning_primo.results.formatting import format_spent
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
@@ -104,10 +105,9 @@ class Loop:
             self._prune(completely=True)
         if self._share_spent() < 1:
             spent, total, unit = self._spent()
-            print(
-                f"the algorithm has nothing left to propose, every configuration that it could find was tried; "
-                f"{spent:.4g} of {total:.4g} {unit} were spent",
-                file=sys.stderr,
+            note(
+                "the algorithm has nothing left to propose, every configuration that it could find was tried; "
+                f"{format_spent(spent, total, unit)} were spent"
             )
 
     def _fill(self) -> bool:
@@ -161,7 +161,7 @@ class Loop:
         result is lost.
         """
         look = _LOOK_SECONDS if self._workers.elastic else None
-        done, _ = wait(self._running, timeout=look, return_when=FIRST_COMPLETED)
+        done = self._workers.first_done(self._running, seconds=look)
         for future in sorted(done, key=lambda future: self._running[future][1].trial_id):
             self._finish(future)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -13,6 +12,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_primo.algorithms import Algorithm, PriMO
 from lightning_primo.checks import LARGEST_SEED, check_bool, check_whole
+from lightning_primo.display.notes import note
 from lightning_primo.factory import Factory
 from lightning_primo.nas.architecture_oracle import Architectures
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
@@ -34,7 +34,7 @@ from lightning_primo.search.arguments import (
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
 from lightning_primo.search.interrupt import TERMINATED
-from lightning_primo.search.session import first_job, run_session
+from lightning_primo.search.session import first_job, run_session, some_configurations
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
 from lightning_primo.training import check_indices, devices_per_trial, preflight
@@ -197,10 +197,9 @@ class Search:
             full_trainings=full_trainings, epochs=epochs, hours=hours, trials=trials, max_epochs=self.problem.max_epochs
         )
         if budget.total_epochs < self.algorithm.planned_epochs:
-            print(
+            note(
                 f"{type(self.algorithm).__name__} plans with {self.algorithm.planned_epochs:g} epochs in all, and this "
-                f"run ends at {budget.total_epochs:g}: few trials or none may be fully trained by then",
-                file=sys.stderr,
+                f"run ends at {budget.total_epochs:g}: few trials or none may be fully trained by then"
             )
         with Store(self.directory, self._description) as store:
             try:
@@ -232,6 +231,8 @@ class Search:
     def preflight(self, *, report: Callable[[BaseException], None] | None = None) -> set[str] | None:
         """Train one batch of the first configuration, as `run` does before a new search; nothing is kept.
 
+        The modules of a few others are built, and an UnbuildableWarning says which cannot be.
+
         Args:
             report: Is given the exception if the module's or the data's own code raises one, which is otherwise left
                 to the trials.
@@ -248,7 +249,7 @@ class Search:
         """
         plan = self._plan()
         job = first_job(self.algorithm, plan)
-        return None if job is None else preflight(job, report=report)
+        return None if job is None else preflight(job, others=some_configurations(plan), report=report)
 
     def _workers(self) -> Workers:
         """The user's executor, or workers of ours."""
@@ -273,10 +274,9 @@ class Search:
     def _stopped(self, by: str, store: Store) -> Result:
         """What was found before something stopped the search, which is said."""
         result = self._result(store.events())
-        print(
+        note(
             f"stopped by {by} after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that was told is "
-            f"kept in {str(self.directory)!r}, and the same call goes on from there",
-            file=sys.stderr,
+            f"kept in {str(self.directory)!r}, and the same call goes on from there"
         )
         return result
 

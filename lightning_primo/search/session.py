@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
 from lightning_primo.layout import preflight_directory
-from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.problem.trial import Config, Evaluation, Proposal
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.front_measurement import measure_front_again
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.jobs import preflight_elsewhere
 from lightning_primo.search.loop import Loop
+from lightning_primo.space import Encoding
 from lightning_primo.store import Store
 from lightning_primo.training import Job, TrainingPlan, preflight
 from lightning_primo.workers import Workers
 from lightning_primo.workers.rank_group import end_ranks
+
+_N_BUILT = 8  # configurations besides the first, before a search begins
+_STREAM = 0xB111D  # keeps their random numbers apart from those of the algorithms
 
 
 def run_session(
@@ -85,6 +91,12 @@ def first_job(algorithm: Algorithm, plan: TrainingPlan) -> Job | None:
     return plan.job(proposal) if plan.rejection(proposal) is None else None
 
 
+def some_configurations(plan: TrainingPlan) -> Sequence[Config]:
+    """A few configurations from all over the space, the same in each run of the search."""
+    encoding = Encoding(plan.problem.space)
+    return encoding.configs(encoding.sample(_N_BUILT, np.random.default_rng([plan.seed, _STREAM])))
+
+
 def _first_proposal(algorithm: Algorithm, plan: TrainingPlan) -> Proposal:
     pending = algorithm.pending
     if pending:
@@ -113,8 +125,8 @@ def _preflight(algorithm: Algorithm, plan: TrainingPlan, store: Store, workers: 
     if job is None:
         return
     if not workers.here:
-        preflight_elsewhere(workers, job, store.path)
+        preflight_elsewhere(workers, job, store.path, some_configurations(plan))
         return
-    preflight(job, folder=preflight_directory(store.directory))
+    preflight(job, others=some_configurations(plan), folder=preflight_directory(store.directory))
     if workers.size > 1:
         end_ranks()  # the trials have theirs in other processes

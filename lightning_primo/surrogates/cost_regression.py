@@ -72,5 +72,7 @@ class CostRegression:
         for i, config in enumerate(configs):
             values = self._problem.exact(config)
             for j, target in enumerate(self._targets):
-                y[i, j] = target.scaled(target.loss(values.get(target.name, math.nan)))
+                value = values.get(target.name, math.nan)
+                if target.has_place_for(value):
+                    y[i, j] = target.scaled(target.loss(value))
         return self._encoding.features(self._encoding.vectors(configs)), y

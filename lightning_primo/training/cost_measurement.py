@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lightning_primo.callbacks.reproducible import seed_globals
-from lightning_primo.errors import first_line
+from lightning_primo.errors import NonPositiveValueError, first_line
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.example_inputs import given_inputs, inputs_before_training
 from lightning_primo.objectives.places import require_same_place
@@ -31,6 +31,7 @@ def measure_costs(job: Job, costs: dict[str, float], measured_on: dict[str, Plac
 
     Raises:
         DeviceMismatchError: Before anything is measured, if other values of the search come from another device.
+        NonPositiveValueError: If an objective is searched on a logarithmic scale, and its value has no logarithm.
     """
     callbacks = cost_callbacks(job)
     for callback in callbacks:
@@ -42,7 +43,10 @@ def measure_costs(job: Job, costs: dict[str, float], measured_on: dict[str, Plac
         costs.update(callback.logs())
         if callback.measured_on and measured_on is not None:
             measured_on[callback.objective.name] = dict(callback.measured_on)
-    return _violation(job, costs)
+    broken = _violation(job, costs)
+    if broken is None:
+        _require_places(job, costs)
+    return broken
 
 
 def measure_again(job: Job) -> dict[str, float] | str:
@@ -114,3 +118,14 @@ def _violation(job: Job, costs: Mapping[str, float]) -> str | None:
             if broken is not None:
                 return broken
     return None
+
+
+def _require_places(job: Job, costs: Mapping[str, float]) -> None:
+    for callback in job.objectives:  # constraints have no scale
+        name = callback.objective.name
+        if name in costs and not callback.objective.has_place_for(costs[name]):
+            raise NonPositiveValueError(
+                f"the objective {name!r} is {costs[name]:g}, but 'log' is set, and what is zero or negative has no "
+                f"logarithm; give it log=False, as in {type(callback).__name__}(log=False), or reject "
+                "such configurations by at_least"
+            )

@@ -28,6 +28,7 @@ from lightning_primo.training.out_of_memory.retry import Attempt
 from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
 from lightning_primo.training.trainer import check_validated, make_trainer, trainer_arguments
+from lightning_primo.training.whole_module import WholeModule
 from lightning_primo.workers.lifetime import children_end_with_us
 
 
@@ -100,6 +101,7 @@ def _fit(
             ReproducibleEpochs(job.seed),
             division,
             NonFiniteGuard(),
+            *([] if resume else [WholeModule(job)]),
             *trained,
         ],
         after=[recorder],

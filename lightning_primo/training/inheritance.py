@@ -10,6 +10,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 
+from lightning_primo.checks import printable_lines
 from lightning_primo.errors import CheckpointError, CheckpointWarning
 from lightning_primo.factory import Factory
 from lightning_primo.layout import checkpoint_file
@@ -71,8 +72,8 @@ class Inheritance:
         except (FileNotFoundError, CheckpointError) as error:
             instead = "goes on without its teacher" if resumed else "is trained from scratch"
             warnings.warn(
-                f"{checkpoint_file(self.directory)}, the parent that a trial inherits from ({self.operation}), cannot "
-                f"be read ({error}); the trial {instead}",
+                f"{str(checkpoint_file(self.directory))!r}, the parent that a trial inherits from ({self.operation}), "
+                f"cannot be read ({printable_lines(str(error))}); the trial {instead}",
                 CheckpointWarning,
                 stacklevel=3,
             )

@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
+from lightning_primo.checks import printable
 from lightning_primo.disk import MEND_STORAGE, storage_explained
 from lightning_primo.errors import (
     InvalidArgumentError,
@@ -21,36 +25,35 @@ from lightning_primo.errors import (
     NotMeasurableError,
     StorageError,
     TrialFailedError,
+    UnbuildableWarning,
 )
+from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import TrainedCallback
-from lightning_primo.training.cost_measurement import cost_callbacks, measure_costs
-from lightning_primo.training.failures import no_outcome
+from lightning_primo.problem.trial import Config
+from lightning_primo.training.cost_measurement import measure_costs
+from lightning_primo.training.failures import classify, no_outcome
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.process_state import Raised, alone
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
+from lightning_primo.training.whole_module import WholeModule
 
+_SECONDS = 1.0
 _WRONG = (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
 class _Names(Checkpoint):
-    """Collects what is logged, after the module's own hooks, and sees whether the whole module was measured.
+    """Collects what is logged, after the module's own hooks.
 
     Args:
-        job: Of the configuration.
         objectives: To be read.
     """
 
-    def __init__(self, job: Job, objectives: list[TrainedCallback]) -> None:
-        self.job = job
+    def __init__(self, objectives: list[TrainedCallback]) -> None:
         self.objectives = objectives
         self.names: set[str] = set()
         self.missing: MetricNotLoggedError | None = None
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if cost_callbacks(self.job):  # those of what is trained, and not of a part of it
-            self.job.factory.require_whole(pl_module, self.job.config)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.names = set(trainer.callback_metrics)
@@ -63,14 +66,21 @@ class _Names(Checkpoint):
 
 
 def preflight(
-    job: Job, *, folder: Path | None = None, report: Callable[[BaseException], None] | None = None
+    job: Job,
+    *,
+    others: Sequence[Config] = (),
+    folder: Path | None = None,
+    report: Callable[[BaseException], None] | None = None,
 ) -> set[str] | None:
     """The names of the metrics that the module of `job` logs in one training and one validation batch.
 
-    It writes nothing to the trial's directory, and the process stays as it is.
+    It writes nothing to the trial's directory, and the process stays as it is. The modules of other configurations are
+    built, for a second at most if the first of them takes no longer. Those that can't be are told of by an
+    UnbuildableWarning, as their trials will fail.
 
     Args:
         job: Of the configuration to try.
+        others: Further configurations of the space.
         folder: For what is written meanwhile; removed in the end, and first if it is left of a process that was killed.
             None for one among the temporary files.
         report: Is given the exception that the user's code raised.
@@ -88,9 +98,49 @@ def preflight(
     """
     with alone():
         result = _preflight(job, folder, report)
-    if isinstance(result, Raised):
-        raise result.error
-    return result
+        failed = _unbuildable(job, others) if isinstance(result, set) else None
+    for raised in (result, failed):
+        if isinstance(raised, Raised):
+            raise raised.error
+    if isinstance(failed, str):
+        warnings.warn(failed, UnbuildableWarning, stacklevel=2)
+    return result if isinstance(result, set) else None
+
+
+def _unbuildable(job: Job, others: Sequence[Config]) -> str | Raised | None:
+    """What there is to say of those of `others` whose modules cannot be built."""
+    end = time.perf_counter() + _SECONDS
+    n_built, failures = 0, []
+    for config in others:
+        if time.perf_counter() > end:
+            break
+        n_built += 1
+        try:
+            _build_somewhere(job.factory, config)
+        except InvalidArgumentError as error:
+            return Raised(error)
+        except BaseException as error:
+            stop = no_outcome(error)
+            if stop is not None:
+                return Raised(stop)
+            failures.append(f"{dict(config)}: {classify(error).summary}")
+    if not failures:
+        return None
+    return printable(
+        f"the modules of {len(failures)} of {n_built} configurations that were drawn from the space cannot be built, "
+        f"such as {failures[0]}. Their trials fail; if there is nothing to mend, forbid them in the space"
+    )
+
+
+def _build_somewhere(factory: Factory, config: Config) -> None:
+    """Build a module where its weights take neither time nor memory, or on the CPU where it cannot be built there."""
+    try:
+        with torch.device("meta"):
+            factory.module(config)
+    except InvalidArgumentError:
+        raise
+    except Exception:  # one that looks at its weights, perhaps
+        factory.module(config)
 
 
 def _preflight(
@@ -154,7 +204,7 @@ def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: in
     trained = [copy.deepcopy(callback) for callback in job.objectives if isinstance(callback, TrainedCallback)]
     for callback in trained:
         callback.reads_itself = False
-    collected = _Names(job, trained)
+    collected = _Names(trained)
     # Batches to overfit would be more than the one, after which it ends without validation.
     one = {"limit_train_batches": 1, "limit_val_batches": 1, "overfit_batches": 0.0, "logger": True}
     module, data = build(job)
@@ -162,7 +212,7 @@ def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: in
         {**arguments, **one, "fast_dev_run": epochs == 1},
         directory=folder,
         max_epochs=job.max_epochs,
-        before=[*trained, StopAtEpoch(epochs)],
+        before=[WholeModule(job), *trained, StopAtEpoch(epochs)],
         after=[collected],
     )
     trainer.fit(module, datamodule=data)

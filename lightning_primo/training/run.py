@@ -80,8 +80,8 @@ def _rejection(job: Job, record: Record, resume: bool) -> Failure | None:
     """Complete the costs of `record`; the bound that they break, if they do."""
     if not resume and job.start_epoch > 0 and not checkpoint_file(job.directory).exists():
         warnings.warn(
-            f"trial {job.trial_id} was trained for {job.start_epoch} epochs, but {checkpoint_file(job.directory)} is "
-            "missing; it is trained from scratch",
+            f"trial {job.trial_id} was trained for {job.start_epoch} epochs, but "
+            f"{str(checkpoint_file(job.directory))!r} is missing; it is trained from scratch",
             CheckpointWarning,
             stacklevel=2,
         )

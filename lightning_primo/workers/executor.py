@@ -7,11 +7,14 @@ children, as Dask's may not, trains with loader processes all the same.
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from typing_extensions import override
@@ -27,6 +30,9 @@ T = TypeVar("T")
 _SIZE = "_max_workers"  # of the pools of concurrent.futures and loky, which have no public name for it
 _ON_ONE_MACHINE = ("concurrent.futures.", "loky.", "joblib.externals.loky.")
 _SIZE_OF_MPI = "num_workers"  # of mpi4py's, on any number of machines
+
+_LOOK_SECONDS = 1.0  # between two looks at whether Dask's scheduler is there
+_PATIENCE_SECONDS = 5.0  # for a client that looks for it, which has cancelled all jobs that ran
 
 _here = threading.local()
 
@@ -44,9 +50,10 @@ class ExecutorWorkers(Workers):
     def __init__(self, executor: Executor, workers: int | None = None) -> None:
         self._executor = executor
         self._workers = workers
-        self._cluster = _cluster(executor) if workers is None else None
+        self._cluster = _cluster(executor)
+        self._lost_since: float | None = None
         self._last = 1
-        self.elastic = self._cluster is not None
+        self.elastic = workers is None and self._cluster is not None
 
     @property
     @override
@@ -55,13 +62,27 @@ class ExecutorWorkers(Workers):
             return self._workers
         if self._cluster is None:
             return max(1, _pool_size(self._executor) or 1)
-        try:
-            self._last = max(1, sum(self._cluster.nthreads().values()))
-        except OSError:
-            pass  # the client looks for the scheduler for a while, before it gives up and closes
-        except AttributeError as error:  # closed, it has no scheduler to ask, and may never say what became of a job
-            raise _no_more_jobs("its client has lost the scheduler") from error
+        if self._has_scheduler():
+            with suppress(OSError, RuntimeError, AttributeError):  # lost, or closed, at this moment
+                self._last = max(1, sum(self._cluster.nthreads().values()))
         return self._last
+
+    def _has_scheduler(self) -> bool:
+        """Whether Dask's client has its scheduler now.
+
+        Raises:
+            ExecutorError: If it has given up looking for it, or has done so for long. Then it may never say what
+                became of a job that was submitted meanwhile.
+        """
+        status = getattr(self._cluster, "status", "running")
+        if status == "running":
+            self._lost_since = None
+            return True
+        now = time.monotonic()
+        self._lost_since = now if self._lost_since is None else self._lost_since
+        if status != "connecting" or now - self._lost_since >= _PATIENCE_SECONDS:
+            raise _no_more_jobs("its client has lost the scheduler")
+        return False
 
     @override
     def submit(self, function: Callable[..., T], /, *arguments: Any, seconds: float | None = None) -> Future[T]:
@@ -73,6 +94,18 @@ class ExecutorWorkers(Workers):
             return self._executor.submit(pickle.loads, invocation)
         except Exception as error:  # shut down, broken by a process that died, or its cluster is gone
             raise _no_more_jobs(f"{type(error).__name__}: {error}") from error
+
+    @override
+    def first_done(self, futures: Collection[Future[Any]], *, seconds: float | None = None) -> set[Future[Any]]:
+        if self._cluster is None:
+            return super().first_done(futures, seconds=seconds)
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        while True:
+            left = max(0.0, end - time.monotonic())
+            done = super().first_done(futures, seconds=min(_LOOK_SECONDS, left))
+            if done or left <= _LOOK_SECONDS:
+                return done
+            self._has_scheduler()
 
 
 def tells_its_size(executor: Executor) -> bool:

@@ -7,7 +7,7 @@ with workers:
     while jobs or running:
         while jobs and len(running) < workers.size:
             running.add(workers.submit(train, jobs.pop(), seconds=3600.0))
-        done, running = wait(running, return_when=FIRST_COMPLETED)
+        running -= workers.first_done(running)
 ```
 
 What a job raises is its future's. Where jobs have processes of their own, a job whose process dies is run once more; if
@@ -18,8 +18,8 @@ its future raises WorkerHungError.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
@@ -64,6 +64,14 @@ class Workers(ABC):
             InvalidArgumentError: If they can't be sent to another process.
             ExecutorError: If the executor of the user takes no more jobs.
         """
+
+    def first_done(self, futures: Collection[Future[Any]], *, seconds: float | None = None) -> set[Future[Any]]:
+        """Those of `futures` that are done, as soon as one is; none where `seconds` were over before.
+
+        Raises:
+            ExecutorError: If the executor of the user is lost, so that they may never be.
+        """
+        return wait(futures, timeout=seconds, return_when=FIRST_COMPLETED).done
 
     def start(self) -> None:  # noqa: B027 - many have nothing to start
         """Begin to start what takes its time, so that it is there when the first jobs come."""

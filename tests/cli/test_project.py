@@ -7,6 +7,7 @@ import shutil
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import pytest
@@ -157,6 +158,35 @@ def test_loggers_of_services_come_as_a_function_that_makes_those_of_a_trial(
     assert (first.name, first.save_dir, named.save_dir) == ("p", str(trials[0]), "elsewhere")
     assert first.version == again.version != second.version
     assert (csv.save_dir, named.version) == (str(trials[0]), "abc-00000")
+
+
+def test_mlflow_loggers_of_a_project_have_a_run_per_trial(
+    networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    where = f"file:{tmp_path}/mlruns"
+    entry: dict[str, Any] = {
+        "class_path": "lightning.pytorch.loggers.MLFlowLogger",
+        "init_args": {"experiment_name": "e", "tracking_uri": where},
+    }
+    loggers = [entry, {**entry, "init_args": {**entry["init_args"], "run_name": "mine", "run_id": "gone"}}]
+    (tmp_path / "loggers.yaml").write_text(yaml.safe_dump({"trainer": {"logger": loggers}}))
+    project = Project.open(["config.yaml", tmp_path / "loggers.yaml"], "train.py").for_search(encoded=(), max_epochs=3)
+    make = cloudpickle.loads(cloudpickle.dumps(project.trainer({"trainer.gradient_clip_val": 0.5})["logger"]))
+    check_loggers(make)
+    trials = [tmp_path / name for name in ("00000", "00001")]
+    for trial in trials:
+        trial.mkdir()
+    (first, named), (second, _), (again, named_again) = map(make, (*trials, trials[0]))
+    assert first.run_id == again.run_id != second.run_id
+    assert named.run_id == named_again.run_id not in (first.run_id, second.run_id)
+    client = MlflowClient(where)
+    names = [client.get_run(logger.run_id).info.run_name for logger in (first, second, named)]
+    assert names == ["00000", "00001", "mine"]
+    assert len(client.search_runs([client.get_experiment_by_name("e").experiment_id])) == 4
 
 
 def test_a_value_that_is_no_scalar(networks: Path) -> None:

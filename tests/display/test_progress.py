@@ -98,11 +98,11 @@ def test_plain_lines() -> None:
         diverged = Evaluation(
             trial_id=8, epoch=2, losses=(float("nan"), 1.0), status=Status.ERROR, reason="ValueError at m.py:3\ntrace"
         )
-        progress.finished(PROPOSAL, diverged, snapshot(spent=499.5, total=1500.0, front=()))
+        progress.finished(PROPOSAL, diverged, snapshot(spent=499.0, total=1500.0, front=()))
     assert stream.getvalue() == (
-        "[ 12.0/500 epochs] trial 7 -> epoch 9: val_error 0.412, parameters 12,345 | front 4 | hypervolume 3.21 | "
+        "[ 12/500 epochs] trial 7 -> epoch 9: val_error 0.412, parameters 12,345 | front 4 | hypervolume 3.21 | "
         "failures 1\n"
-        "[  499.5/1,500 epochs] trial 8 -> epoch 2: error (ValueError at m.py:3) | front 0 | hypervolume 3.21\n"
+        "[  499/1,500 epochs] trial 8 -> epoch 2: error (ValueError at m.py:3) | front 0 | hypervolume 3.21\n"
     )
 
 
@@ -135,11 +135,11 @@ def test_live_display() -> None:
     progress.started(PROPOSAL)
     clock.now += 60
     lines = drawn(progress)
-    assert lines[0].split(maxsplit=1)[1] == "20%  100.0/500 epochs  elapsed 0:01:00, left -"
+    assert lines[0].split(maxsplit=1)[1] == "20%  100/500 epochs  elapsed 0:01:00, left -"
     assert lines[1:] == ["8 trials, 1 running, hypervolume 3.21", "training  trial 7 to epoch 9"]
     progress.finished(PROPOSAL, EVALUATION, snapshot(spent=200.0, front=FRONT[:2], failures={"diverged": 2}))
     lines = drawn(progress)
-    assert lines[0].split(maxsplit=1)[1] == "40%  200.0/500 epochs  elapsed 0:01:00, left 0:03:00"
+    assert lines[0].split(maxsplit=1)[1] == "40%  200/500 epochs  elapsed 0:01:00, left 0:03:00"
     assert lines[1] == "8 trials, 0 running, hypervolume 3.21, 2 diverged"
     assert lines[2] == "last      trial 7, epoch 9: val_error 0.412, parameters 12,345"
     table = [line.split() for line in lines[3:] if line.strip()]
@@ -162,7 +162,7 @@ def test_live_display_before_the_first_evaluation_and_without_a_limit() -> None:
     progress.started(PROPOSAL)
     assert drawn(progress) == ["elapsed 0:00:00", "training  trial 7 to epoch 9"]
     progress.finished(PROPOSAL, Evaluation(trial_id=7, epoch=9, losses=(0.4,)), snapshot(total=float("inf"), front=()))
-    assert "0%  12.0/inf epochs" in drawn(progress)[0]
+    assert "0%  12/inf epochs" in drawn(progress)[0]
 
 
 def test_live_display_keeps_lines_in_the_width() -> None:

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NonPositiveMetricError
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NonPositiveValueError
 from lightning_primo.objectives import Metric, TrainingTime, training_time
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.objective import Kind
@@ -258,7 +258,7 @@ def test_what_has_no_logarithm_is_refused(tmp_path: Path, value: float) -> None:
             self.log("late", 3.0 if self.epoch == 1 else value)
 
     late = Metric("late", log=True)
-    with pytest.raises(NonPositiveMetricError, match=rf"'late' is {value:g}, but 'log' is set"):
+    with pytest.raises(NonPositiveValueError, match=rf"'late' is {value:g}, but 'log' is set"):
         trainer(tmp_path, late).fit(Falling(), data())
     assert late.value == 3.0
     trainer(tmp_path, plain := Metric("late")).fit(Falling(), data())

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lightning_primo.pareto.indistinct import distinct
+from lightning_primo.pareto.growing_distinct import GrowingDistinct
+from lightning_primo.pareto.indistinct import distinct, on_front
 
 NONE = 0.0
 
@@ -51,3 +52,19 @@ def test_without_noise_a_front_stays(seed: int) -> None:
     first = np.sort(np.random.default_rng(seed).random(9))
     losses = np.stack([first, first[::-1]], axis=1)
     assert distinct(losses, np.zeros_like(losses)).all()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_front_that_grows_is_that_of_all_points_at_once(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    m = int(rng.integers(1, 5))
+    scatter = np.where(rng.random(m) < 0.6, 1.0, 0.0)  # which objectives are noisy
+    growing = GrowingDistinct(m)
+    losses, deviations = np.empty((0, m)), np.empty((0, m))
+    for identity in range(60):
+        point = rng.random(m).round(int(rng.integers(1, 4))) + 0.1
+        spread = scatter * rng.choice([0.0, 0.02, 0.1, 0.9, np.nan], size=m)  # some begin without noise, or unsteady
+        losses, deviations = np.vstack([losses, point]), np.vstack([deviations, spread])
+        growing.add(point, spread, identity)
+        expected = set(np.flatnonzero(on_front(losses, deviations)).tolist())
+        assert set(growing.ids[growing.mask].tolist()) == expected

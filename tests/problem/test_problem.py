@@ -28,6 +28,13 @@ def test_losses_that_are_known_before_training() -> None:
     np.testing.assert_array_equal(problem.exact_mask, [False, True, True])
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_exact_values_without_a_logarithm_are_unknown_where_they_need_one(value: float) -> None:
+    plain = Objective(name="plain", kind=Kind.EXACT)
+    problem = make(ERROR, SIZE, plain, exact=lambda config: {"size": value, "plain": value})
+    np.testing.assert_array_equal(problem.known({}), [math.nan, math.nan, value])
+
+
 def test_exact_values_that_cannot_be_computed_are_unknown() -> None:
     problem = make(ERROR, SIZE, exact=lambda config: {"size": math.nan})
     assert all(math.isnan(loss) for loss in problem.known({}))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.results.front import FrontTracker, reference_point, values_of
-from tests.results.search_log import ACCURACY, ERROR, FULL, LATENCY, PARAMETERS, make_problem
+from tests.results.search_log import ACCURACY, ERROR, FULL, LATENCY, PARAMETERS, Log, make_problem
 
 
 def told(problem: Problem, values: tuple[float, ...], **fields: object) -> Evaluation:
@@ -114,3 +116,24 @@ def test_the_front_is_put_into_units_only_where_somebody_looks(monkeypatch: pyte
     assert (len(values), calls) == (3, [])
     assert [member["val_error"] for member in values] == [0.1, 0.2, 0.3]
     assert len(calls) == 6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tracker_and_result_have_the_same_front_of_noisy_values(seed: int, tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS, LATENCY))
+    tracker = FrontTracker(log.problem)
+    rng = np.random.default_rng(seed)
+    smaller = 0
+    for trial_id in range(30):
+        latency = float(rng.uniform(1.0, 2.0))
+        spread = latency * float(rng.choice([0.02, 0.1, 0.8]))  # the last is unsteady
+        log.ask(trial_id)
+        values = (float(rng.uniform()), float(rng.integers(10, 12_000)), latency)  # more than 10,000 break the bound
+        tracker.add(log.tell(trial_id, values, deviations={"latency": spread}))
+        result = log.result(tmp_path)
+        assert tracker.values == tuple(trial.values for trial in result.front)
+        assert tracker.trial_ids == {trial.id for trial in result.front}
+        assert tracker.hypervolume == pytest.approx(result.hypervolume(), abs=1e-12)
+        losses = np.array([[*t.values.values()] for t in result.trials if t.values["parameters"] <= 1e4])
+        smaller += len(tracker) < non_dominated(losses.reshape(-1, 3)).sum()
+    assert smaller

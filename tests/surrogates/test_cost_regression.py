@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lightning_primo.problem.objective import Kind
+from lightning_primo.problem.trial import Config, configuration_key
 from lightning_primo.space import Encoding
 from lightning_primo.surrogates import CostRegression
 from lightning_primo.testing.problems import toy_problem
@@ -20,6 +23,26 @@ def test_predicts_what_is_exact_and_knows_what_it_is_conditioned_on() -> None:
     assert (after < before).all()
     known = [problem.known(config)[problem.objectives.index(target)] for config in configs]
     np.testing.assert_allclose(mean, target.scaled(known), atol=0.05)
+
+
+def test_zero_does_not_stand_for_a_tiny_logarithm() -> None:
+    problem = toy_problem(3)
+    exact = problem.exact
+    encoding = Encoding(problem.space)
+    vectors = encoding.sample(40, np.random.default_rng(1))
+    configs = encoding.configs(vectors)
+    without = {configuration_key(config) for config in configs[:10]}
+
+    def some_zero(config: Config) -> dict[str, float]:
+        values = exact(config)
+        return {name: 0.0 if configuration_key(config) in without else value for name, value in values.items()}
+
+    with_zeros = CostRegression(replace(problem, exact=some_zero), encoding, seed=0)
+    left_out = CostRegression(problem, encoding, seed=0)
+    with_zeros.condition(configs)
+    left_out.condition(configs[10:])
+    features = encoding.features(vectors)
+    np.testing.assert_allclose(with_zeros.predict(features)[0][1], left_out.predict(features)[0][1])
 
 
 @pytest.mark.parametrize("seed", [0, 1])

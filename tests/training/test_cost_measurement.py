@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_primo.errors import DeviceMismatchError
-from lightning_primo.objectives import CostCallback, Latency, Metric, PeakMemory
+from lightning_primo.objectives import CostCallback, Latency, Metric, ParameterCount, PeakMemory
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import Job, crashed, preflight, run_job
 from lightning_primo.training.checkpoint.record import read_record
@@ -105,6 +105,48 @@ def test_the_threads_of_the_first_measurement_are_kept(tmp_path: Path, machine: 
     fixed = job(tmp_path / "b", objectives=(Metric("val_loss"), Latency("cpu", threads=2)), measured_on=known)
     with pytest.raises(DeviceMismatchError, match="threads 2"):
         run_job(fixed)
+
+
+def frozen(config: Any) -> Called:
+    net = Called(**config)
+    return net.requires_grad_(False)
+
+
+@pytest.mark.parametrize("known", [{}, {"parameters": 0.0}], ids=["measured", "exact"])
+def test_a_cost_without_a_logarithm_fails_the_trial_before_it_is_trained(
+    tmp_path: Path, known: dict[str, float]
+) -> None:
+    objectives = (Metric("val_loss"), ParameterCount())
+    evaluation = run_job(make_job(tmp_path, module=frozen, objectives=objectives, known=known))
+    assert (evaluation.status, evaluation.cost) == (Status.ERROR, 0)
+    first = evaluation.reason.splitlines()[0]
+    assert "NonPositiveValueError: the objective 'parameters' is 0, but 'log' is set" in first
+    assert "ParameterCount(log=False)" in first
+
+
+def test_a_measured_cost_without_a_logarithm_fails_the_trial_too(tmp_path: Path, machine: Machine) -> None:
+    machine.latencies = [0.0]
+    evaluation = run_job(job(tmp_path))
+    assert evaluation.status is Status.ERROR
+    assert "'latency_cpu' is 0, but 'log' is set" in evaluation.reason
+
+
+def test_zero_is_a_value_on_a_linear_scale_and_within_a_bound(tmp_path: Path) -> None:
+    loss, count = Metric("val_loss"), ParameterCount(log=False)
+    constraints = (ParameterCount(at_most=9, name="bounded"),)
+
+    evaluation = run_job(
+        make_job(
+            tmp_path,
+            module=Called,
+            objectives=(loss, count),
+            constraints=constraints,
+            known={"parameters": 0.0, "bounded": 0.0},
+        )
+    )
+    assert evaluation.status is Status.OK, evaluation.reason
+    assert evaluation.losses[1] == 0
+    assert count.objective.scaled([0.0, 5.0]).tolist() == [0.0, 5.0]
 
 
 def test_preflight_measures_as_well(tmp_path: Path, machine: Machine) -> None:

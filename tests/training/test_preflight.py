@@ -8,10 +8,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
-from lightning_primo.errors import MetricNotLoggedError
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, UnbuildableWarning
 from lightning_primo.objectives import Metric, ParameterCount, TrainingTime
 from lightning_primo.problem.trial import Status
-from lightning_primo.training import Failure, preflight
+from lightning_primo.training import Failure, preflight, run_job
 from lightning_primo.training.ranks import Report
 from tests.tiny import Data, Manual, Net, NoValidation
 from tests.training.jobs import make_job
@@ -62,3 +62,85 @@ def test_ctrl_c(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         preflight(make_job(tmp_path, module=build))
+
+
+OTHERS = [{"lr": lr} for lr in (0.1, 0.2, 0.3, 0.4)]
+
+
+def test_other_configurations_are_built_where_that_costs_nothing(tmp_path: Path) -> None:
+    devices: list[str] = []
+
+    def build(config: Any) -> Net:
+        net = Net(**config)
+        devices.append(next(net.parameters()).device.type)
+        return net
+
+    before = torch.get_rng_state()
+    assert preflight(make_job(tmp_path, module=build), others=OTHERS) is not None
+    assert devices == ["cpu", *4 * ["meta"]]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_configurations_that_cannot_be_built_are_told_of(tmp_path: Path) -> None:
+    def build(config: Any) -> Net:
+        if config["lr"] > 0.15:
+            raise ValueError("lr \x1b[31mtoo large")
+        return Net(**config)
+
+    with pytest.warns(
+        UnbuildableWarning, match=r"3 of 4 configurations .* such as \{'lr': 0.2\}: ValueError: lr too large"
+    ):
+        assert preflight(make_job(tmp_path, module=build), others=OTHERS) is not None
+
+
+def test_a_module_that_looks_at_its_weights_is_built_on_the_cpu(tmp_path: Path) -> None:
+    class Looking(Net):
+        def __init__(self, lr: float) -> None:
+            super().__init__(lr)
+            self.norm = float(self.net[0].weight.detach().norm())
+
+    assert preflight(make_job(tmp_path, module=Looking), others=OTHERS) is not None
+
+
+def test_what_is_no_module_is_refused_for_other_configurations_too(tmp_path: Path) -> None:
+    def build(config: Any) -> Any:
+        return Net(**config) if config["lr"] < 0.35 else torch.nn.Linear(1, 1)
+
+    with pytest.raises(InvalidArgumentError, match="returned a Linear"):
+        preflight(make_job(tmp_path, module=build), others=OTHERS)
+    shared = Net()
+    made = iter([Net(), shared, shared])
+    with pytest.raises(InvalidArgumentError, match="weights leak from trial to trial"):
+        preflight(make_job(tmp_path, module=lambda config: next(made)), others=OTHERS)
+
+
+def test_those_that_take_long_are_not_all_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Any] = []
+    monkeypatch.setattr(importlib.import_module("lightning_primo.training.preflight"), "_SECONDS", 0.0)
+
+    def build(config: Any) -> Net:
+        built.append(config)
+        return Net(**config)
+
+    preflight(make_job(tmp_path, module=build), others=OTHERS)
+    assert len(built) == 1
+
+
+class SometimesLate(Net):
+    """Makes a layer in `setup` for high learning rates, of a width that only a Trainer knows."""
+
+    def setup(self, stage: str) -> None:
+        if self.lr > 0.15:
+            self.extra = torch.nn.Linear(1, int(self.trainer.estimated_stepping_batches))
+
+
+def test_each_training_sees_that_its_own_module_was_measured(tmp_path: Path) -> None:
+    objectives = (Metric("val_loss"), ParameterCount())
+    trained = [
+        run_job(make_job(tmp_path / str(lr), 1, module=SometimesLate, config={"lr": lr}, objectives=objectives))
+        for lr in (0.1, 0.2)
+    ]
+    assert [evaluation.status for evaluation in trained] == [Status.OK, Status.ERROR]
+    assert "has other parameters in training than can be measured" in trained[1].reason
+    alone = make_job(tmp_path / "alone", 1, module=SometimesLate, config={"lr": 0.2})
+    assert run_job(alone).status is Status.OK  # no cost is told of it

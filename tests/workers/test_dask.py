@@ -202,12 +202,37 @@ def test_a_controller_that_is_killed_goes_on_with_the_same_cluster(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_is_lost_ends_the_run_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [None, 1], ids=["as many as there are", "one"])
+def test_a_scheduler_that_is_lost_before_the_first_job_is_not_waited_for(tmp_path: Path, workers: int | None) -> None:
+    with DaskCluster(tmp_path / "cluster", workers=0) as cluster, cluster.client() as client:
+        executor = client.get_executor()
+        cluster.scheduler.kill()
+        cluster.scheduler.wait()
+        while client.status == "running":
+            time.sleep(0.01)
+        begun = time.monotonic()
+        with pytest.raises(ExecutorError, match="run the same search again"):  # long before the client gives up
+            make_search(tmp_path / "search", executor=executor, workers=workers).run(trials=1, progress=False)
+        assert time.monotonic() - begun < 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [None, 1], ids=["as many as there are", "one"])
+def test_a_scheduler_that_is_lost_ends_the_run_at_once(tmp_path: Path, workers: int | None) -> None:
     directory = tmp_path / "search"
     with DaskCluster(tmp_path / "cluster", workers=1) as cluster, cluster.client() as client:
-        threading.Thread(target=lambda: (wait_for_epochs(directory, 3), cluster.scheduler.kill())).start()
+        lost: list[float] = []
+
+        def lose() -> None:
+            wait_for_epochs(directory, 3)
+            cluster.scheduler.kill()
+            lost.append(time.monotonic())
+
+        threading.Thread(target=lose).start()
+        search = make_search(directory, executor=client.get_executor(), workers=workers, seconds=0.1)
         with pytest.raises(ExecutorError, match="run the same search again"):
-            make_search(directory, executor=client.get_executor(), seconds=0.1).run(full_trainings=2, progress=False)
+            search.run(full_trainings=2, progress=False)
+        assert time.monotonic() - lost[0] < 15
         wait_until_ended(cluster)
     make_search(directory, seconds=0.1).run(full_trainings=2, progress=False)
     check_consistent(directory)

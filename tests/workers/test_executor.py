@@ -11,6 +11,7 @@ import pytest
 
 from lightning_primo.errors import ExecutorError, InvalidArgumentError
 from lightning_primo.workers import ExecutorWorkers
+from lightning_primo.workers import executor as executor_workers
 from lightning_primo.workers.call import pickled_call
 
 unpickled: list[str] = []
@@ -66,6 +67,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.answer: dict[str, int] | Exception = {}
+        self.status = "running"
 
     def nthreads(self) -> dict[str, int]:
         if isinstance(self.answer, Exception):
@@ -83,10 +85,36 @@ def test_the_size_of_a_cluster_is_that_of_now() -> None:
     assert workers.size == 3
     cluster.answer = OSError("timed out")
     assert workers.size == 3
-    cluster.answer = AttributeError("'NoneType' object has no attribute 'ncores'")  # of a client that has closed
+    cluster.answer = RuntimeError("ConnectionPool is closed")
+    assert workers.size == 3
+    cluster.status = "closed"
     with pytest.raises(ExecutorError, match=r"takes no more jobs .*lost the scheduler.* run the same search again"):
         _ = workers.size
+    cluster.status = "running"
     fixed = ExecutorWorkers(executor, 5)
     assert not fixed.elastic
     assert fixed.size == 5
     assert not ExecutorWorkers(Remote()).elastic
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_no_job_of_a_lost_scheduler_is_waited_for(monkeypatch: pytest.MonkeyPatch, workers: int | None) -> None:
+    monkeypatch.setattr(executor_workers, "_LOOK_SECONDS", 0.01)
+    executor, cluster = Remote(), Cluster()
+    executor._client = cluster  # type: ignore[attr-defined]
+    never: Future[None] = Future()
+    jobs = ExecutorWorkers(executor, workers)
+    assert jobs.first_done([never], seconds=0.05) == set()
+    cluster.status = "connecting"
+    assert jobs.first_done([never], seconds=0.05) == set()  # it may come back
+    monkeypatch.setattr(executor_workers, "_PATIENCE_SECONDS", 0.1)
+    with pytest.raises(ExecutorError, match="lost the scheduler"):
+        jobs.first_done([never])
+    cluster.status = "running"
+    assert jobs.first_done([never], seconds=0.05) == set()
+    cluster.status = "closing"
+    with pytest.raises(ExecutorError, match="lost the scheduler"):
+        jobs.first_done([never])
+    done: Future[int] = Future()
+    done.set_result(1)
+    assert jobs.first_done([never, done]) == {done}

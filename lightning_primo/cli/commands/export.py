@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonargparse
 
-from lightning_primo.cli.output import writing
+from lightning_primo.cli.output import print_note, print_text, writing
 
 if TYPE_CHECKING:
     from lightning_primo.cli.project import Project
@@ -95,7 +94,7 @@ def run(options: jsonargparse.Namespace) -> int:
                     raise
     for path in sorted(target.iterdir()):
         files = f": {', '.join(sorted(file.name for file in path.iterdir()))}" if path.is_dir() else ""
-        print(f"{path}{files}")
+        print_text(f"{path}{files}")
     return 0
 
 
@@ -112,7 +111,7 @@ def config_writer(project: Project) -> Callable[[TrialResult, Path], None]:
         try:
             config = project.config_file(trial.config)
         except InvalidArgumentError as error:  # the weights are there all the same
-            print(f"{CONFIG_NAME} of trial {trial.id} is left out: {error}", file=sys.stderr)
+            print_note(f"{CONFIG_NAME} of trial {trial.id} is left out: {error}")
             return
         (folder / CONFIG_NAME).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
@@ -127,5 +126,5 @@ def _stored_project(directory: Path) -> Project | None:
     try:
         return Project.of_search(directory)
     except CorruptStoreError as error:
-        print(f"{CONFIG_NAME} is left out: {error}", file=sys.stderr)
+        print_note(f"{CONFIG_NAME} is left out: {error}")
     return None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import jsonargparse
 
-from lightning_primo.cli.output import print_json, print_table
+from lightning_primo.checks import printable_lines
+from lightning_primo.cli.output import print_json, print_note, print_table, print_text
 
 if TYPE_CHECKING:
     from lightning_primo.results import Result, TrialResult
@@ -44,14 +45,15 @@ def run(options: jsonargparse.Namespace) -> int:
     trials = chosen(result, everything=options.all, by=options.sort)
     if options.csv:
         table = result.to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
-        sys.stdout.write(table.to_csv(index=False, lineterminator="\n"))
+        text = table.to_csv(index=False, lineterminator="\n")
+        sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)  # a program gets all as it is
     elif options.json:
         print_json([_described(trial, result) for trial in trials])
     elif trials:
         _print(trials, result, everything=options.all)
     else:
         hint = "" if options.all or not result.trials else "; --all shows all trials"
-        print(f"no trial was trained to the full budget of {result.problem.max_epochs} epochs yet{hint}")
+        print_text(f"no trial was trained to the full budget of {result.problem.max_epochs} epochs yet{hint}")
     return 0
 
 
@@ -93,7 +95,7 @@ def _print(trials: Sequence[TrialResult], result: Result, *, everything: bool) -
     print_table(["trial", *objectives, *state, *hyperparameters], rows, left=("status",), dim=dim)
     if partly := [trial.epoch for trial in result.trials if trial.trained_partly]:
         hint = "" if everything else "; --all shows them"
-        print(f"{partly_line(partly, result.problem.max_epochs)}{hint}", file=sys.stderr)
+        print_note(f"{partly_line(partly, result.problem.max_epochs)}{hint}")
 
 
 def _cell(value: object) -> str:

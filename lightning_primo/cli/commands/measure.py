@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import jsonargparse
 from jsonargparse.typing import PositiveInt
 
-from lightning_primo.cli.output import print_table, writing
+from lightning_primo.checks import printable
+from lightning_primo.cli.output import print_note, print_table, print_text, writing
 from lightning_primo.json_values import to_json
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def run(options: jsonargparse.Namespace) -> int:
         PrimoError: The config does not describe a model, there is no such device, or the file cannot be written.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     from lightning_primo.cli.project import Project
     from lightning_primo.factory import Factory
@@ -108,14 +109,14 @@ def run(options: jsonargparse.Namespace) -> int:
                 devices=devices,
                 batch_sizes=sizes,
                 threads=options.threads,
-                progress=lambda what: status.update(f"measuring on {what}"),
+                progress=lambda what: status.update(escape(printable(f"measuring on {what}"))),
             )
             layers = None
             if options.by_layer:
                 status.update("measuring the layers")
                 layers = profile_layers(module, inputs, device=devices[0], batch_size=sizes[0])
     for text in dict.fromkeys(str(note.message) for note in notes):
-        print(f"note: {text}", file=sys.stderr)
+        print_note(f"note: {text}")
     show(profile)
     if layers is not None:
         show_layers(layers)
@@ -132,16 +133,16 @@ def show(profile: ModuleProfile) -> None:
 
     flops = "unknown" if profile.flops is None else f"{profile.flops:,}"
     frozen = profile.parameters - profile.trainable_parameters
-    print(f"{profile.module}: {profile.parameters:,} parameters" + (f" ({frozen:,} frozen)" if frozen else ""))
+    print_text(f"{profile.module}: {profile.parameters:,} parameters" + (f" ({frozen:,} frozen)" if frozen else ""))
     whole = all(batch.batch_size is None for batch in profile.batches)
-    print(f"{flops} FLOPs (multiply-adds of {'the inputs as they are' if whole else 'one sample'})")
+    print_text(f"{flops} FLOPs (multiply-adds of {'the inputs as they are' if whole else 'one sample'})")
     reasons = {reason: str(number) for number, reason in enumerate(profile.all_failures, 1)}
     devices = {batch.device: batch.hardware for batch in profile.batches}
     for device, hardware in devices.items():
         threads = {batch.latency.threads for batch in profile.batches if batch.latency and batch.device == device}
         of_threads = f", threads: {threads.pop()}" if threads and device == "cpu" else ""
-        print(f"{device}: {hardware}{of_threads}")
-    print()
+        print_text(f"{device}: {hardware}{of_threads}")
+    print_text("")
 
     def cell(batch: BatchProfile, name: str, value: str | None) -> str:
         return f"[{reasons[batch.failures[name]]}]" if value is None else value
@@ -168,18 +169,18 @@ def show(profile: ModuleProfile) -> None:
     header = ["device", "batch", "latency ms", "IQR ms", "samples/s", "inference", "training"]
     print_table(header, rows, left=("device",))
     for reason, number in reasons.items():
-        print(f"[{number}] {reason}")
+        print_text(f"[{number}] {reason}")
 
 
 def show_layers(layers: Profile) -> None:
     """Print the costs of the submodules as a table, and below it what the counters leave out."""
     from lightning_primo.measure.devices import batch_name
 
-    print(f"\nby layer, batch {batch_name(layers.batch_size)}, latency on {layers.device}:")
+    print_text(f"\nby layer, batch {batch_name(layers.batch_size)}, latency on {layers.device}:")
     header, rows = layers.table()
     print_table(header, rows, left=("layer",))
     for note in layers.notes():
-        print(note)
+        print_text(note)
 
 
 def format_bytes(number: int) -> str:

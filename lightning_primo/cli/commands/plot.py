@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jsonargparse
 
-from lightning_primo.cli.output import writing
+from lightning_primo.cli.output import print_text, writing
 
 
 def parser() -> jsonargparse.ArgumentParser:
@@ -42,10 +42,10 @@ def run(options: jsonargparse.Namespace) -> int:
     front = out if alone else out / "front.png"
     with writing(front):
         result.plot_front(front, x=options.x, y=options.y)
-    print(f"picture of the front: {front}")
+    print_text(f"picture of the front: {front}")
     if not alone:
         hypervolume = out / "hypervolume.png"
         with writing(hypervolume):
             result.plot_hypervolume(hypervolume)
-        print(f"picture of the hypervolume over cost: {hypervolume}")
+        print_text(f"picture of the hypervolume over cost: {hypervolume}")
     return 0

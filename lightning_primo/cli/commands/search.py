@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import jsonargparse
 
+from lightning_primo.checks import printable
 from lightning_primo.cli.limits import DEFAULT_FULL_TRAININGS, read_budget, read_epochs
 from lightning_primo.cli.main import STOPPED
+from lightning_primo.cli.output import print_note, print_text
 from lightning_primo.cli.search_file_action import SearchFileAction
 from lightning_primo.layout import store_file
 
@@ -161,7 +162,7 @@ def run(options: jsonargparse.Namespace) -> int:
                 return _tried_out(search, project, space, budget)
             _note(search, project)
         for key in project.left_out:
-            print(f"{key} of the config is not heeded: the search sets it itself", file=sys.stderr)
+            print_note(f"{key} of the config is not heeded: the search sets it itself")
         with _told_of(options):
             result = search.run(**budget, progress=not options.quiet)
         write_artifacts(result, show=not options.quiet)
@@ -210,18 +211,17 @@ def _tried_out(search: Search, project: Project, space: SearchSpace, budget: dic
     """Show what would be searched, and train one batch of it."""
     from lightning_primo.cli.preview import preview
     from lightning_primo.cli.user_code import user_code
-    from lightning_primo.results.formatting import printable
 
-    print("\n".join(map(printable, preview(search, project, space, budget=budget).split("\n"))))
+    print_text(preview(search, project, space, budget=budget))
     failures: list[BaseException] = []
     logged = search.preflight(report=failures.append)
     for failure in failures:
         with user_code("training one batch"):
             raise failure
     if logged is None:
-        print("one batch: not trained, as a bound rejects the first configuration")
+        print_text("one batch: not trained, as a bound rejects the first configuration")
     else:
-        print(f"one batch: trained; logged: {', '.join(map(printable, sorted(logged))) or 'nothing'}")
+        print_text(f"one batch: trained; logged: {', '.join(map(printable, sorted(logged))) or 'nothing'}")
     return 0
 
 

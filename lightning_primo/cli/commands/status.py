@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jsonargparse
 from jsonargparse.typing import PositiveFloat
 
-from lightning_primo.cli.output import print_json
+from lightning_primo.checks import printable
+from lightning_primo.cli.output import print_json, print_text
 
 if TYPE_CHECKING:
     from lightning_primo.problem.objective import Objective
@@ -62,7 +63,7 @@ def show(directory: Path, *, as_json: bool, indent: int | None) -> None:
     if as_json:
         print_json(status, indent=indent)
     else:
-        print(as_text(status), flush=True)
+        print_text(as_text(status))
 
 
 def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
 
 def as_text(status: dict[str, Any]) -> str:
     """The status for a person, a line for each thing."""
-    from lightning_primo.results.formatting import format_duration, format_value, printable
+    from lightning_primo.results.formatting import format_duration, format_value
 
     spent, front, epochs, failure = status["spent"], status["front"], status["epochs"], status["last_failure"]
     partly = status["trials"]["trained_partly"]

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
+from lightning_primo.checks import printable_lines
 from lightning_primo.errors import CheckpointError, CheckpointWarning
 from lightning_primo.layout import checkpoint_file
 from lightning_primo.problem.place import Place
@@ -83,8 +84,8 @@ def read_record(directory: Path) -> Record | None:
         return None
     except Exception as error:
         rank_zero_warn(
-            f"the checkpoint {path} cannot be read ({type(error).__name__}: {error}); the trial is trained "
-            "from scratch",
+            f"the checkpoint {str(path)!r} cannot be read ({type(error).__name__}: {printable_lines(str(error))}); the "
+            "trial is trained from scratch",
             category=CheckpointWarning,
         )
         return None
@@ -96,8 +97,8 @@ def read_own_record(directory: Path, identity: str) -> Record | None:
     if record is None or record.identity == identity:
         return record
     rank_zero_warn(
-        f"{checkpoint_file(directory)} belongs to another trial ({record.identity}, not {identity}); it is not used, "
-        "the trial is trained from scratch",
+        f"{str(checkpoint_file(directory))!r} belongs to another trial ({record.identity}, not {identity}); it is not "
+        "used, the trial is trained from scratch",
         category=CheckpointWarning,
     )
     return None
