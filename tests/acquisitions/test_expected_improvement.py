@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from lightning_primo.acquisitions import LogNoisyExpectedImprovement, log_expected_improvement
 from lightning_primo.surrogates import GaussianProcess
+from lightning_primo.surrogates.cokriging import CoKriging
 from tests.surrogates.test_gp import botorch_model
 
 
@@ -48,6 +49,11 @@ def test_expected_improvement_rises_with_the_incumbent_and_stays_finite():
     assert np.isfinite(log_expected_improvement(np.array([0.0]), np.array([0.0]), np.array([-1.0])))
 
 
+def alone(process):
+    """A process as the model of a single rung."""
+    return CoKriging((process,), (0.0,))
+
+
 def noisy_data(offset_scale: float):
     rng = np.random.default_rng(0)
     x = rng.random((15, 2))
@@ -66,7 +72,7 @@ def test_noisy_improvement_equals_botorch():
             model, torch.from_numpy(x), sampler=sampler, prune_baseline=False, cache_root=False
         )
         expected = reference(torch.from_numpy(at)[:, None]).numpy() + math.log(process.scale)
-    ours = LogNoisyExpectedImprovement(process, x, np.zeros(15), rng=np.random.default_rng(1), n_draws=4096)
+    ours = LogNoisyExpectedImprovement(alone(process), x, np.zeros(15), rng=np.random.default_rng(1), n_draws=4096)
     values = ours(at, np.zeros(40))
     likely = expected > expected.max() - 5  # where 4,096 samples say something
     np.testing.assert_allclose(values[likely], expected[likely], atol=0.15)
@@ -81,7 +87,7 @@ def test_an_exact_offset_is_as_good_as_modelling_a_sum_without_its_noise():
     draws = process.draw(np.concatenate([x, at]), 8192, rng).values
     best = (draws[:, :15] + offset).min(axis=1, keepdims=True)
     improvement = np.maximum(best - (draws[:, 15:] + 0.3 * at.sum(axis=1)), 0).mean(axis=0)
-    acquisition = LogNoisyExpectedImprovement(process, x, offset, rng=rng, n_draws=1024)
+    acquisition = LogNoisyExpectedImprovement(alone(process), x, offset, rng=rng, n_draws=1024)
     values = np.exp(acquisition(at, 0.3 * at.sum(axis=1)))
     np.testing.assert_allclose(values, improvement, atol=0.02 * improvement.max())
 
@@ -90,9 +96,11 @@ def test_a_pending_point_is_not_proposed_again():
     x, y, offset, at = noisy_data(0.0)
     process = GaussianProcess.fit(x, y)
     rng = np.random.default_rng(3)
-    free = LogNoisyExpectedImprovement(process, x, offset, rng=rng)(at, np.zeros(40))
+    free = LogNoisyExpectedImprovement(alone(process), x, offset, rng=rng)(at, np.zeros(40))
     favourite = at[[free.argmax()]]
-    pending = LogNoisyExpectedImprovement(process, np.concatenate([x, favourite]), np.append(offset, 0.0), rng=rng)
+    pending = LogNoisyExpectedImprovement(
+        alone(process), np.concatenate([x, favourite]), np.append(offset, 0.0), rng=rng
+    )
     after = pending(at, np.zeros(40))
     assert after.argmax() != free.argmax()
     assert after[free.argmax()] < free.max() - 3

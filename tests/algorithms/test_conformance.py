@@ -1,8 +1,11 @@
 import pytest
 
+from lightning_primo.acquisitions import ScalarizedImprovement
 from lightning_primo.algorithms import (
     MOASHA,
     Algorithm,
+    BayesianOptimization,
+    FreezeThaw,
     Hyperband,
     PriMO,
     PriorSampler,
@@ -53,6 +56,18 @@ class TestPriMO(AlgorithmConformance):
         return PriMO()
 
 
+class TestPublishedPriMO(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PriMO.as_published(priors=PRIORS)
+
+
+class TestPausingPriMO(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PriMO(pause=FreezeThaw(), priors=PRIORS)
+
+
 class TestPriorSampling(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
@@ -62,10 +77,12 @@ class TestPriorSampling(AlgorithmConformance):
 class TestParEGO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
-        return PriMO(initial_design=RandomSearch(sampler=SobolSampler()), scalarization=AugmentedChebyshev(), n_init=5)
+        return BayesianOptimization(
+            design=RandomSearch(sampler=SobolSampler()), acquisition=ScalarizedImprovement(AugmentedChebyshev())
+        )
 
 
 class TestPiBO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
-        return PriMO(initial_design=RandomSearch(), n_init=4, priors=PRIORS)
+        return BayesianOptimization(n_init=4, priors=PRIORS, acquisition=ScalarizedImprovement())

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_primo.acquisitions import log_expected_improvement
-from lightning_primo.algorithms import Algorithm, PriorSampler, RandomSearch, SobolSampler, ms_ehvi
+from lightning_primo.acquisitions import HypervolumeImprovement, log_expected_improvement
+from lightning_primo.algorithms import Algorithm, PriorSampler, RandomSearch, SobolSampler
 from lightning_primo.algorithms.ms_ehvi import MSEHVI
 from lightning_primo.algorithms.parts.observations import observe
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
@@ -17,6 +17,8 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.space import Prior
+from lightning_primo.surrogates import GaussianProcess
+from lightning_primo.surrogates.observations import Fits
 from lightning_primo.testing.conformance import AlgorithmConformance
 from lightning_primo.testing.problems import conditional_space, drive, evaluator, network_size, toy_problem, toy_values
 
@@ -40,6 +42,10 @@ def volume(events, problem):
     losses = np.array([event.losses for event in events if isinstance(event, Evaluation) and event.ok])
     reference = np.array([[objective.reference_loss for objective in problem.objectives]])
     return hypervolume(problem.scaled(losses), problem.scaled(reference)[0])
+
+
+def acquisition_of(data):
+    return HypervolumeImprovement().on(data, Fits(), np.random.default_rng(0))
 
 
 def known(problem, configs):
@@ -79,18 +85,18 @@ def test_failed_trainings_do_not_count_as_designs():
 
 def test_exact_objectives_are_not_modelled(monkeypatch):
     targets = []
-    fit = ms_ehvi.GaussianProcess.fit
+    fit = GaussianProcess.fit
 
     def spy(cls, x, y, **noise):
         targets.append(np.array(y))
         return fit(x, y, **noise)
 
-    monkeypatch.setattr(ms_ehvi.GaussianProcess, "fit", classmethod(spy))
+    monkeypatch.setattr(GaussianProcess, "fit", classmethod(spy))
     problem = toy_problem(3)
     algorithm = MSEHVI(n_init=5)
     search(algorithm, problem, full_trainings=5)
     data = observe(algorithm)
-    acquisition = algorithm._acquisition(data)
+    acquisition = acquisition_of(data)
     assert len(targets) == 2
     np.testing.assert_array_equal(targets, data.losses[:, [0, 2]].T)
     # a candidate's size enters as it is: only what is smaller than the largest size of interest is worth anything
@@ -104,10 +110,10 @@ def test_one_objective_is_expected_improvement():
     algorithm = MSEHVI(n_init=6)
     search(algorithm, problem, full_trainings=6)
     data = observe(algorithm)
-    acquisition = algorithm._acquisition(data)
+    acquisition = acquisition_of(data)
     features = algorithm.encoding.features(data.vectors)
     vectors = algorithm.encoding.sample(30, np.random.default_rng(0))
-    (process,) = acquisition.processes
+    (process,) = acquisition.models
     expected = log_expected_improvement(
         *process.predict(algorithm.encoding.features(vectors)), process.predict(features)[0].min()
     )
@@ -119,9 +125,9 @@ def test_pending_points_are_counted():
     problem = toy_problem(2)
     algorithm = MSEHVI(n_init=6)
     search(algorithm, problem, full_trainings=8)
-    before = algorithm._acquisition(observe(algorithm))
+    before = acquisition_of(observe(algorithm))
     proposal = algorithm.ask()
-    after = algorithm._acquisition(observe(algorithm))
+    after = acquisition_of(observe(algorithm))
     vector = algorithm.encoding.vectors([proposal.config])
     size = known(problem, [proposal.config])
     assert after(vector, size)[0] < before(vector, size)[0] - 0.5
@@ -137,14 +143,15 @@ def test_what_failed_is_kept_away_from():
     algorithm.start(problem, seed=3)
     drive(algorithm, evaluator(problem, fails=lambda config: config["lr"] > 1e-3), epochs=8 * 27)
     data = observe(algorithm)
-    assert len(data.failed) > 5
-    acquisition = algorithm._acquisition(data)
+    lost = data.rungs[-1].vectors[data.n :]
+    assert len(lost) > 5
+    acquisition = acquisition_of(data)
     unknown = algorithm.encoding.sample(500, np.random.default_rng(1))
     nothing = np.full((500, 1), np.nan)
-    failed = acquisition(data.failed, nothing[: len(data.failed)])
+    failed = acquisition(lost, nothing[: len(lost)])
     assert np.median(acquisition(unknown, nothing)) > failed.max() + 2
     # they are on no front, however good what is exact of them may be
-    assert not np.isin(data.failed_losses[:, 0], data.losses.min()).any()
+    assert not np.isin(data.rungs[-1].losses[data.n :, 0], data.losses.min()).any()
 
 
 def test_exact_objectives_alone_need_no_process():
@@ -186,19 +193,7 @@ def test_an_objective_that_never_varies_does_no_harm():
     losses = np.array([e.losses[:2] for e in events if isinstance(e, Evaluation)])
     reference = np.array([1.0, 6.0])
     assert hypervolume(problem.scaled(losses), reference) > 1.1 * hypervolume(problem.scaled(losses[:4]), reference)
-    assert (algorithm._reference(observe(algorithm))[:2] > 1).all()
-
-
-def test_the_reference_is_the_problems_where_it_has_one():
-    problem = toy_problem(2)
-    error, size = problem.objectives
-    problem = replace(problem, objectives=(error, replace(size, reference=None)))
-    algorithm = MSEHVI(n_init=6)
-    search(algorithm, problem, full_trainings=6)
-    data = observe(algorithm)
-    at_error, at_size = algorithm._reference(data)
-    assert at_error == pytest.approx((1.0 - data.low[0]) / (data.high[0] - data.low[0]))
-    assert at_size == 1.1
+    assert (observe(algorithm).reference[:2] > 1).all()
 
 
 def test_torchs_random_state_and_default_type_are_left_alone():

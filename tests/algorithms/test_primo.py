@@ -7,13 +7,27 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_primo.algorithms import MOASHA, PriMO, PriorSampler, RandomSearch, primo
+from lightning_primo.acquisitions import ScalarizedImprovement, scalarized_improvement
+from lightning_primo.algorithms import (
+    MOASHA,
+    BayesianOptimization,
+    CentersFirst,
+    PriMO,
+    PriorSampler,
+    RandomSearch,
+    RungStack,
+    SobolSampler,
+)
+from lightning_primo.algorithms.parts.observations import observe
+from lightning_primo.algorithms.parts.prior_schedule import PriorSchedule
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.pareto import AugmentedChebyshev, hypervolume, sample_weights
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.problem.trial import Evaluation, Proposal
-from lightning_primo.space import Prior
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
+from lightning_primo.space import Encoding, Prior
+from lightning_primo.surrogates import GaussianProcess
+from lightning_primo.surrogates.observations import Fits
 from lightning_primo.testing.problems import conditional_space, drive, evaluator, network_size, toy_problem, toy_values
 
 GOOD = {"error": Prior({"lr": 1e-2, "dropout": 0.0, "activation": "gelu", "norm": True}, confidence=0.75)}
@@ -35,19 +49,52 @@ def volume(events, problem):
     return hypervolume(problem.scaled(losses), problem.scaled(reference)[0])
 
 
+def scalarized(algorithm, *, seed=0):
+    """The acquisition of the paper after what an algorithm has observed."""
+    return ScalarizedImprovement().on(observe(algorithm), Fits(), np.random.default_rng(seed))
+
+
 def test_the_initial_design_is_moasha_until_its_share_is_spent():
     problem = toy_problem(2)
-    events = search(PriMO(n_init=3), problem, full_trainings=6)
-    reference = search(MOASHA(), problem, full_trainings=3)
+    events = search(PriMO.as_published(n_init=6), problem, full_trainings=9)
+    reference = search(MOASHA(), problem, full_trainings=6)
     assert events[: len(reference)] == reference
     rest = [event for event in events[len(reference) :] if isinstance(event, Proposal)]
     assert {(p.operation, p.start_epoch, p.epoch) for p in rest} == {("bayesian", 0, 27)}
 
 
+@pytest.mark.parametrize("n_init", [0, 0.5, 2])
+def test_the_initial_design_goes_on_until_two_full_trainings_are_known(n_init):
+    algorithm = PriMO(n_init=n_init)
+    events = search(algorithm, toy_problem(2), full_trainings=6)
+    first = next(i for i, event in enumerate(events) if isinstance(event, Proposal) and event.operation == "bayesian")
+    full = [event for event in events[:first] if isinstance(event, Evaluation) and event.epoch == 27]
+    assert len(full) == 2
+
+
+def test_the_centres_of_the_priors_are_tried_first_at_the_cost_of_a_rung():
+    priors = {**GOOD, "size": Prior({"n_layers": 1, "width_1": 4})}
+    events = search(PriMO(priors=priors), toy_problem(2), full_trainings=4)
+    first, second = (event for event in events[:4] if isinstance(event, Proposal))
+    assert dict(first.config) | GOOD["error"].center == dict(first.config)
+    assert dict(second.config) | priors["size"].center == dict(second.config)
+    assert first.epoch == second.epoch == 1
+
+
+def test_published_and_default_are_compositions():
+    published, default = PriMO.as_published(priors=GOOD), PriMO(priors=GOOD)
+    assert repr(published) == (
+        f"PriMO(priors={GOOD!r}, n_init=7, epsilon=0.25, initial_design={MOASHA()!r}, "
+        "acquisition=ScalarizedImprovement(scalarization=WeightedSum()), model=FullTrainings(), pause=None)"
+    )
+    assert default.design.sampler == CentersFirst(GOOD)
+    assert default.model == RungStack()
+
+
 @pytest.mark.parametrize("priors", [None, GOOD])
 def test_with_several_workers_nothing_is_fully_trained_at_random_while_the_design_is_pending(priors):
     problem = toy_problem(2)
-    algorithm = PriMO(n_init=4, priors=priors)
+    algorithm = PriMO.as_published(n_init=4, priors=priors)
     algorithm.start(problem, seed=0)
     evaluate = evaluator(problem)
     pending = []
@@ -56,17 +103,18 @@ def test_with_several_workers_nothing_is_fully_trained_at_random_while_the_desig
             algorithm.tell(evaluate(pending.pop(0)))
         pending.append(algorithm.ask())
         known = sum(trial.at(27) is not None for trial in algorithm.trials)
-        # a prior is drawn from where there is one
-        assert pending[-1].operation == "sample" or known >= 2 or priors is not None
+        assert pending[-1].operation == "sample" or known >= 2
     assert any(trial.operation == "bayesian" for trial in algorithm.trials)
 
 
 def test_weights_are_drawn_afresh_at_each_proposal(monkeypatch):
     drawn = []
-    monkeypatch.setattr(primo, "sample_weights", lambda m, rng: drawn.append(sample_weights(m, rng)) or drawn[-1])
-    proposals = bayesian(search(PriMO(n_init=2), toy_problem(2), full_trainings=14))
-    assert len(drawn) == len(proposals) == 12
-    assert len({tuple(weights) for weights in drawn}) == 12
+    monkeypatch.setattr(
+        scalarized_improvement, "sample_weights", lambda m, rng: drawn.append(sample_weights(m, rng)) or drawn[-1]
+    )
+    proposals = bayesian(search(PriMO.as_published(n_init=4), toy_problem(2), full_trainings=14))
+    assert len(drawn) == len(proposals) >= 8
+    assert len({tuple(weights) for weights in drawn}) == len(drawn)
     # and the search does not collapse onto one trade-off
     sizes = np.log10([network_size(proposal.config) for proposal in proposals])
     assert sizes.max() - sizes.min() > 1.0
@@ -74,39 +122,52 @@ def test_weights_are_drawn_afresh_at_each_proposal(monkeypatch):
 
 def test_the_prior_decays_and_is_then_off():
     """`gamma * log pi`, not `log pi + gamma`: after sqrt(9.2 d) proposals the prior has no say at all."""
-    problem = toy_problem(2)
+    encoding = Encoding(conditional_space())
     off = math.ceil(math.sqrt(-math.log(1e-4) * 8))  # d = 8 hyperparameters
-    algorithm = PriMO(priors=BAD, n_init=2, epsilon=0.0)
-    search(algorithm, problem, full_trainings=4)
-    algorithm.n_bo = off
-    assert algorithm._draw_prior(np.random.default_rng(0)) is None
-    algorithm.n_bo = off - 1
-    assert algorithm._draw_prior(np.random.default_rng(0)) is not None
+    schedule = PriorSchedule(BAD, 0.0, encoding)
+    schedule.count(off)
+    assert schedule.draw(np.random.default_rng(0)) is None
+    schedule.count(-1)
+    assert schedule.draw(np.random.default_rng(0)) is not None
 
 
-@pytest.mark.parametrize("n_bo", [0, 2, 4])
-def test_the_prior_is_added_with_its_exponent(n_bo):
+def test_the_prior_fades_with_the_proposals_that_were_evaluated():
     problem = toy_problem(2)
-    algorithm = PriMO(priors=GOOD, n_init=3)
-    search(algorithm, problem, full_trainings=4)
-    algorithm.n_bo = n_bo
-    encoding, prior = algorithm.encoding, algorithm._encoded_priors[0]
+    algorithm = PriMO(priors=GOOD, n_init=2)
+    events = search(algorithm, problem, full_trainings=5)
+    n = len(bayesian(events))
+    assert algorithm._schedule.n_proposed == n > 0
+    proposal = algorithm.ask()
+    assert algorithm._schedule.n_proposed == n + 1
+    algorithm.tell(Evaluation(trial_id=proposal.trial_id, epoch=0, losses=(math.nan,) * 2, status=Status.REJECTED))
+    assert algorithm._schedule.n_proposed == n
+
+
+@pytest.mark.parametrize("n_proposed", [0, 2, 4])
+def test_the_prior_is_added_with_its_exponent(n_proposed):
+    problem = toy_problem(2)
+    algorithm = PriMO.as_published(n_init=3)
+    search(algorithm, problem, full_trainings=5)
+    encoding = algorithm.encoding
+    schedule = PriorSchedule(GOOD, 0.0, encoding)
+    schedule.count(n_proposed)
+    weighting = schedule.draw(np.random.default_rng(0))
     vectors = encoding.sample(50, np.random.default_rng(0))
     known = problem.scaled(np.array([problem.known(config) for config in encoding.configs(vectors)]))
-    data, weights = primo.observe(algorithm), np.array([0.5, 0.5])
-    plain = algorithm._acquisition(data, weights, None, np.random.default_rng(1))(vectors, known)
-    weighted = algorithm._acquisition(data, weights, prior, np.random.default_rng(1))(vectors, known)
-    np.testing.assert_allclose(weighted - plain, math.exp(-(n_bo**2) / 8) * prior.log_density(vectors), atol=1e-9)
+    plain = scalarized(algorithm)
+    difference = weighting.of(plain)(vectors, known) - plain(vectors, known)
+    expected = math.exp(-(n_proposed**2) / 8) * weighting.prior.log_density(vectors)
+    np.testing.assert_allclose(difference, expected, atol=1e-9)
 
 
 def test_epsilon_and_the_choice_of_objective_have_their_probabilities():
     priors = {**GOOD, "size": Prior({"n_layers": 1})}
-    algorithm = PriMO(priors=priors, epsilon=0.25)
-    algorithm.start(toy_problem(2), seed=0)
+    schedule = PriorSchedule(priors, 0.25, Encoding(conditional_space()))
     rng = np.random.default_rng(0)
     n = 4000
-    drawn = [algorithm._draw_prior(rng) for _ in range(n)]
-    counts = [sum(prior is None for prior in drawn)] + [sum(p is q for p in drawn) for q in algorithm._encoded_priors]
+    drawn = [schedule.draw(rng) for _ in range(n)]
+    by_objective = [sum(w is not None and w.prior.prior is prior for w in drawn) for prior in priors.values()]
+    counts = [sum(weighting is None for weighting in drawn), *by_objective]
     for count, probability in zip(counts, (0.25, 0.375, 0.375), strict=True):
         sigma = math.sqrt(n * probability * (1 - probability))
         assert abs(count - n * probability) < 4 * sigma
@@ -145,20 +206,21 @@ def test_units_do_not_matter():
 def test_exact_objectives_are_not_modelled(monkeypatch):
     """w1 GP(f1) + w2 f2(x): the process is fitted to the error alone, and the size enters as it is."""
     targets = []
-    fit = primo.GaussianProcess.fit
+    fit = GaussianProcess.fit
 
     def spy(cls, x, y, **noise):
         targets.append(np.array(y))
         return fit(x, y, **noise)
 
-    monkeypatch.setattr(primo.GaussianProcess, "fit", classmethod(spy))
+    weights = np.array([0.7, 0.3])
+    monkeypatch.setattr(GaussianProcess, "fit", classmethod(spy))
+    monkeypatch.setattr(scalarized_improvement, "sample_weights", lambda m, rng: weights)
     problem = toy_problem(2)
     algorithm = PriMO(n_init=3)
     search(algorithm, problem, full_trainings=4)
-    data = primo.observe(algorithm)
-    weights = np.array([0.7, 0.3])
+    data = observe(algorithm)
     targets.clear()
-    acquisition = algorithm._acquisition(data, weights, None, np.random.default_rng(0))
+    acquisition = scalarized(algorithm)
     np.testing.assert_allclose(targets[0], 0.7 * data.losses[:, 0])
     # a candidate's size enters as an offset: by its weight, on the front's scale
     offset = 0.3 * (np.array([3.0, 4.0]) - data.low[1]) / (data.high[1] - data.low[1])
@@ -178,15 +240,16 @@ def test_bounds_on_exact_objectives_steer_the_proposals():
 def test_what_failed_is_known_to_be_bad():
     """The acquisition at a failed point lies far below that at points as far from the observations."""
     problem = toy_problem(1)
-    algorithm = PriMO(n_init=6, initial_design=RandomSearch())
+    algorithm = BayesianOptimization(n_init=6)
     algorithm.start(problem, seed=3)
     drive(algorithm, evaluator(problem, fails=lambda c: c["lr"] > 1e-3), epochs=8 * 27)
-    data = primo.observe(algorithm)
-    assert len(data.failed) > 5
-    acquisition = algorithm._acquisition(data, np.ones(1), None, np.random.default_rng(0))
+    data = observe(algorithm)
+    failed = data.rungs[-1].vectors[data.n :]
+    assert len(failed) > 5
+    acquisition = scalarized(algorithm)
     unknown = algorithm.encoding.sample(500, np.random.default_rng(1))
     nothing = np.full((500, 1), np.nan)
-    assert np.median(acquisition(unknown, nothing)) > acquisition(data.failed, nothing[: len(data.failed)]).max() + 3
+    assert np.median(acquisition(unknown, nothing)) > acquisition(failed, nothing[: len(failed)]).max() + 3
 
 
 def test_an_all_exact_problem_is_minimised_as_it_is_known():
@@ -208,14 +271,24 @@ def test_one_objective_and_many_pending_proposals_leave_torchs_random_state_alon
     assert len(bayesian(events)) >= 6
 
 
-@pytest.mark.parametrize("scalarization", [None, AugmentedChebyshev()])
-def test_beats_random_search_on_learning_curves(scalarization):
+@pytest.mark.parametrize(
+    "make",
+    [
+        PriMO,
+        PriMO.as_published,
+        lambda: BayesianOptimization(
+            design=RandomSearch(sampler=SobolSampler()), acquisition=ScalarizedImprovement(AugmentedChebyshev())
+        ),
+    ],
+    ids=["PriMO", "published", "ParEGO"],
+)
+def test_beats_random_search_on_learning_curves(make):
     problem = toy_problem(2)
 
-    def volumes(make):
-        return [volume(search(make(), problem, full_trainings=20, seed=seed), problem) for seed in range(5)]
+    def volumes(algorithm):
+        return [volume(search(algorithm(), problem, full_trainings=20, seed=seed), problem) for seed in range(5)]
 
-    ours, random = volumes(lambda: PriMO(scalarization=scalarization)), volumes(RandomSearch)
+    ours, random = volumes(make), volumes(RandomSearch)
     assert np.median(ours) > np.median(random)
     assert sum(a > b for a in ours for b in random) >= 19  # of 25 pairs; 12.5 if they were alike, 4.8 the deviation
 
@@ -231,7 +304,7 @@ def test_good_priors_help_and_bad_ones_are_recovered_from():
             ]
         )
 
-    assert median(GOOD, 9) > median(None, 9)
+    assert median(GOOD, 6) > median(None, 6)
     assert median(BAD, 20) > 0.97 * median(None, 20)
 
 

@@ -9,19 +9,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lightning_primo.algorithms import Algorithm, BulkAndCut, PriMO, RandomSearch
+from lightning_primo.acquisitions import ScalarizedImprovement
+from lightning_primo.algorithms import MOASHA, Algorithm, BayesianOptimization, BulkAndCut, PriMO, RandomSearch
 from lightning_primo.algorithms.ms_ehvi import MSEHVI
 from lightning_primo.algorithms.parts.observations import observe
 from lightning_primo.pareto import AugmentedChebyshev
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.problem.trial import Config, Evaluation, Proposal
+from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
 from lightning_primo.testing.problems import (
     conditional_space,
     drive,
     evaluator,
     network_architecture,
     network_size,
+    toy_problem,
     toy_values,
 )
 
@@ -59,10 +61,9 @@ def test_deviations_become_variances_on_the_scale_of_the_losses() -> None:
     drive(algorithm, noisy(problem, 0.1), epochs=6 * 9)
     data = observe(algorithm)
     width = data.high[1] - data.low[1]  # in decades
-    np.testing.assert_allclose(data.variances[:, 1], (0.1 / math.log(10) / width) ** 2)
-    np.testing.assert_array_equal(data.variances[:, 0], 0.0)
-    assert data.noise is not None
-    np.testing.assert_array_equal(data.noise, data.variances)
+    (rung,) = data.rungs
+    np.testing.assert_allclose(rung.variances[:, 1], (0.1 / math.log(10) / width) ** 2)
+    np.testing.assert_array_equal(rung.variances[:, 0], 0.0)
 
 
 def test_failures_have_no_variance_and_what_is_not_finite_counts_as_unknown() -> None:
@@ -71,23 +72,67 @@ def test_failures_have_no_variance_and_what_is_not_finite_counts_as_unknown() ->
     drive(algorithm, noisy(problem, 0.1), epochs=3 * 9)
     drive(algorithm, noisy(problem, math.nan), epochs=4 * 9)
     drive(algorithm, evaluator(problem, values, fails=lambda config: True), epochs=5 * 9)
-    data = observe(algorithm)
-    assert data.noise is not None
-    np.testing.assert_array_equal(data.noise[:, 1] > 0, [True] * 3 + [False] * (len(data.noise) - 3))
-    assert len(data.noise) == len(data.losses) + len(data.failed_losses)
+    (rung,) = observe(algorithm).rungs
+    assert len(rung.losses) > len(rung.trials) == 4
+    np.testing.assert_array_equal(rung.variances[:, 1] > 0, [True] * 3 + [False] * (len(rung.losses) - 3))
 
 
 def test_without_deviations_there_is_no_noise() -> None:
     problem = measured_problem()
     algorithm = started(RandomSearch(), problem)
-    assert observe(algorithm).noise is None
+    assert observe(algorithm).rungs[-1].variances.shape == (0, 2)
     drive(algorithm, evaluator(problem, values), epochs=3 * 9)
-    assert observe(algorithm).noise is None
+    assert not observe(algorithm).rungs[-1].variances.any()
+
+
+def test_rungs_hold_who_reached_them_and_who_failed_on_the_way() -> None:
+    problem = measured_problem()
+    algorithm = started(MOASHA(), problem)
+    train = evaluator(problem, values)
+    fails_late = {1, 4}
+
+    def evaluate(proposal: Proposal) -> Evaluation:
+        evaluation = train(proposal)
+        if proposal.trial_id not in fails_late or proposal.epoch == 1:
+            return evaluation
+        return replace(evaluation, losses=(math.nan, math.nan), status=Status.DIVERGED, curve={})
+
+    drive(algorithm, evaluate, epochs=8 * 9)
+    data = observe(algorithm, (1, 3, 9))
+    assert [rung.epoch for rung in data.rungs] == [1, 3, 9]
+    lost = {trial.id for trial in algorithm.trials if trial.evaluations and not trial.evaluations[-1].ok}
+    assert lost
+    for below, rung in zip((None, *data.rungs[:-1]), data.rungs, strict=True):
+        reached = [t.id for t in algorithm.trials if any(rung.epoch in e.curve for e in t.evaluations)]
+        assert list(rung.trials) == reached
+        n = len(rung.trials)
+        if below is None:
+            assert len(rung.vectors) == n  # everything survives the first epoch
+            assert np.isnan(rung.below).all()
+            continue
+        at = dict(zip(below.trials, below.losses, strict=False))
+        np.testing.assert_array_equal(rung.below[:n], [at[i] for i in rung.trials])
+        failed = [i for i in below.trials if i in lost and i not in rung.trials]
+        np.testing.assert_array_equal(rung.below[n:], np.array([at[i] for i in failed]).reshape(-1, 2))
+        np.testing.assert_array_equal(rung.losses[n:], np.tile(rung.losses[:n].max(axis=0), (len(failed), 1)))
+
+
+def test_the_reference_point_lies_beyond_all_that_was_observed_or_is_the_problems() -> None:
+    problem = toy_problem(2)
+    error, size = problem.objectives
+    problem = replace(problem, objectives=(error, replace(size, reference=None)))
+    algorithm = started(RandomSearch(), problem)
+    drive(algorithm, evaluator(problem), epochs=6 * 27)
+    data = observe(algorithm)
+    assert data.reference[0] == pytest.approx((1.0 - data.low[0]) / (data.high[0] - data.low[0]))
+    low, high = data.losses[:, 1].min(), data.losses[:, 1].max()
+    assert data.reference[1] == pytest.approx(high + 0.1 * (high - low))
+    assert data.reference[1] > 1.1  # the front's nadir is 1: what lengthens the front has to count
 
 
 ALGORITHMS: dict[str, tuple[Callable[[], Algorithm], bool]] = {
     "PriMO": (lambda: PriMO(n_init=3), False),
-    "ParEGO": (lambda: PriMO(initial_design=RandomSearch(), n_init=3, scalarization=AugmentedChebyshev()), False),
+    "ParEGO": (lambda: BayesianOptimization(n_init=3, acquisition=ScalarizedImprovement(AugmentedChebyshev())), False),
     "MS-EHVI": (lambda: MSEHVI(n_init=3), False),
     "BULK & CUT": (lambda: BulkAndCut(full_trainings=12), True),
 }
