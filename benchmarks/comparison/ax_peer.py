@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ax.api.client import Client
 from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+from ax.utils.common.logger import set_stderr_log_level
 from ConfigSpace.hyperparameters import (
     CategoricalHyperparameter,
     Hyperparameter,
@@ -39,7 +40,7 @@ class AxPeer:
     """
 
     def __init__(self, problem: Problem, centers: Sequence[Config], seed: int) -> None:
-        logging.getLogger("ax").setLevel(logging.ERROR)
+        set_stderr_log_level(logging.ERROR)
         self._space = problem.space
         if self._space.forbidden_clauses:
             raise TypeError("Ax has nothing to translate forbidden clauses to")
@@ -73,7 +74,7 @@ class AxPeer:
         self._client.complete_trial(self._trial, raw_data=dict(zip(self._outcomes, losses, strict=True)))
 
 
-def _parameter(parameter: Hyperparameter[Any]) -> Any:
+def _parameter(parameter: Hyperparameter[Any, Any]) -> Any:
     if isinstance(parameter, (UniformFloatHyperparameter, UniformIntegerHyperparameter)):
         return RangeParameterConfig(
             name=parameter.name,

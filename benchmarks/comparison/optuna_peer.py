@@ -72,7 +72,7 @@ def suggest(trial: optuna.trial.BaseTrial, space: ConfigurationSpace) -> Config:
     return config
 
 
-def _suggest(trial: optuna.trial.BaseTrial, parameter: Hyperparameter[Any]) -> Any:
+def _suggest(trial: optuna.trial.BaseTrial, parameter: Hyperparameter[Any, Any]) -> Any:
     if isinstance(parameter, UniformFloatHyperparameter):
         return trial.suggest_float(parameter.name, parameter.lower, parameter.upper, log=parameter.log)
     if isinstance(parameter, UniformIntegerHyperparameter):

@@ -62,8 +62,8 @@ def missing_after(run: Run, front: KnownFront, numbers: Sequence[int]) -> Array:
 
     What a training gave that ended later does not count.
     """
-    shares = np.concatenate([[1.0], front.missing(run.losses)])
-    return np.maximum(shares[np.searchsorted(run.spent, numbers, side="right")], FLOOR)
+    shares: Array = np.concatenate([[1.0], front.missing(run.losses)]).clip(min=FLOOR)
+    return shares[np.searchsorted(run.spent, numbers, side="right")]
 
 
 def table(cells: Sequence[Cell], full_trainings: int) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def table(cells: Sequence[Cell], full_trainings: int) -> pd.DataFrame:
     numbers = checkpoints(full_trainings)
     rows = []
     for cell in cells:
-        means = np.exp(np.log(cell.missing(numbers)).mean(axis=0))
+        means: Array = np.exp(np.log(cell.missing(numbers)).mean(axis=0))
         needed = cell.needed()
         rows.append(
             {

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -128,8 +128,8 @@ def search(job: Job, data_dir: Path, full_trainings: int) -> Run:
 
     algorithm = make_algorithm(job.optimiser, searched.priors(job.priors), searched.eta)
     with _one_thread():
-        start = time.perf_counter()
         algorithm.start(problem, seed=job.seed)
+        start = time.perf_counter()
         events = drive(algorithm, trained, epochs=full_trainings * problem.max_epochs)
         seconds = time.perf_counter() - start - training
     epochs, found = 0.0, []
@@ -186,7 +186,6 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _read(record: dict[str, object]) -> Run:
-    fields = {**record, "job": Job(**record["job"])}  # type: ignore[arg-type]
-    spent, losses = record["spent"], record["losses"]
-    return Run(**{**fields, "spent": tuple(spent), "losses": tuple(map(tuple, losses))})  # type: ignore[arg-type]
+def _read(record: dict[str, Any]) -> Run:
+    tuples = {"spent": tuple(record["spent"]), "losses": tuple(map(tuple, record["losses"]))}
+    return Run(**{**record, "job": Job(**record["job"]), **tuples})
