@@ -15,7 +15,8 @@ nasbench201 an expert's, or the worst cells without a missing edge.
 Peers have full trainings only, all objectives as black boxes, and Optuna's or Ax's defaults where not said otherwise:
   optuna-gp, optuna-tpe (multivariate, in groups), optuna-nsga2 (a population of 8)   pip install optuna
   ax (inactive hyperparameters are proposed too, and dropped)                         pip install ax-platform
-They have no priors; the centres are the first configurations that they train. What is not installed is left out.
+They have no priors; the centres are the first configurations that they train. What is not installed is left out. An
+ask of ax takes seconds.
 
 Every search that ends is a line of runs.jsonl in --output. The same call goes on where it was stopped, and one with
 more seeds, problems or optimisers runs only what is missing, whatever has become of the code since: another version

@@ -22,7 +22,7 @@ from lightning_primo.pareto import hypervolume
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Config
-from lightning_primo.space import Encoding
+from lightning_primo.space import Encoding, Prior
 from lightning_primo.testing.problems import conditional_space, drive, evaluator, toy_problem, trade_off_problem
 
 JOB = Job("toy:2", "none", "random", 0)
@@ -236,3 +236,15 @@ def test_optunas_trials_are_configurations_of_the_space() -> None:
     assert proposed[0] == center
     Encoding(space).vectors(proposed)  # refuses what is missing, inactive or illegal
     assert len({tuple(config) for config in proposed}) == 3
+
+
+def test_ax_proposes_configurations_of_the_space() -> None:
+    pytest.importorskip("ax", exc_type=ImportError)
+    problem = toy_problem(2)
+    center = Encoding(problem.space).config(Encoding(problem.space).sample(1, np.random.default_rng(0))[0])
+    algorithm = make_algorithm("ax", {"error": Prior(center)}, 3)
+    algorithm.start(problem)
+    events = drive(algorithm, evaluator(problem), epochs=4 * problem.max_epochs)
+    assert [event.epoch for event in events] == [problem.max_epochs] * 8
+    assert algorithm.trials[0].config == center
+    Encoding(problem.space).vectors([trial.config for trial in algorithm.trials])
