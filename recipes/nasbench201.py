@@ -1,9 +1,9 @@
 """NAS-Bench-201's 15,625 cells: looked up in the benchmark's table in seconds, or trained on CIFAR-10.
 
-With --table FILE every training is looked up (recipes/tables.py says what the file holds): 12 or 200 epochs, objectives
-by name, and what was found is compared with the true Pareto front. A rung at other epochs tells nothing more, so
-methods with rungs get eta = 17, which makes them 12 and 200. Nothing is stored but the table and pictures of what was
-found. For several methods and seeds there is recipes.compare.
+With --table FILE every training is looked up (benchmarks/nasbench201_table.py says what the file holds): 12 or 200
+epochs, objectives by name, and what was found is compared with the true Pareto front. A rung at other epochs tells
+nothing more, so methods with rungs get eta = 17, which makes them 12 and 200. Nothing is stored but the table and
+pictures of what was found. For several methods and seeds there is recipes.compare.
 
 Without it the networks are trained, on half of CIFAR-10's training images and validated on the other half, as the
 benchmark does it: validation error against FLOPs and parameters. Meant for a GPU; torchvision downloads the data.
@@ -20,6 +20,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.nasbench201_table import EPOCHS, ETA, TableProblem, look_up, sensible_priors, table_problem
 from datamodules import CIFAR10
 from lightning_primo import (
     MOASHA,
@@ -27,45 +28,34 @@ from lightning_primo import (
     MOBOHB,
     SHEMOA,
     Algorithm,
-    CentersFirst,
     FLOPs,
     Hyperband,
     Metric,
     ParameterCount,
     PriMO,
-    Prior,
     PriorSampler,
     Result,
-    RungStack,
     Search,
     SuccessiveHalving,
 )
 from lightning_primo.errors import InvalidArgumentError
-from models.nas_bench_201 import EDGE_NAMES, NASBench201Classifier, nas_bench_201_space
+from models.nas_bench_201 import NASBench201Classifier, nas_bench_201_space
 from recipes.common import ALGORITHMS, Priors, Recipe, search_arguments, search_parser
-from recipes.tables import EPOCHS, TableProblem, look_up, table_problem
-
-_ETA = 17  # 200 / 17 is 12, rounded
 
 ON_TABLE: Mapping[str, Callable[[Priors, float], Algorithm]] = {
-    "primo": lambda priors, _: PriMO(
-        priors=priors, initial_design=MOASHA(eta=_ETA, sampler=CentersFirst(priors)), model=RungStack(eta=_ETA)
-    ),
-    "moasha": lambda priors, _: MOASHA(eta=_ETA),
-    "moasha-priors": lambda priors, _: MOASHA(eta=_ETA, sampler=PriorSampler(priors) if priors else None),
-    "hyperband": lambda priors, _: Hyperband(eta=_ETA),
-    "successive-halving": lambda priors, _: SuccessiveHalving(eta=_ETA),
-    "mo-bohb": lambda priors, _: MOBOHB(eta=_ETA),
+    "primo": lambda priors, _: PriMO(priors=priors, eta=ETA),
+    "moasha": lambda priors, _: MOASHA(eta=ETA),
+    "moasha-priors": lambda priors, _: MOASHA(eta=ETA, sampler=PriorSampler(priors) if priors else None),
+    "hyperband": lambda priors, _: Hyperband(eta=ETA),
+    "successive-halving": lambda priors, _: SuccessiveHalving(eta=ETA),
+    "mo-bohb": lambda priors, _: MOBOHB(eta=ETA),
     # Of ten configurations one would survive, always at one end of the front, which sorts first; of 51 three do.
-    "mo-bananas": lambda priors, _: MOBANANAS(eta=_ETA, n_init=51, n_new=51),
+    "mo-bananas": lambda priors, _: MOBANANAS(eta=ETA, n_init=51, n_new=51),
     # Stages double the epochs: the first of five has 13, of fewer it would have up to 100 and tell no more. Of six
     # hyperparameters five resampled would leave nothing of the parent.
     "sh-emoa": lambda priors, full_trainings: SHEMOA(full_trainings=full_trainings, n_stages=5, n_mutated=1),
 }
 """The algorithms that need other arguments on the table, where nothing lies between 12 and 200 epochs."""
-
-_ACCURATE = Prior(dict.fromkeys(EDGE_NAMES, "nor_conv_3x3") | {"edge_0_3": "skip_connect"}, confidence=0.5)
-_CHEAP = Prior(dict.fromkeys(EDGE_NAMES, "skip_connect"), confidence=0.5)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -119,9 +109,7 @@ def make_algorithm(name: str, priors: Priors, full_trainings: float) -> Algorith
 
 def priors_for(name: str, objectives: Sequence[str]) -> Priors:
     """Expert priors per objective: ``"none"``, or ``"sensible"``: convolutions for the error, few for the costs."""
-    if name == "none":
-        return {}
-    return {objective: _ACCURATE if objective == "val_error" else _CHEAP for objective in objectives}
+    return {} if name == "none" else sensible_priors(objectives)
 
 
 def _on_table(options: argparse.Namespace) -> TableProblem:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from torchvision import datasets
 
+from benchmarks.nasbench201_table import NASBench201Table, TableProblem, look_up, table_problem
 from lightning_primo import MOASHA, RandomSearch, Result
 from lightning_primo.algorithms import Algorithm, rung_epochs
 from lightning_primo.errors import InvalidArgumentError, StoreError, UnknownNameError
@@ -27,7 +28,6 @@ from lightning_primo.testing.problems import drive
 from lightning_primo.workers import InProcess
 from models.nas_bench_201 import EDGE_NAMES, OPERATIONS
 from recipes import compare, nasbench201
-from recipes.tables import NASBench201Table, TableProblem, look_up, table_problem
 from tests.datamodules.test_datamodules import without_checksums, write_cifar
 
 TABLE = os.environ.get("NASBENCH201_TABLE")

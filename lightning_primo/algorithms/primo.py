@@ -14,6 +14,7 @@ from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTrainings, RungStack
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
 from lightning_primo.algorithms.parts.sampling import CentersFirst
+from lightning_primo.checks import check_instance, check_whole
 from lightning_primo.space import Prior
 
 
@@ -32,10 +33,10 @@ class PriMO(BayesianOptimization):
         priors: A prior per objective's name, for any subset of the objectives. Default none.
         n_init: Full trainings' worth of epochs that the initial design spends.
         epsilon: Probability of leaving the prior out of a proposal.
-        initial_design: The algorithm of the first phase. Default `MOASHA()`: eta = 3, the priors' centres and then
-            uniform sampling.
+        eta: The factor from rung to rung of the initial design and the model, at least 2.
+        initial_design: The algorithm of the first phase. Default MOASHA, the priors' centres and then uniform sampling.
         acquisition: What a proposal is worth. Default `HypervolumeImprovement()`.
-        model: Which results are modelled. Default `RungStack()`.
+        model: Which results are modelled. Default `RungStack(eta)`.
         pause: Whether proposals are trained from rung to rung, see `BayesianOptimization`. Default None.
 
     Raises:
@@ -48,34 +49,44 @@ class PriMO(BayesianOptimization):
         priors: Mapping[str, Prior] | None = None,
         n_init: float = 4,
         epsilon: float = 0.25,
+        eta: int = 3,
         initial_design: Algorithm | None = None,
         acquisition: AcquisitionFunction | None = None,
         model: Fidelities | None = None,
         pause: FreezeThaw | None = None,
     ) -> None:
+        self.eta = check_whole("eta", eta, least=2)
+        if initial_design is None:
+            initial_design = MOASHA(eta=eta, sampler=CentersFirst(priors or {}))
         super().__init__(
-            design=MOASHA(sampler=CentersFirst(priors or {})) if initial_design is None else initial_design,
+            design=check_instance("initial_design", initial_design, Algorithm, example="RandomSearch()"),
             n_init=n_init,
             acquisition=HypervolumeImprovement() if acquisition is None else acquisition,
             priors=priors,
             epsilon=epsilon,
-            model=RungStack() if model is None else model,
+            model=RungStack(eta) if model is None else model,
             pause=pause,
         )
         self.initial_design = self.design
 
     @classmethod
-    def as_published(cls, *, priors: Mapping[str, Prior] | None = None, n_init: float = 7) -> PriMO:
+    def as_published(
+        cls, *, priors: Mapping[str, Prior] | None = None, n_init: float = 7, epsilon: float = 0.25, eta: int = 3
+    ) -> PriMO:
         """The paper's composition: weights drawn at random scalarise the objectives, priors wait for the design's end.
 
         Args:
             priors: As above.
             n_init: As above; the authors' implementation has the number of hyperparameters.
+            epsilon: As above.
+            eta: As above.
         """
         return cls(
             priors=priors,
             n_init=n_init,
-            initial_design=MOASHA(),
+            epsilon=epsilon,
+            eta=eta,
+            initial_design=MOASHA(eta=eta),
             acquisition=ScalarizedImprovement(),
             model=FullTrainings(),
         )

@@ -84,7 +84,7 @@ def test_the_centres_of_the_priors_are_tried_first_at_the_cost_of_a_rung():
 def test_published_and_default_are_compositions():
     published, default = PriMO.as_published(priors=GOOD), PriMO(priors=GOOD)
     assert repr(published) == (
-        f"PriMO(priors={GOOD!r}, n_init=7, epsilon=0.25, initial_design={MOASHA()!r}, "
+        f"PriMO(priors={GOOD!r}, n_init=7, epsilon=0.25, eta=3, initial_design={MOASHA()!r}, "
         "acquisition=ScalarizedImprovement(scalarization=WeightedSum()), model=FullTrainings(), pause=None)"
     )
     assert default.design.sampler == CentersFirst(GOOD)

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo import Algorithm, Result
+from lightning_primo import Algorithm, Prior, Result
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.factory import Factory
 from lightning_primo.pareto import hypervolume, non_dominated
@@ -39,9 +39,15 @@ Array = npt.NDArray[np.float64]
 EPOCHS = (12, 200)
 """The trainings that the table holds."""
 
+ETA = 17
+"""The halving factor with rungs at these epochs and no others: 200 / 17 is 12, rounded."""
+
 DATASET = "cifar10"
 CHANCE_ERROR = 0.9
 """Error of guessing on CIFAR-10."""
+
+_ACCURATE = Prior(dict.fromkeys(EDGE_NAMES, "nor_conv_3x3") | {"edge_0_3": "skip_connect"}, confidence=0.5)
+_CHEAP = Prior(dict.fromkeys(EDGE_NAMES, "skip_connect"), confidence=0.5)
 
 _ARRAYS = (
     *("op_names", "ops", "datasets", "val_acc_12", "val_acc_200", "flops_M", "params_formula_M"),
@@ -183,6 +189,11 @@ class TableProblem:
             return Objective(name=name, reference=CHANCE_ERROR)
         kind = Kind.EXACT if name in ("flops", "parameters") else Kind.MEASURED
         return Objective(name=name, kind=kind, log=True, reference=float(self._columns[name].max()))
+
+
+def sensible_priors(objectives: Sequence[str]) -> dict[str, Prior]:
+    """What an expert would say of each objective: convolutions for the error, few for the costs."""
+    return {objective: _ACCURATE if objective == "val_error" else _CHEAP for objective in objectives}
 
 
 @cache
