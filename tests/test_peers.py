@@ -14,7 +14,7 @@ import pytest
 from benchmarks import peers
 from benchmarks.comparison.fronts import KnownFront, search_front
 from benchmarks.comparison.optimisers import OPTIMISERS, make_algorithm, reason_to_leave_out
-from benchmarks.comparison.peer import FullTrainings, is_active
+from benchmarks.comparison.peer import PeerSearch, is_active
 from benchmarks.comparison.problems import CONDITIONS, problem_named
 from benchmarks.comparison.report import Cell, missing_after, table
 from benchmarks.comparison.runs import Job, Run, RunsFile
@@ -184,7 +184,7 @@ def test_a_peer_is_told_scaled_losses_of_full_trainings() -> None:
     problem = toy_problem(2)
     encoding = Encoding(problem.space)
     peer = Fixed(encoding.configs(encoding.sample(3, np.random.default_rng(0))))
-    algorithm = FullTrainings(make=lambda problem, centers, seed: peer)
+    algorithm = PeerSearch(make=lambda problem, centers, seed: peer)
     algorithm.start(problem)
     events = drive(algorithm, evaluator(problem), epochs=2 * problem.max_epochs)
     assert len(events) == 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.comparison.peer import FullTrainings, Peer
+from benchmarks.comparison.peer import Peer, PeerSearch
 from benchmarks.comparison.problems import Priors
 from lightning_primo import (
     MOASHA,
@@ -100,4 +100,4 @@ def make_algorithm(name: str, priors: Priors, eta: int) -> Algorithm:
     """An optimiser by its name. Peers, which have no priors, begin with the centres of these."""
     if name in OURS:
         return OURS[name](priors, eta)
-    return FullTrainings(make=PEERS[name], centers=[prior.center for prior in priors.values()])
+    return PeerSearch(make=PEERS[name], centers=[prior.center for prior in priors.values()])

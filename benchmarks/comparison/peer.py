@@ -35,7 +35,7 @@ MakePeer = Callable[[Problem, Sequence[Config], int], Peer]
 """From a problem, configurations to begin with and a seed to an optimiser."""
 
 
-class FullTrainings(Algorithm):
+class PeerSearch(Algorithm):
     """A peer as an algorithm, one full training at a time. Its searches cannot be restored.
 
     Args:
