@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,10 @@ from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTraining
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
 from lightning_primo.algorithms.parts.observations import observe
 from lightning_primo.algorithms.parts.prior_schedule import PriorSchedule
-from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw, first_new
+from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.checks import check_instance, check_mapping, check_number, check_probability
+from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
 from lightning_primo.space import Prior
@@ -42,8 +44,9 @@ class BayesianOptimization(Algorithm):
 
     Args:
         design: The algorithm of the first phase. Default `RandomSearch()`.
-        n_init: Full trainings' worth of epochs that the design spends. It goes on beyond them until two full trainings
-            succeeded, and with several workers until half of that is back: on less a model is but chance.
+        n_init: Full trainings' worth of epochs that the design spends; with several workers it goes on until half of
+            that is back, as on less a model is but chance. Where they bring fewer than two full trainings, the best of
+            those that were trained longest are trained to the end.
         acquisition: What a proposal is worth. Default `HypervolumeImprovement()`.
         priors: A prior per objective's name, for any subset of the objectives: proposals are weighted by the prior of
             one drawn at random, whose influence fades as evaluations come in (`PriorSchedule`). Default none.
@@ -102,9 +105,9 @@ class BayesianOptimization(Algorithm):
         if proposal.operation != _OPERATION:
             self.design.register(proposal)
             return
-        self._design_is_over = True
         self._own.add(proposal.trial_id)
         if proposal.start_epoch == 0:
+            self._design_is_over = True
             self._schedule.count(1)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
@@ -131,14 +134,17 @@ class BayesianOptimization(Algorithm):
         pending = sum((trial.pending or 0) - trial.epoch for trial in self.design.pending)
         if self.design.epochs_committed - pending < planned / 2:
             return True
-        full = [trial for trial in self.trials if trial.at(self.problem.max_epochs) is not None]
-        return len(full) < _MIN_OBSERVATIONS
+        return bool(pending) and not self._can_be_modelled()
+
+    def _can_be_modelled(self) -> bool:
+        full = (trial for trial in self.trials if trial.at(self.problem.max_epochs) is not None)
+        return len(list(islice(full, _MIN_OBSERVATIONS))) == _MIN_OBSERVATIONS
 
     def _bayesian(self, rng: np.random.Generator) -> Proposal | None:
         prior = self._schedule.draw(rng)
         data = observe(self, self.rungs)
-        if data.n < _MIN_OBSERVATIONS:  # the design has nothing more to propose
-            return self._full_training(None if prior is None else first_new(self, prior.sample(rng)), rng)
+        if data.n < _MIN_OBSERVATIONS:
+            return self._most_trained() or self._new(None, rng)
         self._fits.next()
         acquisition = self.acquisition.on(data, self._fits, rng)
         starts = data.rungs[0].vectors[: len(data.rungs[0].trials)]
@@ -148,16 +154,30 @@ class BayesianOptimization(Algorithm):
             starts = np.concatenate([starts, prior.sample(rng)])
             config = self._search.best(prior.of(acquisition), starts, rng)
         if self.pause is None:
-            return self._full_training(config, rng)
+            return self._new(config, rng, epoch=self.problem.max_epochs)
         trial = self.pause.resumed(self, data, acquisition, config)
         if trial is not None:
             return self._next_rung(trial)
-        config = config or draw(self, UniformSampler(), rng)
-        return None if config is None else self.new_trial(config, self.rungs[0], operation=_OPERATION)
+        return self._new(config, rng)
 
-    def _full_training(self, config: Config | None, rng: np.random.Generator) -> Proposal | None:
+    def _most_trained(self) -> Proposal | None:
+        """Trains one of those that the design trained longest to the end, the best of them; None if there is none."""
+        waiting = [trial for trial in self.trials if trial.pending is None and trial.evaluations]
+        waiting = [trial for trial in waiting if super(BayesianOptimization, self).may_continue(trial)]
+        if not waiting:
+            return None
+        epoch = max(trial.epoch for trial in waiting)
+        longest = [trial for trial in waiting if trial.epoch == epoch]
+        losses = self.problem.scaled_losses([trial.evaluations[-1].losses for trial in longest])
+        best = longest[nds_epsilon_net_order(losses)[0]]
+        return replace(self.promotion(best.id, self.problem.max_epochs), operation=_OPERATION)
+
+    def _new(self, config: Config | None, rng: np.random.Generator, *, epoch: int | None = None) -> Proposal | None:
+        """A new trial, trained to the lowest rung unless an epoch is given; of a random configuration for None."""
         config = config or draw(self, UniformSampler(), rng)
-        return None if config is None else self.new_trial(config, self.problem.max_epochs, operation=_OPERATION)
+        if config is None:
+            return None
+        return self.new_trial(config, self.rungs[0] if epoch is None else epoch, operation=_OPERATION)
 
     def _next_rung(self, trial: Trial) -> Proposal:
         above = next(epoch for epoch in self.rungs if epoch > trial.epoch)

@@ -114,8 +114,12 @@ class CoKriging:
         return replace(self, processes=tuple(process.believing(x) for process in self.processes))
 
     def draw(self, x: Array, n_draws: int, rng: np.random.Generator) -> DrawnCoKriging:
-        """Joint draws at `q` points, and the posterior given each draw; see `GaussianProcess.draw`."""
-        return DrawnCoKriging(tuple(process.draw(x, n_draws, rng) for process in self.processes), self.slopes)
+        """Joint draws at `q` points, and the posterior given each draw; see `GaussianProcess.draw`.
+
+        A rung's process is drawn at all points where it was observed as well, or these would be forgotten.
+        """
+        drawn = (process.draw(_with_others(x, process.x), n_draws, rng) for process in self.processes)
+        return DrawnCoKriging(tuple(drawn), self.slopes, len(x))
 
 
 @dataclass(frozen=True)
@@ -125,17 +129,19 @@ class DrawnCoKriging:
     Attributes:
         draws: Of each process.
         slopes: Of each rung.
+        n_points: The `q` points are the first of those that the draws were made at.
     """
 
     draws: tuple[Draws, ...]
     slopes: tuple[float, ...]
+    n_points: int
 
     @property
     def values(self) -> Array:
         """The functions' values at the highest rung, `s x q`."""
-        values = np.zeros_like(self.draws[0].values)
+        values = np.zeros((len(self.draws[0].values), self.n_points))
         for slope, draws in zip(self.slopes, self.draws, strict=True):
-            values = slope * values + draws.values
+            values = slope * values + draws.values[:, : self.n_points]
         return values
 
     def predict(self, x: Array) -> tuple[Array, Array]:
@@ -158,6 +164,12 @@ def combined(
         mean = slope * mean + difference if slope else difference
         variance = slope**2 * variance + np.square(deviation)
     return mean, np.sqrt(variance)
+
+
+def _with_others(x: Array, others: Array) -> Array:
+    """`x` and then the rows of `others` that are not among them."""
+    known = {row.tobytes() for row in x}
+    return np.concatenate([x, others[[row.tobytes() not in known for row in others]]])
 
 
 def _slope(below: Array, y: Array) -> float:

@@ -45,7 +45,7 @@ def test_one_rung_is_a_gaussian_process() -> None:
     model, process = fitted(rung), GaussianProcess.fit(rung.x, rung.y)
     for ours, expected in zip(model.predict(at()), process.predict(at()), strict=True):
         np.testing.assert_array_equal(ours, expected)
-    drawn, expected_draws = (m.draw(rung.x[:4], 16, np.random.default_rng(0)) for m in (model, process))
+    drawn, expected_draws = (m.draw(rung.x, 16, np.random.default_rng(0)) for m in (model, process))
     np.testing.assert_array_equal(drawn.values, expected_draws.values)
     np.testing.assert_array_equal(drawn.predict(at())[0], expected_draws.predict(at())[0])
 
@@ -120,6 +120,17 @@ def test_draws_say_of_a_trained_point_what_its_rung_says() -> None:
     mean, _ = drawn.predict_from(x, 0, y)
     difference, _ = drawn.draws[1].predict(x)
     np.testing.assert_allclose(mean, model.slopes[1] * y[:, None] + difference)
+
+
+def test_draws_forget_nothing_that_was_observed_elsewhere() -> None:
+    """The mean over draws at a few points is the posterior's, far from these points as well."""
+    rungs = two_rungs()
+    model = fitted(*rungs)
+    drawn = model.draw(rungs[1].x, 512, np.random.default_rng(0))
+    mean, deviation = drawn.predict(at())
+    expected, spread = model.predict(at())
+    np.testing.assert_allclose(mean.mean(axis=1), expected, atol=0.02)
+    assert (deviation <= spread + 1e-6).all()
 
 
 def test_believing_keeps_the_mean_and_takes_the_uncertainty() -> None:
