@@ -17,7 +17,7 @@ from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.pareto import default_reference, dominates, hypervolume, improvement
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation
-from lightning_primo.results.partly import PartlyTrained, PartlyTrainedTracker
+from lightning_primo.results.partial_training import PartlyTrained, PartlyTrainedTracker
 
 PARTLY_SHOWN = 4
 """Of how many partly trained trials a display is told the values."""

@@ -19,8 +19,8 @@ from lightning_primo.search.budget import Budget
 from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
-from lightning_primo.search.jobs import check_places, train
 from lightning_primo.search.outcomes import Outcomes
+from lightning_primo.search.worker_calls import check_places, train
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job
 from lightning_primo.training.checkpoint.claim import issue, revoke

@@ -4,8 +4,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.axes import named
 from lightning_primo.results.formatting import format_values, printable
+from lightning_primo.results.picture_style import named
 
 
 @pytest.mark.parametrize(

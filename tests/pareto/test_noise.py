@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lightning_primo.pareto.indistinct import distinct
+from lightning_primo.pareto.noise import distinct
 
 NONE = 0.0
 
