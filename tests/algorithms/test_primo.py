@@ -10,12 +10,13 @@ import torch
 
 from lightning_primo.algorithms import MOASHA, PriMO, PriorSampler, RandomSearch, primo
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.pareto import AugmentedChebyshev, hypervolume, sample_weights
+from lightning_primo.pareto import AugmentedChebyshev, sample_weights
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.problem.trial import Proposal
 from lightning_primo.space import Prior
 from lightning_primo.testing.problems import conditional_space, drive, evaluator, network_size, toy_problem, toy_values
+from tests.algorithms.volumes import volume
 
 GOOD = {"error": Prior({"lr": 1e-2, "dropout": 0.0, "activation": "gelu", "norm": True}, confidence=0.75)}
 BAD = {"error": Prior({"lr": 1e-5, "dropout": 0.9, "activation": "tanh", "norm": False}, confidence=0.75)}
@@ -28,12 +29,6 @@ def search(algorithm, problem, *, full_trainings, seed=0, values=toy_values):
 
 def bayesian(events):
     return [e for e in events if isinstance(e, Proposal) and e.operation == "bayesian"]
-
-
-def volume(events, problem):
-    losses = np.array([e.losses for e in events if isinstance(e, Evaluation) and e.epoch == problem.max_epochs])
-    reference = np.array([[objective.reference_loss for objective in problem.objectives]])
-    return hypervolume(problem.scaled(losses), problem.scaled(reference)[0])
 
 
 def test_the_initial_design_is_moasha_until_its_share_is_spent():

@@ -32,6 +32,7 @@ from lightning_primo.workers.rank_group import end_ranks
 from tests.objectives.test_torch_metric import N_CLASSES, Returning, Samples, accuracy
 from tests.tiny import N_SAMPLES, Augmented, Data, Net, same_state
 from tests.training.jobs import curve, make_job, state
+from tests.workers.test_local_processes import wait_until_dead
 
 ROOT = Path(__file__).parents[2]
 TWO = {"devices": 2, "strategy": "ddp", "accelerator": "cpu"}
@@ -336,13 +337,6 @@ except KeyboardInterrupt:
 """
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_rank_outlives_a_script(tmp_path: Path, number: signal.Signals) -> None:
@@ -365,10 +359,7 @@ def test_no_rank_outlives_a_script(tmp_path: Path, number: signal.Signals) -> No
         process.send_signal(number)
     out, _ = process.communicate(timeout=60)
     assert out.strip() == ("interrupted" if number is signal.SIGINT else "")
-    deadline = time.monotonic() + 60
-    while any(map(alive, pids)):
-        assert time.monotonic() < deadline, "a rank outlived its parent"
-        time.sleep(0.1)
+    wait_until_dead(pids, seconds=60.0)
 
 
 def test_what_cannot_be_sent() -> None:
