@@ -35,9 +35,11 @@ def run_script(forks, code, directory):
 
 
 def test_the_search_runs(tmp_path):
-    """As it is started by hand, with all of its imports."""
+    """As it is started by hand, with all of its imports, but for how long it trains."""
+    budget = "epochs=(1, 9)"
+    assert budget in SEARCH
     script = tmp_path / "example.py"
-    script.write_text(SEARCH)
+    script.write_text(SEARCH.replace(budget, "epochs=(1, 3)"))
     run = subprocess.run(
         [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
     )
