@@ -70,7 +70,7 @@ def run(forks: Forks, folder: Path, first: str, workers: int = 1) -> Process:
     return forks.run(["search.py", "runs", str(workers)], cwd=folder, env=environment)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_with_the_alias_it_is_searched(forks: Forks, tmp_path: Path, workers: int) -> None:
     done = run(forks, tmp_path, "alias_pytorch_lightning()\nalias_pytorch_lightning()  # once is enough", workers)
     assert done.returncode == 0, done.stderr

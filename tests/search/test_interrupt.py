@@ -145,7 +145,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_search_that_is_terminated_says_so(forks: Forks, tmp_path: Path, workers: int) -> None:
     script = tmp_path / "script.py"
     script.write_text(SEARCH)

@@ -247,6 +247,7 @@ class FailsOnOne(Net):
         return super().training_step(batch, batch_idx)
 
 
+@pytest.mark.slow
 def test_a_rank_that_fails_ends_the_others(tmp_path: Path) -> None:
     evaluation = run_job(make_job(tmp_path, module=FailsOnOne, trainer=TWO))
     assert (evaluation.status, evaluation.epoch, evaluation.cost) == (Status.ERROR, 1, 2.0)
