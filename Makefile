@@ -16,7 +16,7 @@ demo: install
 	$(BIN)/python -m recipes.digits
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 slow: install
 	$(BIN)/python -m pytest -m slow
@@ -25,7 +25,7 @@ fuzz: install
 	FUZZ_EXAMPLES=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 0 tests/test_fuzz.py
 
 coverage: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --cov=lightning_primo --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --cov=lightning_primo --cov-report=term:skip-covered
 
 check: install
 	$(BIN)/ruff check .

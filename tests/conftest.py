@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
+
+from tests.forks import Forks
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,3 +18,13 @@ def _ctrl_c_is_heard() -> Iterator[None]:
     yield
     if ignored:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Starts scripts and commands in processes of their own."""
+    if not hasattr(os, "fork"):
+        pytest.skip("forks")
+    forks = Forks(tmp_path_factory.mktemp("forks"))
+    yield forks
+    forks.close()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.forks import Forks, Process
 
 ROOT = Path(__file__).parent.parent
 
@@ -63,36 +63,29 @@ print(type(result.load(result.front[0])).__mro__[1].__module__)
 """
 
 
-def run(folder: Path, first: str, workers: int = 1) -> subprocess.CompletedProcess[str]:
+def run(forks: Forks, folder: Path, first: str, workers: int = 1) -> Process:
     (folder / "project.py").write_text(PROJECT)
     (folder / "search.py").write_text(SEARCH.format(first=first))
     environment = {"PYTHONPATH": f"{ROOT}:{folder}", "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "search.py", "runs", str(workers)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return forks.run(["search.py", "runs", str(workers)], cwd=folder, env=environment)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_with_the_alias_it_is_searched(tmp_path: Path, workers: int) -> None:
-    done = run(tmp_path, "alias_pytorch_lightning()\nalias_pytorch_lightning()  # once is enough", workers)
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_with_the_alias_it_is_searched(forks: Forks, tmp_path: Path, workers: int) -> None:
+    done = run(forks, tmp_path, "alias_pytorch_lightning()\nalias_pytorch_lightning()  # once is enough", workers)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "lightning.pytorch.core.module"
 
 
-def test_without_it_the_error_says_which_package(tmp_path: Path) -> None:
-    done = run(tmp_path, "")
+def test_without_it_the_error_says_which_package(forks: Forks, tmp_path: Path) -> None:
+    done = run(forks, tmp_path, "")
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert "derives from the package pytorch_lightning" in last
     assert "alias_pytorch_lightning()" in last
 
 
-def test_too_late(tmp_path: Path) -> None:
-    done = run(tmp_path, "import pytorch_lightning\nalias_pytorch_lightning()")
+def test_too_late(forks: Forks, tmp_path: Path) -> None:
+    done = run(forks, tmp_path, "import pytorch_lightning\nalias_pytorch_lightning()")
     assert done.returncode == 1
     assert "came too late" in done.stderr.strip().splitlines()[-1]

@@ -37,7 +37,8 @@ class PriMO(BayesianOptimization):
         initial_design: The algorithm of the first phase. Default MOASHA, the priors' centres and then uniform sampling.
         acquisition: What a proposal is worth. Default `HypervolumeImprovement()`.
         model: Which results are modelled. Default `RungStack(eta)`.
-        pause: Whether proposals are trained from rung to rung, see `BayesianOptimization`. Default None.
+        pause: Proposals are trained from rung to rung as long as they are worth more than others, `FreezeThaw()`
+            (default); None: in one go.
 
     Raises:
         InvalidArgumentError: If an argument is of another type or out of its range.
@@ -53,9 +54,10 @@ class PriMO(BayesianOptimization):
         initial_design: Algorithm | None = None,
         acquisition: AcquisitionFunction | None = None,
         model: Fidelities | None = None,
-        pause: FreezeThaw | None = None,
+        pause: FreezeThaw | None = FreezeThaw(),  # noqa: B008 - it is frozen
     ) -> None:
         self.eta = check_whole("eta", eta, least=2)
+        model = RungStack(eta) if model is None else model
         if initial_design is None:
             initial_design = MOASHA(eta=eta, sampler=CentersFirst(priors or {}))
         super().__init__(
@@ -64,7 +66,7 @@ class PriMO(BayesianOptimization):
             acquisition=HypervolumeImprovement() if acquisition is None else acquisition,
             priors=priors,
             epsilon=epsilon,
-            model=RungStack(eta) if model is None else model,
+            model=model,
             pause=pause,
         )
         self.initial_design = self.design
@@ -89,4 +91,5 @@ class PriMO(BayesianOptimization):
             initial_design=MOASHA(eta=eta),
             acquisition=ScalarizedImprovement(),
             model=FullTrainings(),
+            pause=None,
         )

@@ -2,7 +2,7 @@
 
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
-from lightning_primo.callbacks.reproducible import ReproducibleEpochs
+from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.callbacks.time_limit import TimeLimit
 

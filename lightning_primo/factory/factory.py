@@ -19,8 +19,8 @@ from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.factory.keywords import Keywords, listed
 from lightning_primo.factory.loaders import LoadersDataModule, are_loaders, by_stage
+from lightning_primo.factory.module_setup import TrainerNeededError, set_up
 from lightning_primo.factory.ready_data import prepare_once, set_up_once
-from lightning_primo.factory.set_up import TrainerNeededError, set_up
 from lightning_primo.namespaces import foreign_hint
 from lightning_primo.problem.trial import Config, configuration_key
 

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.nas._transfer import (
+from lightning_primo.nas.chain import Link, Norm, chain, describe
+from lightning_primo.nas.pruning import prune
+from lightning_primo.nas.weight_transfer import (
     check_noise,
     check_only_widths_differ,
     check_outside,
@@ -23,8 +25,6 @@ from lightning_primo.nas._transfer import (
     map_units,
     perturb,
 )
-from lightning_primo.nas.chain import Link, Norm, chain, describe
-from lightning_primo.nas.pruning import prune
 
 NOISE = 1e-3
 """Default size of the noise on new units, relative to the Euclidean norm of their weights."""

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.nas._transfer import check_only_widths_differ, check_outside, copy_outside, map_units
 from lightning_primo.nas.chain import Link, chain
+from lightning_primo.nas.weight_transfer import check_only_widths_differ, check_outside, copy_outside, map_units
 
 
 def prune(child: nn.Module, parent: nn.Module, *, generator: torch.Generator) -> None:

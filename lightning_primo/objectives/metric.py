@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from lightning_primo.errors import MetricNotLoggedError, NonPositiveValueError, UnsynchronizedMetricWarning
 from lightning_primo.objectives.base import TrainedCallback
-from lightning_primo.objectives.logged import Logged, LoggedInEpoch
+from lightning_primo.objectives.metric_logging import Logged, LoggedInEpoch
 from lightning_primo.problem.objective import Kind, Mode, Objective
 
 

@@ -7,7 +7,6 @@ row with NaN is dominated by every row without and is never on the front.
 from __future__ import annotations
 
 from lightning_primo.pareto.dominance import dominates, fronts, non_dominated, non_dominated_sort
-from lightning_primo.pareto.growing import GrowingFronts
 from lightning_primo.pareto.hypervolume import (
     contributions,
     default_reference,
@@ -15,6 +14,7 @@ from lightning_primo.pareto.hypervolume import (
     hypervolume_over_time,
     improvement,
 )
+from lightning_primo.pareto.incremental_sorting import GrowingFronts
 from lightning_primo.pareto.scalarization import (
     AugmentedChebyshev,
     Scalarization,

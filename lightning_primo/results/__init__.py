@@ -3,7 +3,7 @@
 from lightning_primo.results.comparison import Comparison
 from lightning_primo.results.export import check_target
 from lightning_primo.results.front import FrontTracker
-from lightning_primo.results.partly import PartlyTrained
+from lightning_primo.results.partial_training import PartlyTrained
 from lightning_primo.results.result import Result
 from lightning_primo.results.trial_result import TrialResult
 

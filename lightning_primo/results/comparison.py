@@ -16,8 +16,8 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.axes import TEXT, as_label, check_suffix, named, over_cost, saved, style
 from lightning_primo.results.front import reference_point, values_of
+from lightning_primo.results.picture_style import TEXT, as_label, check_suffix, named, over_cost, saved, style
 from lightning_primo.results.result import Result
 
 Array = npt.NDArray[np.float64]

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from lightning_primo.pareto import hypervolume, hypervolume_over_time
-from lightning_primo.pareto.indistinct import on_front
+from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
-from lightning_primo.results.partly import partly_line
+from lightning_primo.results.partial_training import partly_line
 from lightning_primo.results.table import front_lines
 from lightning_primo.results.trial_result import TrialResult
 
@@ -31,7 +31,7 @@ class Findings:
         trials: All trials, in the order in which they were proposed.
         front: Those that no other one dominates, among the trials trained to the full budget; sorted by the first
             objective, the best first. Noisy values that differ by no more than their spread count as equal here (see
-            `pareto.indistinct`), so that a trial that is worse in all else is not on the front by noise; the
+            `pareto.noise`), so that a trial that is worse in all else is not on the front by noise; the
             hypervolume is of the values as they are.
     """
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.pareto import default_reference, hypervolume, improvement
-from lightning_primo.pareto.growing_distinct import GrowingDistinct
+from lightning_primo.pareto.incremental_front import GrowingDistinct
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation
-from lightning_primo.results.partly import PartlyTrained, PartlyTrainedTracker
+from lightning_primo.results.partial_training import PartlyTrained, PartlyTrainedTracker
 
 PARTLY_SHOWN = 4
 """Of how many partly trained trials a display is told the values."""

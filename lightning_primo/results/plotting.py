@@ -20,7 +20,7 @@ from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation
-from lightning_primo.results.axes import TEXT, check_suffix, named, note, over_cost, saved, style
+from lightning_primo.results.picture_style import TEXT, check_suffix, named, note, over_cost, saved, style
 from lightning_primo.results.trial_result import TrialResult
 
 _FRONT = "#c1392b"

@@ -17,11 +17,11 @@ from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results import plotting
 from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
 from lightning_primo.results.findings import Findings
+from lightning_primo.results.generalization import read_tests, run_tests
 from lightning_primo.results.loading import load_module
+from lightning_primo.results.onnx_files import onnx_writer
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
 from lightning_primo.results.table import make_table
-from lightning_primo.results.testing import read_tests, run_tests
-from lightning_primo.results.to_onnx import onnx_writer
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.options import TrainerArguments
 

@@ -20,8 +20,8 @@ from lightning_primo.search.budget import Budget
 from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
-from lightning_primo.search.jobs import check_places, train
 from lightning_primo.search.outcomes import Outcomes
+from lightning_primo.search.worker_calls import check_places, train
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job
 from lightning_primo.training.checkpoint.claim import issue, revoke
@@ -148,7 +148,8 @@ class Loop:
             return self._unfinished.pop(0)
         if self._share_spent() >= 1:
             return None
-        proposal = self._algorithm.ask(epochs_left=self._epochs_left())
+        left = self._budget.total_epochs - self._algorithm.epochs_committed
+        proposal = self._algorithm.ask(epochs_left=left)
         self._interrupt.check()  # a Ctrl-C that compiled code has swallowed may have spoiled what it computed
         if proposal is not None:
             self._store.ask(proposal, elapsed=self._elapsed())

@@ -13,8 +13,8 @@ from lightning_primo.problem.trial import Config, Evaluation, Proposal
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.front_measurement import measure_front_again
 from lightning_primo.search.interrupt import Interrupt
-from lightning_primo.search.jobs import preflight_elsewhere
 from lightning_primo.search.loop import Loop
+from lightning_primo.search.worker_calls import preflight_elsewhere
 from lightning_primo.space import Encoding
 from lightning_primo.store import Store
 from lightning_primo.training import Job, TrainingPlan, preflight

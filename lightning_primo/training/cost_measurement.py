@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 
-from lightning_primo.callbacks.reproducible import seed_globals
+from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.errors import NonPositiveValueError, first_line
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.example_inputs import given_inputs, inputs_before_training

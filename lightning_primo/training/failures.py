@@ -137,11 +137,11 @@ def interruption(error: BaseException) -> BaseException | None:
     return None
 
 
-def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
-    """A text of at most so many characters: what is in the middle of a longer one is left out."""
-    if len(text) <= most:
+def shortened(text: str) -> str:
+    """A text of a moderate length: what is in the middle of a longer one is left out."""
+    if len(text) <= _MOST_CHARACTERS:
         return text
-    half = most // 2
+    half = _MOST_CHARACTERS // 2
     return f"{text[:half]}\n… {len(text) - 2 * half} characters are left out …\n{text[-half:]}"
 
 

@@ -11,7 +11,7 @@ from lightning.pytorch.plugins import DoublePrecision
 
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
-from lightning_primo.callbacks.reproducible import ReproducibleEpochs
+from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TrialTimeoutError
 from lightning_primo.layout import checkpoint_file

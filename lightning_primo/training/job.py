@@ -9,7 +9,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from lightning_primo.callbacks.reproducible import seed_globals
+from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import CostCallback, ObjectiveCallback
 from lightning_primo.problem.place import Place

@@ -11,12 +11,13 @@ from ConfigSpace import Configuration
 from lightning_primo.algorithms import RandomSearch
 from lightning_primo.algorithms.mo_bananas import MOBANANAS
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.pareto import hypervolume, nds_crowding_order
+from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.surrogates.ensemble import NetworkEnsemble
 from lightning_primo.testing.conformance import AlgorithmConformance
 from lightning_primo.testing.problems import drive, evaluator, network_size, toy_problem
+from tests.algorithms.volumes import volume
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +43,6 @@ def search(algorithm, problem, *, full_trainings, seed=0, **options):
 
 def mutants(events):
     return [event for event in events if isinstance(event, Proposal) and event.operation == "mutation"]
-
-
-def volume(events, problem):
-    losses = np.array([e.losses for e in events if isinstance(e, Evaluation) and e.epoch == problem.max_epochs])
-    reference = np.array([[objective.reference_loss for objective in problem.objectives]])
-    return hypervolume(problem.scaled(losses), problem.scaled(reference)[0])
 
 
 def test_a_random_population_then_mutants_each_batch_halved():

@@ -10,12 +10,13 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float
 from lightning_primo.algorithms import Algorithm, RandomSearch
 from lightning_primo.algorithms.mo_bohb import MOBOHB, nds_hssp_ranking
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.pareto import default_reference, fronts, hssp_order, hypervolume
+from lightning_primo.pareto import default_reference, fronts, hssp_order
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.testing.conformance import AlgorithmConformance
 from lightning_primo.testing.problems import drive, evaluator, toy_problem
+from tests.algorithms.volumes import volume
 
 
 class TestMOBOHBConformance(AlgorithmConformance):
@@ -56,12 +57,6 @@ def told(algorithm: MOBOHB, losses: list[float]) -> list[Proposal]:
         proposals.append(algorithm.ask())
         tell(algorithm, proposals[-1], loss)
     return proposals
-
-
-def volume(events, problem: Problem) -> float:
-    losses = np.array([e.losses for e in events if isinstance(e, Evaluation) and e.epoch == problem.max_epochs])
-    reference = np.array([[objective.reference_loss for objective in problem.objectives]])
-    return hypervolume(problem.scaled(losses), problem.scaled(reference)[0])
 
 
 def test_the_defaults_are_the_papers():

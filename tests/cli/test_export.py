@@ -21,10 +21,7 @@ from tests.cli.searches import written
 from tests.results.search_log import ERROR, PARAMETERS, Log
 from tests.tiny import Net
 
-
-@pytest.fixture(autouse=True)
-def _no_deprecations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # LightningCLI and its parser are not in step
+pytestmark = pytest.mark.usefixtures("_quiet")
 
 
 CONFIG = {

@@ -23,9 +23,7 @@ PARAMETERS = 3 * 2 + 2 * 2 + 3  # two linear layers and a batch normalisation be
 FLOPS = 2 * 2 + 2
 
 
-@pytest.fixture(autouse=True)
-def _no_deprecations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # LightningCLI and its parser are not in step
+pytestmark = pytest.mark.usefixtures("_quiet")
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lightning_primo import read_result
 from lightning_primo.cli.main import main
 from lightning_primo.cli.project import Project
 from tests.cli.conftest import PROJECTS
+from tests.forks import Forks
 
 NETWORKS: dict[str, Any] = {
     "cli": "train.py",
@@ -270,49 +271,23 @@ def test_every_entry_has_its_option(networks: Path, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_ctrl_c_and_the_same_command_again(tmp_path: Path, workers: int) -> None:
+def test_ctrl_c_and_the_same_command_again(forks: Forks, tmp_path: Path, workers: int) -> None:
     search = changed(
         budget={"trials": 2000}, algorithm="RandomSearch", workers=workers, directory=str(tmp_path / "out")
     )
-    command = [sys.executable, "-m", "lightning_primo", "search", "--config", "config.yaml"]
-    command += ["--search", written(tmp_path, search)]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(PROJECTS.parents[1]),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    process = subprocess.Popen(
-        command,
-        cwd=PROJECTS / "digit_networks",
-        env=environment,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        for line in process.stderr:
-            if "trial" in line and "-> epoch" in line:
-                break
+    command = ["-m", "lightning_primo", "search", "--config", "config.yaml", "--search", written(tmp_path, search)]
+    folder = PROJECTS / "digit_networks"
+    environment = {"PYTHONPATH": str(PROJECTS.parents[1]), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    with forks.started(command, cwd=folder, env=environment) as process:
+        while "-> epoch" not in process.stderr:
+            assert process.runs(), process.stderr
+            time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        out, err = process.communicate(timeout=120)
-    finally:
-        if process.poll() is None:
-            process.kill()
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
-    assert "the same call goes on from there" in err
-    n_trials = int(out.split()[0])
-    again = subprocess.run(
-        [*command, "--budget.trials", str(n_trials + 1)],
-        cwd=PROJECTS / "digit_networks",
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+        assert process.wait() == 130, process.stderr
+    assert "Traceback" not in process.stderr
+    assert "the same call goes on from there" in process.stderr
+    n_trials = int(process.stdout.split()[0])
+    again = forks.run([*command, "--budget.trials", str(n_trials + 1)], cwd=folder, env=environment)
     assert again.returncode == 0, again.stderr
     assert int(again.stdout.split()[0]) >= n_trials + 1
     assert "error" not in again.stdout

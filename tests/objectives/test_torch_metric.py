@@ -21,7 +21,6 @@ from lightning_primo.errors import InvalidArgumentError, SearchMismatchError
 from lightning_primo.objectives import TorchMetric
 from lightning_primo.problem.objective import Kind
 from lightning_primo.training import preflight, run_job
-from lightning_primo.workers.rank_group import end_ranks
 from tests.objectives.test_metric import History, trainer
 from tests.training.jobs import curve, make_job
 
@@ -118,18 +117,6 @@ def test_a_trial_and_its_promotion(tmp_path: Path) -> None:
     parts = [run_job(make_job(tmp_path / "parts", epoch, **{**fields, "objectives": objectives})) for epoch in (1, 3)]
     assert curve(*parts) == curve(whole)
     assert all(-1.0 <= losses[0] <= 0.0 for losses in curve(whole).values())
-
-
-def test_the_value_of_two_processes_is_that_over_all_data(tmp_path: Path) -> None:
-    objectives = (TorchMetric(accuracy()), TorchMetric(MulticlassAUROC(num_classes=N_CLASSES)))
-    fields: Any = {"module": lambda _: Returning(lr=0.0), "data": Samples(), "objectives": objectives}
-    one = run_job(make_job(tmp_path / "one", 1, **fields))
-    try:
-        two = run_job(make_job(tmp_path / "two", 1, **fields, trainer={"devices": 2, "strategy": "ddp"}))
-    finally:
-        end_ranks()
-    assert two.ok, two.reason
-    assert two.losses == pytest.approx(one.losses, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 
 from lightning_primo.checks import printable, printable_lines
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.axes import named
 from lightning_primo.results.formatting import format_spent, format_values
+from lightning_primo.results.picture_style import named
 
 
 @pytest.mark.parametrize(

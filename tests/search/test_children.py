@@ -29,7 +29,7 @@ def build(config: dict[str, Any]) -> Remembering:
     return Remembering(config)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_children_begin_with_their_parents_weights(tmp_path: Path, workers: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", CheckpointWarning)

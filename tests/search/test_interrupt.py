@@ -11,6 +11,7 @@ from types import FrameType
 import pytest
 
 from lightning_primo.search.interrupt import Interrupt
+from tests.forks import Forks
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,20 +145,17 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_search_that_is_terminated_says_so(tmp_path: Path, workers: int) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-W", "ignore", "-c", SEARCH, str(tmp_path), str(workers)]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "trials" / "00002").exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.terminate()
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert "stopped by SIGTERM after" in told
-    assert "and the same call goes on from there" in told
-    assert "Traceback" not in told
-    assert "leaked" not in told
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_search_that_is_terminated_says_so(forks: Forks, tmp_path: Path, workers: int) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SEARCH)
+    with forks.started([script, tmp_path, str(workers)], env={"PYTHONPATH": str(ROOT)}) as process:
+        while not (tmp_path / "trials" / "00002").exists():
+            assert process.runs(), process.stderr
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait() == 143
+    assert "stopped by SIGTERM after" in process.stderr
+    assert "and the same call goes on from there" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert "leaked" not in process.stderr

@@ -321,7 +321,7 @@ def test_the_time_of_earlier_trainings_counts(tmp_path: Path, monkeypatch: pytes
         jobs.append(job)
         return dataclasses.replace(run_job(job), seconds=70.0)
 
-    monkeypatch.setattr("lightning_primo.search.jobs.run_job", run)
+    monkeypatch.setattr("lightning_primo.search.worker_calls.run_job", run)
     result = make(tmp_path, Project(), trial_timeout=60.0).run(epochs=3, progress=False)
     assert [(job.options.trial_timeout, job.seconds_before) for job in jobs[:3]] == [
         (60.0, 0.0),

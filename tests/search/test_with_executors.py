@@ -6,8 +6,6 @@ import os
 import pickle
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import closing
@@ -28,6 +26,7 @@ from lightning_primo.layout import STORE
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.workers import ExecutorWorkers
 from lightning_primo.workers.executor import machine_share
+from tests.forks import Forks
 from tests.search.resume_script import build, make_search
 from tests.search.tuned import Tuned, events, make, run
 from tests.workers.executors import Odd, raising, working
@@ -205,31 +204,24 @@ def children(pid: int) -> set[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_processes_of_a_script_without_a_guard_and_ctrl_c(tmp_path: Path) -> None:
+def test_processes_of_a_script_without_a_guard_and_ctrl_c(forks: Forks, tmp_path: Path) -> None:
     script, directory = tmp_path / "script.py", tmp_path / "run"
     script.write_text(SCRIPT)
     root = str(Path(__file__).parents[2])
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(script), root, str(directory), "1000"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    while not (directory / STORE).exists() or sum(isinstance(e, Evaluation) for e in events(directory)) < 6:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.2)
-    workers = children(process.pid)
-    assert len(workers) >= 2
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    start = time.monotonic()
-    out, err = process.communicate(timeout=30)
-    assert time.monotonic() - start < 15
-    assert process.returncode == 0, err
-    assert "stopped by Ctrl-C" in err
-    assert "Traceback" not in err
-    assert "Result of" in out
+    arguments = [script, root, directory, "1000"]
+    with forks.started(arguments, env={"OMP_NUM_THREADS": "1"}) as process:
+        while not (directory / STORE).exists() or sum(isinstance(e, Evaluation) for e in events(directory)) < 6:
+            assert process.runs(), process.stderr
+            time.sleep(0.2)
+        workers = children(process.pid)
+        assert len(workers) >= 2
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        start = time.monotonic()
+        assert process.wait() == 0, process.stderr
+        assert time.monotonic() - start < 15
+    assert "stopped by Ctrl-C" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert "Result of" in process.stdout
     deadline = time.monotonic() + 5
     while (alive := {pid for pid in workers if Path(f"/proc/{pid}").exists()}) and time.monotonic() < deadline:
         time.sleep(0.1)

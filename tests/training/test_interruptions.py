@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lightning_primo.layout import CHECKPOINT
 from lightning_primo.training import run_job
+from tests.forks import Forks, Process
 from tests.tiny import Data, Net, same_state
 from tests.training.jobs import make_job, state
 
@@ -41,29 +42,23 @@ except KeyboardInterrupt:
 """
 
 
-def started(directory: Path, workers: int = 0) -> subprocess.Popen[str]:
+@contextmanager
+def started(forks: Forks, directory: Path, workers: int = 0) -> Iterator[Process]:
     """A process that has trained for 3 of 5 epochs and is in the fourth."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SLOW_EPOCHS, str(directory), str(workers)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    for _ in range(1200):
-        if (directory / "in-epoch-4").exists():
-            return process
-        assert process.poll() is None, "the process ended"
-        time.sleep(0.05)
-    process.kill()
-    raise AssertionError("the training did not get anywhere")
+    script = directory / "script.py"
+    script.write_text(SLOW_EPOCHS)
+    with forks.started([script, directory, str(workers)], env={"PYTHONPATH": str(ROOT)}) as process:
+        while not (directory / "in-epoch-4").exists():
+            assert process.runs(), process.stderr
+            time.sleep(0.05)
+        yield process
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_killed_equals_uninterrupted(tmp_path: Path, workers: int) -> None:
-    process = started(tmp_path, workers)
-    process.kill()
-    process.communicate()
+def test_killed_equals_uninterrupted(forks: Forks, tmp_path: Path, workers: int) -> None:
+    with started(forks, tmp_path, workers) as process:
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
     assert (tmp_path / CHECKPOINT).exists()
 
     resumed = run_job(make_job(tmp_path, 5, module=Net, data=Data(workers=workers)))
@@ -72,11 +67,11 @@ def test_killed_equals_uninterrupted(tmp_path: Path, workers: int) -> None:
     assert same_state(state(tmp_path), state(tmp_path / "whole"))
 
 
-def test_ctrl_c_comes_out_as_keyboard_interrupt(tmp_path: Path) -> None:
-    process = started(tmp_path)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
-    assert (output.strip(), process.returncode) == ("interrupted", 0)
+def test_ctrl_c_comes_out_as_keyboard_interrupt(forks: Forks, tmp_path: Path) -> None:
+    with started(forks, tmp_path) as process:
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait() == 0
+    assert process.stdout.strip() == "interrupted"
 
 
 def test_an_interrupt_leaves_the_handler_in_place(tmp_path: Path) -> None:

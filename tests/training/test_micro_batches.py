@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, TensorDataset
 
-from lightning_primo.callbacks import ReproducibleEpochs, reproducible
+from lightning_primo.callbacks import ReproducibleEpochs, reproducibility
 from lightning_primo.errors import InvalidArgumentError, MicroBatchError
 from lightning_primo.training.out_of_memory.micro_batch_sampler import MicroBatchSampler, WholeBatches
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
@@ -172,7 +172,7 @@ def test_loaders_of_all_kinds(tmp_path: Path) -> None:
     ]
     for train in loaders[:2]:
         same_training(tmp_path, 2, train)
-    reproducible._warn_of_persistent_workers.cache_clear()  # once per process, perhaps for another test
+    reproducibility._warn_of_persistent_workers.cache_clear()  # once per process, perhaps for another test
     with pytest.warns(UserWarning, match="persistent_workers"):
         same_training(tmp_path, 3, loaders[2])
 

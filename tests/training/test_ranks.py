@@ -1,4 +1,4 @@
-"""Starting processes takes seconds: the tests above the first failure share one group."""
+"""Starting processes takes seconds: the tests above the first that runs out of memory share one group."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ import pytest
 import torch
 from ConfigSpace import ConfigurationSpace, Float
 from torch.utils.data import DataLoader, SubsetRandomSampler
+from torchmetrics.classification import MulticlassAUROC
 
 from lightning_primo import Metric, RandomSearch, Search
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
-from lightning_primo.objectives import TrainingTime
+from lightning_primo.objectives import TorchMetric, TrainingTime
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import preflight, run_job
 from lightning_primo.training.failures import Failure
@@ -28,8 +29,10 @@ from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.ranks.processes import collect
 from lightning_primo.workers import rank_group
 from lightning_primo.workers.rank_group import end_ranks
+from tests.objectives.test_torch_metric import N_CLASSES, Returning, Samples, accuracy
 from tests.tiny import N_SAMPLES, Augmented, Data, Net, same_state
 from tests.training.jobs import curve, make_job, state
+from tests.workers.test_local_processes import wait_until_dead
 
 ROOT = Path(__file__).parents[2]
 TWO = {"devices": 2, "strategy": "ddp", "accelerator": "cpu"}
@@ -142,6 +145,61 @@ def test_a_batch_before_the_search(tmp_path: Path) -> None:
         preflight(make_job(tmp_path, module=lambda config, lock=rank_group._lock: Net(**config), trainer=TWO))
 
 
+def test_a_metric_is_that_over_the_data_of_all_ranks(tmp_path: Path) -> None:
+    objectives = (TorchMetric(accuracy()), TorchMetric(MulticlassAUROC(num_classes=N_CLASSES)))
+    fields: Any = {"module": lambda _: Returning(lr=0.0), "data": Samples(), "objectives": objectives}
+    one = run_job(make_job(tmp_path / "one", 1, **fields))
+    two = run_job(make_job(tmp_path / "two", 1, **fields, trainer={"devices": 2, "strategy": "ddp"}))
+    assert two.ok, two.reason
+    assert two.losses == pytest.approx(one.losses, rel=1e-6)
+
+
+class Hungry(Net):
+    """Runs out of memory above 2 samples in a batch."""
+
+    def __init__(self, directory: Path, lr: float) -> None:
+        super().__init__(lr)
+        self.directory = directory
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        if len(batch[0]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        note(self.directory, seen=[round(N_SAMPLES * float(x)) for x in batch[0][:, 0]])
+        return super().training_step(batch, batch_idx)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        note(self.directory, validated=len(batch[0]))
+        self.log("val_loss", self.loss(batch), batch_size=len(batch[0]), sync_dist=True)
+
+    def on_train_end(self) -> None:
+        note(self.directory, steps=self.trainer.global_step)
+
+
+class Positional(Data):
+    def train_dataloader(self) -> Any:
+        return DataLoader(Augmented(), 4, shuffle=True)
+
+
+def test_memory_that_runs_out_divides_the_batches_of_each_rank(tmp_path: Path) -> None:
+    directory = tmp_path / "notes"
+    directory.mkdir()
+    job = make_job(
+        tmp_path / "trial",
+        1,
+        module=lambda config: Hungry(directory, **config),
+        data=Positional(),
+        trainer={**TWO, "limit_train_batches": 0.75, "limit_val_batches": 0.75},
+    )
+    evaluation = run_job(job)
+    assert (evaluation.status, evaluation.measurements) == (Status.OK, {"micro_batches": 2.0}), evaluation.reason
+    batches = [noted(directory, rank, "seen") for rank in (0, 1)]
+    # A rank has two batches of four samples; three quarters of these are one.
+    assert [[len(part) for part in seen] for seen in batches] == [[2, 2]] * 2
+    assert len({index for seen in batches for part in seen for index in part}) == 8
+    for rank in (0, 1):
+        assert (noted(directory, rank, "validated"), noted(directory, rank, "steps")) == ([2, 2], [1])
+
+
 class Mortal(Net):
     """The second training with it ends by a signal on rank 1, in its second epoch; preflights do not count."""
 
@@ -189,6 +247,7 @@ class FailsOnOne(Net):
         return super().training_step(batch, batch_idx)
 
 
+@pytest.mark.slow
 def test_a_rank_that_fails_ends_the_others(tmp_path: Path) -> None:
     evaluation = run_job(make_job(tmp_path, module=FailsOnOne, trainer=TWO))
     assert (evaluation.status, evaluation.epoch, evaluation.cost) == (Status.ERROR, 1, 2.0)
@@ -196,52 +255,6 @@ def test_a_rank_that_fails_ends_the_others(tmp_path: Path) -> None:
     assert evaluation.signature
     assert list(evaluation.curve) == [1]
     assert rank_group._idle is None
-
-
-class Hungry(Net):
-    """Runs out of memory above 2 samples in a batch."""
-
-    def __init__(self, directory: Path, lr: float) -> None:
-        super().__init__(lr)
-        self.directory = directory
-
-    def training_step(self, batch: Any, batch_idx: int) -> Any:
-        if len(batch[0]) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        note(self.directory, seen=[round(N_SAMPLES * float(x)) for x in batch[0][:, 0]])
-        return super().training_step(batch, batch_idx)
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        note(self.directory, validated=len(batch[0]))
-        self.log("val_loss", self.loss(batch), batch_size=len(batch[0]), sync_dist=True)
-
-    def on_train_end(self) -> None:
-        note(self.directory, steps=self.trainer.global_step)
-
-
-class Positional(Data):
-    def train_dataloader(self) -> Any:
-        return DataLoader(Augmented(), 4, shuffle=True)
-
-
-def test_memory_that_runs_out_divides_the_batches_of_each_rank(tmp_path: Path) -> None:
-    directory = tmp_path / "notes"
-    directory.mkdir()
-    job = make_job(
-        tmp_path / "trial",
-        1,
-        module=lambda config: Hungry(directory, **config),
-        data=Positional(),
-        trainer={**TWO, "limit_train_batches": 0.75, "limit_val_batches": 0.75},
-    )
-    evaluation = run_job(job)
-    assert (evaluation.status, evaluation.measurements) == (Status.OK, {"micro_batches": 2.0}), evaluation.reason
-    batches = [noted(directory, rank, "seen") for rank in (0, 1)]
-    # A rank has two batches of four samples; three quarters of these are one.
-    assert [[len(part) for part in seen] for seen in batches] == [[2, 2]] * 2
-    assert len({index for seen in batches for part in seen for index in part}) == 8
-    for rank in (0, 1):
-        assert (noted(directory, rank, "validated"), noted(directory, rank, "steps")) == ([2, 2], [1])
 
 
 # What the ranks report, without processes.
@@ -325,13 +338,6 @@ except KeyboardInterrupt:
 """
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_rank_outlives_a_script(tmp_path: Path, number: signal.Signals) -> None:
@@ -354,10 +360,7 @@ def test_no_rank_outlives_a_script(tmp_path: Path, number: signal.Signals) -> No
         process.send_signal(number)
     out, _ = process.communicate(timeout=60)
     assert out.strip() == ("interrupted" if number is signal.SIGINT else "")
-    deadline = time.monotonic() + 60
-    while any(map(alive, pids)):
-        assert time.monotonic() < deadline, "a rank outlived its parent"
-        time.sleep(0.1)
+    wait_until_dead(pids, seconds=60.0)
 
 
 def test_what_cannot_be_sent() -> None:

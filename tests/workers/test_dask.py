@@ -23,6 +23,8 @@ from tests.workers import cluster_search
 from tests.workers.cluster_search import Net, epochs_trained, make_search
 from tests.workers.dask_cluster import START_SECONDS, DaskCluster
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
@@ -146,7 +148,6 @@ def check_consistent(directory: Path) -> list[Evaluation]:
     return told
 
 
-@pytest.mark.slow
 def test_workers_that_are_killed_leave_and_join(tmp_path: Path) -> None:
     with DaskCluster(tmp_path / "cluster", workers=3) as cluster, cluster.client() as client:
         client.wait_for_workers(3, timeout=START_SECONDS)
@@ -176,7 +177,6 @@ def wait_until_ended(cluster: DaskCluster) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.slow
 def test_a_controller_that_is_killed_goes_on_with_the_same_cluster(tmp_path: Path) -> None:
     directory = tmp_path / "search"
     with DaskCluster(tmp_path / "cluster", workers=2) as cluster, cluster.client() as client:

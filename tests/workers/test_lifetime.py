@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forks import Forks
 from tests.workers.test_local_processes import ROOT, alive, wait_until_dead
 
 SCRIPT = """
@@ -24,20 +23,15 @@ os._exit(1)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_what_is_forked_while_training_ends_with_the_process_that_is_killed() -> None:
+def test_what_is_forked_while_training_ends_with_the_process_that_is_killed(forks: Forks, tmp_path: Path) -> None:
     """Others, which a user may mean to stay, are left alone."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
     pids = {}
     for how in ("watched", "not"):
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", SCRIPT, how],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        with process.stdout:
-            pids[how] = int(process.stdout.readline())
-        assert process.wait(timeout=60) == 1
+        process = forks.run([script, how], env={"PYTHONPATH": str(ROOT)})
+        assert process.returncode == 1, process.stderr
+        pids[how] = int(process.stdout)
     wait_until_dead([pids["watched"]], seconds=20.0)
     assert alive(pids["not"])
     os.kill(pids["not"], signal.SIGKILL)

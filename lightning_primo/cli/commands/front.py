@@ -79,7 +79,7 @@ def chosen(result: Result, *, everything: bool, by: str | None) -> list[TrialRes
 
 def _print(trials: Sequence[TrialResult], result: Result, *, everything: bool) -> None:
     from lightning_primo.results.formatting import format_value
-    from lightning_primo.results.partly import partly_line
+    from lightning_primo.results.partial_training import partly_line
 
     objectives = [objective.name for objective in result.problem.objectives]
     hyperparameters = [name for name in result.problem.space if any(name in trial.config for trial in trials)]

@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
-from lightning_primo.callbacks import reproducible
-from lightning_primo.callbacks.reproducible import ReproducibleEpochs, seed_globals
+from lightning_primo.callbacks import reproducibility
+from lightning_primo.callbacks.reproducibility import ReproducibleEpochs, seed_globals
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.training.process_state import quiet_lightning
 from tests.tiny import Augmented, Data, Net, OneCycle, loader, same_state
@@ -157,7 +157,7 @@ def test_the_users_loader_gets_its_generator_back(tmp_path: Path, fails: bool) -
 
 
 def test_persistent_workers_are_warned_of_once() -> None:
-    reproducible._warn_of_persistent_workers.cache_clear()
+    reproducibility._warn_of_persistent_workers.cache_clear()
 
     def make() -> Any:
         return DataLoader(Augmented(), batch_size=4, num_workers=1, persistent_workers=True)

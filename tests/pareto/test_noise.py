@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lightning_primo.pareto.growing_distinct import GrowingDistinct
-from lightning_primo.pareto.indistinct import distinct, on_front
+from lightning_primo.pareto.incremental_front import GrowingDistinct
+from lightning_primo.pareto.noise import distinct, on_front
 
 NONE = 0.0
 

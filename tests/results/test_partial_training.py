@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from lightning_primo.problem.trial import Evaluation, Status
-from lightning_primo.results.partly import PartlyTrained, PartlyTrainedTracker
+from lightning_primo.results.partial_training import PartlyTrained, PartlyTrainedTracker
 
 
 def told(trial_id: int, epoch: int, loss: float = 0.5, **fields: object) -> Evaluation:

@@ -1,4 +1,4 @@
-"""The front of `pareto.indistinct.on_front`, kept while points come.
+"""The front of `pareto.noise.on_front`, kept while points come.
 
 What stays is decided in one order, in which a point is taken its place by points before it alone. So a new point
 changes the decisions behind it only, and of these only those of the points that it takes the place of, or of what such

@@ -27,7 +27,7 @@ from lightning_primo.factory import Factory
 from lightning_primo.measure.inputs import REMEDY, Sample, cut_batch, map_tensors, tensors
 from lightning_primo.objectives.example_inputs import example_inputs, given_inputs
 from lightning_primo.results.loading import load_module
-from lightning_primo.results.traced_onnx import trace_onnx
+from lightning_primo.results.onnx_trace import trace_onnx
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.job import build_data
 from lightning_primo.training.process_state import process_kept

@@ -1,0 +1,172 @@
+"""Scripts and commands in processes of their own, which have their imports from a common parent.
+
+Torch and Lightning take seconds to import, most scripts of the tests hardly longer. Forking pays for them once. Of this
+package nothing is imported before the fork. Used by the fixture `forks`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_PRELOADED = ("ConfigSpace", "lightning.pytorch.cli", "loky", "matplotlib.pyplot", "pandas", "scipy.stats")
+
+
+@dataclass
+class Process:
+    """One that runs, the leader of a session of its own.
+
+    Attributes:
+        pid: Its id.
+        out: The file that has its output.
+        err: The file that has its errors.
+        returncode: As of `subprocess.Popen`; None until `wait` was called.
+    """
+
+    server: subprocess.Popen[str]
+    pid: int
+    out: Path
+    err: Path
+    returncode: int | None = None
+
+    @property
+    def stdout(self) -> str:
+        """Its output until now."""
+        return self.out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        """Its errors until now."""
+        return self.err.read_text()
+
+    def runs(self) -> bool:
+        """Whether it has not ended yet."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def wait(self) -> int:
+        """Its exit code, when it has ended."""
+        if self.returncode is None:
+            self.returncode = int(_answer(self.server, "end"))
+        return self.returncode
+
+
+class Forks:
+    """Starts processes, one at a time.
+
+    Args:
+        folder: For what they write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._count = folder, 0
+        self._server: subprocess.Popen[str] | None = None
+
+    @contextmanager
+    def started(
+        self, arguments: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> Iterator[Process]:
+        """A process as of ``python *arguments``, which is killed with its session if it still runs in the end.
+
+        Args:
+            arguments: ``-m``, a module and its arguments, or a script's file and its arguments.
+            cwd: Its folder; None for this process's.
+            env: Variables that it has besides those of this process.
+        """
+        if self._server is None:
+            self._server = subprocess.Popen(
+                [sys.executable, "-W", "ignore", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        self._count += 1
+        out, err = (self._folder / f"{self._count}.{name}" for name in ("out", "err"))
+        command = {
+            "arguments": [str(argument) for argument in arguments],
+            "cwd": str(cwd or Path.cwd()),
+            "env": {**os.environ, **(env or {})},
+            "out": str(out),
+            "err": str(err),
+        }
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps(command) + "\n")
+        self._server.stdin.flush()
+        process = Process(self._server, int(_answer(self._server, "begin")), out, err)
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def run(
+        self, arguments: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> Process:
+        """The process of `started` when it has ended."""
+        with self.started(arguments, cwd=cwd, env=env) as process:
+            process.wait()
+        return process
+
+    def close(self) -> None:
+        """End the common parent."""
+        if self._server is not None:
+            self._server.communicate()
+
+
+def _answer(server: subprocess.Popen[str], kind: str) -> str:
+    assert server.stdout is not None
+    told, _, value = server.stdout.readline().partition(" ")
+    assert told == kind, "the common parent died"
+    return value
+
+
+def _become(command: dict[str, Any]) -> None:
+    """Turn this process into that of ``python *arguments``, and run it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(command["env"])
+    os.chdir(command["cwd"])
+    for descriptor, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(command[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:] = [*filter(None, paths), *(path for path in sys.path if path not in paths)]
+    first, *rest = command["arguments"]
+    if first == "-m":
+        sys.path.insert(0, command["cwd"])
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path.insert(0, str(Path(command["cwd"], first).parent))
+        sys.argv = [first, *rest]
+        runpy.run_path(first, run_name="__main__")
+
+
+def _serve() -> None:
+    del sys.path[0]  # this folder
+    for name in _PRELOADED:
+        __import__(name)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            _become(json.loads(line))
+            return
+        print("begin", pid, flush=True)
+        _, status = os.waitpid(pid, 0)
+        print("end", os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()
