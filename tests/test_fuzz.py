@@ -34,9 +34,14 @@ from lightning_primo import (
     MSEHVI,
     SHEMOA,
     AugmentedChebyshev,
+    BayesianOptimization,
     BulkAndCut,
+    CentersFirst,
     FLOPs,
+    FreezeThaw,
+    FullTrainings,
     Hyperband,
+    HypervolumeImprovement,
     Latency,
     Metric,
     ParameterCount,
@@ -45,6 +50,8 @@ from lightning_primo import (
     Prior,
     PriorSampler,
     RandomSearch,
+    RungStack,
+    ScalarizedImprovement,
     Search,
     SobolSampler,
     SuccessiveHalving,
@@ -133,6 +140,11 @@ OURS: list[Callable[[], Any]] = [
         MOASHA,
         WeightedSum,
         AugmentedChebyshev,
+        ScalarizedImprovement,
+        HypervolumeImprovement,
+        FullTrainings,
+        RungStack,
+        FreezeThaw,
         ParameterCount,
         BinaryAccuracy,
     ),
@@ -157,10 +169,14 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     MOBANANAS: {},
     MSEHVI: {},
     PriMO: {},
+    BayesianOptimization: {},
     SHEMOA: {"full_trainings": 9},
     BulkAndCut: {"full_trainings": 9},
     AugmentedChebyshev: {},
     PriorSampler: {"priors": {"val_loss": Prior({"lr": 0.01})}},
+    CentersFirst: {"priors": {"val_loss": Prior({"lr": 0.01})}},
+    RungStack: {},
+    ScalarizedImprovement: {},
     Prior: {"center": {"lr": 0.01}},
     Objective: {"name": "loss"},
     Metric: {"name": "val_loss"},
@@ -198,7 +214,18 @@ def test_constructors(data: st.DataObject) -> None:
     changes = data.draw(st.dictionaries(st.sampled_from(names_of(target)), anything, min_size=1, max_size=2))
     with contextlib.suppress(PrimoError):
         made = target(**{**WITH[target], **changes})
-        if target in (RandomSearch, MOASHA, SuccessiveHalving, Hyperband, MOBOHB, MOBANANAS, MSEHVI, PriMO, SHEMOA):
+        if target in (
+            RandomSearch,
+            MOASHA,
+            SuccessiveHalving,
+            Hyperband,
+            MOBOHB,
+            MOBANANAS,
+            MSEHVI,
+            PriMO,
+            SHEMOA,
+            BayesianOptimization,
+        ):
             search(algorithm=made).algorithm.propose(np.random.default_rng(0))
 
 

@@ -52,12 +52,11 @@ class BayesianOptimization(Algorithm):
             one drawn at random, whose influence fades as evaluations come in (`PriorSchedule`). Default none.
         epsilon: Probability of leaving the prior out of a proposal.
         model: Which results are modelled. Default `FullTrainings()`; `RungStack()` learns from shorter ones too.
-        pause: Whether a proposal is trained in one go, None (default), or from rung to rung as long as it is worth more
-            than others, `FreezeThaw()`.
+        pause: Whether a proposal is trained in one go, None (default), or from rung to rung of the model as long as it
+            is worth more than others, `FreezeThaw()`.
 
     Raises:
-        InvalidArgumentError: If an argument is of another type or out of its range, or `pause` is given with a model
-            that does not know the rungs.
+        InvalidArgumentError: If an argument is of another type or out of its range.
     """
 
     def __init__(
