@@ -33,6 +33,7 @@ from lightning_primo import (
     MOBOHB,
     MSEHVI,
     SHEMOA,
+    Algorithm,
     AugmentedChebyshev,
     BayesianOptimization,
     BulkAndCut,
@@ -214,18 +215,7 @@ def test_constructors(data: st.DataObject) -> None:
     changes = data.draw(st.dictionaries(st.sampled_from(names_of(target)), anything, min_size=1, max_size=2))
     with contextlib.suppress(PrimoError):
         made = target(**{**WITH[target], **changes})
-        if target in (
-            RandomSearch,
-            MOASHA,
-            SuccessiveHalving,
-            Hyperband,
-            MOBOHB,
-            MOBANANAS,
-            MSEHVI,
-            PriMO,
-            SHEMOA,
-            BayesianOptimization,
-        ):
+        if isinstance(made, Algorithm) and not isinstance(made, BulkAndCut):
             search(algorithm=made).algorithm.propose(np.random.default_rng(0))
 
 

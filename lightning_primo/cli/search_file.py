@@ -76,7 +76,7 @@ def read_algorithm(entry: Any, space: SearchSpace) -> Algorithm | None:
         return None
     values: list[Any] = []
     made = _made("algorithm", Algorithm, _numbered(entry, values, space))
-    algorithm: Algorithm = _put_back(made, values)
+    algorithm: Algorithm = _put_back(made, values, set())
     return algorithm
 
 
@@ -154,13 +154,19 @@ def _numbered(entry: Any, values: list[Any], space: SearchSpace) -> Any:
     return {name: _numbered(value, values, space) for name, value in entry.items()}
 
 
-def _put_back(holder: Any, values: Sequence[Any]) -> Any:
-    """The inverse of `_numbered` for what was made: algorithms and samplers, and the priors in them."""
+def _put_back(holder: Any, values: Sequence[Any], done: set[int]) -> Any:
+    """The inverse of `_numbered` for what was made: algorithms and samplers, and the priors in them.
+
+    `done` has the identities of those that were seen before, as parts may be shared.
+    """
     if isinstance(holder, Prior):
         return replace(holder, center={key: values[number] for key, number in holder.center.items()})
+    if id(holder) in done:
+        return holder
+    done.add(id(holder))
     if isinstance(holder, dict):
-        holder.update({name: _put_back(item, values) for name, item in holder.items()})
+        holder.update({name: _put_back(item, values, done) for name, item in holder.items()})
     elif isinstance(holder, (Algorithm, Sampler)):
         for item in vars(holder).values():
-            _put_back(item, values)
+            _put_back(item, values, done)
     return holder

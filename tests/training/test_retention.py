@@ -38,22 +38,22 @@ def test_the_front_and_what_may_be_promoted(tmp_path: Path) -> None:
 
 
 def test_only_the_front_once_primo_has_left_its_initial_design(tmp_path: Path) -> None:
-    result = started(tmp_path, PriMO(n_init=2)).run(full_trainings=5, progress=False)
+    result = started(tmp_path, PriMO(n_init=2, pause=None)).run(full_trainings=5, progress=False)
     assert kept(tmp_path) == on_front(result)
     for trial in result.front:
         result.load(trial)
 
 
 def test_what_a_killed_run_left_behind_goes_with_the_next(tmp_path: Path) -> None:
-    result = started(tmp_path, PriMO(n_init=2)).run(full_trainings=5, progress=False)
+    result = started(tmp_path, PriMO(n_init=2, pause=None)).run(full_trainings=5, progress=False)
     stray = next(trial.id for trial in result.trials if trial.id not in on_front(result))
     path = tmp_path / "trials" / f"{stray:05d}" / "last.ckpt"
     path.write_bytes(b"left by a kill between the log and the deletion")
-    started(tmp_path, PriMO(n_init=2)).run(full_trainings=5, progress=False)
+    started(tmp_path, PriMO(n_init=2, pause=None)).run(full_trainings=5, progress=False)
     assert kept(tmp_path) == on_front(result)
 
 
 def test_all_of_them_if_wanted(tmp_path: Path) -> None:
-    search = started(tmp_path, PriMO(n_init=2), keep_all_checkpoints=True)
+    search = started(tmp_path, PriMO(n_init=2, pause=None), keep_all_checkpoints=True)
     result = search.run(full_trainings=4, progress=False)
     assert kept(tmp_path) == {trial.id for trial in result.trials if trial.epoch}
