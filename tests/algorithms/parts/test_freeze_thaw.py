@@ -1,0 +1,128 @@
+"""Which training goes on: the one that is worth most per epoch, among those that can be finished."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lightning_primo.acquisitions import Acquisition
+from lightning_primo.algorithms import FreezeThaw, PriMO
+from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.observations import observe
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
+from lightning_primo.testing.problems import drive, evaluator, toy_problem
+
+Array = npt.NDArray[np.float64]
+
+PROBLEM = toy_problem(2)
+RUNGS = (1, 3, 9, 27)
+
+
+class Given(Algorithm):
+    """Proposes what it is told to: rungs that trials are trained to, one after the other."""
+
+    def propose(self, rng: np.random.Generator) -> Proposal | None:
+        return self.new_trial(self.encoding.config(self.encoding.sample(1, rng)[0]), 27)
+
+
+@dataclass
+class Worth(Acquisition):
+    """A full training of a new configuration, and of each trial by its error at its rung."""
+
+    new: float
+    paused: Mapping[float, float]
+
+    def __call__(self, vectors: Array, scaled: Array) -> Array:
+        return np.full(len(vectors), self.new)
+
+    def going_on(self, vectors: Array, rung: int, losses: Array) -> Array:
+        return np.array([self.paused[round(loss, 6)] for loss in losses[:, 0]])
+
+
+def started(*epochs: int) -> tuple[Given, list[Evaluation]]:
+    """An algorithm whose trials were trained to these epochs; two more to the end, that there is a front."""
+    algorithm = Given()
+    algorithm.start(PROBLEM, seed=0)
+    evaluate = evaluator(PROBLEM)
+    told = []
+    for epoch in (27, 27, *epochs):
+        proposal = algorithm.ask()
+        assert proposal is not None
+        told.append(evaluate(replace(proposal, epoch=epoch)))
+        algorithm.tell(told[-1])
+    return algorithm, told
+
+
+def choose(
+    algorithm: Algorithm, worth: Mapping[int, float], *, new: float, epochs_left: float = math.inf
+) -> int | None:
+    """The trial that goes on, by what full trainings of trials are worth on a logarithmic scale."""
+    data = observe(algorithm, RUNGS)
+    given = {
+        round(float(rung.losses[k, 0]), 6): worth.get(i, -99.0)
+        for rung in data.rungs[:-1]
+        for k, i in enumerate(rung.trials)
+    }
+    algorithm.epochs_left = epochs_left
+    config = algorithm.encoding.config(algorithm.encoding.sample(1, np.random.default_rng(5))[0])
+    trial = FreezeThaw().resumed(algorithm, data, Worth(new, given), config)
+    return None if trial is None else trial.id
+
+
+def test_the_larger_worth_per_epoch_that_is_left_wins() -> None:
+    algorithm, _ = started(1, 9)
+    # 26 epochs are left to trial 2 and 18 to trial 3, a new one takes 27
+    assert choose(algorithm, {2: 0.0, 3: 0.0}, new=0.0) == 3
+    assert choose(algorithm, {2: math.log(26 / 18) + 0.01, 3: 0.0}, new=0.0) == 2
+    assert choose(algorithm, {2: 0.0, 3: 0.0}, new=math.log(27 / 18) + 0.01) is None
+    assert choose(algorithm, {2: -1.0, 3: -1.0}, new=0.0) is None
+
+
+def test_what_cannot_be_finished_is_not_gone_on_with() -> None:
+    algorithm, _ = started(1, 9)
+    assert choose(algorithm, {2: 9.0, 3: 0.0}, new=9.0, epochs_left=20) == 3
+    assert choose(algorithm, {2: 9.0, 3: 0.0}, new=9.0, epochs_left=17) is None
+    assert choose(algorithm, {2: 0.0, 3: -5.0}, new=9.0, epochs_left=26) == 2
+
+
+def test_only_what_waits_goes_on() -> None:
+    algorithm, told = started(1, 3, 9)
+    algorithm.register(algorithm.promotion(2, 3))  # pending
+    algorithm.trials[3] = replace(algorithm.trials[3], evaluations=(replace(told[3], finished=True),))
+    failed = replace(told[4], status=Status.DIVERGED)
+    algorithm.trials[4] = replace(algorithm.trials[4], evaluations=(failed,))
+    assert choose(algorithm, {2: 9.0, 3: 9.0, 4: 9.0}, new=-9.0) is None
+
+
+def test_a_worth_that_is_not_a_number_comes_last() -> None:
+    algorithm, _ = started(1, 1)
+    assert choose(algorithm, {2: math.nan, 3: -5.0}, new=-9.0) == 3
+
+
+@pytest.fixture(scope="module")
+def searched() -> list[Proposal | Evaluation]:
+    algorithm = PriMO()
+    algorithm.start(PROBLEM, seed=0)
+    return drive(algorithm, evaluator(PROBLEM), epochs=12 * 27)
+
+
+def test_trainings_climb_rung_by_rung_and_many_are_given_up(searched: list[Proposal | Evaluation]) -> None:
+    proposals = [event for event in searched if isinstance(event, Proposal)]
+    new = {p.trial_id for p in proposals if p.operation == "bayesian" and p.start_epoch == 0}
+    reached = {i: [p.epoch for p in proposals if p.trial_id == i] for i in new}
+    assert all(epochs == list(RUNGS[: len(epochs)]) for epochs in reached.values())
+    assert {len(epochs) for epochs in reached.values()} >= {1, 4}
+
+
+def test_what_goes_on_is_finished_within_the_budget(searched: list[Proposal | Evaluation]) -> None:
+    spent, finished = 0.0, []
+    for evaluation in searched:
+        if isinstance(evaluation, Evaluation):
+            spent += evaluation.cost
+            finished += [spent] if evaluation.epoch == 27 else []
+    assert 11 * 27 < finished[-1] <= 12 * 27
