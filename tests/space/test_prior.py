@@ -5,7 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, ForbiddenLessThanClause, Integer
+from ConfigSpace import (
+    Categorical,
+    ConfigurationSpace,
+    EqualsCondition,
+    Float,
+    ForbiddenGreaterThanRelation,
+    ForbiddenLessThanClause,
+    Integer,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -184,3 +192,31 @@ def test_errors_name_objective_hyperparameter_and_choices() -> None:
         Prior({"lr": 3.0}).check(space, "val_error")
     with pytest.raises(InvalidArgumentError, match="'kernel' at 4; expected one of 3, 5, 7"):
         Prior({"kernel": 4}).check(space, "val_error")
+
+
+# Centres
+
+
+def test_the_centre_is_the_centre_and_the_rest_is_drawn() -> None:
+    space = ConfigurationSpace(seed=0)
+    space.add(Float("lr", (1e-5, 1.0), log=True), Integer("layers", (1, 4)), Categorical("act", ["relu", "tanh"]))
+    prior = encoded(Prior({"lr": 1e-3, "act": "tanh"}), space)
+    configs = [prior.encoding.config(prior.center(np.random.default_rng(seed))) for seed in range(20)]
+    assert [config["lr"] for config in configs] == pytest.approx([1e-3] * 20)
+    assert {config["act"] for config in configs} == {"tanh"}
+    assert {config["layers"] for config in configs} == {1, 2, 3, 4}
+    again = prior.encoding.config(prior.center(np.random.default_rng(7)))
+    assert again == configs[7]
+
+
+def test_a_centre_keeps_conditions_and_forbidden_clauses() -> None:
+    space = ConfigurationSpace(seed=0)
+    width, low, high = Integer("width", (1, 9)), Float("low", (0.0, 1.0)), Float("high", (0.0, 1.0))
+    norm = Categorical("norm", [True, False])
+    space.add(norm, width, low, high, EqualsCondition(width, norm, True), ForbiddenGreaterThanRelation(low, high))
+    prior = encoded(Prior({"norm": False, "width": 3, "low": 0.9}), space)
+    for seed in range(20):
+        config = prior.encoding.config(prior.center(np.random.default_rng(seed)))
+        assert "width" not in config  # it is inactive without the norm
+        assert config["low"] == pytest.approx(0.9)
+        assert config["high"] >= config["low"]

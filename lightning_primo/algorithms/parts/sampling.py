@@ -130,7 +130,7 @@ class CentersFirst(Sampler):
 
     def __post_init__(self) -> None:
         check_mapping("priors", self.priors, "the names of objectives to priors")
-        check_sampler(self.then)
+        check_instance("then", self.then, Sampler, example="SobolSampler()")
 
     @override
     def check(self, problem: Problem) -> None:
