@@ -5,7 +5,6 @@ from lightning_primo.algorithms import (
     MOASHA,
     Algorithm,
     BayesianOptimization,
-    FreezeThaw,
     Hyperband,
     PriMO,
     PriorSampler,
@@ -62,10 +61,10 @@ class TestPublishedPriMO(AlgorithmConformance):
         return PriMO.as_published(priors=PRIORS)
 
 
-class TestPausingPriMO(AlgorithmConformance):
+class TestPriMOWithoutPauses(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
-        return PriMO(pause=FreezeThaw(), priors=PRIORS)
+        return PriMO(pause=None, priors=PRIORS)
 
 
 class TestPriorSampling(AlgorithmConformance):
