@@ -14,7 +14,6 @@ from lightning_primo import (
     Algorithm,
     AugmentedChebyshev,
     BayesianOptimization,
-    FreezeThaw,
     FullTrainings,
     Hyperband,
     PriMO,
@@ -47,9 +46,9 @@ OURS: Mapping[str, Callable[[Priors, int], Algorithm]] = {
     "primo-published": lambda priors, eta: PriMO.as_published(priors=priors, eta=eta),
     "primo-full-only": lambda priors, eta: PriMO(priors=priors, eta=eta, model=FullTrainings()),
     "primo-weights": lambda priors, eta: PriMO(priors=priors, eta=eta, acquisition=ScalarizedImprovement()),
-    "primo-pausing": lambda priors, eta: PriMO(priors=priors, eta=eta, pause=FreezeThaw()),
+    "primo-not-pausing": lambda priors, eta: PriMO(priors=priors, eta=eta, pause=None),
     "primo-centres-later": lambda priors, eta: PriMO(priors=priors, eta=eta, initial_design=MOASHA(eta=eta)),
-    "primo-n-init-7": lambda priors, eta: PriMO(priors=priors, eta=eta, n_init=7),
+    "primo-n-init-4": lambda priors, eta: PriMO(priors=priors, eta=eta, n_init=4),
     "ms-ehvi": lambda priors, eta: MSEHVI(sampler=_sampler(priors)),
 }
 """Our algorithms, and PriMO with each of its parts changed, from priors and the halving factor of the problem."""

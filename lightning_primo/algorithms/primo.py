@@ -31,7 +31,7 @@ class PriMO(BayesianOptimization):
 
     Args:
         priors: A prior per objective's name, for any subset of the objectives. Default none.
-        n_init: Full trainings' worth of epochs that the initial design spends.
+        n_init: Full trainings' worth of epochs that the initial design spends, see `BayesianOptimization`.
         epsilon: Probability of leaving the prior out of a proposal.
         eta: The factor from rung to rung of the initial design and the model, at least 2.
         initial_design: The algorithm of the first phase. Default MOASHA, the priors' centres and then uniform sampling.
@@ -48,7 +48,7 @@ class PriMO(BayesianOptimization):
         self,
         *,
         priors: Mapping[str, Prior] | None = None,
-        n_init: float = 4,
+        n_init: float = 2,
         epsilon: float = 0.25,
         eta: int = 3,
         initial_design: Algorithm | None = None,
