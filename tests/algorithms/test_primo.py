@@ -63,7 +63,7 @@ def test_the_initial_design_is_moasha_until_its_share_is_spent():
 def test_what_a_short_design_trained_longest_is_trained_to_the_end(n_init):
     """Two full trainings are the least for a model; the best of the highest rung costs less than another design."""
     problem = toy_problem(2)
-    events = search(PriMO(n_init=n_init), problem, full_trainings=6)
+    events = search(PriMO(n_init=n_init, pause=None), problem, full_trainings=6)
     proposals = [event for event in events if isinstance(event, Proposal)]
     first = next(i for i, proposal in enumerate(proposals) if proposal.operation == "bayesian")
     spent = sum(proposal.epochs for proposal in proposals[:first])
@@ -138,7 +138,7 @@ def test_the_prior_decays_and_is_then_off():
 
 def test_the_prior_fades_with_the_proposals_that_were_evaluated():
     problem = toy_problem(2)
-    algorithm = PriMO(priors=GOOD, n_init=2)
+    algorithm = PriMO(priors=GOOD, pause=None)
     events = search(algorithm, problem, full_trainings=5)
     n = sum(proposal.start_epoch == 0 for proposal in bayesian(events))
     assert algorithm._schedule.n_proposed == n > 0
@@ -306,7 +306,7 @@ def test_beats_random_search_on_learning_curves(name, full_trainings):
 
 
 def test_good_priors_help_and_bad_ones_are_recovered_from():
-    assert np.median(volumes("good", 4)) > np.median(volumes("PriMO", 4))
+    assert np.median(volumes("good", 6)) > np.median(volumes("PriMO", 6))
     assert np.median(volumes("bad", 8)) > 0.97 * np.median(volumes("PriMO", 8))
 
 
