@@ -98,7 +98,8 @@ class BayesianOptimization(Algorithm):
 
     @override
     def may_continue(self, trial: Trial) -> bool:
-        return (self.pause is not None or not self._design_is_over) and super().may_continue(trial)
+        goes_on = self.pause is not None or not self._design_is_over or not self._can_be_modelled()
+        return goes_on and super().may_continue(trial)
 
     def _registered(self, proposal: Proposal) -> None:
         if proposal.operation != _OPERATION:
@@ -114,7 +115,7 @@ class BayesianOptimization(Algorithm):
             self.design.tell(evaluation)
             return
         self._own.remove(trial.id)
-        if evaluation.status is Status.REJECTED:
+        if evaluation.status is Status.REJECTED and len(trial.evaluations) == 1:
             self._schedule.count(-1)  # the prior fades with what was evaluated
 
     @override

@@ -98,20 +98,15 @@ def test_a_call_that_kills_its_process_twice_is_given_up(warm: Supervisor, tmp_p
     assert warm.run(pickled_call(int, ["7"])) == 7
 
 
-def end_by_signal(marker: str) -> int:
-    """Is ended by a signal the first time."""
-    if not Path(marker).exists():
-        Path(marker).touch()
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())  # as the Trainer's handler does
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(60)
-    return os.getpid()
+def end_by_signal() -> None:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())  # as the Trainer's handler does
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
 
 
-def test_a_sigterm_is_the_death_of_the_process_and_not_of_the_search(warm: Supervisor, tmp_path: Path) -> None:
-    before = warm.run(pickled_call(os.getpid))
-    after = warm.run(pickled_call(end_by_signal, [str(tmp_path / "ended")]))  # in a new process, as for any death
-    assert after == warm.run(pickled_call(os.getpid)) != before
+def test_a_sigterm_is_the_death_of_the_process_and_not_of_the_search(warm: Supervisor) -> None:
+    with pytest.raises(WorkerDiedError, match="died twice"):
+        warm.run(pickled_call(end_by_signal))
 
 
 def test_a_process_that_can_not_be_started_is_met_by_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
