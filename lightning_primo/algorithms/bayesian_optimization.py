@@ -105,9 +105,10 @@ class BayesianOptimization(Algorithm):
         if proposal.operation != _OPERATION:
             self.design.register(proposal)
             return
+        # The design knows nothing of what is done with its trials here, so it must not go on.
+        self._design_is_over = True
         self._own.add(proposal.trial_id)
         if proposal.start_epoch == 0:
-            self._design_is_over = True
             self._schedule.count(1)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
