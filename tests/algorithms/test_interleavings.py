@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_primo.algorithms import MOASHA, SHEMOA, SuccessiveHalving
+from lightning_primo.algorithms import MOASHA, SHEMOA, PriMO, SuccessiveHalving
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.testing.conformance import assert_goes_on
 from lightning_primo.testing.problems import evaluator, toy_problem
@@ -46,3 +46,26 @@ def test_any_interleaving_is_restored_and_repeats_nothing(make, n_workers, seed,
     restored.restore(events[:n_events])
     assert_goes_on(restored, events[n_events:], epochs=8 * 9)
     assert restored.ask() == algorithm.ask()
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(n_workers=st.sampled_from([2, 4]), seed=st.integers(0, 2**16), failing=st.sampled_from([0.0, 0.3]))
+def test_trainings_that_are_paused_go_on_where_they_are_whoever_began_them(n_workers, seed, failing):
+    """Of the design and of what is proposed by the model: no epoch is trained twice, none is left out."""
+    algorithm = PriMO(n_init=1)
+    algorithm.start(PROBLEM, seed=seed)
+    events = simulate(
+        algorithm, evaluator(PROBLEM), epochs=5 * 9, n_workers=n_workers, seed=seed, failing=failing
+    ).events
+    reached: dict[int, int] = {}
+    pending: set[int] = set()
+    for event in events:
+        if isinstance(event, Proposal):
+            assert event.trial_id not in pending
+            assert event.start_epoch == reached.get(event.trial_id, 0) < event.epoch
+            pending.add(event.trial_id)
+        else:
+            pending.remove(event.trial_id)
+            reached[event.trial_id] = event.epoch if event.ok else 99
+    gone_on = [event for event in events if isinstance(event, Proposal) and event.operation == "bayesian"]
+    assert failing or any(event.start_epoch for event in gone_on)
