@@ -1,6 +1,6 @@
 import pytest
 
-from lightning_primo.acquisitions import ScalarizedImprovement
+from lightning_primo.acquisitions import ScalarizedImprovement, candidates
 from lightning_primo.algorithms import (
     MOASHA,
     Algorithm,
@@ -15,6 +15,14 @@ from lightning_primo.algorithms import (
 from lightning_primo.pareto import AugmentedChebyshev
 from lightning_primo.space import Prior
 from lightning_primo.testing.conformance import AlgorithmConformance
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maxima of acquisitions are looked for less thoroughly, as what is proposed does not matter here."""
+    for name, value in {"_N_SAMPLED": 128, "_N_AROUND": 64, "_N_CLIMBERS": 4, "_SCALES": (0.15, 0.04)}.items():
+        monkeypatch.setattr(candidates, name, value)
+
 
 PRIORS = {"error": Prior({"lr": 1e-2, "activation": "gelu"}, confidence=0.75)}
 
@@ -49,18 +57,21 @@ class TestMOASHA(AlgorithmConformance):
         return MOASHA()
 
 
+@pytest.mark.usefixtures("coarse")
 class TestPriMO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return PriMO()
 
 
+@pytest.mark.usefixtures("coarse")
 class TestPublishedPriMO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return PriMO.as_published(priors=PRIORS)
 
 
+@pytest.mark.usefixtures("coarse")
 class TestPriMOWithoutPauses(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
@@ -73,6 +84,7 @@ class TestPriorSampling(AlgorithmConformance):
         return MOASHA(sampler=PriorSampler({"error": Prior({"lr": 1e-2}, confidence=0.25)}))
 
 
+@pytest.mark.usefixtures("coarse")
 class TestParEGO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
@@ -81,6 +93,7 @@ class TestParEGO(AlgorithmConformance):
         )
 
 
+@pytest.mark.usefixtures("coarse")
 class TestPiBO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
