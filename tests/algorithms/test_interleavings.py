@@ -55,7 +55,7 @@ def test_trainings_that_are_paused_go_on_where_they_are_whoever_began_them(n_wor
     algorithm = PriMO(n_init=1)
     algorithm.start(PROBLEM, seed=seed)
     events = simulate(
-        algorithm, evaluator(PROBLEM), epochs=5 * 9, n_workers=n_workers, seed=seed, failing=failing
+        algorithm, evaluator(PROBLEM), epochs=9 * 9, n_workers=n_workers, seed=seed, failing=failing
     ).events
     reached: dict[int, int] = {}
     pending: set[int] = set()

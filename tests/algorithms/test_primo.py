@@ -306,7 +306,7 @@ def test_beats_random_search_on_learning_curves(name, full_trainings):
 
 
 def test_good_priors_help_and_bad_ones_are_recovered_from():
-    assert np.median(volumes("good", 6)) > np.median(volumes("PriMO", 6))
+    assert np.median(volumes("good", 8)) > np.median(volumes("PriMO", 8))
     assert np.median(volumes("bad", 8)) > 0.97 * np.median(volumes("PriMO", 8))
 
 
