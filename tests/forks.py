@@ -91,6 +91,8 @@ class Forks:
             )
         self._count += 1
         out, err = (self._folder / f"{self._count}.{name}" for name in ("out", "err"))
+        for file in (out, err):
+            file.touch()  # looked at before it has begun
         command = {
             "arguments": [str(argument) for argument in arguments],
             "cwd": str(cwd or Path.cwd()),

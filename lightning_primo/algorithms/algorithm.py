@@ -18,7 +18,6 @@ and passes on by `register` and `tell` what has become of them.
 from __future__ import annotations
 
 import inspect
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
@@ -58,22 +57,16 @@ class Algorithm(ABC):
         self.seed = seed
         self.n_asked = 0
         self.epochs_committed = 0.0
-        self.epochs_left = math.inf
         self.trials: list[Trial] = []
         self._pending: set[int] = set()
         self._keys: set[str] = set()
         self._unkeyed: list[Config] = []  # configurations whose keys are not taken yet
 
-    def ask(self, *, epochs_left: float = math.inf) -> Proposal | None:
+    def ask(self) -> Proposal | None:
         """The next proposal, or None if there is none until a pending one is told.
 
         None with nothing pending means that the space is exhausted.
-
-        Args:
-            epochs_left: Of the search's budget, without those of what is pending. What cannot be finished within them
-                need not be begun; algorithms that don't look ahead don't care.
         """
-        self.epochs_left = epochs_left
         proposal = self.propose(np.random.default_rng([self.seed, self.n_asked]))
         if proposal is not None:
             self.register(proposal)

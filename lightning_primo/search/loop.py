@@ -148,8 +148,7 @@ class Loop:
             return self._unfinished.pop(0)
         if self._share_spent() >= 1:
             return None
-        left = self._budget.total_epochs - self._algorithm.epochs_committed
-        proposal = self._algorithm.ask(epochs_left=left)
+        proposal = self._algorithm.ask()
         self._interrupt.check()  # a Ctrl-C that compiled code has swallowed may have spoiled what it computed
         if proposal is not None:
             self._store.ask(proposal, elapsed=self._elapsed())

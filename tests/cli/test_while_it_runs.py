@@ -41,7 +41,7 @@ def search_on(directory: Path) -> None:
             store.tell(replace(known, trial_id=trial_id, losses=losses, curve={9: losses}), elapsed=1e3)
             for path in sorted(directory.glob("trials/*/last.ckpt"))[:-1]:
                 path.unlink()
-            time.sleep(0.02)
+            time.sleep(0.1)
 
 
 @pytest.fixture

@@ -37,13 +37,13 @@ class FreezeThaw:
         for number, rung in enumerate(data.rungs[:-1]):
             rows = [row for row, i in enumerate(rung.trials) if _is_paused(algorithm.trials[i], rung.epoch)]
             left = problem.max_epochs - rung.epoch
-            if not rows or left > algorithm.epochs_left:
+            if not rows:
                 continue
             worth = acquisition.going_on(rung.vectors[rows], number, rung.losses[rows]) - math.log(left)
             row = int(np.argmax(np.where(np.isnan(worth), -math.inf, worth)))
             if worth[row] > most:
                 best, most = algorithm.trials[rung.trials[rows[row]]], float(worth[row])
-        if best is None or config is None or problem.max_epochs > algorithm.epochs_left:
+        if best is None or config is None:
             return best
         known = problem.scaled_losses([problem.known(config)])
         new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(problem.max_epochs)

@@ -1,4 +1,4 @@
-"""Which training goes on: the one that is worth most per epoch, among those that can be finished."""
+"""Which training goes on: the one that is worth most per epoch that is left to it."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ def started(*epochs: int) -> tuple[Given, list[Evaluation]]:
     return algorithm, told
 
 
-def choose(
-    algorithm: Algorithm, worth: Mapping[int, float], *, new: float, epochs_left: float = math.inf
-) -> int | None:
+def choose(algorithm: Algorithm, worth: Mapping[int, float], *, new: float) -> int | None:
     """The trial that goes on, by what full trainings of trials are worth on a logarithmic scale."""
     data = observe(algorithm, RUNGS)
     given = {
@@ -68,7 +66,6 @@ def choose(
         for rung in data.rungs[:-1]
         for k, i in enumerate(rung.trials)
     }
-    algorithm.epochs_left = epochs_left
     config = algorithm.encoding.config(algorithm.encoding.sample(1, np.random.default_rng(5))[0])
     trial = FreezeThaw().resumed(algorithm, data, Worth(new, given), config)
     return None if trial is None else trial.id
@@ -81,13 +78,6 @@ def test_the_larger_worth_per_epoch_that_is_left_wins() -> None:
     assert choose(algorithm, {2: math.log(26 / 18) + 0.01, 3: 0.0}, new=0.0) == 2
     assert choose(algorithm, {2: 0.0, 3: 0.0}, new=math.log(27 / 18) + 0.01) is None
     assert choose(algorithm, {2: -1.0, 3: -1.0}, new=0.0) is None
-
-
-def test_what_cannot_be_finished_is_not_gone_on_with() -> None:
-    algorithm, _ = started(1, 9)
-    assert choose(algorithm, {2: 9.0, 3: 0.0}, new=9.0, epochs_left=20) == 3
-    assert choose(algorithm, {2: 9.0, 3: 0.0}, new=9.0, epochs_left=17) is None
-    assert choose(algorithm, {2: 0.0, 3: -5.0}, new=9.0, epochs_left=26) == 2
 
 
 def test_only_what_waits_goes_on() -> None:
@@ -117,12 +107,3 @@ def test_trainings_climb_rung_by_rung_and_many_are_given_up(searched: list[Propo
     reached = {i: [p.epoch for p in proposals if p.trial_id == i] for i in new}
     assert all(epochs == list(RUNGS[: len(epochs)]) for epochs in reached.values())
     assert {len(epochs) for epochs in reached.values()} >= {1, 4}
-
-
-def test_what_goes_on_is_finished_within_the_budget(searched: list[Proposal | Evaluation]) -> None:
-    spent, finished = 0.0, []
-    for evaluation in searched:
-        if isinstance(evaluation, Evaluation):
-            spent += evaluation.cost
-            finished += [spent] if evaluation.epoch == 27 else []
-    assert 11 * 27 < finished[-1] <= 12 * 27
