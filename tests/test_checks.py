@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -32,6 +33,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: PriMO(initial_design=2), "'initial_design' must be an Algorithm such as RandomSearch"),  # type: ignore[arg-type]
     (lambda: PriMO(initial_design=MOASHA), r"'initial_design' is the class MOASHA; write MOASHA\("),  # type: ignore[arg-type]
     (lambda: PriMO(priors=0.5), "'priors' must be a dict from the names of objectives to priors, got 0.5"),  # type: ignore[arg-type]
+    (lambda: PriMO(priors=np.array([1, 2])), "'priors' must be a dict from the names of objectives to priors"),  # type: ignore[arg-type]
     (lambda: PriMO(n_init="7"), "'n_init' must be a finite number .*'7'"),  # type: ignore[arg-type]
     (lambda: PriMO(epsilon=True), "'epsilon' must be a probability"),
     (lambda: PriMO(n_init=10**400), "'n_init' must be a finite number"),

@@ -59,7 +59,7 @@ class PriMO(BayesianOptimization):
         self.eta = check_whole("eta", eta, least=2)
         model = RungStack(eta) if model is None else model
         if initial_design is None:
-            initial_design = MOASHA(eta=eta, sampler=CentersFirst(priors or {}))
+            initial_design = MOASHA(eta=eta, sampler=CentersFirst({} if priors is None else priors))
         super().__init__(
             design=check_instance("initial_design", initial_design, Algorithm, example="RandomSearch()"),
             n_init=n_init,
