@@ -26,8 +26,7 @@ class PriMO(BayesianOptimization):
     weighted by the prior of an objective drawn at random, whose influence fades as evaluations come in. With one
     objective the initial design is ASHA and the rest is pi-BO with a Gaussian process.
 
-    That differs from the paper where `benchmarks/peers.py` measured something better; `PriMO.as_published` is the
-    paper's.
+    That is not the paper's composition, which is `PriMO.as_published`; `benchmarks/peers.py` compares them.
 
     Args:
         priors: A prior per objective's name, for any subset of the objectives. Default none.
