@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 from typing_extensions import override
 
 from lightning_primo.acquisitions import AcquisitionFunction, HypervolumeImprovement
@@ -25,8 +24,6 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
 from lightning_primo.space import Prior
 from lightning_primo.surrogates.observations import Fits
-
-Array = npt.NDArray[np.float64]
 
 _OPERATION = "bayesian"
 _MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend

@@ -140,6 +140,22 @@ def test_arguments_of_the_trainer(networks: Path) -> None:
     assert project.trainer({})["callbacks"][0] is not project.trainer({})["callbacks"][0]
 
 
+def loggers_elsewhere(loggers: list[dict[str, Any]], folder: Path) -> Any:
+    """What makes the loggers of a config for a trial's folder, as it comes to another process."""
+    (folder / "loggers.yaml").write_text(yaml.safe_dump({"trainer": {"logger": loggers}}))
+    project = Project.open(["config.yaml", folder / "loggers.yaml"], "train.py").for_search(encoded=(), max_epochs=3)
+    make = cloudpickle.loads(cloudpickle.dumps(project.trainer({"trainer.gradient_clip_val": 0.5})["logger"]))
+    check_loggers(make)
+    return make
+
+
+def folders_of_trials(folder: Path) -> list[Path]:
+    trials = [folder / name for name in ("00000", "00001")]
+    for trial in trials:
+        trial.mkdir()
+    return trials
+
+
 def test_loggers_of_services_come_as_a_function_that_makes_those_of_a_trial(
     networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,17 +163,12 @@ def test_loggers_of_services_come_as_a_function_that_makes_those_of_a_trial(
     entry = {"class_path": "lightning.pytorch.loggers.WandbLogger", "init_args": {"project": "p", "save_dir": "."}}
     csv_entry = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "here"}}
     loggers = [entry, csv_entry, {**entry, "init_args": {"name": "mine", "id": "abc", "save_dir": "elsewhere"}}]
-    (tmp_path / "loggers.yaml").write_text(yaml.safe_dump({"trainer": {"logger": loggers}}))
-    project = Project.open(["config.yaml", tmp_path / "loggers.yaml"], "train.py").for_search(encoded=(), max_epochs=3)
-    make = cloudpickle.loads(cloudpickle.dumps(project.trainer({"trainer.gradient_clip_val": 0.5})["logger"]))
-    check_loggers(make)
-    trials = [tmp_path / name for name in ("00000", "00001")]
-    for trial in trials:
-        trial.mkdir()
-    (first, csv, named), (second, *_), (again, *_) = map(make, (*trials, trials[0]))
-    assert (first.name, first.save_dir, named.save_dir) == ("p", str(trials[0]), "elsewhere")
+    first_trial, second_trial = folders_of_trials(tmp_path)
+    make = loggers_elsewhere(loggers, tmp_path)
+    (first, csv, named), (second, *_), (again, *_) = map(make, (first_trial, second_trial, first_trial))
+    assert (first.name, first.save_dir, named.save_dir) == ("p", str(first_trial), "elsewhere")
     assert first.version == again.version != second.version
-    assert (csv.save_dir, named.version) == (str(trials[0]), "abc-00000")
+    assert (csv.save_dir, named.version) == (str(first_trial), "abc-00000")
 
 
 def test_mlflow_loggers_of_a_project_have_a_run_per_trial(
@@ -173,14 +184,9 @@ def test_mlflow_loggers_of_a_project_have_a_run_per_trial(
         "init_args": {"experiment_name": "e", "tracking_uri": where},
     }
     loggers = [entry, {**entry, "init_args": {**entry["init_args"], "run_name": "mine", "run_id": "gone"}}]
-    (tmp_path / "loggers.yaml").write_text(yaml.safe_dump({"trainer": {"logger": loggers}}))
-    project = Project.open(["config.yaml", tmp_path / "loggers.yaml"], "train.py").for_search(encoded=(), max_epochs=3)
-    make = cloudpickle.loads(cloudpickle.dumps(project.trainer({"trainer.gradient_clip_val": 0.5})["logger"]))
-    check_loggers(make)
-    trials = [tmp_path / name for name in ("00000", "00001")]
-    for trial in trials:
-        trial.mkdir()
-    (first, named), (second, _), (again, named_again) = map(make, (*trials, trials[0]))
+    first_trial, second_trial = folders_of_trials(tmp_path)
+    make = loggers_elsewhere(loggers, tmp_path)
+    (first, named), (second, _), (again, named_again) = map(make, (first_trial, second_trial, first_trial))
     assert first.run_id == again.run_id != second.run_id
     assert named.run_id == named_again.run_id not in (first.run_id, second.run_id)
     client = MlflowClient(where)
