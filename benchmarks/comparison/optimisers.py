@@ -15,6 +15,7 @@ from lightning_primo import (
     AugmentedChebyshev,
     BayesianOptimization,
     FullTrainings,
+    FullTrust,
     Hyperband,
     PriMO,
     PriorSampler,
@@ -48,6 +49,7 @@ OURS: Mapping[str, Callable[[Priors, int], Algorithm]] = {
     "primo-weights": lambda priors, eta: PriMO(priors=priors, eta=eta, acquisition=ScalarizedImprovement()),
     "primo-not-pausing": lambda priors, eta: PriMO(priors=priors, eta=eta, pause=None),
     "primo-centres-later": lambda priors, eta: PriMO(priors=priors, eta=eta, initial_design=MOASHA(eta=eta)),
+    "primo-full-trust": lambda priors, eta: PriMO(priors=priors, eta=eta, trust=FullTrust()),
     "primo-n-init-4": lambda priors, eta: PriMO(priors=priors, eta=eta, n_init=4),
     "ms-ehvi": lambda priors, eta: MSEHVI(sampler=_sampler(priors)),
 }

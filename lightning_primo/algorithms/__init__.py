@@ -10,6 +10,8 @@ from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.ms_ehvi import MSEHVI
 from lightning_primo.algorithms.parts.fidelities import FullTrainings, RungStack
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
+from lightning_primo.algorithms.parts.prices import EpochPrice, Price, SecondsPrice
+from lightning_primo.algorithms.parts.prior_trust import EarnedTrust, FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import CentersFirst, PriorSampler, Sampler, SobolSampler, UniformSampler
 from lightning_primo.algorithms.primo import PriMO
 from lightning_primo.algorithms.random_search import RandomSearch
@@ -25,14 +27,20 @@ __all__ = [
     "BayesianOptimization",
     "BulkAndCut",
     "CentersFirst",
+    "EarnedTrust",
+    "EpochPrice",
     "FreezeThaw",
     "FullTrainings",
+    "FullTrust",
     "Hyperband",
     "PriMO",
+    "Price",
     "PriorSampler",
+    "PriorTrust",
     "RandomSearch",
     "RungStack",
     "Sampler",
+    "SecondsPrice",
     "SobolSampler",
     "SuccessiveHalving",
     "UniformSampler",

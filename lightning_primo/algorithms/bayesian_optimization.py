@@ -14,8 +14,10 @@ from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearch
 from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTrainings
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
-from lightning_primo.algorithms.parts.observations import observe
-from lightning_primo.algorithms.parts.prior_schedule import PriorSchedule
+from lightning_primo.algorithms.parts.observations import objectives_vary, observe
+from lightning_primo.algorithms.parts.prices import EpochPrice, Price
+from lightning_primo.algorithms.parts.prior_influence import PriorInfluence
+from lightning_primo.algorithms.parts.prior_trust import FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.checks import check_instance, check_mapping, check_number, check_probability
@@ -26,6 +28,7 @@ from lightning_primo.space import Prior
 from lightning_primo.surrogates.observations import Fits
 
 _OPERATION = "bayesian"
+_LONGEST_DESIGN = 2  # times what is planned, while nothing has been learnt
 _MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
 
 
@@ -42,15 +45,20 @@ class BayesianOptimization(Algorithm):
     Args:
         design: The algorithm of the first phase. Default `RandomSearch()`.
         n_init: Full trainings' worth of epochs that the design spends; with several workers it goes on until half of
-            that is back, as on less a model is but chance. Where they bring fewer than two full trainings, the best of
-            those that were trained longest are trained to the end.
+            that is back, as on less a model is but chance, and up to twice as long while no training has learnt
+            anything that a model could go by (`objectives_vary`). Where they bring fewer than two full trainings, the
+            best of those that were trained longest are trained to the end.
         acquisition: What a proposal is worth. Default `HypervolumeImprovement()`.
         priors: A prior per objective's name, for any subset of the objectives: proposals are weighted by the prior of
-            one drawn at random, whose influence fades as evaluations come in (`PriorSchedule`). Default none.
+            one drawn at random, whose influence fades as evaluations come in (`PriorInfluence`). Default none.
         epsilon: Probability of leaving the prior out of a proposal.
+        trust: Whether priors are believed throughout, `FullTrust()` (default), or as far as what was observed bears
+            them out, `EarnedTrust()`.
         model: Which results are modelled. Default `FullTrainings()`; `RungStack()` learns from shorter ones too.
         pause: Whether a proposal is trained in one go, None (default), or from rung to rung of the model as long as it
             is worth more than others, `FreezeThaw()`.
+        price: Of an epoch: proposals are those that are worth most for it. Default `EpochPrice()`, the same for all;
+            `SecondsPrice()` for budgets in hours.
 
     Raises:
         InvalidArgumentError: If an argument is of another type or out of its range.
@@ -64,8 +72,10 @@ class BayesianOptimization(Algorithm):
         acquisition: AcquisitionFunction | None = None,
         priors: Mapping[str, Prior] | None = None,
         epsilon: float = 0.25,
+        trust: PriorTrust | None = None,
         model: Fidelities | None = None,
         pause: FreezeThaw | None = None,
+        price: Price | None = None,
     ) -> None:
         self.design = check_instance("design", design, Algorithm, example="MOASHA()", default=RandomSearch)
         self.n_init = check_number("n_init", n_init, "a finite number of full trainings of at least 0", least=0)
@@ -78,8 +88,10 @@ class BayesianOptimization(Algorithm):
         )
         self.priors = check_mapping("priors", priors, "the names of objectives to priors")
         self.epsilon = check_probability("epsilon", epsilon)
+        self.trust = check_instance("trust", trust, PriorTrust, example="EarnedTrust()", default=FullTrust)
         self.model = check_instance("model", model, Fidelities, example="RungStack()", default=FullTrainings)
         self.pause = pause if pause is None else check_instance("pause", pause, FreezeThaw, example="FreezeThaw()")
+        self.price = check_instance("price", price, Price, example="SecondsPrice()", default=EpochPrice)
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:
@@ -87,7 +99,7 @@ class BayesianOptimization(Algorithm):
         super().start(problem, seed=seed)
         self.design.start(problem, seed=seed)
         self.rungs = self.model.rungs(problem)
-        self._schedule = PriorSchedule(self.priors, self.epsilon, self.encoding)
+        self._influence = PriorInfluence(self.priors, self.epsilon, self.trust, problem, self.encoding)
         self._design_is_over = False
         self._own: set[int] = set()  # the trials whose pending training was proposed here, and not by the design
         self._search = AcquisitionSearch(self)
@@ -106,7 +118,7 @@ class BayesianOptimization(Algorithm):
         self._design_is_over = True
         self._own.add(proposal.trial_id)
         if proposal.start_epoch == 0:
-            self._schedule.count(1)
+            self._influence.count(1)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         if trial.id not in self._own:
@@ -114,7 +126,7 @@ class BayesianOptimization(Algorithm):
             return
         self._own.remove(trial.id)
         if evaluation.status is Status.REJECTED and len(trial.evaluations) == 1:
-            self._schedule.count(-1)  # the prior fades with what was evaluated
+            self._influence.count(-1)  # the prior fades with what was evaluated
 
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
@@ -132,6 +144,8 @@ class BayesianOptimization(Algorithm):
         pending = sum((trial.pending or 0) - trial.epoch for trial in self.design.pending)
         if self.design.epochs_committed - pending < planned / 2:
             return True
+        if self.design.epochs_committed < _LONGEST_DESIGN * planned and not objectives_vary(self):
+            return True
         return bool(pending) and not self._can_be_modelled()
 
     def _can_be_modelled(self) -> bool:
@@ -139,12 +153,12 @@ class BayesianOptimization(Algorithm):
         return len(list(islice(full, _MIN_OBSERVATIONS))) == _MIN_OBSERVATIONS
 
     def _bayesian(self, rng: np.random.Generator) -> Proposal | None:
-        prior = self._schedule.draw(rng)
         data = observe(self, self.rungs)
+        prior = self._influence.draw(data, rng)
         if data.n < _MIN_OBSERVATIONS:
             return self._most_trained() or self._new(None, rng)
         self._fits.next()
-        acquisition = self.acquisition.on(data, self._fits, rng)
+        acquisition = self.price.per_price(self.acquisition.on(data, self._fits, rng), self)
         starts = data.rungs[0].vectors[: len(data.rungs[0].trials)]
         if prior is None:
             config = self._search.best(acquisition, starts, rng)

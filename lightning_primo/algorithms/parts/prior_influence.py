@@ -1,4 +1,4 @@
-"""When a proposal is weighted by an expert prior, by whose, and how much."""
+"""Whether a proposal is weighted by an expert prior, by whose, and how much."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.acquisitions import Worth, prior_exponent, weighted_by_prior
+from lightning_primo.algorithms.parts.prior_trust import PriorTrust
+from lightning_primo.problem import Problem
 from lightning_primo.space import EncodedPrior, Encoding, Prior
+from lightning_primo.surrogates.observations import Observations
 
 Array = npt.NDArray[np.float64]
 
@@ -39,31 +42,48 @@ class Weighting:
         )
 
 
-class PriorSchedule:
+class PriorInfluence:
     """Fading priors: with probability `1 - epsilon` that of an objective drawn at random, `gamma = exp(-n^2 / d)`.
 
-    Source: Basu, Hutter, Stoll 2025, PriMO (arXiv 2511.08371), section 4.
+    A prior that is drawn has its say with the probability that it is trusted. Source of the rest: Basu, Hutter, Stoll
+    2025, PriMO (arXiv 2511.08371), section 4.
 
     Args:
-        priors: Per objective's name.
+        priors: Per objective's name, of the problem.
         epsilon: Probability of leaving the prior out.
-        encoding: Of the space.
+        trust: In the priors.
+        problem: What is searched.
+        encoding: Of its space.
     """
 
-    def __init__(self, priors: Mapping[str, Prior], epsilon: float, encoding: Encoding) -> None:
+    def __init__(
+        self, priors: Mapping[str, Prior], epsilon: float, trust: PriorTrust, problem: Problem, encoding: Encoding
+    ) -> None:
         self.n_proposed = 0
         self._epsilon = epsilon
+        self._trust = trust
         self._dimensions = encoding.dimensions
-        self._encoded = [EncodedPrior(prior, encoding) for _, prior in sorted(priors.items())]
+        names = [objective.name for objective in problem.objectives]
+        self._encoded = [(names.index(name), EncodedPrior(prior, encoding)) for name, prior in sorted(priors.items())]
 
     def count(self, n: int) -> None:
         """Take note of `n` more proposals that were evaluated."""
         self.n_proposed += n
 
-    def draw(self, rng: np.random.Generator) -> Weighting | None:
-        """The prior for one proposal; None with probability epsilon, and once the priors have faded."""
+    def draw(self, data: Observations, rng: np.random.Generator) -> Weighting | None:
+        """The prior for one proposal; None for none, and once the priors have faded.
+
+        Args:
+            data: What was observed.
+            rng: Source of randomness.
+        """
         without = rng.random() < self._epsilon
         exponent = prior_exponent(self.n_proposed, self._dimensions)
         if without or not self._encoded or exponent == 0.0:
             return None
-        return Weighting(self._encoded[rng.integers(len(self._encoded))], exponent)
+        objective, prior = self._encoded[rng.integers(len(self._encoded))]
+        lowest = data.rungs[0]  # where the most trials are, and none that were selected
+        trust = self._trust.probability(prior.log_density(lowest.vectors), lowest.losses[:, objective])
+        if trust < 1.0 and rng.random() >= trust:
+            return None
+        return Weighting(prior, exponent)
