@@ -6,7 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_primo.acquisitions import HypervolumeImprovement, ScalarizedImprovement
+    from lightning_primo.acquisitions import (
+        HypervolumeImprovement,
+        LogExpectedImprovement,
+        MaxValueEntropy,
+        ProbabilityOfImprovement,
+        ThompsonSampling,
+        UpperConfidenceBound,
+    )
     from lightning_primo.algorithms import (
         MOASHA,
         MOBANANAS,
@@ -60,23 +67,27 @@ __all__ = [
     "Hyperband",
     "HypervolumeImprovement",
     "Latency",
+    "LogExpectedImprovement",
+    "MaxValueEntropy",
     "Metric",
     "ParameterCount",
     "PeakMemory",
     "PriMO",
     "Prior",
     "PriorSampler",
+    "ProbabilityOfImprovement",
     "RandomSearch",
     "Result",
     "RungStack",
-    "ScalarizedImprovement",
     "Search",
     "SecondsPrice",
     "SobolSampler",
     "SuccessiveHalving",
+    "ThompsonSampling",
     "TorchMetric",
     "TrainingTime",
     "UniformSampler",
+    "UpperConfidenceBound",
     "WeightedSum",
     "alias_pytorch_lightning",
     "read_result",

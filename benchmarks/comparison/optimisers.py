@@ -17,10 +17,10 @@ from lightning_primo import (
     FullTrainings,
     FullTrust,
     Hyperband,
+    LogExpectedImprovement,
     PriMO,
     PriorSampler,
     RandomSearch,
-    ScalarizedImprovement,
     SobolSampler,
 )
 from lightning_primo.algorithms import Sampler
@@ -40,13 +40,13 @@ OURS: Mapping[str, Callable[[Priors, int], Algorithm]] = {
     "parego": lambda priors, eta: BayesianOptimization(
         priors=priors,
         design=RandomSearch(sampler=SobolSampler()),
-        acquisition=ScalarizedImprovement(AugmentedChebyshev()),
+        acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev()),
     ),
-    "bo": lambda priors, eta: BayesianOptimization(priors=priors, acquisition=ScalarizedImprovement()),
+    "bo": lambda priors, eta: BayesianOptimization(priors=priors, acquisition=LogExpectedImprovement()),
     "primo": lambda priors, eta: PriMO(priors=priors, eta=eta),
     "primo-published": lambda priors, eta: PriMO.as_published(priors=priors, eta=eta),
     "primo-full-only": lambda priors, eta: PriMO(priors=priors, eta=eta, model=FullTrainings()),
-    "primo-weights": lambda priors, eta: PriMO(priors=priors, eta=eta, acquisition=ScalarizedImprovement()),
+    "primo-weights": lambda priors, eta: PriMO(priors=priors, eta=eta, acquisition=LogExpectedImprovement()),
     "primo-not-pausing": lambda priors, eta: PriMO(priors=priors, eta=eta, pause=None),
     "primo-centres-later": lambda priors, eta: PriMO(priors=priors, eta=eta, initial_design=MOASHA(eta=eta)),
     "primo-full-trust": lambda priors, eta: PriMO(priors=priors, eta=eta, trust=FullTrust()),

@@ -37,10 +37,10 @@ class BayesianOptimization(Algorithm):
 
     `PriMO` and `MSEHVI` are compositions of it. Others:
 
-    - BO with random weights: ``BayesianOptimization(acquisition=ScalarizedImprovement())``
+    - BO with random weights: ``BayesianOptimization(acquisition=LogExpectedImprovement())``
     - pi-BO: the same with ``priors=priors``
     - ParEGO: ``BayesianOptimization(design=RandomSearch(sampler=SobolSampler()),
-      acquisition=ScalarizedImprovement(AugmentedChebyshev()))``
+      acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev()))``
 
     Args:
         design: The algorithm of the first phase. Default `RandomSearch()`.
@@ -83,7 +83,7 @@ class BayesianOptimization(Algorithm):
             "acquisition",
             acquisition,
             AcquisitionFunction,
-            example="ScalarizedImprovement()",
+            example="LogExpectedImprovement()",
             default=HypervolumeImprovement,
         )
         self.priors = check_mapping("priors", priors, "the names of objectives to priors")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lightning_primo.acquisitions import AcquisitionFunction, HypervolumeImprovement, ScalarizedImprovement
+from lightning_primo.acquisitions import AcquisitionFunction, HypervolumeImprovement, LogExpectedImprovement
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.bayesian_optimization import BayesianOptimization
 from lightning_primo.algorithms.moasha import MOASHA
@@ -97,7 +97,7 @@ class PriMO(BayesianOptimization):
             trust=FullTrust(),
             eta=eta,
             initial_design=MOASHA(eta=eta),
-            acquisition=ScalarizedImprovement(),
+            acquisition=LogExpectedImprovement(),
             model=FullTrainings(),
             pause=None,
         )

@@ -105,6 +105,11 @@ class CoKriging:
         """
         return combined(self.processes[rung + 1 :], self.slopes[rung + 1 :], x, y)
 
+    @property
+    def scale(self) -> float:
+        """Standard deviation of what was observed at the highest rung, or of its difference from the one below."""
+        return self.processes[-1].scale
+
     def believing(self, x: Array) -> CoKriging:
         """As if pending points came out as predicted at every rung, see `GaussianProcess.believing`.
 

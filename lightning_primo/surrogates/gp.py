@@ -128,7 +128,7 @@ class GaussianProcess:
         """
         known = np.zeros(len(x)) if variances is None else variances
         standardised = (np.asarray(y) - self.shift) / self.scale
-        root = _root(self._covariance(x, x) + np.diag(self.noise + known / self.scale**2))
+        root = _root(self.covariance(x, x) + np.diag(self.noise + known / self.scale**2))
         mean = _generalised_mean(root, standardised)
         weights = _solve(root, standardised - mean)
         return replace(self, mean=mean, x=x, y=y, variances=known, root=root, weights=weights)
@@ -154,10 +154,20 @@ class GaussianProcess:
         Args:
             x: Features, `q x d`.
         """
-        cross = self._covariance(x, self.x)  # q x n
+        cross = self.covariance(x, self.x)  # q x n
         explained = np.square(_solve_half(self.root, cross.T)).sum(axis=0)
         deviation = np.sqrt(np.maximum(1.0 - explained, 0.0))
         return self._outputs(self.mean + cross @ self.weights), deviation * self.scale
+
+    @property
+    def standardised(self) -> Array:
+        """The observations on the scale of the process, `n`."""
+        standardised: Array = (self.y - self.shift) / self.scale
+        return standardised
+
+    def solve(self, right: Array) -> Array:
+        """The inverse covariance of the observations, noise included, times `right`, `n`."""
+        return _solve(self.root, right)
 
     def draw(self, x: Array, n_draws: int, rng: np.random.Generator) -> Draws:
         """Joint draws of the function at `q` points, and the posterior given each draw.
@@ -167,9 +177,9 @@ class GaussianProcess:
             n_draws: Number of draws; quasi-random, so a power of two.
             rng: Scrambles the quasi-random numbers.
         """
-        cross = self._covariance(x, self.x)
+        cross = self.covariance(x, self.x)
         half = _solve_half(self.root, cross.T)  # n x q
-        covariance = self._covariance(x, x)
+        covariance = self.covariance(x, x)
         sobol = qmc.Sobol(len(x), scramble=True, rng=rng).random(n_draws)
         normal = norm.ppf(np.clip(sobol, 1e-9, 1 - 1e-9))
         values = self.mean + cross @ self.weights + normal @ _root(covariance - half.T @ half).T  # s x q
@@ -177,7 +187,8 @@ class GaussianProcess:
         weights = _solve(root, (values - self.mean).T)  # q x s
         return Draws(process=self, x=x, values=self._outputs(values), root=root, weights=weights)
 
-    def _covariance(self, a: Array, b: Array) -> Array:
+    def covariance(self, a: Array, b: Array) -> Array:
+        """Prior correlations of the function at features `a` and `b`, `n x d` and `m x d`: `n x m`."""
         return self.kernel.correlation(cdist(a / self.length_scales, b / self.length_scales, "sqeuclidean"))
 
     def _outputs(self, standardised: Array) -> Array:
@@ -211,7 +222,7 @@ class Draws:
         Args:
             x: Features, `r x d`.
         """
-        cross = self.process._covariance(x, self.x)  # r x q
+        cross = self.process.covariance(x, self.x)  # r x q
         explained = np.square(_solve_half(self.root, cross.T)).sum(axis=0)
         deviation = np.sqrt(np.maximum(1.0 - explained, 0.0))
         return self.process._outputs(self.process.mean + cross @ self.weights), deviation * self.process.scale

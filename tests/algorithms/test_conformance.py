@@ -1,6 +1,6 @@
 import pytest
 
-from lightning_primo.acquisitions import ScalarizedImprovement, candidates
+from lightning_primo.acquisitions import LogExpectedImprovement, MaxValueEntropy, ThompsonSampling, candidates
 from lightning_primo.algorithms import (
     MOASHA,
     Algorithm,
@@ -89,7 +89,8 @@ class TestParEGO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return BayesianOptimization(
-            design=RandomSearch(sampler=SobolSampler()), acquisition=ScalarizedImprovement(AugmentedChebyshev())
+            design=RandomSearch(sampler=SobolSampler()),
+            acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev()),
         )
 
 
@@ -97,4 +98,18 @@ class TestParEGO(AlgorithmConformance):
 class TestPiBO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
-        return BayesianOptimization(n_init=4, priors=PRIORS, acquisition=ScalarizedImprovement())
+        return BayesianOptimization(n_init=4, priors=PRIORS, acquisition=LogExpectedImprovement())
+
+
+@pytest.mark.usefixtures("coarse")
+class TestThompsonSampling(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return BayesianOptimization(n_init=4, acquisition=ThompsonSampling())
+
+
+@pytest.mark.usefixtures("coarse")
+class TestMaxValueEntropy(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return BayesianOptimization(n_init=4, acquisition=MaxValueEntropy())

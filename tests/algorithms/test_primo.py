@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_primo.acquisitions import ScalarizedImprovement, scalarized_improvement
+from lightning_primo.acquisitions import LogExpectedImprovement, scalarized_acquisition
 from lightning_primo.algorithms import (
     MOASHA,
     BayesianOptimization,
@@ -56,7 +56,7 @@ def observed():
 
 def scalarized(algorithm, *, seed=0):
     """The acquisition of the paper after what an algorithm has observed."""
-    return ScalarizedImprovement().on(observe(algorithm), Fits(), np.random.default_rng(seed))
+    return LogExpectedImprovement().on(observe(algorithm), Fits(), np.random.default_rng(seed))
 
 
 def test_the_initial_design_is_moasha_until_its_share_is_spent():
@@ -98,7 +98,7 @@ def test_published_and_default_are_compositions():
     published, default = PriMO.as_published(priors=GOOD), PriMO(priors=GOOD)
     assert repr(published) == (
         f"PriMO(priors={GOOD!r}, n_init=7, epsilon=0.25, trust=FullTrust(), eta=3, initial_design={MOASHA()!r}, "
-        "acquisition=ScalarizedImprovement(scalarization=WeightedSum()), model=FullTrainings(), pause=None, "
+        "acquisition=LogExpectedImprovement(scalarization=WeightedSum()), model=FullTrainings(), pause=None, "
         "price=EpochPrice())"
     )
     assert default.design.sampler == CentersFirst(GOOD)
@@ -124,7 +124,7 @@ def test_with_several_workers_nothing_is_fully_trained_at_random_while_the_desig
 def test_weights_are_drawn_afresh_at_each_proposal(monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        scalarized_improvement, "sample_weights", lambda m, rng: drawn.append(sample_weights(m, rng)) or drawn[-1]
+        scalarized_acquisition, "sample_weights", lambda m, rng: drawn.append(sample_weights(m, rng)) or drawn[-1]
     )
     proposals = bayesian(search(PriMO.as_published(), toy_problem(2), full_trainings=17))
     new = [proposal for proposal in proposals if proposal.start_epoch == 0]
@@ -230,7 +230,7 @@ def test_exact_objectives_are_not_modelled(monkeypatch):
 
     weights = np.array([0.7, 0.3])
     monkeypatch.setattr(GaussianProcess, "fit", classmethod(spy))
-    monkeypatch.setattr(scalarized_improvement, "sample_weights", lambda m, rng: weights)
+    monkeypatch.setattr(scalarized_acquisition, "sample_weights", lambda m, rng: weights)
     problem = toy_problem(2)
     algorithm = PriMO(n_init=3)
     search(algorithm, problem, full_trainings=7)
@@ -243,7 +243,7 @@ def test_exact_objectives_are_not_modelled(monkeypatch):
     vectors = np.repeat(data.vectors[:1], 2, axis=0)
     features = algorithm.encoding.features(vectors)
     known = np.array([[np.nan, 3.0], [np.nan, 4.0]])
-    np.testing.assert_allclose(acquisition(vectors, known), acquisition.improvement(features, offset))
+    np.testing.assert_allclose(acquisition(vectors, known), acquisition.utility(features, offset))
     assert acquisition(vectors, known)[0] > acquisition(vectors, known)[1]
 
 
@@ -292,7 +292,7 @@ COMPARED = {
     "PriMO": PriMO,
     "published": PriMO.as_published,
     "Chebyshev": lambda: PriMO(
-        n_init=7, acquisition=ScalarizedImprovement(AugmentedChebyshev()), model=FullTrainings()
+        n_init=7, acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev()), model=FullTrainings()
     ),
     "good": lambda: PriMO(priors=GOOD),
     "bad": lambda: PriMO(priors=BAD),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace, Float
 
-from lightning_primo.acquisitions import ScalarizedImprovement
+from lightning_primo.acquisitions import LogExpectedImprovement
 from lightning_primo.algorithms import MOASHA, Algorithm, BayesianOptimization, BulkAndCut, PriMO, RandomSearch
 from lightning_primo.algorithms.ms_ehvi import MSEHVI
 from lightning_primo.algorithms.parts.observations import objectives_vary, observe
@@ -133,7 +133,10 @@ def test_the_reference_point_lies_beyond_all_that_was_observed_or_is_the_problem
 
 ALGORITHMS: dict[str, tuple[Callable[[], Algorithm], bool]] = {
     "PriMO": (lambda: PriMO(n_init=3), False),
-    "ParEGO": (lambda: BayesianOptimization(n_init=3, acquisition=ScalarizedImprovement(AugmentedChebyshev())), False),
+    "ParEGO": (
+        lambda: BayesianOptimization(n_init=3, acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev())),
+        False,
+    ),
     "MS-EHVI": (lambda: MSEHVI(n_init=3), False),
     "BULK & CUT": (lambda: BulkAndCut(full_trainings=12), True),
 }
