@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -19,15 +19,19 @@ from lightning_primo.algorithms.parts.prices import EpochPrice, Price
 from lightning_primo.algorithms.parts.prior_influence import PriorInfluence
 from lightning_primo.algorithms.parts.prior_trust import FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw
+from lightning_primo.algorithms.parts.transfer import PastTask, portfolio
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.checks import check_instance, check_mapping, check_number, check_probability
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
+from lightning_primo.problem.past import Found, PastSearch, past_searches
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
 from lightning_primo.space import Prior
-from lightning_primo.surrogates.observations import Fits
+from lightning_primo.surrogates.observations import Fits, Observations
 
 _OPERATION = "bayesian"
+_TRANSFER = "transfer"
+_STREAM = 0x7A57  # keeps what earlier configurations leave open apart from the numbers of the asks
 _LONGEST_DESIGN = 2  # times what is planned, while nothing has been learnt
 _MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
 
@@ -59,6 +63,10 @@ class BayesianOptimization(Algorithm):
             is worth more than others, `FreezeThaw()`.
         price: Of an epoch: proposals are those that are worth most for it. Default `EpochPrice()`, the same for all;
             `SecondsPrice()` for budgets in hours.
+        learn_from: Results of earlier searches for the same objectives in the same or an overlapping space, such as
+            ``read_result("runs/earlier")``. The best of their configurations come first in the design (`portfolio`),
+            and what they tell of the objectives is where models begin, as far as they rank what is observed
+            (`ensemble_trend`).
 
     Raises:
         InvalidArgumentError: If an argument is of another type or out of its range.
@@ -76,6 +84,7 @@ class BayesianOptimization(Algorithm):
         model: Fidelities | None = None,
         pause: FreezeThaw | None = None,
         price: Price | None = None,
+        learn_from: Sequence[Found | PastSearch] = (),
     ) -> None:
         self.design = check_instance("design", design, Algorithm, example="MOASHA()", default=RandomSearch)
         self.n_init = check_number("n_init", n_init, "a finite number of full trainings of at least 0", least=0)
@@ -91,6 +100,7 @@ class BayesianOptimization(Algorithm):
         self.trust = check_instance("trust", trust, PriorTrust, example="EarnedTrust()", default=FullTrust)
         self.model = check_instance("model", model, Fidelities, example="RungStack()", default=FullTrainings)
         self.pause = pause if pause is None else check_instance("pause", pause, FreezeThaw, example="FreezeThaw()")
+        self.learn_from = past_searches(learn_from)
         self.price = check_instance("price", price, Price, example="SecondsPrice()", default=EpochPrice)
 
     @override
@@ -104,6 +114,9 @@ class BayesianOptimization(Algorithm):
         self._own: set[int] = set()  # the trials whose pending training was proposed here, and not by the design
         self._search = AcquisitionSearch(self)
         self._fits = Fits()
+        rng = np.random.default_rng([seed, _STREAM])
+        self._past = [PastTask.of(past, problem, self.encoding, rng) for past in self.learn_from]
+        self._portfolio = portfolio(self._past, problem.max_epochs)
 
     @override
     def may_continue(self, trial: Trial) -> bool:
@@ -133,8 +146,16 @@ class BayesianOptimization(Algorithm):
         if not self._design_is_over and self._design_goes_on():
             proposal = self.design.propose(rng)
             if proposal is not None or self.design.pending:
-                return proposal
+                return proposal and self._proven(proposal)
         return self._bayesian(rng)
+
+    def _proven(self, proposal: Proposal) -> Proposal:
+        """A proposal of the design; of a new trial with a configuration that earlier searches found, as long as any."""
+        if proposal.trial_id == len(self.trials):
+            for config in self._portfolio:
+                if not self.seen(config) and self.problem.violation(config) is None:
+                    return replace(proposal, config=config, operation=_TRANSFER)
+        return proposal
 
     def _design_goes_on(self) -> bool:
         """Whether epochs are left for the design, or what is back is too little for a model."""
@@ -153,7 +174,7 @@ class BayesianOptimization(Algorithm):
         return len(list(islice(full, _MIN_OBSERVATIONS))) == _MIN_OBSERVATIONS
 
     def _bayesian(self, rng: np.random.Generator) -> Proposal | None:
-        data = observe(self, self.rungs)
+        data = self._observed()
         prior = self._influence.draw(data, rng)
         if data.n < _MIN_OBSERVATIONS:
             return self._most_trained() or self._new(None, rng)
@@ -171,6 +192,13 @@ class BayesianOptimization(Algorithm):
         if trial is not None:
             return self._next_rung(trial)
         return self._new(config, rng)
+
+    def _observed(self) -> Observations:
+        """What was observed, by the search and by earlier ones."""
+        data = observe(self, self.rungs)
+        epochs = [rung.epoch for rung in data.rungs]
+        past = tuple(seen for task in self._past if (seen := task.observations(epochs)) is not None)
+        return replace(data, past=past)
 
     def _most_trained(self) -> Proposal | None:
         """Trains one of those that the design trained longest to the end, the best of them; None if there is none."""

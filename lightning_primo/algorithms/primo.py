@@ -5,7 +5,7 @@ Basu, Hutter, Stoll 2025, "Multi-objective Hyperparameter Optimization in the Ag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lightning_primo.acquisitions import AcquisitionFunction, HypervolumeImprovement, LogExpectedImprovement
 from lightning_primo.algorithms.algorithm import Algorithm
@@ -17,6 +17,7 @@ from lightning_primo.algorithms.parts.prices import Price
 from lightning_primo.algorithms.parts.prior_trust import EarnedTrust, FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import CentersFirst
 from lightning_primo.checks import check_instance, check_whole
+from lightning_primo.problem.past import Found, PastSearch
 from lightning_primo.space import Prior
 
 
@@ -42,6 +43,7 @@ class PriMO(BayesianOptimization):
         pause: Proposals are trained from rung to rung as long as they are worth more than others, `FreezeThaw()`
             (default); None: in one go.
         price: Of an epoch, see `BayesianOptimization`. Default `EpochPrice()`.
+        learn_from: Results of earlier searches, see `BayesianOptimization`.
 
     Raises:
         InvalidArgumentError: If an argument is of another type or out of its range.
@@ -60,6 +62,7 @@ class PriMO(BayesianOptimization):
         model: Fidelities | None = None,
         pause: FreezeThaw | None = FreezeThaw(),  # noqa: B008 - it is frozen
         price: Price | None = None,
+        learn_from: Sequence[Found | PastSearch] = (),
     ) -> None:
         self.eta = check_whole("eta", eta, least=2)
         model = RungStack(eta) if model is None else model
@@ -75,6 +78,7 @@ class PriMO(BayesianOptimization):
             model=model,
             pause=pause,
             price=price,
+            learn_from=learn_from,
         )
         self.initial_design = self.design
 

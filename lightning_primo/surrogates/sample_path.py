@@ -60,8 +60,7 @@ class SamplePath:
     def values(self, x: Array) -> Array:
         """Its values at features `x`, `q x d`: `q`."""
         moved = self.process.covariance(x, self.process.x) @ self.weights
-        values: Array = (self.process.mean + self._prior(x) + moved) * self.process.scale + self.process.shift
-        return values
+        return self.process.outputs(self.process.mean + self._prior(x) + moved, x)
 
     def _prior(self, x: Array) -> Array:
         value: Array = np.cos(x @ self.frequencies + self.phases) @ self.amplitudes

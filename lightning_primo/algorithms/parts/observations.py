@@ -40,7 +40,7 @@ def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observ
     rungs = [epoch for epoch, losses in at.items() if losses or epoch == problem.max_epochs]
     reached = [at[epoch] for epoch in rungs]
     scaled = [_capped(problem, list(losses.values())) for losses in reached]
-    low, high = _front_ranges(scaled[-1])
+    low, high = front_ranges(scaled[-1])
     normalised = [
         dict(zip(ids, normalise(losses, low, high), strict=True)) for ids, losses in zip(reached, scaled, strict=True)
     ]
@@ -149,7 +149,7 @@ def _last_step(problem: Problem, evaluation: Evaluation) -> Array | None:
     return step if np.isfinite(step).all() else None
 
 
-def _front_ranges(scaled: Array) -> tuple[Array, Array]:
+def front_ranges(scaled: Array) -> tuple[Array, Array]:
     """The ideal and the nadir point, `m` each, no objective narrower than a tenth of its whole range.
 
     Without that least width a front on which an objective hardly varies would make every other value of it enormous.
