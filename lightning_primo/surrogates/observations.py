@@ -83,6 +83,10 @@ class Observations:
         """Scaled losses, `q x m`, on the scale of the observations'."""
         return normalise(scaled, self.low, self.high)
 
+    def objective(self, j: int, fits: Fits) -> CoKriging:
+        """A model of one objective, see `model`."""
+        return self.model(lambda rung: (rung.losses[:, j], rung.below[:, j], rung.variances[:, j]), fits)
+
     def model(self, target: Callable[[RungObservations], tuple[Array, Array, Array]], fits: Fits) -> CoKriging:
         """A model of one quantity over the rungs.
 

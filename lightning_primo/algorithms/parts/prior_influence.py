@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from lightning_primo.acquisitions import Worth, prior_exponent, weighted_by_prio
 from lightning_primo.algorithms.parts.prior_trust import PriorTrust
 from lightning_primo.problem import Problem
 from lightning_primo.space import EncodedPrior, Encoding, Prior
-from lightning_primo.surrogates.observations import Observations
+from lightning_primo.surrogates.observations import Fits, Observations
 
 Array = npt.NDArray[np.float64]
 
@@ -70,11 +71,12 @@ class PriorInfluence:
         """Take note of `n` more proposals that were evaluated."""
         self.n_proposed += n
 
-    def draw(self, data: Observations, rng: np.random.Generator) -> Weighting | None:
+    def draw(self, data: Observations, fits: Fits, rng: np.random.Generator) -> Weighting | None:
         """The prior for one proposal; None for none, and once the priors have faded.
 
         Args:
-            data: What was observed.
+            data: What was observed, with at least one trial at the full budget.
+            fits: Fits the models.
             rng: Source of randomness.
         """
         without = rng.random() < self._epsilon
@@ -82,8 +84,17 @@ class PriorInfluence:
         if without or not self._encoded or exponent == 0.0:
             return None
         objective, prior = self._encoded[rng.integers(len(self._encoded))]
-        lowest = data.rungs[0]  # where the most trials are, and none that were selected
-        trust = self._trust.probability(prior.log_density(lowest.vectors), lowest.losses[:, objective])
+        trust = self._trust.probability(partial(_evidence, prior, objective, data, fits))
         if trust < 1.0 and rng.random() >= trust:
             return None
         return Weighting(prior, exponent)
+
+
+def _evidence(prior: EncodedPrior, objective: int, data: Observations, fits: Fits) -> tuple[Array, Array]:
+    """The prior's density and the losses of those at the lowest rung: the most there are, and nobody selected them."""
+    lowest = data.rungs[0]
+    if data.exact[objective]:
+        losses = lowest.losses[:, objective]
+    else:
+        losses = data.objective(objective, fits).predict(data.encoding.features(lowest.vectors))[0]
+    return prior.log_density(lowest.vectors), losses

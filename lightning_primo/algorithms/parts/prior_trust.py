@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,16 +19,20 @@ Array = npt.NDArray[np.float64]
 _CORRELATIONS = np.linspace(-0.99, 0.99, 100)  # none of them 0, half of them below
 
 
+Evidence = Callable[[], tuple[Array, Array]]
+"""Gives the logarithm of a prior's density at the configurations tried, `n`, and their losses in its objective, `n`, as
+far as they are known and as predicted at the full budget; `n` may be 0."""
+
+
 class PriorTrust(ABC):
     """Says with which probability a prior tells where an objective is good."""
 
     @abstractmethod
-    def probability(self, log_densities: Array, losses: Array) -> float:
+    def probability(self, evidence: Evidence) -> float:
         """The probability, in [0, 1].
 
         Args:
-            log_densities: Of the prior, at the configurations observed, `n`; `n` may be 0.
-            losses: Of the prior's objective, `n`, finite.
+            evidence: Is called where it matters.
         """
 
 
@@ -36,7 +41,7 @@ class FullTrust(PriorTrust):
     """The expert is right, as in pi-BO (Hvarfner et al. 2022) and PriMO (Basu et al. 2025)."""
 
     @override
-    def probability(self, log_densities: Array, losses: Array) -> float:
+    def probability(self, evidence: Evidence) -> float:
         return 1.0
 
 
@@ -46,8 +51,8 @@ class EarnedTrust(PriorTrust):
 
     Told is the posterior probability that the objective's losses fall with the prior's density: ranks of both, as
     normal scores, are taken for pairs of a bivariate normal distribution, `z | s ~ N(rho s, 1 - rho^2)`, whose
-    correlation is below 0 with probability `initial`, and uniform on either side. The losses of all trials count, be
-    they from the prior or not.
+    correlation is below 0 with probability `initial`, and uniform on either side. All trials count, be they from the
+    prior or not.
 
     Args:
         initial: The probability before anything was observed.
@@ -62,7 +67,8 @@ class EarnedTrust(PriorTrust):
         check_probability("initial", self.initial)
 
     @override
-    def probability(self, log_densities: Array, losses: Array) -> float:
+    def probability(self, evidence: Evidence) -> float:
+        log_densities, losses = evidence()
         if len(losses) == 0:
             return self.initial
         s, z = _normal_scores(log_densities), _normal_scores(losses)
