@@ -3,6 +3,7 @@
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.bayesian_optimization import BayesianOptimization
 from lightning_primo.algorithms.bulk_and_cut import BulkAndCut
+from lightning_primo.algorithms.grid_search import GridSearch
 from lightning_primo.algorithms.halving import Hyperband, SuccessiveHalving, rung_epochs
 from lightning_primo.algorithms.mo_bananas import MOBANANAS
 from lightning_primo.algorithms.mo_bohb import MOBOHB
@@ -27,6 +28,7 @@ __all__ = [
     "CentersFirst",
     "FreezeThaw",
     "FullTrainings",
+    "GridSearch",
     "Hyperband",
     "PriMO",
     "PriorSampler",
