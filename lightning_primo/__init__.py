@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightning_primo.acquisitions import HypervolumeImprovement, ScalarizedImprovement
     from lightning_primo.algorithms import (
+        CMAES,
         MOASHA,
         MOBANANAS,
         MOBOHB,
         MSEHVI,
+        NSGA2,
         SHEMOA,
         Algorithm,
         BayesianOptimization,
         BulkAndCut,
         CentersFirst,
+        EvolutionarySampler,
         FreezeThaw,
         FullTrainings,
         GridSearch,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         PriMO,
         PriorSampler,
         RandomSearch,
+        RegularizedEvolution,
         RungStack,
         SobolSampler,
         SuccessiveHalving,
@@ -37,10 +41,12 @@ if TYPE_CHECKING:
     from lightning_primo.space import Prior
 
 __all__ = [
+    "CMAES",
     "MOASHA",
     "MOBANANAS",
     "MOBOHB",
     "MSEHVI",
+    "NSGA2",
     "SHEMOA",
     "Algorithm",
     "AugmentedChebyshev",
@@ -48,6 +54,7 @@ __all__ = [
     "BulkAndCut",
     "CentersFirst",
     "Comparison",
+    "EvolutionarySampler",
     "FLOPs",
     "FreezeThaw",
     "FullTrainings",
@@ -62,6 +69,7 @@ __all__ = [
     "Prior",
     "PriorSampler",
     "RandomSearch",
+    "RegularizedEvolution",
     "Result",
     "RungStack",
     "ScalarizedImprovement",
