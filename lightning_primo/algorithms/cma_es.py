@@ -28,6 +28,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, Trial
 
 _OPERATION = "cma-es"
+_UNIFORM = "uniform"
 _LEAST_POPULATION = 4
 _MOST_POPULATION = 10_000
 _BATCH = 8  # samples drawn at a time; most asks take the first
@@ -46,7 +47,7 @@ class CMAES(Algorithm):
     - Hyperparameters that a sample leaves inactive are sampled all the same: they are left out of its configuration,
       have no effect on its rank, and so drift until they are active in good samples.
     - Samples that equal a trial, are forbidden or break an exact bound are drawn again. Where that does not help, a
-      uniform configuration is trained, which is no part of a generation.
+      uniform configuration is trained, which is no part of a generation; a distribution that had learnt has converged.
     - Trials that fail or break a bound once they are measured are last in their generation. One in which all fail says
       nothing and is dropped.
     - Nobody waits for a generation: those that are told first make it up, whenever they were asked. A result counts if
@@ -92,7 +93,7 @@ class CMAES(Algorithm):
             if not self.seen(config) and self.problem.violation(config) is None:
                 return self.new_trial(config, self.problem.max_epochs, operation=_OPERATION)
         config = draw(self, UniformSampler(), rng)
-        return None if config is None else self.new_trial(config, self.problem.max_epochs)
+        return None if config is None else self.new_trial(config, self.problem.max_epochs, operation=_UNIFORM)
 
     def _samples(self, trial_id: int) -> Iterator[tuple[Solution, npt.NDArray[np.float64]]]:
         """What may become a trial: legal samples and their vectors, a function of the distribution and the trial's id.
@@ -109,6 +110,8 @@ class CMAES(Algorithm):
                 yield solutions[row], vectors[row]
 
     def _registered(self, proposal: Proposal) -> None:
+        if proposal.operation == _UNIFORM and self._distribution is not None and self._distribution.generation:
+            self._restart()
         if proposal.operation != _OPERATION:
             return
         vector = self.encoding.vector(proposal.config)
@@ -133,5 +136,9 @@ class CMAES(Algorithm):
         self._distribution.update([results[row][0] for row in self.ranking(losses)])
         self._generation += 1
         if self._distribution.has_converged:
-            self._generation += 1  # no sample of the former distribution says anything of the new one
-            self._begin(min(2 * self._size, _MOST_POPULATION))
+            self._restart()
+
+    def _restart(self) -> None:
+        self._generation += 2  # no sample of the former distribution says anything of the new one
+        self._results = []
+        self._begin(min(2 * self._size, _MOST_POPULATION))

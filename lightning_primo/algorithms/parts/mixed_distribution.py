@@ -100,6 +100,11 @@ class MixedDistribution:
         self._optimizer.tell([(solution, float(rank)) for rank, solution in enumerate(ranked)])
 
     @property
+    def generation(self) -> int:
+        """How many generations it has adapted to."""
+        return int(self._optimizer.generation)
+
+    @property
     def has_converged(self) -> bool:
         """Whether further samples would tell nothing new, by CMA-ES's criteria; never where there are only choices."""
         return bool(self._continuous or self._stepped) and bool(self._optimizer.should_stop())
