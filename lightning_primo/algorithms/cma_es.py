@@ -31,7 +31,7 @@ _OPERATION = "cma-es"
 _UNIFORM = "uniform"
 _LEAST_POPULATION = 4
 _MOST_POPULATION = 10_000
-_BATCH = 8  # samples drawn at a time; most asks take the first
+_BATCH = 2  # samples drawn at a time; most asks take the first
 _MAX_SAMPLES = 96  # looked at for one that is new, legal and keeps the exact bounds
 _STREAM = 0xC3AE5  # keeps the samples apart from the random numbers of the asks
 

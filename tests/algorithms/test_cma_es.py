@@ -71,11 +71,11 @@ def evaluator_of(loss):
 def test_it_descends_log_linearly_on_a_sphere():
     """A figure of CMA-ES itself: each evaluation in `d` dimensions takes a like share of the distance."""
     algorithm = started(continuous_problem(4))
-    events = drive(algorithm, evaluator_of(sphere), epochs=600)
+    events = drive(algorithm, evaluator_of(sphere), epochs=300)
     losses = [event.losses[0] for event in events if isinstance(event, Evaluation)]
     best = np.log10(np.minimum.accumulate(losses))
-    assert best[199] < -3
-    assert best[599] < -9
+    assert best[149] < -2
+    assert best[299] < -4
 
 
 def test_a_generation_is_made_up_of_those_that_are_told_first():
@@ -159,7 +159,7 @@ def test_the_order_of_several_objectives_is_that_of_the_ranking():
 def test_what_is_inactive_drifts_and_what_is_active_is_sampled():
     problem = Problem(space=conditional_space(), objectives=(Objective(name="f"),), max_epochs=1)
     algorithm = started(problem)
-    drive(algorithm, evaluator_of(lambda config: abs(int(config["n_layers"]) - 1)), epochs=150)
+    drive(algorithm, evaluator_of(lambda config: abs(int(config["n_layers"]) - 1)), epochs=100)
     last = [trial.config for trial in algorithm.trials[-40:]]
     assert np.mean([config["n_layers"] == 1 for config in last]) > 0.6
     assert any("width_3" in trial.config for trial in algorithm.trials)
@@ -237,18 +237,18 @@ def test_small_and_discrete_spaces_are_gone_through(hyperparameters):
 
 @pytest.mark.parametrize("problem", ["sphere", "toy"])
 def test_it_finds_more_than_random_search(problem):
-    problem = continuous_problem(4) if problem == "sphere" else toy_problem(1)
-    evaluate = evaluator_of(sphere) if problem.max_epochs == 1 else evaluator(problem)
+    problem = continuous_problem(4) if problem == "sphere" else toy_problem(1, max_epochs=1)
+    evaluate = evaluator_of(sphere) if len(problem.space) == 4 else evaluator(problem)
     gains = []
-    for seed in range(6):
+    for seed in range(5):
         best = []
         for algorithm in (CMAES(), RandomSearch()):
             algorithm.start(problem, seed=seed)
-            events = drive(algorithm, evaluate, epochs=60 * problem.max_epochs)
+            events = drive(algorithm, evaluate, epochs=60)
             best.append(min(event.losses[0] for event in events if isinstance(event, Evaluation)))
         gains.append(best[1] - best[0])
     assert np.mean(gains) > 0
-    assert sum(gain > 0 for gain in gains) >= 5
+    assert sum(gain > 0 for gain in gains) >= 4
 
 
 def test_with_eight_workers_it_still_descends():
@@ -257,15 +257,15 @@ def test_with_eight_workers_it_still_descends():
     reached = {}
     for n_workers in (1, 8):
         best = []
-        for seed in range(4):
+        for seed in range(2):
             algorithm = started(problem, seed=seed)
             simulation = simulate(
-                algorithm, evaluator_of(sphere), epochs=160, n_workers=n_workers, seed=seed, straggling=0.05
+                algorithm, evaluator_of(sphere), epochs=120, n_workers=n_workers, seed=seed, straggling=0.05
             )
             best.append(min(event.losses[0] for event in simulation.events if isinstance(event, Evaluation)))
         reached[n_workers] = np.mean(np.log10(best))
-    assert reached[1] < -2.5
-    assert reached[8] < -2
+    assert reached[1] < -1.8
+    assert reached[8] < -1.5
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from lightning_primo.problem.trial import Config
 from lightning_primo.space import Encoding, crossover, mutate_local
 
-_BATCH = 8  # children made at a time; most asks take the first
+_BATCH = 2  # children made at a time; most asks take the first
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def test_the_best_of_a_tournament_has_the_child(size):
     encoding = plain_encoding()
     parents = [{f"x{i}": place / 10 for i in range(6)} for place in range(4)]
     breeding = Breeding(tournament_size=size, crossover_probability=0.0, scale=0.1)
-    bred = children(breeding, encoding, parents, 4000)
+    bred = children(breeding, encoding, parents, 1000)
     counts = np.bincount([child.parent for child in bred], minlength=4)
     for place, count in enumerate(counts):
         expected = (1 - place / 4) ** size - (1 - (place + 1) / 4) ** size
@@ -41,7 +41,7 @@ def test_children_of_two_have_something_of_both_and_a_mutation():
     encoding = plain_encoding(12)
     parents = [{f"x{i}": value for i in range(12)} for value in (0.25, 0.75)]
     breeding = Breeding(tournament_size=2, crossover_probability=1.0, scale=1e-3)
-    bred = children(breeding, encoding, parents, 400)
+    bred = children(breeding, encoding, parents, 200)
     assert {child.operation for child in bred} == {"recombination"}
     vectors = np.array([child.vector for child in bred])
     near = [np.abs(vectors - value) < 0.01 for value in (0.25, 0.75)]
@@ -49,7 +49,7 @@ def test_children_of_two_have_something_of_both_and_a_mutation():
     assert 0.45 < near[0].mean() < 0.55  # the parents of a pair are different ones, each gives half
     mutated = ~np.isin(vectors, [0.25, 0.75])
     assert mutated.any(axis=1).all()
-    assert 1.5 < mutated.sum(axis=1).mean() < 2.5  # one, and each other one with probability 1/12
+    assert 1.6 < mutated.sum(axis=1).mean() < 2.3  # one, and each other one with probability 1/12
 
 
 def test_a_single_parent_has_children_alone():
