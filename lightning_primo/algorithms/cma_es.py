@@ -23,7 +23,7 @@ from lightning_primo.algorithms.parts.mixed_distribution import (
 )
 from lightning_primo.algorithms.parts.sampling import UniformSampler, draw
 from lightning_primo.checks import check_number, check_optional, check_whole
-from lightning_primo.pareto import nds_epsilon_net_order
+from lightning_primo.pareto import nds_hssp_ranking
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, Trial
 
@@ -39,10 +39,9 @@ _STREAM = 0xC3AE5  # keeps the samples apart from the random numbers of the asks
 class CMAES(Algorithm):
     """Samples a distribution at the full budget, and moves and shapes it by how each generation of samples ranks.
 
-    Only the order of a generation's losses is told to the distribution. With several objectives that is the order of
-    `ranking`, by default by front and inside a front by how far a sample lies from the others: CMA-ES's invariance to
-    whatever keeps the order holds for it too. One distribution has one mean, so the front that it approaches is the
-    part of it around a compromise; for a wide front take `NSGA2()` or `PriMO()`.
+    Only the order of a generation's losses is told to the distribution, so that any order will do. With several
+    objectives it is that of `ranking`, by default by front, and inside a front by the hypervolume that a sample adds.
+    One distribution has one mean: it approaches a part of the front; for a wide one take `NSGA2()` or `PriMO()`.
 
     - Hyperparameters that a sample leaves inactive are sampled all the same: they are left out of its configuration,
       have no effect on its rank, and so drift until they are active in good samples.
@@ -57,14 +56,15 @@ class CMAES(Algorithm):
     Args:
         population_size: Samples in a generation, at least 4. Default: `4 + floor(3 ln d)` for `d` hyperparameters.
         sigma: Standard deviation at the start, as a share of each hyperparameter's range, above 0 and at most 1.
-        ranking: Order of a generation's losses. Default: non-dominated sorting, then an epsilon-net.
+        ranking: Order of a generation's losses. Default: non-dominated sorting, then hypervolume subset selection. (An
+            epsilon-net begins with the ends of a front, whose mean lies on neither; it found less.)
 
     Raises:
         InvalidArgumentError: If an argument is out of its range.
     """
 
     def __init__(
-        self, *, population_size: int | None = None, sigma: float = 0.25, ranking: Ranking = nds_epsilon_net_order
+        self, *, population_size: int | None = None, sigma: float = 0.25, ranking: Ranking = nds_hssp_ranking
     ) -> None:
         self.population_size = check_optional(
             population_size, partial(check_whole, "population_size", least=_LEAST_POPULATION, most=_MOST_POPULATION)
