@@ -46,7 +46,8 @@ class CMAES(Algorithm):
     - Hyperparameters that a sample leaves inactive are sampled all the same: they are left out of its configuration,
       have no effect on its rank, and so drift until they are active in good samples.
     - Samples that equal a trial, are forbidden or break an exact bound are drawn again. Where that does not help, a
-      uniform configuration is trained, which is no part of a generation; a distribution that had learnt has converged.
+      uniform configuration is trained, which is part of no generation, and a distribution that has moved by then is
+      taken for converged.
     - Trials that fail or break a bound once they are measured are last in their generation. One in which all fail says
       nothing and is dropped.
     - Nobody waits for a generation: those that are told first make it up, whenever they were asked. A result counts if

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,6 +180,20 @@ def test_samples_come_back_from_the_log():
     ):
         assert generation == same_generation
         assert np.array_equal(sample._v_raw, same._v_raw)
+
+
+def test_samples_come_back_from_json_too():
+    """There tuples are lists."""
+    space = ConfigurationSpace(seed=0)
+    space.add(Float("x", (0.0, 1.0)), Categorical("widths", [(8, 8), (16, 8), (32,)]))
+    problem = Problem(space=space, objectives=(Objective(name="f"),), max_epochs=1)
+    algorithm, restored = started(problem), started(problem)
+    events = drive(algorithm, evaluator_of(lambda config: config["x"] + len(config["widths"])), epochs=30)
+    read = [replace(e, config=json.loads(json.dumps(e.config))) if isinstance(e, Proposal) else e for e in events]
+    assert read != events
+    restored.restore(read)
+    assert restored.ask() == algorithm.ask()
+    assert restored._generation == algorithm._generation == 5
 
 
 def test_a_configuration_from_elsewhere_is_no_sample():
