@@ -251,7 +251,7 @@ def test_small_and_discrete_spaces_are_gone_through(hyperparameters):
     assert algorithm.ask() is None
 
 
-@pytest.mark.parametrize("problem", ["sphere", "toy"])
+@pytest.mark.parametrize("problem", ["sphere", pytest.param("toy", marks=pytest.mark.slow)])
 def test_it_finds_more_than_random_search(problem):
     problem = continuous_problem(4) if problem == "sphere" else toy_problem(1, max_epochs=1)
     evaluate = evaluator_of(sphere) if len(problem.space) == 4 else evaluator(problem)

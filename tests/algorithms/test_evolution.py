@@ -49,6 +49,7 @@ class TestEvolutionInRungsConformance(AlgorithmConformance):
         return MOASHA(sampler=EvolutionarySampler(population_size=6))
 
 
+@pytest.mark.slow
 class TestEvolutionInBracketsConformance(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self):
@@ -197,7 +198,9 @@ def test_the_first_configurations_come_from_the_sampler():
 
 
 @pytest.mark.parametrize("make", [RegularizedEvolution, NSGA2])
-@pytest.mark.parametrize("n_objectives", [1, 2, 4])
+@pytest.mark.parametrize(
+    "n_objectives", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_it_finds_more_than_random_search(make, n_objectives):
     problem = toy_problem(n_objectives, max_epochs=1)
     gains = []
@@ -211,6 +214,7 @@ def test_it_finds_more_than_random_search(make, n_objectives):
     assert sum(gain > 0 for gain in gains) >= 4
 
 
+@pytest.mark.slow
 def test_breeding_in_rungs_finds_more_than_sampling_in_them():
     problem = toy_problem(2, max_epochs=9)
     gains = []
