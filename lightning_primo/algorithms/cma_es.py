@@ -93,8 +93,8 @@ class CMAES(Algorithm):
             config = self.encoding.config(vector)
             if not self.seen(config) and self.problem.violation(config) is None:
                 return self.new_trial(config, self.problem.max_epochs, operation=_OPERATION)
-        config = draw(self, UniformSampler(), rng)
-        return None if config is None else self.new_trial(config, self.problem.max_epochs, operation=_UNIFORM)
+        uniform = draw(self, UniformSampler(), rng)
+        return None if uniform is None else self.new_trial(uniform, self.problem.max_epochs, operation=_UNIFORM)
 
     def _samples(self, trial_id: int) -> Iterator[tuple[Solution, npt.NDArray[np.float64]]]:
         """What may become a trial: legal samples and their vectors, a function of the distribution and the trial's id.
