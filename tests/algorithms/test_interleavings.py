@@ -29,13 +29,19 @@ ALGORITHMS = {
     "SHEMOA": lambda: SHEMOA(full_trainings=8),
     "CMAES": lambda: CMAES(population_size=4),
     "NSGA2": lambda: NSGA2(population_size=4),
+}
+LIKE_THEM = {
     "RegularizedEvolution": lambda: RegularizedEvolution(population_size=4),
     "MOASHA, bred": lambda: MOASHA(sampler=EvolutionarySampler(population_size=4)),
     "GridSearch": GridSearch,
 }
+CASES = [
+    *(pytest.param(make, id=name) for name, make in ALGORITHMS.items()),
+    *(pytest.param(make, id=name, marks=pytest.mark.slow) for name, make in LIKE_THEM.items()),
+]
 
 
-@pytest.mark.parametrize("make", ALGORITHMS.values(), ids=ALGORITHMS)
+@pytest.mark.parametrize("make", CASES)
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(
     n_workers=st.sampled_from([2, 3, 8, 64]),
