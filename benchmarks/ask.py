@@ -17,7 +17,21 @@ import time
 from collections.abc import Callable
 
 from lightning_primo import FLOPs, Metric, ParameterCount, Prior
-from lightning_primo.algorithms import MOBANANAS, MOBOHB, MSEHVI, Algorithm, BulkAndCut, PriMO, RandomSearch
+from lightning_primo.algorithms import (
+    CMAES,
+    MOASHA,
+    MOBANANAS,
+    MOBOHB,
+    MSEHVI,
+    NSGA2,
+    Algorithm,
+    BulkAndCut,
+    EvolutionarySampler,
+    GridSearch,
+    PriMO,
+    RandomSearch,
+    RegularizedEvolution,
+)
 from lightning_primo.factory import Factory
 from lightning_primo.nas.architecture_oracle import Architectures
 from lightning_primo.objectives.exact_costs import ExactCosts
@@ -36,6 +50,12 @@ ALGORITHMS: dict[str, Callable[[int], Algorithm]] = {
     "mo-bohb": lambda n: MOBOHB(),
     "mo-bananas": lambda n: MOBANANAS(n_init=n),
     "bulk-and-cut": lambda n: BulkAndCut(full_trainings=2 * n),  # then in its second phase
+    "cma-es": lambda n: CMAES(),
+    "nsga2": lambda n: NSGA2(),
+    "regularized-evolution": lambda n: RegularizedEvolution(),
+    "moasha-evolution": lambda n: MOASHA(sampler=EvolutionarySampler()),
+    "grid": lambda n: GridSearch(points=2),
+    "random": lambda n: RandomSearch(),
 }
 """By name, from the number of observations to the algorithm; they are its initial design where it has one."""
 
@@ -126,7 +146,7 @@ def main() -> None:
             profile=arguments.profile,
         )
         print(
-            f"  {name:14s} {statistics.median(seconds):.3f}  ({min(seconds):.3f} .. {max(seconds):.3f})  {first:.3f}",
+            f"  {name:21s} {statistics.median(seconds):.3f}  ({min(seconds):.3f} .. {max(seconds):.3f})  {first:.3f}",
             flush=True,
         )
 

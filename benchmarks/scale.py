@@ -33,16 +33,19 @@ from pathlib import Path
 from benchmarks.driven import Driven, Reading
 from benchmarks.stopwatch import PARTS, Stopwatch
 from lightning_primo.algorithms import (
+    CMAES,
     MOASHA,
     MOBANANAS,
     MOBOHB,
     MSEHVI,
+    NSGA2,
     SHEMOA,
     Algorithm,
     BulkAndCut,
     Hyperband,
     PriMO,
     RandomSearch,
+    RegularizedEvolution,
 )
 from lightning_primo.store import Store
 
@@ -51,6 +54,9 @@ METHODS: dict[str, Callable[[int], Algorithm]] = {
     "moasha": lambda n: MOASHA(),
     "sh-emoa": lambda n: SHEMOA(full_trainings=max(1, 3 * n // 7)),  # whose three stages make n evaluations
     "hyperband": lambda n: Hyperband(),
+    "cma-es": lambda n: CMAES(),
+    "nsga2": lambda n: NSGA2(),
+    "regularized-evolution": lambda n: RegularizedEvolution(),
     "primo": lambda n: PriMO(initial_design=RandomSearch(), n_init=_before(n, "primo")),
     "ms-ehvi": lambda n: MSEHVI(n_init=max(2, _before(n, "ms-ehvi"))),
     "mo-bohb": lambda n: MOBOHB(),
@@ -59,7 +65,7 @@ METHODS: dict[str, Callable[[int], Algorithm]] = {
 }
 """From the number of evaluations to the algorithm."""
 
-PLAIN = ("random", "moasha", "sh-emoa", "hyperband")
+PLAIN = ("random", "moasha", "sh-emoa", "hyperband", "cma-es", "nsga2", "regularized-evolution")
 SAMPLE_FIRST = ("primo", "ms-ehvi")  # until what is timed, so that each size is a search of its own
 
 

@@ -10,21 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from lightning_primo import (
+    CMAES,
     MOASHA,
     MOBANANAS,
     MOBOHB,
     MSEHVI,
+    NSGA2,
     SHEMOA,
     Algorithm,
     AugmentedChebyshev,
     BayesianOptimization,
     BulkAndCut,
+    EvolutionarySampler,
+    GridSearch,
     Hyperband,
     LogExpectedImprovement,
     PriMO,
     Prior,
     PriorSampler,
     RandomSearch,
+    RegularizedEvolution,
     Result,
     SobolSampler,
     SuccessiveHalving,
@@ -50,10 +55,15 @@ ALGORITHMS: dict[str, Callable[[Priors, float], Algorithm]] = {
     "bulk-and-cut": lambda priors, full_trainings: BulkAndCut(full_trainings=full_trainings),
     "moasha": lambda priors, full_trainings: MOASHA(),
     "moasha-priors": lambda priors, full_trainings: MOASHA(sampler=PriorSampler(priors) if priors else None),
+    "moasha-evolution": lambda priors, full_trainings: MOASHA(sampler=EvolutionarySampler()),
     "hyperband": lambda priors, full_trainings: Hyperband(),
     "successive-halving": lambda priors, full_trainings: SuccessiveHalving(),
+    "cma-es": lambda priors, full_trainings: CMAES(),
+    "nsga2": lambda priors, full_trainings: NSGA2(),
+    "regularized-evolution": lambda priors, full_trainings: RegularizedEvolution(),
     "random": lambda priors, full_trainings: RandomSearch(),
     "sobol": lambda priors, full_trainings: RandomSearch(sampler=SobolSampler()),
+    "grid": lambda priors, full_trainings: GridSearch(points=2),  # of 13 hyperparameters 3 would make 164,268 points
 }
 """The algorithms by the name they have on the command line, from a recipe's priors and the budget in full trainings."""
 

@@ -28,6 +28,7 @@ from lightning_primo import (
     MOBOHB,
     SHEMOA,
     Algorithm,
+    EvolutionarySampler,
     FLOPs,
     Hyperband,
     Metric,
@@ -45,6 +46,7 @@ from recipes.common import ALGORITHMS, Priors, Recipe, search_arguments, search_
 ON_TABLE: Mapping[str, Callable[[Priors, float], Algorithm]] = {
     "primo": lambda priors, _: PriMO(priors=priors, eta=ETA),
     "moasha": lambda priors, _: MOASHA(eta=ETA),
+    "moasha-evolution": lambda priors, _: MOASHA(eta=ETA, sampler=EvolutionarySampler()),
     "moasha-priors": lambda priors, _: MOASHA(eta=ETA, sampler=PriorSampler(priors) if priors else None),
     "hyperband": lambda priors, _: Hyperband(eta=ETA),
     "successive-halving": lambda priors, _: SuccessiveHalving(eta=ETA),

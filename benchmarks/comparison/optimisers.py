@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from benchmarks.comparison.peer import Peer, PeerSearch
 from benchmarks.comparison.problems import Priors
 from lightning_primo import (
+    CMAES,
     MOASHA,
     MOBOHB,
     MSEHVI,
+    NSGA2,
     Algorithm,
     AugmentedChebyshev,
     BayesianOptimization,
+    EvolutionarySampler,
     FullTrainings,
     FullTrust,
     Hyperband,
@@ -21,7 +24,9 @@ from lightning_primo import (
     PriMO,
     PriorSampler,
     RandomSearch,
+    RegularizedEvolution,
     SobolSampler,
+    UniformSampler,
 )
 from lightning_primo.algorithms import Sampler
 from lightning_primo.problem import Problem
@@ -36,6 +41,12 @@ OURS: Mapping[str, Callable[[Priors, int], Algorithm]] = {
     "random": lambda priors, eta: RandomSearch(sampler=_sampler(priors)),
     "hyperband": lambda priors, eta: Hyperband(eta=eta),
     "moasha": lambda priors, eta: MOASHA(eta=eta, sampler=_sampler(priors)),
+    "moasha-evolution": lambda priors, eta: MOASHA(
+        eta=eta, sampler=EvolutionarySampler(first=_sampler(priors) or UniformSampler())
+    ),
+    "cma-es": lambda priors, eta: CMAES(),
+    "nsga2": lambda priors, eta: NSGA2(sampler=_sampler(priors)),
+    "regularized-evolution": lambda priors, eta: RegularizedEvolution(sampler=_sampler(priors)),
     "mo-bohb": lambda priors, eta: MOBOHB(eta=eta),
     "parego": lambda priors, eta: BayesianOptimization(
         priors=priors,
@@ -55,7 +66,7 @@ OURS: Mapping[str, Callable[[Priors, int], Algorithm]] = {
 }
 """Our algorithms, and PriMO with each of its parts changed, from priors and the halving factor of the problem."""
 
-WITHOUT_PRIORS = ("hyperband", "mo-bohb")
+WITHOUT_PRIORS = ("hyperband", "mo-bohb", "cma-es")
 """Those that nobody's beliefs reach."""
 
 

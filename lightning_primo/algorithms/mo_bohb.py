@@ -10,18 +10,15 @@ import math
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 from typing_extensions import override
 
 from lightning_primo.algorithms.halving import Hyperband
 from lightning_primo.algorithms.parts.observations import losses_at
 from lightning_primo.algorithms.parts.sampling import first_new
 from lightning_primo.checks import check_number, check_optional, check_probability, check_whole
-from lightning_primo.pareto import default_reference, nds_hssp_order
+from lightning_primo.pareto import nds_hssp_ranking
 from lightning_primo.problem.trial import Config
 from lightning_primo.surrogates.parzen import ParzenDensity
-
-Array = npt.NDArray[np.float64]
 
 _OPERATION = "parzen"
 _LEAST_GOOD = 2  # one alone has no spread
@@ -104,15 +101,3 @@ class MOBOHB(Hyperband):
             lost = [trial.config for trial in self.trials if not trial.evaluations or not trial.evaluations[-1].ok]
             return ranked[:n_good], ranked[n_good:] + lost
         return None
-
-
-def nds_hssp_ranking(losses: Array) -> npt.NDArray[np.intp]:
-    """All rows by front, inside a front by hypervolume subset selection, up to the rows' own `default_reference`.
-
-    Args:
-        losses: Scaled losses, `n x m`; `n` may be 0.
-
-    Returns:
-        A permutation of the row indices. With one objective this is a stable `argsort`.
-    """
-    return nds_hssp_order(losses, default_reference(losses))

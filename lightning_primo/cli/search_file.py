@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from lightning_primo.algorithms import Algorithm, BayesianOptimization
+from lightning_primo.algorithms import Algorithm, BayesianOptimization, GridSearch
 from lightning_primo.algorithms.parts.sampling import Sampler
 from lightning_primo.checks import shown
 from lightning_primo.cli.messages import one_line
@@ -26,6 +26,7 @@ from lightning_primo.space import Prior
 
 _CENTER = "center"  # of a prior
 _PAST = "learn_from"
+_POINTS = "points"  # of a grid
 
 
 def read_objectives(entries: Any) -> list[ObjectiveCallback]:
@@ -69,7 +70,7 @@ def read_algorithm(entry: Any, space: SearchSpace) -> Algorithm | None:
 
     Args:
         entry: ``{class_path: …, init_args: …}`` or the name of a class.
-        space: The centres of priors are given as its values are.
+        space: The centres of priors and the values of a grid are given as its values are.
 
     Raises:
         InvalidArgumentError: If it cannot be made.
@@ -160,23 +161,30 @@ def _concrete(base: type[Any]) -> Iterator[type[Any]]:
 
 
 def _numbered(entry: Any, values: list[Any], space: SearchSpace) -> Any:
-    """`entry` with the values in the centres of all its priors moved to `values`, and their numbers in their place.
+    """`entry` with the values in centres of priors and in grids moved to `values`, and their numbers in their place.
 
     The parser would read texts among them as YAML, and make a number of the choice "1" and a list of "[8, 8]".
     """
+
+    def number(key: str, value: Any) -> int:
+        values.append(space.encode(key, value))
+        return len(values) - 1
+
     if isinstance(entry, list):
         return [_numbered(item, values, space) for item in entry]
     if not isinstance(entry, Mapping):
         return entry
     if isinstance(entry.get(_CENTER), Mapping):
-        center = {key: len(values) + i for i, key in enumerate(entry[_CENTER])}
-        values.extend(space.encode(key, value) for key, value in entry[_CENTER].items())
-        return {**entry, _CENTER: center}
+        return {**entry, _CENTER: {key: number(key, value) for key, value in entry[_CENTER].items()}}
+    if isinstance(entry.get(_POINTS), Mapping):
+        points = entry[_POINTS].items()
+        numbered = {key: [number(key, v) for v in item] if isinstance(item, list) else item for key, item in points}
+        return {**entry, _POINTS: numbered}
     return {name: _numbered(value, values, space) for name, value in entry.items()}
 
 
 def _put_back(holder: Any, values: Sequence[Any], done: set[int]) -> Any:
-    """The inverse of `_numbered` for what was made: algorithms and samplers, and the priors in them.
+    """The inverse of `_numbered` for what was made: algorithms and samplers, and the priors and grids in them.
 
     `done` has the identities of those that were seen before, as parts may be shared.
     """
@@ -187,6 +195,9 @@ def _put_back(holder: Any, values: Sequence[Any], done: set[int]) -> Any:
     done.add(id(holder))
     if isinstance(holder, dict):
         holder.update({name: _put_back(item, values, done) for name, item in holder.items()})
+    elif isinstance(holder, GridSearch) and isinstance(holder.points, dict):
+        points = holder.points.items()
+        holder.points = {k: tuple(values[n] for n in v) if isinstance(v, tuple) else v for k, v in points}
     elif isinstance(holder, (Algorithm, Sampler)):
         for item in vars(holder).values():
             _put_back(item, values, done)

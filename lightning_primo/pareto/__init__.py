@@ -32,6 +32,7 @@ from lightning_primo.pareto.selection import (
     nds_crowding_order,
     nds_epsilon_net_order,
     nds_hssp_order,
+    nds_hssp_ranking,
 )
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "nds_crowding_order",
     "nds_epsilon_net_order",
     "nds_hssp_order",
+    "nds_hssp_ranking",
     "non_dominated",
     "non_dominated_sort",
     "normalise",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto.arrays import BoolArray, FloatArray, IntArray, as_losses, finite_rows
 from lightning_primo.pareto.dominance import fronts, non_dominated
-from lightning_primo.pareto.hypervolume import contributions, improvement
+from lightning_primo.pareto.hypervolume import contributions, default_reference, improvement
 from lightning_primo.pareto.scalarization import normalise, ranges
 
 _DISTANCE_TIE = 1e-12  # absolute, on normalised objectives; evenly spaced points would else be told apart by rounding
@@ -200,6 +200,21 @@ def nds_hssp_order(losses: npt.ArrayLike, reference: npt.ArrayLike) -> IntArray:
         InvalidArgumentError: If shapes do not match or `reference` is not finite.
     """
     return _by_front(as_losses(losses), lambda front: hssp_order(front, len(front), reference))
+
+
+def nds_hssp_ranking(losses: npt.ArrayLike) -> IntArray:
+    """All rows by `nds_hssp_order`, up to the rows' own `default_reference`.
+
+    Args:
+        losses: `n x m` losses; `n` may be 0.
+
+    Returns:
+        A permutation of the row indices, those with NaN last. With one objective this is a stable `argsort`.
+
+    Raises:
+        InvalidArgumentError: If `losses` is not an `n x m` array.
+    """
+    return nds_hssp_order(losses, default_reference(losses))
 
 
 def nds_crowding_order(losses: npt.ArrayLike) -> IntArray:

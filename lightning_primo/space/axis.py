@@ -74,6 +74,14 @@ class Axis(ABC):
     def jitter(self, column: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
         """Adds normal noise to the features of `column` and returns the nearest legal vector values."""
 
+    def levels(self, most: int) -> FloatArray:
+        """At most `most` different vector values, ascending and evenly spaced, both ends among them; the middle for 1.
+
+        All values where there are no more than `most`, and all choices that are drawn where they have no order.
+        """
+        even = np.linspace(0.0, 1.0, most) if most > 1 else np.array([0.5])
+        return np.unique(self.canonical(even * self.span))
+
     def canonical(self, column: FloatArray) -> FloatArray:
         """The vector values of the nearest legal values: equal values have equal, bit-identical vector values."""
         return self.position(self.values(column))

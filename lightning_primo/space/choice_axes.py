@@ -92,6 +92,10 @@ class CategoricalAxis(ChoiceAxis):
         return self._codes.size > 1
 
     @override
+    def levels(self, most: int) -> FloatArray:
+        return self._codes.copy()
+
+    @override
     def quantile(self, u: FloatArray) -> FloatArray:
         if not self._weighted:
             return self.discretise(u)

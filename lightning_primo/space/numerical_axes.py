@@ -104,6 +104,11 @@ class IntegerAxis(OrderedAxis):
         return np.rint(self.scale.from_unit(_clip(column, 0.0, 1.0))).astype(np.int64)
 
     @override
+    def levels(self, most: int) -> FloatArray:
+        # Even steps of a logarithmic axis would miss neighbours at its upper end.
+        return self.position(self._lower + np.arange(self.size)) if most >= self.size else super().levels(most)
+
+    @override
     def discretise(self, x: FloatArray) -> FloatArray:
         # ConfigSpace's bins: equally wide between the bounds on the linear scale, also if the axis is logarithmic.
         below = (self.scale.from_unit(x) - self.scale.lower) / (self.scale.upper - self.scale.lower)

@@ -13,17 +13,22 @@ from typing import Any
 import pytest
 
 from lightning_primo import (
+    CMAES,
     MOASHA,
     MOBANANAS,
     MOBOHB,
     MSEHVI,
+    NSGA2,
     SHEMOA,
     Algorithm,
     BulkAndCut,
+    EvolutionarySampler,
+    GridSearch,
     Hyperband,
     PriMO,
     Prior,
     RandomSearch,
+    RegularizedEvolution,
     SobolSampler,
     SuccessiveHalving,
 )
@@ -46,6 +51,11 @@ ALGORITHMS: dict[str, tuple[Callable[[], Algorithm], int]] = {
     "MS-EHVI": (lambda: MSEHVI(n_init=5), 8),
     "MO-BANANAS": (MOBANANAS, 7),
     "BULK & CUT": (lambda: BulkAndCut(full_trainings=9), 9),
+    "grid search": (lambda: GridSearch(points=2), 4),
+    "CMA-ES": (lambda: CMAES(population_size=4), 12),
+    "regularised evolution": (lambda: RegularizedEvolution(population_size=5), 12),
+    "NSGA-II": (lambda: NSGA2(population_size=5), 12),
+    "MOASHA, bred": (lambda: MOASHA(sampler=EvolutionarySampler(population_size=8)), 4),
 }
 """Each with the full trainings that it is driven for, enough that it has modelled, bred or pruned."""
 

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_primo.algorithms import MOASHA, SHEMOA, PriMO, SuccessiveHalving
+from lightning_primo.algorithms import (
+    CMAES,
+    MOASHA,
+    NSGA2,
+    SHEMOA,
+    EvolutionarySampler,
+    GridSearch,
+    PriMO,
+    RegularizedEvolution,
+    SuccessiveHalving,
+)
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.testing.conformance import assert_goes_on
 from lightning_primo.testing.problems import evaluator, toy_problem
@@ -13,9 +23,25 @@ from lightning_primo.testing.simulation import simulate
 PROBLEM = toy_problem(2, max_epochs=9)
 
 
-@pytest.mark.parametrize(
-    "make", [MOASHA, SuccessiveHalving, lambda: SHEMOA(full_trainings=8)], ids=["MOASHA", "SuccessiveHalving", "SHEMOA"]
-)
+ALGORITHMS = {
+    "MOASHA": MOASHA,
+    "SuccessiveHalving": SuccessiveHalving,
+    "SHEMOA": lambda: SHEMOA(full_trainings=8),
+    "CMAES": lambda: CMAES(population_size=4),
+    "NSGA2": lambda: NSGA2(population_size=4),
+}
+LIKE_THEM = {
+    "RegularizedEvolution": lambda: RegularizedEvolution(population_size=4),
+    "MOASHA, bred": lambda: MOASHA(sampler=EvolutionarySampler(population_size=4)),
+    "GridSearch": GridSearch,
+}
+CASES = [
+    *(pytest.param(make, id=name) for name, make in ALGORITHMS.items()),
+    *(pytest.param(make, id=name, marks=pytest.mark.slow) for name, make in LIKE_THEM.items()),
+]
+
+
+@pytest.mark.parametrize("make", CASES)
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(
     n_workers=st.sampled_from([2, 3, 8, 64]),

@@ -8,9 +8,9 @@ import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float
 
 from lightning_primo.algorithms import Algorithm, RandomSearch
-from lightning_primo.algorithms.mo_bohb import MOBOHB, nds_hssp_ranking
+from lightning_primo.algorithms.mo_bohb import MOBOHB
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.pareto import default_reference, fronts, hssp_order
+from lightning_primo.pareto import default_reference, fronts, hssp_order, nds_hssp_ranking
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status

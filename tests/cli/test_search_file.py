@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,23 @@ from ConfigSpace import ConfigurationSpace, Float
 from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_primo import Metric, RandomSearch, Search
+from lightning_primo.algorithms import (
+    CMAES,
+    MOASHA,
+    NSGA2,
+    Algorithm,
+    EvolutionarySampler,
+    GridSearch,
+    RegularizedEvolution,
+    SobolSampler,
+)
 from lightning_primo.cli.search_file import read_algorithm, read_objectives
-from lightning_primo.cli.space_file import SearchSpace
+from lightning_primo.cli.space_file import SearchSpace, read_space
 from lightning_primo.errors import InvalidArgumentError, StoreError
 from lightning_primo.objectives import TorchMetric
+from lightning_primo.pareto import nds_crowding_order
+from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.past import PastSearch
 from tests.tiny import Data, Net
 
@@ -61,3 +75,47 @@ def test_earlier_searches_are_directories(tmp_path: Path) -> None:
         read_algorithm({"class_path": "RandomSearch", "init_args": {"learn_from": [folder]}}, searched)
     with pytest.raises(StoreError, match="elsewhere"):
         read_algorithm({"class_path": "MSEHVI", "learn_from": [str(tmp_path / "elsewhere")]}, searched)
+
+
+SPACE = """
+model.lr: {float: [0.0001, 0.1], log: true}
+model.widths: [[8, 8], [16, 8], null]
+model.pool: ["1", "2", max]
+"""
+
+
+@pytest.mark.usefixtures("_quiet")
+def test_a_grid_has_the_values_as_the_space_writes_them() -> None:
+    points = "{model.lr: [0.1, 0.01], model.widths: [[16, 8], null], model.pool: ['1']}"
+    entry = yaml.safe_load(f"{{class_path: GridSearch, init_args: {{points: {points}}}}}")
+    space = read_space(yaml.safe_load(SPACE))
+    algorithm = read_algorithm(entry, space)
+    assert isinstance(algorithm, GridSearch)
+    algorithm.start(Problem(space=space.space, objectives=(Objective(name="loss"),), max_epochs=1))
+    grid = [proposal.config for proposal in iter(algorithm.ask, None)]
+    decoded = {tuple(json.dumps(space.decode(key, value)) for key, value in config.items()) for config in grid}
+    assert len(grid) == algorithm.size == 4
+    assert decoded == {(lr, '"1"', widths) for lr in ("0.1", "0.01") for widths in ("[16, 8]", "null")}
+
+
+@pytest.mark.usefixtures("_quiet")
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("GridSearch", GridSearch()),
+        ("{class_path: GridSearch, init_args: {points: 4}}", GridSearch(points=4)),
+        ("{class_path: GridSearch, init_args: {points: {model.lr: 4}}}", GridSearch(points={"model.lr": 4})),
+        ("{class_path: CMAES, init_args: {population_size: 8, sigma: 0.2}}", CMAES(population_size=8, sigma=0.2)),
+        ("{class_path: NSGA2, sampler: SobolSampler}", NSGA2(sampler=SobolSampler())),
+        (
+            "{class_path: RegularizedEvolution, ranking: lightning_primo.pareto.nds_crowding_order}",
+            RegularizedEvolution(ranking=nds_crowding_order),
+        ),
+        (
+            "{class_path: MOASHA, sampler: {class_path: EvolutionarySampler, init_args: {population_size: 9}}}",
+            MOASHA(sampler=EvolutionarySampler(population_size=9)),
+        ),
+    ],
+)
+def test_algorithms_by_evolution_and_on_a_grid(entry: str, expected: Algorithm) -> None:
+    assert repr(read_algorithm(yaml.safe_load(entry), read_space(yaml.safe_load(SPACE)))) == repr(expected)

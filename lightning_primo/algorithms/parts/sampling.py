@@ -17,7 +17,7 @@ from lightning_primo.checks import check_instance, check_mapping, shown
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config
-from lightning_primo.space import EncodedPrior, Encoding, Prior
+from lightning_primo.space import EncodedPrior, Prior
 
 _MAX_TRIES = 100
 _SOBOL_TRIES_PER_TRIAL = 20  # a sequence is looked through again from where every point was sure to be tried
@@ -41,15 +41,12 @@ class Sampler(ABC):
         return _MAX_TRIES
 
     @abstractmethod
-    def candidates(
-        self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
-    ) -> Iterator[npt.NDArray[np.float64]]:
+    def candidates(self, algorithm: Algorithm, rng: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
         """Vectors of the space, without end; the first that is new and feasible is taken.
 
         Args:
-            encoding: Of the space.
-            seed: Of the search, for samplers that follow one sequence through it.
-            n_taken: How many configurations the search has already.
+            algorithm: Whose trial is sampled: its space, its seed for samplers that follow one sequence through the
+                search, and the trials that it has already.
             rng: Of this ask.
         """
 
@@ -59,11 +56,9 @@ class UniformSampler(Sampler):
     """Each hyperparameter from its own distribution in the space, which is uniform unless the space says otherwise."""
 
     @override
-    def candidates(
-        self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
-    ) -> Iterator[npt.NDArray[np.float64]]:
+    def candidates(self, algorithm: Algorithm, rng: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
         while True:
-            yield from encoding.sample(_CHUNK, rng)
+            yield from algorithm.encoding.sample(_CHUNK, rng)
 
 
 @dataclass(frozen=True)
@@ -75,10 +70,9 @@ class SobolSampler(Sampler):
         return _MAX_TRIES + _SOBOL_TRIES_PER_TRIAL * n_taken
 
     @override
-    def candidates(
-        self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
-    ) -> Iterator[npt.NDArray[np.float64]]:
-        sequence = qmc.Sobol(len(encoding.names), scramble=True, rng=np.random.default_rng(seed))
+    def candidates(self, algorithm: Algorithm, rng: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
+        encoding, n_taken = algorithm.encoding, len(algorithm.trials)
+        sequence = qmc.Sobol(len(encoding.names), scramble=True, rng=np.random.default_rng(algorithm.seed))
         # A configuration is taken at its index or later, so every point before index n_taken was looked at already.
         if n_taken:
             sequence.fast_forward(n_taken)
@@ -106,10 +100,8 @@ class PriorSampler(Sampler):
         check_priors(self.priors, problem)
 
     @override
-    def candidates(
-        self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
-    ) -> Iterator[npt.NDArray[np.float64]]:
-        encoded = [EncodedPrior(prior, encoding) for _, prior in sorted(self.priors.items())]
+    def candidates(self, algorithm: Algorithm, rng: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
+        encoded = [EncodedPrior(prior, algorithm.encoding) for _, prior in sorted(self.priors.items())]
         while True:
             yield from encoded[rng.integers(len(encoded))].sample(1, rng)
 
@@ -142,12 +134,10 @@ class CentersFirst(Sampler):
         return len(self.priors) + self.then.n_tries(n_taken)
 
     @override
-    def candidates(
-        self, encoding: Encoding, *, seed: int, n_taken: int, rng: np.random.Generator
-    ) -> Iterator[npt.NDArray[np.float64]]:
+    def candidates(self, algorithm: Algorithm, rng: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
         for i, (_, prior) in enumerate(sorted(self.priors.items())):
-            yield EncodedPrior(prior, encoding).center(np.random.default_rng([seed, _STREAM, i]))
-        yield from self.then.candidates(encoding, seed=seed, n_taken=n_taken, rng=rng)
+            yield EncodedPrior(prior, algorithm.encoding).center(np.random.default_rng([algorithm.seed, _STREAM, i]))
+        yield from self.then.candidates(algorithm, rng)
 
 
 def check_sampler(sampler: Sampler | None) -> Sampler:
@@ -179,11 +169,10 @@ def draw(algorithm: Algorithm, sampler: Sampler, rng: np.random.Generator) -> Co
     before training, and told. Where the sampler finds nothing new, the space as a whole is looked through. None if
     that has nothing new either: it is exhausted.
     """
-    encoding, n_taken = algorithm.encoding, len(algorithm.trials)
-    candidates = sampler.candidates(encoding, seed=algorithm.seed, n_taken=n_taken, rng=rng)
-    config = first_new(algorithm, islice(candidates, sampler.n_tries(n_taken)))
+    candidates = islice(sampler.candidates(algorithm, rng), sampler.n_tries(len(algorithm.trials)))
+    config = first_new(algorithm, candidates)
     if config is None:
-        distinct = {row.tobytes(): row for row in encoding.sample(_N_LAST, rng)}  # NaN where inactive
+        distinct = {row.tobytes(): row for row in algorithm.encoding.sample(_N_LAST, rng)}  # NaN where inactive
         config = first_new(algorithm, distinct.values())
     return config
 
