@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SuccessiveHalving,
         UniformSampler,
     )
+    from lightning_primo.hypergradients import HypergradientDescent, ImplicitHypergradients, UnrolledHypergradients
     from lightning_primo.namespaces import alias_pytorch_lightning
     from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TorchMetric, TrainingTime
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
@@ -51,7 +52,9 @@ __all__ = [
     "FreezeThaw",
     "FullTrainings",
     "Hyperband",
+    "HypergradientDescent",
     "HypervolumeImprovement",
+    "ImplicitHypergradients",
     "Latency",
     "Metric",
     "ParameterCount",
@@ -69,6 +72,7 @@ __all__ = [
     "TorchMetric",
     "TrainingTime",
     "UniformSampler",
+    "UnrolledHypergradients",
     "WeightedSum",
     "alias_pytorch_lightning",
     "read_result",
@@ -76,7 +80,17 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = ("acquisitions", "algorithms", "objectives", "namespaces", "pareto", "results", "search", "space")
+_HOMES = (
+    "acquisitions",
+    "algorithms",
+    "hypergradients",
+    "objectives",
+    "namespaces",
+    "pareto",
+    "results",
+    "search",
+    "space",
+)
 
 
 def __getattr__(name: str) -> Any:
