@@ -2,8 +2,8 @@
 
 Baydin, Cornish, Martinez Rubio, Schmidt, Wood, "Online Learning Rate Adaptation with Hypergradient Descent", ICLR 2018,
 arXiv 1703.04782. A step of the optimizer is `w_t = w_(t-1) - lr d_t`, where `d_t` does not depend on `lr` (the gradient
-for SGD, the buffer of its momentum, the normalised mean of Adam), so the loss after it has the derivative `-g_(t+1) .
-d_t` by `lr`, with the gradient `g_(t+1)` that the next step computes anyway (equation 4).
+for SGD, the buffer of its momentum, the normalised mean of Adam). So the loss after it has by `lr` the derivative
+`-g_(t+1) . d_t`, with the gradient `g_(t+1)` that the next step computes anyway (equation 4).
 
 `d_t` is taken from the weights themselves, `(w_(t-1) - w_t) / lr`: that holds for each optimizer whose steps are
 proportional to the learning rate, weight decay, momentum and clipped gradients included, and is independent of how
@@ -46,8 +46,7 @@ class HypergradientDescent(TuningCallback):
     autocasting work.
 
     Args:
-        lr: The step of the learning rate, positive; with `Multiplicative` the largest relative change per step, below
-            1.
+        lr: The step of the learning rate, positive; with `Multiplicative` its largest relative change, below 1.
         rule: How the learning rate follows: `Multiplicative()` or `Additive()`.
         bounds: Least and greatest learning rate, `0 < least <= greatest`.
 

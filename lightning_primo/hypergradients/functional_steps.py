@@ -2,7 +2,8 @@
 
 `torch.func.functional_call` puts tensors in the place of parameters and buffers while a step runs. What else a step may
 change is put back: attributes of all submodules, with the contents of lists, dicts and sets among them, the states of
-torchmetrics, training modes, the global generators. What it logs goes nowhere: `self.log` of all LightningModules is
+torchmetrics, training modes, the global generators; not what it changes elsewhere, or in place in a tensor that is
+neither parameter nor buffer. What it logs goes nowhere: `self.log` of all LightningModules is
 silent meanwhile, and the Trainer's loggers are dummies.
 
 Attention is computed by the one kernel that can be differentiated twice.

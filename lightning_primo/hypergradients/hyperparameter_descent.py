@@ -117,10 +117,8 @@ class HyperparameterDescent(TuningCallback, ABC):
         require_one_process(who, trainer)
         require_full_precision(who, trainer)
         require_not_compiled(who, pl_module)
-        tensors = TunedTensors(pl_module, self.hyperparameters, self.optimizer)
-        if self._loaded is not None:
-            tensors.load_state_dict(self._loaded)
-            self._loaded = None
+        tensors = TunedTensors(pl_module, self.hyperparameters, self.optimizer, state=self._loaded)
+        self._loaded = None
         loader = held_out_loader(trainer, pl_module, self.held_out)
         batches = HeldOutBatches(loader, device=pl_module.device)
         self._run = Run(tensors, FunctionalSteps(trainer, pl_module), batches)

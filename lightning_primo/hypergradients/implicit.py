@@ -23,8 +23,7 @@ from lightning_primo.hypergradients.tuned_tensors import OptimizerFactory, adam
 
 
 class ImplicitHypergradients(HyperparameterDescent):
-    """Tunes hyperparameters by implicit hypergradients, after the first step of the optimizer and every `every` of
-    them.
+    """Tunes hyperparameters by implicit hypergradients, after the first step of the optimizer and every so many more.
 
     The theorem holds where the weights minimise the training loss, whichever optimizer brought them there; before, the
     hypergradient is an approximation. The training loss is that of the last batch (of accumulated ones the last part)

@@ -29,6 +29,8 @@ class TunedTensors:
         module: The module.
         domains: The domain of each hyperparameter by the name of its buffer, such as ``"weight_decay"``.
         optimizer: Makes the optimizer of the points.
+        state: What `state_dict` gave, to go on from; a value that rounding has put onto the end of its domain is no
+            obstacle then. None to begin where the buffers are.
 
     Attributes:
         numbers: The present values by name; of a tensor each entry, ``name_0``, ``name_1``, ..., or if it has more than
@@ -40,24 +42,41 @@ class TunedTensors:
             `optimizer` makes no optimizer.
     """
 
-    def __init__(self, module: nn.Module, domains: Mapping[str, Domain], optimizer: OptimizerFactory) -> None:
-        buffers = dict(module.named_buffers())
+    def __init__(
+        self,
+        module: nn.Module,
+        domains: Mapping[str, Domain],
+        optimizer: OptimizerFactory,
+        *,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
         self.domains = dict(domains)
-        for name, domain in self.domains.items():
-            _check(module, buffers, name, domain)
-        self._buffers = {name: buffers[name] for name in self.domains}
-        self._free = {name: nn.Parameter(domain.free(buffers[name].detach())) for name, domain in self.domains.items()}
-        self.numbers = _numbers(self._buffers)
+        self._module = module
+        for name in self.domains:
+            _check_is_buffer(module, name)
+        buffers = self._buffers()
+        self._free = {
+            name: nn.Parameter(
+                _inside(name, buffers[name], domain) if state is None else state["free"][name].to(buffers[name])
+            )
+            for name, domain in self.domains.items()
+        }
+        self.numbers = _numbers(buffers)
         self._optimizer = optimizer(list(self._free.values()))
         if not isinstance(self._optimizer, Optimizer):
             raise InvalidArgumentError(
                 f"'optimizer' must be a function from a list of parameters to a torch optimizer, it returned "
                 f"{self._optimizer!r}"
             )
+        if state is not None:
+            self._optimizer.load_state_dict(state["optimizer"])
+
+    def _buffers(self) -> dict[str, Tensor]:
+        return {name: self._module.get_buffer(name).detach() for name in self.domains}
 
     def leaves(self) -> dict[str, Tensor]:
         """The values by name, as leaves of a graph to come."""
-        return {name: buffer.detach().clone().requires_grad_() for name, buffer in self._buffers.items()}
+        return {name: buffer.clone().requires_grad_() for name, buffer in self._buffers().items()}
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """One step of the optimizer against the gradients by the values, in the order of the domains.
@@ -75,10 +94,10 @@ class TunedTensors:
             (free.grad,) = torch.autograd.grad(value, free, gradient)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        with torch.no_grad():
-            for name, free in self._free.items():
-                self._buffers[name].copy_(self.domains[name].value(free))
-        self.numbers = _numbers(self._buffers)
+        buffers = self._buffers()
+        for name, free in self._free.items():
+            buffers[name].copy_(self.domains[name].value(free.detach()))
+        self.numbers = _numbers(buffers)
 
     def state_dict(self) -> dict[str, Any]:
         """The points and the optimizer's state; the values are in that of the module."""
@@ -86,13 +105,6 @@ class TunedTensors:
             "free": {name: free.detach() for name, free in self._free.items()},
             "optimizer": self._optimizer.state_dict(),
         }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`."""
-        with torch.no_grad():
-            for name, free in self._free.items():
-                free.copy_(state["free"][name])
-        self._optimizer.load_state_dict(state["optimizer"])
 
 
 def _numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
@@ -107,7 +119,8 @@ def _numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
     return numbers
 
 
-def _check(module: nn.Module, buffers: Mapping[str, Tensor], name: str, domain: Domain) -> None:
+def _check_is_buffer(module: nn.Module, name: str) -> None:
+    buffers = dict(module.named_buffers())
     if name in dict(module.named_parameters()):
         raise InvalidArgumentError(
             f"the hyperparameter {name!r} is a parameter of {type(module).__name__}, which its own optimizer would "
@@ -116,11 +129,18 @@ def _check(module: nn.Module, buffers: Mapping[str, Tensor], name: str, domain: 
     if name not in buffers:
         floating = [other for other, buffer in buffers.items() if buffer.is_floating_point()]
         raise UnknownNameError(f"hyperparameter (a buffer of {type(module).__name__})", name, floating)
-    value = buffers[name].detach()
-    if not value.is_floating_point():
-        raise InvalidArgumentError(f"the hyperparameter {name!r} must be a floating-point tensor, got {value.dtype}")
-    if not bool(torch.isfinite(domain.free(value)).all()):
+    if not buffers[name].is_floating_point():
+        raise InvalidArgumentError(
+            f"the hyperparameter {name!r} must be a floating-point tensor, got {buffers[name].dtype}"
+        )
+
+
+def _inside(name: str, value: Tensor, domain: Domain) -> Tensor:
+    """The point of the line that a value has."""
+    free = domain.free(value)
+    if not bool(torch.isfinite(free).all()):
         raise InvalidArgumentError(
             f"the hyperparameter {name!r} must begin inside of {domain!r}, not at or beyond its ends, and is "
             f"{value.tolist()}"
         )
+    return free

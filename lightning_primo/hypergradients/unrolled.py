@@ -8,11 +8,13 @@ checked.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
@@ -56,7 +58,9 @@ class UnrolledHypergradients(HyperparameterDescent):
     After every `steps` steps, and at the end of an epoch after those that are left, the held-out loss of one batch
     (what `validation_step` returns) is differentiated through them, and the hyperparameters make a step of their own.
     What earlier steps have done counts as given. The derivative is exact for torch's SGD, Adam and AdamW, learning-rate
-    schedules, dropout and batch normalisation included. A training takes about three times as long.
+    schedules, dropout and batch normalisation included, but for the running statistics of the latter, which count as
+    given. A training takes about three times as long. Where a search divides batches because memory has run out,
+    gradients are accumulated, which is refused: use `ImplicitHypergradients` there.
 
     Logs ``tuned_<name>`` with every step. A training that is resumed from the checkpoint of an epoch's end is the same,
     bit for bit, if the training is; from one within an epoch the first steps are fewer.
@@ -92,19 +96,6 @@ class UnrolledHypergradients(HyperparameterDescent):
         self._window: _Window | None = None
 
     @override
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        self._window = None
-        weight_update(trainer.optimizers[0])
-        for name, none in (("accumulate_grad_batches", 1), ("gradient_clip_val", None)):
-            if getattr(trainer, name) != none:
-                raise InvalidArgumentError(
-                    f"{type(self).__name__} differentiates through steps that follow from one batch's gradient as it "
-                    f"is, and this training has {name}={getattr(trainer, name)!r}: leave it out, or use "
-                    "ImplicitHypergradients"
-                )
-
-    @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._window = None
 
@@ -113,6 +104,7 @@ class UnrolledHypergradients(HyperparameterDescent):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self._window is None:
+            _require_plain_steps(trainer)
             self._window = self._opened(trainer.optimizers[0])
         self._window.steps.append(_Recorded(batch, batch_idx, RandomState.present(pl_module.device)))
 
@@ -206,10 +198,25 @@ def _names(module: pl.LightningModule, weights: Sequence[Tensor]) -> list[str]:
     return [known[id(weight)] for weight in weights]
 
 
+def _require_plain_steps(trainer: pl.Trainer) -> None:
+    """Raise InvalidArgumentError where a step does not follow from the gradient of one batch as it is."""
+    for name, plain in (("accumulate_grad_batches", 1), ("gradient_clip_val", None)):
+        value = getattr(trainer, name)
+        if value != plain:
+            raise InvalidArgumentError(
+                "UnrolledHypergradients differentiates through steps that follow from one batch's gradient as it is, "
+                f"and this training has {name}={value!r}: leave it out, or use ImplicitHypergradients"
+            )
+
+
+def _distance(some: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+    squares = [(a.detach() - b.detach()).square().sum() for a, b in zip(some, others, strict=True)]
+    return math.sqrt(torch.stack(squares).sum().item())
+
+
 def _require_same_end(before: Sequence[Tensor], after: Sequence[Tensor], again: Sequence[Tensor]) -> None:
     """Raise unless the steps, done once more, end where the training did."""
-    way = max(float((b - a.detach()).abs().max()) for b, a in zip(before, after, strict=True))
-    missed = max(float((a.detach() - c).abs().max()) for a, c in zip(after, again, strict=True))
+    way, missed = _distance(before, after), _distance(again, after)
     if missed > _MISSED * way:
         raise InvalidArgumentError(
             f"the steps of the training, done once more, miss the weights that it has reached by {missed:.2g}, where "

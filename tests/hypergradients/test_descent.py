@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, NAdam, RMSprop
 
@@ -205,7 +206,13 @@ def test_what_it_cannot_go_with_is_refused(module: Any, message: str) -> None:
         fit(module, HypergradientDescent(), precision="32-true")
 
 
-def test_several_processes_and_gradient_scalers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_scaler_is_refused() -> None:
+    scaled = MixedPrecision("16-mixed", device="cpu", scaler=torch.amp.GradScaler("cpu"))
+    with pytest.raises(InvalidArgumentError, match=r"16-mixed.*GradScaler.*'bf16-mixed'"):
+        fit(Quadratic(SGD), HypergradientDescent(), precision=None, plugins=[scaled])
+
+
+def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pl.Trainer, "world_size", 2)
     with pytest.raises(InvalidArgumentError, match=r"one process, and this training has 2: .*devices=1"):
         fit(Quadratic(lambda parameters: SGD(parameters, lr=0.01)), HypergradientDescent())

@@ -20,6 +20,7 @@ from lightning_primo.hypergradients import (
     Unbounded,
     UnrolledHypergradients,
 )
+from lightning_primo.hypergradients.tuned_tensors import TunedTensors
 from tests.hypergradients.modules import DOUBLE, N, Ridge, fit
 from tests.tiny import Manual
 
@@ -99,6 +100,20 @@ def test_a_solver_that_diverges_is_told() -> None:
     solver = NeumannSeries(400, scale=100.0)
     with pytest.raises(NonFiniteLossError, match=r"hypergradient of 'penalty' .* 'scale'"):
         fit(Ridge(), ImplicitHypergradients(PENALTY, solver=solver))
+
+
+def test_a_value_that_is_rounded_onto_its_end_can_be_resumed() -> None:
+    module, domains = Ridge(0.3), {"penalty": Interval(0.25, 0.5)}
+    tensors = TunedTensors(module, domains, functools.partial(SGD, lr=1e6, momentum=0.9))
+    tensors.step([torch.tensor(1.0, dtype=DOUBLE)])
+    assert module.penalty.item() == 0.25
+    again = Ridge()
+    again.load_state_dict(module.state_dict())
+    resumed = TunedTensors(again, domains, functools.partial(SGD, lr=1e6, momentum=0.9), state=tensors.state_dict())
+    for both in (tensors, resumed):
+        both.step([torch.tensor(-1.0, dtype=DOUBLE)])
+    assert resumed.numbers == tensors.numbers
+    assert resumed.state_dict()["free"] == tensors.state_dict()["free"]
 
 
 class Many(Ridge):
