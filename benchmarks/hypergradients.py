@@ -11,11 +11,13 @@ same network on the same few images, so that it overfits, for the same number of
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -66,7 +68,8 @@ class Network(pl.LightningModule):
         hit, mean = log_p.gather(1, labels[:, None]).mean(), log_p.mean()
         penalty = torch.stack([weight.square().sum() for weight in self.network.parameters()]).sum()
         smoothing = self.label_smoothing
-        return -(1 - smoothing) * hit - smoothing * mean + self.weight_decay / 2 * penalty
+        loss: Tensor = -(1 - smoothing) * hit - smoothing * mean + self.weight_decay / 2 * penalty
+        return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Cross entropy."""
@@ -169,16 +172,14 @@ TUNERS: dict[str, Tuner] = {
 }
 
 
-def rows(options: argparse.Namespace) -> dict[str, list[Outcome]]:
-    """What came of each way, by seed."""
-    found: dict[str, list[Outcome]] = {}
-    for seed in range(options.seeds):
-        images = Images.of(seed, options.images)
-        common = {"seed": seed, "epochs": options.epochs}
-        found.setdefault("plain", []).append(train(images, START, [], **common))
-        for name, tuner in TUNERS.items():
-            found.setdefault(name, []).append(train(images, START, [tuner()], **common))
-        found.setdefault("random search", []).append(searched(images, trials=options.trials, **common))
+def outcomes_of(seed: int, options: argparse.Namespace) -> dict[str, Outcome]:
+    """What came of each way, with one split and one start."""
+    images = Images.of(seed, options.images)
+    common = {"seed": seed, "epochs": options.epochs}
+    found = {"plain": train(images, START, [], **common)}
+    for name, tuner in TUNERS.items():
+        found[name] = train(images, START, [tuner()], **common)
+    found["random search"] = searched(images, trials=options.trials, **common)
     return found
 
 
@@ -196,14 +197,27 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, default=10, help="trainings of random search")
     parser.add_argument("--epochs", type=int, default=100, help="of each training")
     parser.add_argument("--images", type=int, default=200, help="to train on")
+    parser.add_argument(
+        "--output", type=Path, help="file of the seeds that are done, to go on from after an interruption"
+    )
     return parser
 
 
 def main() -> None:
     """Print the table."""
-    found = rows(parser().parse_args())
+    options = parser().parse_args()
+    found: list[dict[str, Outcome]] = []
+    if options.output is not None and options.output.exists():
+        lines = map(json.loads, options.output.read_text().splitlines())
+        found = [{name: Outcome(**fields) for name, fields in line.items()} for line in lines]
+    for seed in range(len(found), options.seeds):
+        found.append(outcomes_of(seed, options))
+        if options.output is not None:
+            with options.output.open("a") as file:
+                file.write(json.dumps({name: vars(outcome) for name, outcome in found[-1].items()}) + "\n")
     print(f"{'':18s} {'trainings':>9s} {'seconds':>8s}  {'val loss':17s} {'test loss':17s} {'test error':17s} values")
-    for name, outcomes in found.items():
+    for name in found[0]:
+        outcomes = [outcomes[name] for outcomes in found]
         seconds = statistics.mean(outcome.seconds for outcome in outcomes)
         values = ", ".join(f"{outcome.weight_decay:.1e}/{outcome.label_smoothing:.2f}" for outcome in outcomes)
         print(

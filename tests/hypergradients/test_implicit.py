@@ -53,22 +53,16 @@ def test_ridge_regression_in_closed_form(solver: HessianSolver) -> None:
 
 def test_the_best_penalty_is_found() -> None:
     """Whichever optimizer trains the weights: here one that minimises the training loss in every step."""
+    minimises = functools.partial(
+        LBFGS, max_iter=40, tolerance_grad=1e-10, tolerance_change=0.0, line_search_fn="strong_wolfe"
+    )
     descent = ImplicitHypergradients(
         {"penalty": Positive()},
         every=1,
         solver=ConjugateGradient(D, damping=0.0),
-        optimizer=functools.partial(SGD, lr=2.0, momentum=0.3),
+        optimizer=functools.partial(SGD, lr=2.0, momentum=0.2),
     )
-    trainer = fit(
-        Ridge(
-            0.03,
-            functools.partial(
-                LBFGS, max_iter=40, tolerance_grad=1e-10, tolerance_change=0.0, line_search_fn="strong_wolfe"
-            ),
-        ),
-        descent,
-        batches=[ALL] * 60,
-    )
+    trainer = fit(Ridge(0.3, minimises), descent, batches=[ALL] * 20)
     best = minimize_scalar(
         lambda log: float(ridge_held_out(torch.tensor(math.exp(log), dtype=DOUBLE))), bounds=(-6, 4), method="bounded"
     )
