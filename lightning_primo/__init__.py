@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         SuccessiveHalving,
         UniformSampler,
     )
+    from lightning_primo.hypergradients import HypergradientDescent, ImplicitHypergradients, UnrolledHypergradients
     from lightning_primo.namespaces import alias_pytorch_lightning
     from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TorchMetric, TrainingTime
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
@@ -74,7 +75,9 @@ __all__ = [
     "FullTrust",
     "GridSearch",
     "Hyperband",
+    "HypergradientDescent",
     "HypervolumeImprovement",
+    "ImplicitHypergradients",
     "Latency",
     "LogExpectedImprovement",
     "MaxValueEntropy",
@@ -97,6 +100,7 @@ __all__ = [
     "TorchMetric",
     "TrainingTime",
     "UniformSampler",
+    "UnrolledHypergradients",
     "UpperConfidenceBound",
     "WeightedSum",
     "alias_pytorch_lightning",
@@ -105,7 +109,17 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = ("acquisitions", "algorithms", "objectives", "namespaces", "pareto", "results", "search", "space")
+_HOMES = (
+    "acquisitions",
+    "algorithms",
+    "hypergradients",
+    "objectives",
+    "namespaces",
+    "pareto",
+    "results",
+    "search",
+    "space",
+)
 
 
 def __getattr__(name: str) -> Any:

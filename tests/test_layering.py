@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measure": VALUES | {"file_lock"},
     "objectives": VALUES | {"factory", "measure"},
     "callbacks": VALUES | {"measure"},
+    "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},
     "workers": VALUES | {"namespaces"},
     "training": TRAINING | {"pareto"},
@@ -50,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": SEARCHING | TRAINING | STORING | {"results", "display"},
     "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search", "__init__"},
     "__main__": {"cli"},
-    "__init__": SEARCHING | {"namespaces", "objectives", "search", "results"},
+    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results"},
 }
 
 # Packages that these must do without.

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-SEARCH, ALONE, CHAIN = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+SEARCH, ALONE, TUNED, CHAIN = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 # What the text says of the module: a child begins as what its parent has learnt.
 CHECK = """
@@ -46,6 +46,17 @@ def test_the_search_runs(tmp_path):
     assert run.returncode == 0, run.stderr
     assert "front of" in run.stdout
     assert (tmp_path / "runs/readme/front.png").stat().st_size > 1000
+
+
+def test_hyperparameters_are_tuned(forks, tmp_path):
+    shorter = {"epochs=(1, 9)": "epochs=(1, 2)", "max_epochs=3": "max_epochs=1", "full_trainings=2": "full_trainings=1"}
+    code = TUNED
+    for text, instead in shorter.items():
+        assert text in code
+        code = code.replace(text, instead)
+    check = '\nassert {"tuned_weight_decay", "tuned_label_smoothing"} <= set(table.columns)'
+    check += "\nassert table.tuned_weight_decay.notna().any()"
+    run_script(forks, code + check, tmp_path)
 
 
 def test_the_chain_can_be_deepened(forks, tmp_path):

@@ -5,6 +5,7 @@ from lightning_primo.callbacks.pauses import PauseForMeasurements
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.callbacks.time_limit import TimeLimit
+from lightning_primo.callbacks.tuning import TuningCallback
 
 __all__ = [
     "NonFiniteGuard",
@@ -12,4 +13,5 @@ __all__ = [
     "ReproducibleEpochs",
     "StopAtEpoch",
     "TimeLimit",
+    "TuningCallback",
 ]

@@ -88,7 +88,8 @@ class Evaluation:
         signature: What evaluations that failed by the same mistake have in common, such as the type of an exception and
             the line that raised it; empty where there is nothing to tell them by.
         curve: Losses after each epoch trained for this proposal: ``{epoch: losses}``.
-        measurements: Further values by name, in their own unit, for the table: constraints, quartiles of a latency.
+        measurements: Further values by name, in their own unit, for the table: constraints, quartiles of a latency,
+            hyperparameters that a callback has tuned during the training.
         deviations: Standard deviations of measured values that are noisy, in their own unit, by the objective's name.
         measured_on: Where and how values were measured, by the objective's name; only such as were measured on the
             same device are comparable (`same_place`).

@@ -53,6 +53,7 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
         measurements={
             **{name: value for name, value in record.costs.items() if name not in names and name not in spreads},
             **division,
+            **record.tuned.get(epoch, {}),
         },
         deviations={spreads[name]: value for name, value in record.costs.items() if name in spreads},
         measured_on=record.measured_on,

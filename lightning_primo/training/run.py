@@ -108,6 +108,7 @@ def _train(job: Job, record: Record, *, resume: bool, started: float) -> tuple[R
         start = replace(
             known,
             curve=dict(known.curve),
+            tuned=dict(known.tuned),
             costs=record.costs,
             measured_on=record.measured_on,
             micro_batches=retry.parts,

@@ -27,6 +27,7 @@ class Record:
     Args:
         identity: Text that tells this trial from any other.
         curve: The objectives' values after each epoch, by epoch (from 1) and name.
+        tuned: The values of the hyperparameters that callbacks tune after each epoch, by epoch and name.
         costs: The costs that do not change during training by name, those of constraints and spreads included.
         measured_on: Where they were measured, by the objective's name.
         begun: The last epoch that was begun by the present attempt; 0 before the first, and not kept in checkpoints.
@@ -36,6 +37,7 @@ class Record:
 
     identity: str = ""
     curve: dict[int, dict[str, float]] = field(default_factory=dict)
+    tuned: dict[int, dict[str, float]] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
     measured_on: dict[str, Place] = field(default_factory=dict)
     begun: int = field(default=0, compare=False)
@@ -52,6 +54,7 @@ class Record:
         return {
             "identity": self.identity,
             "curve": {epoch: dict(values) for epoch, values in self.curve.items()},
+            "tuned": {epoch: dict(values) for epoch, values in self.tuned.items()},
             "costs": dict(self.costs),
             "measured_on": {name: dict(place) for name, place in self.measured_on.items()},
             "finished": self.finished,
@@ -64,6 +67,7 @@ class Record:
         return cls(
             identity=state["identity"],
             curve={epoch: dict(values) for epoch, values in state["curve"].items()},
+            tuned={epoch: dict(values) for epoch, values in state["tuned"].items()},
             costs=dict(state["costs"]),
             measured_on={name: dict(place) for name, place in state["measured_on"].items()},
             finished=state["finished"],

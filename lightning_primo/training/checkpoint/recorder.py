@@ -14,7 +14,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from typing_extensions import override
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
-from lightning_primo.errors import MetricNotLoggedError
+from lightning_primo.callbacks.tuning import TuningCallback
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.objectives.base import ObjectiveCallback, TrainedCallback, log_value
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import KEY, Record
@@ -105,6 +106,7 @@ class Recorder(Checkpoint):
                 values[name] = self.record.costs[name]
                 log_value(trainer, pl_module, name, values[name])
         self.record.curve[epoch] = values
+        self.record.tuned[epoch] = _tuned(trainer)
         self.record.finished = epoch < (trainer.max_epochs or 0) and _ended_by_itself(trainer, epoch)
         self._stop_asked = trainer.should_stop
         due = self._clock() - self._last_save >= self.every_seconds
@@ -132,6 +134,7 @@ class Recorder(Checkpoint):
             epoch: {name: record.costs.get(name, value) for name, value in values.items()}
             for epoch, values in known.curve.items()
         }
+        record.tuned = known.tuned
         record.finished = known.finished
         self._stop_asked = state_dict["stop_asked"]
         self._plateau = dict(state_dict["plateau"])
@@ -148,6 +151,23 @@ class Recorder(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         write_checkpoint(trainer, self.directory, self.claim)
+
+
+def _tuned(trainer: pl.Trainer) -> dict[str, float]:
+    """What the callbacks of this training have tuned, by name.
+
+    Raises:
+        InvalidArgumentError: If two of them tune the same.
+    """
+    tuned: dict[str, float] = {}
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        values = callback.tuned() if isinstance(callback, TuningCallback) else {}
+        for name in values.keys() & tuned.keys():
+            raise InvalidArgumentError(
+                f"two callbacks tune the same, {type(callback).__name__} and another one have {name!r}; leave one out"
+            )
+        tuned |= values
+    return tuned
 
 
 def _require_whole_epoch(trainer: pl.Trainer) -> None:
