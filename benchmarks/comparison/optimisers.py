@@ -21,12 +21,16 @@ from lightning_primo import (
     FullTrust,
     Hyperband,
     LogExpectedImprovement,
+    MaxValueEntropy,
     PriMO,
     PriorSampler,
+    ProbabilityOfImprovement,
     RandomSearch,
     RegularizedEvolution,
     SobolSampler,
+    ThompsonSampling,
     UniformSampler,
+    UpperConfidenceBound,
 )
 from lightning_primo.algorithms import Sampler
 from lightning_primo.problem import Problem
@@ -54,6 +58,10 @@ OURS: Mapping[str, Callable[[Priors, int], Algorithm]] = {
         acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev()),
     ),
     "bo": lambda priors, eta: BayesianOptimization(priors=priors, acquisition=LogExpectedImprovement()),
+    "bo-confidence-bound": lambda priors, eta: BayesianOptimization(priors=priors, acquisition=UpperConfidenceBound()),
+    "bo-probability": lambda priors, eta: BayesianOptimization(priors=priors, acquisition=ProbabilityOfImprovement()),
+    "bo-thompson": lambda priors, eta: BayesianOptimization(priors=priors, acquisition=ThompsonSampling()),
+    "bo-entropy": lambda priors, eta: BayesianOptimization(priors=priors, acquisition=MaxValueEntropy()),
     "primo": lambda priors, eta: PriMO(priors=priors, eta=eta),
     "primo-published": lambda priors, eta: PriMO.as_published(priors=priors, eta=eta),
     "primo-full-only": lambda priors, eta: PriMO(priors=priors, eta=eta, model=FullTrainings()),
