@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.lcbench_surrogate import MAX_EPOCHS, TASKS, LCBenchTask, lcbench_task
-from lightning_primo.acquisitions import ScalarizedImprovement
+from lightning_primo.acquisitions import LogExpectedImprovement
 from lightning_primo.algorithms import (
     MOASHA,
     MSEHVI,
@@ -42,9 +42,10 @@ def algorithms(task: LCBenchTask) -> dict[str, Callable[[], Algorithm]]:
         "Hyperband": Hyperband,
         "MOASHA": MOASHA,
         "ParEGO": lambda: BayesianOptimization(
-            design=RandomSearch(sampler=SobolSampler()), acquisition=ScalarizedImprovement(AugmentedChebyshev())
+            design=RandomSearch(sampler=SobolSampler()),
+            acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev()),
         ),
-        "BO, random weights": lambda: BayesianOptimization(acquisition=ScalarizedImprovement()),
+        "BO, random weights": lambda: BayesianOptimization(acquisition=LogExpectedImprovement()),
         "PriMO": PriMO,
         "PriMO, as published": PriMO.as_published,
         "PriMO, pausing": lambda: PriMO(pause=FreezeThaw()),

@@ -24,13 +24,13 @@ from lightning_primo import (
     EvolutionarySampler,
     GridSearch,
     Hyperband,
+    LogExpectedImprovement,
     PriMO,
     Prior,
     PriorSampler,
     RandomSearch,
     RegularizedEvolution,
     Result,
-    ScalarizedImprovement,
     SobolSampler,
     SuccessiveHalving,
 )
@@ -42,10 +42,11 @@ Priors = Mapping[str, Prior]
 ALGORITHMS: dict[str, Callable[[Priors, float], Algorithm]] = {
     "primo": lambda priors, full_trainings: PriMO(priors=priors),
     "primo-published": lambda priors, full_trainings: PriMO.as_published(priors=priors),
-    "bo": lambda priors, full_trainings: BayesianOptimization(acquisition=ScalarizedImprovement()),
-    "pibo": lambda priors, full_trainings: BayesianOptimization(priors=priors, acquisition=ScalarizedImprovement()),
+    "bo": lambda priors, full_trainings: BayesianOptimization(acquisition=LogExpectedImprovement()),
+    "pibo": lambda priors, full_trainings: BayesianOptimization(priors=priors, acquisition=LogExpectedImprovement()),
     "parego": lambda priors, full_trainings: BayesianOptimization(
-        design=RandomSearch(sampler=SobolSampler()), acquisition=ScalarizedImprovement(AugmentedChebyshev())
+        design=RandomSearch(sampler=SobolSampler()),
+        acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev()),
     ),
     "sh-emoa": lambda priors, full_trainings: SHEMOA(full_trainings=full_trainings),
     "mo-bohb": lambda priors, full_trainings: MOBOHB(),

@@ -7,12 +7,16 @@ Sources: noisy expected improvement, Letham et al. 2019 (arXiv 1706.07094), equa
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import erfcx, logsumexp, ndtr
+from typing_extensions import override
 
+from lightning_primo.acquisitions.scalarized_acquisition import Baseline, ScalarizedAcquisition, Utility
 from lightning_primo.surrogates.cokriging import CoKriging
+from lightning_primo.surrogates.observations import Observations
 
 Array = npt.NDArray[np.float64]
 
@@ -42,7 +46,20 @@ def _log_h(z: Array) -> Array:
     return np.where(z > -1.0, direct, log_phi + np.where(z > -1e3, tail, far))
 
 
-class LogNoisyExpectedImprovement:
+@dataclass(frozen=True)
+class LogExpectedImprovement(ScalarizedAcquisition):
+    """Log noisy expected improvement of the scalarised loss.
+
+    Args:
+        scalarization: From normalised losses to one, see `ScalarizedAcquisition`.
+    """
+
+    @override
+    def utility(self, model: CoKriging, baseline: Baseline, data: Observations, rng: np.random.Generator) -> Utility:
+        return LogNoisyExpectedImprovement(model, baseline.features, baseline.offset, rng=rng)
+
+
+class LogNoisyExpectedImprovement(Utility):
     """How much a point is expected to improve on the best of the observed and pending ones, on a logarithmic scale.
 
     The best is not known exactly where observations are noisy or pending, so functions are drawn from the posterior
@@ -69,24 +86,12 @@ class LogNoisyExpectedImprovement:
         self._draws = model.draw(baseline, n_draws, rng)
         self._best = (self._draws.values + offset).min(axis=1)  # s
 
+    @override
     def __call__(self, features: Array, offset: Array) -> Array:
-        """The acquisition's value at `r` points.
-
-        Args:
-            features: `r x d`.
-            offset: The exact part of the objective there, `r`.
-        """
         return self._values(*self._draws.predict(features), offset)
 
+    @override
     def going_on(self, features: Array, offset: Array, rung: int, y: Array) -> Array:
-        """Its value at points whose modelled part was observed at a rung, if they are trained to the end.
-
-        Args:
-            features: `r x d`.
-            offset: The exact part of the objective, `r`.
-            rung: The number of the rung.
-            y: What was observed there, `r`.
-        """
         return self._values(*self._draws.predict_from(features, rung, y), offset)
 
     def _values(self, mean: Array, deviation: Array, offset: Array) -> Array:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from lightning_primo.acquisitions.acquisition_function import Acquisition, Acqui
 from lightning_primo.acquisitions.expected_improvement import log_expected_improvement
 from lightning_primo.pareto import non_dominated
 from lightning_primo.surrogates.cokriging import CoKriging, combined
-from lightning_primo.surrogates.observations import Fits, Observations, RungObservations
+from lightning_primo.surrogates.observations import Fits, Observations
 
 Array = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class HypervolumeImprovement(AcquisitionFunction):
             if exact:
                 models.append(None)
                 continue
-            model = data.model(partial(_objective, j), fits)
+            model = data.objective(j, fits)
             front[:, j] = np.concatenate([_smoothed(model, data, j), model.predict(pending)[0]])
             models.append(model.believing(pending))
         return _HypervolumeAcquisition(data, tuple(models), LogExpectedHypervolumeImprovement(front, data.reference))
@@ -81,10 +81,6 @@ class _HypervolumeAcquisition(Acquisition):
             if model is not None:
                 mean[:, j], deviation[:, j] = predict(model, j)
         return self.improvement(mean, deviation)
-
-
-def _objective(j: int, rung: RungObservations) -> tuple[Array, Array, Array]:
-    return rung.losses[:, j], rung.below[:, j], rung.variances[:, j]
 
 
 def _smoothed(model: CoKriging, data: Observations, j: int) -> Array:

@@ -14,6 +14,8 @@ from lightning_primo.algorithms.nsga2 import NSGA2
 from lightning_primo.algorithms.parts.evolutionary_sampler import EvolutionarySampler
 from lightning_primo.algorithms.parts.fidelities import FullTrainings, RungStack
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
+from lightning_primo.algorithms.parts.prices import EpochPrice, Price, SecondsPrice
+from lightning_primo.algorithms.parts.prior_trust import EarnedTrust, FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import CentersFirst, PriorSampler, Sampler, SobolSampler, UniformSampler
 from lightning_primo.algorithms.primo import PriMO
 from lightning_primo.algorithms.random_search import RandomSearch
@@ -32,17 +34,23 @@ __all__ = [
     "BayesianOptimization",
     "BulkAndCut",
     "CentersFirst",
+    "EarnedTrust",
+    "EpochPrice",
     "EvolutionarySampler",
     "FreezeThaw",
     "FullTrainings",
+    "FullTrust",
     "GridSearch",
     "Hyperband",
     "PriMO",
+    "Price",
     "PriorSampler",
+    "PriorTrust",
     "RandomSearch",
     "RegularizedEvolution",
     "RungStack",
     "Sampler",
+    "SecondsPrice",
     "SobolSampler",
     "SuccessiveHalving",
     "UniformSampler",

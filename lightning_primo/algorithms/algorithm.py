@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
@@ -60,7 +61,7 @@ class Algorithm(ABC):
         self.trials: list[Trial] = []
         self._pending: set[int] = set()
         self._keys: set[str] = set()
-        self._unkeyed: list[Config] = []  # configurations whose keys are not taken yet
+        self._vectors = np.empty((0, len(self.encoding.names)))  # of the first trials, those whose keys are taken
 
     def ask(self) -> Proposal | None:
         """The next proposal, or None if there is none until a pending one is told.
@@ -88,7 +89,6 @@ class Algorithm(ABC):
                     pending=proposal.epoch,
                 )
             )
-            self._unkeyed.append(self.trials[-1].config)
         else:
             self.trials[proposal.trial_id] = replace(self.trials[proposal.trial_id], pending=proposal.epoch)
         self._pending.add(proposal.trial_id)
@@ -122,7 +122,7 @@ class Algorithm(ABC):
                 self.register(event)
             else:
                 self.tell(event)
-        self._take_keys()
+        self._encode_trials()
 
     def may_continue(self, trial: Trial) -> bool:
         """Whether a later proposal may continue this trial or start from its weights, so that these have to be kept.
@@ -145,14 +145,25 @@ class Algorithm(ABC):
 
     def seen(self, config: Config) -> bool:
         """Whether a trial of this configuration exists."""
-        self._take_keys()
-        return self.encoding.key(config) in self._keys
+        return not self.unseen([self.encoding.key(config)])
 
-    def _take_keys(self) -> None:
-        """Take the keys of the configurations that came in; of many at once when a search is restored."""
-        if self._unkeyed:
-            self._keys.update(self.encoding.keys(self._unkeyed))
-            self._unkeyed = []
+    def unseen(self, keys: Iterable[str]) -> list[str]:
+        """Those of some configurations' keys that no trial has, each once."""
+        self._encode_trials()
+        return [key for key in dict.fromkeys(keys) if key not in self._keys]
+
+    def vectors(self, trials: Iterable[Trial]) -> npt.NDArray[np.float64]:
+        """The vectors of some trials' configurations, `n x h`."""
+        self._encode_trials()
+        return self._vectors[[trial.id for trial in trials]]
+
+    def _encode_trials(self) -> None:
+        """Encode the configurations that came in; many at once when a search is restored."""
+        new = self.trials[len(self._vectors) :]
+        if new:
+            vectors = self.encoding.vectors([trial.config for trial in new])
+            self._vectors = np.concatenate([self._vectors, vectors])
+            self._keys.update(self.encoding.keys_of(vectors))
 
     def new_trial(
         self, config: Config, epoch: int, *, operation: str = "sample", parent: int | None = None

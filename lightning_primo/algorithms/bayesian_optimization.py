@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -14,18 +14,25 @@ from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearch
 from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTrainings
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
-from lightning_primo.algorithms.parts.observations import observe
-from lightning_primo.algorithms.parts.prior_schedule import PriorSchedule
+from lightning_primo.algorithms.parts.observations import objectives_vary, observe
+from lightning_primo.algorithms.parts.prices import EpochPrice, Price
+from lightning_primo.algorithms.parts.prior_influence import PriorInfluence
+from lightning_primo.algorithms.parts.prior_trust import FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw
+from lightning_primo.algorithms.parts.transfer import PastTask, portfolio
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.checks import check_instance, check_mapping, check_number, check_probability
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
+from lightning_primo.problem.past import Found, PastSearch, past_searches
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
 from lightning_primo.space import Prior
-from lightning_primo.surrogates.observations import Fits
+from lightning_primo.surrogates.observations import Fits, Observations
 
 _OPERATION = "bayesian"
+_TRANSFER = "transfer"
+_STREAM = 0x7A57  # keeps what earlier configurations leave open apart from the numbers of the asks
+_LONGEST_DESIGN = 2  # times what is planned, while nothing has been learnt
 _MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
 
 
@@ -34,23 +41,32 @@ class BayesianOptimization(Algorithm):
 
     `PriMO` and `MSEHVI` are compositions of it. Others:
 
-    - BO with random weights: ``BayesianOptimization(acquisition=ScalarizedImprovement())``
+    - BO with random weights: ``BayesianOptimization(acquisition=LogExpectedImprovement())``
     - pi-BO: the same with ``priors=priors``
     - ParEGO: ``BayesianOptimization(design=RandomSearch(sampler=SobolSampler()),
-      acquisition=ScalarizedImprovement(AugmentedChebyshev()))``
+      acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev()))``
 
     Args:
         design: The algorithm of the first phase. Default `RandomSearch()`.
         n_init: Full trainings' worth of epochs that the design spends; with several workers it goes on until half of
-            that is back, as on less a model is but chance. Where they bring fewer than two full trainings, the best of
-            those that were trained longest are trained to the end.
+            that is back, as on less a model is but chance, and up to twice as long while no training has learnt
+            anything that a model could go by (`objectives_vary`). Where they bring fewer than two full trainings, the
+            best of those that were trained longest are trained to the end.
         acquisition: What a proposal is worth. Default `HypervolumeImprovement()`.
         priors: A prior per objective's name, for any subset of the objectives: proposals are weighted by the prior of
-            one drawn at random, whose influence fades as evaluations come in (`PriorSchedule`). Default none.
+            one drawn at random, whose influence fades as evaluations come in (`PriorInfluence`). Default none.
         epsilon: Probability of leaving the prior out of a proposal.
+        trust: Whether priors are believed throughout, `FullTrust()` (default), or as far as what was observed bears
+            them out, `EarnedTrust()`.
         model: Which results are modelled. Default `FullTrainings()`; `RungStack()` learns from shorter ones too.
         pause: Whether a proposal is trained in one go, None (default), or from rung to rung of the model as long as it
             is worth more than others, `FreezeThaw()`.
+        price: Of an epoch: proposals are those that are worth most for it. Default `EpochPrice()`, the same for all;
+            `SecondsPrice()` for budgets in hours.
+        learn_from: Results of earlier searches for the same objectives in the same or an overlapping space, such as
+            ``read_result("runs/earlier")``. The best of their configurations come first in the design (`portfolio`),
+            and what they tell of the objectives is where models begin, as far as they rank what is observed
+            (`ensemble_trend`).
 
     Raises:
         InvalidArgumentError: If an argument is of another type or out of its range.
@@ -64,8 +80,11 @@ class BayesianOptimization(Algorithm):
         acquisition: AcquisitionFunction | None = None,
         priors: Mapping[str, Prior] | None = None,
         epsilon: float = 0.25,
+        trust: PriorTrust | None = None,
         model: Fidelities | None = None,
         pause: FreezeThaw | None = None,
+        price: Price | None = None,
+        learn_from: Sequence[Found | PastSearch] = (),
     ) -> None:
         self.design = check_instance("design", design, Algorithm, example="MOASHA()", default=RandomSearch)
         self.n_init = check_number("n_init", n_init, "a finite number of full trainings of at least 0", least=0)
@@ -73,13 +92,16 @@ class BayesianOptimization(Algorithm):
             "acquisition",
             acquisition,
             AcquisitionFunction,
-            example="ScalarizedImprovement()",
+            example="LogExpectedImprovement()",
             default=HypervolumeImprovement,
         )
         self.priors = check_mapping("priors", priors, "the names of objectives to priors")
         self.epsilon = check_probability("epsilon", epsilon)
+        self.trust = check_instance("trust", trust, PriorTrust, example="EarnedTrust()", default=FullTrust)
         self.model = check_instance("model", model, Fidelities, example="RungStack()", default=FullTrainings)
         self.pause = pause if pause is None else check_instance("pause", pause, FreezeThaw, example="FreezeThaw()")
+        self.learn_from = past_searches(learn_from)
+        self.price = check_instance("price", price, Price, example="SecondsPrice()", default=EpochPrice)
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:
@@ -87,11 +109,14 @@ class BayesianOptimization(Algorithm):
         super().start(problem, seed=seed)
         self.design.start(problem, seed=seed)
         self.rungs = self.model.rungs(problem)
-        self._schedule = PriorSchedule(self.priors, self.epsilon, self.encoding)
+        self._influence = PriorInfluence(self.priors, self.epsilon, self.trust, problem, self.encoding)
         self._design_is_over = False
         self._own: set[int] = set()  # the trials whose pending training was proposed here, and not by the design
         self._search = AcquisitionSearch(self)
         self._fits = Fits()
+        rng = np.random.default_rng([seed, _STREAM])
+        self._past = [PastTask.of(past, problem, self.encoding, rng) for past in self.learn_from]
+        self._portfolio = portfolio(self._past, problem.max_epochs)
 
     @override
     def may_continue(self, trial: Trial) -> bool:
@@ -106,7 +131,7 @@ class BayesianOptimization(Algorithm):
         self._design_is_over = True
         self._own.add(proposal.trial_id)
         if proposal.start_epoch == 0:
-            self._schedule.count(1)
+            self._influence.count(1)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         if trial.id not in self._own:
@@ -114,15 +139,23 @@ class BayesianOptimization(Algorithm):
             return
         self._own.remove(trial.id)
         if evaluation.status is Status.REJECTED and len(trial.evaluations) == 1:
-            self._schedule.count(-1)  # the prior fades with what was evaluated
+            self._influence.count(-1)  # the prior fades with what was evaluated
 
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
         if not self._design_is_over and self._design_goes_on():
             proposal = self.design.propose(rng)
             if proposal is not None or self.design.pending:
-                return proposal
+                return proposal and self._proven(proposal)
         return self._bayesian(rng)
+
+    def _proven(self, proposal: Proposal) -> Proposal:
+        """A proposal of the design; of a new trial with a configuration that earlier searches found, as long as any."""
+        if proposal.trial_id == len(self.trials):
+            for config in self._portfolio:
+                if not self.seen(config) and self.problem.violation(config) is None:
+                    return replace(proposal, config=config, operation=_TRANSFER)
+        return proposal
 
     def _design_goes_on(self) -> bool:
         """Whether epochs are left for the design, or what is back is too little for a model."""
@@ -132,6 +165,8 @@ class BayesianOptimization(Algorithm):
         pending = sum((trial.pending or 0) - trial.epoch for trial in self.design.pending)
         if self.design.epochs_committed - pending < planned / 2:
             return True
+        if self.design.epochs_committed < _LONGEST_DESIGN * planned and not objectives_vary(self):
+            return True
         return bool(pending) and not self._can_be_modelled()
 
     def _can_be_modelled(self) -> bool:
@@ -139,12 +174,12 @@ class BayesianOptimization(Algorithm):
         return len(list(islice(full, _MIN_OBSERVATIONS))) == _MIN_OBSERVATIONS
 
     def _bayesian(self, rng: np.random.Generator) -> Proposal | None:
-        prior = self._schedule.draw(rng)
-        data = observe(self, self.rungs)
+        data = self._observed()
         if data.n < _MIN_OBSERVATIONS:
             return self._most_trained() or self._new(None, rng)
         self._fits.next()
-        acquisition = self.acquisition.on(data, self._fits, rng)
+        prior = self._influence.draw(data, self._fits, rng)
+        acquisition = self.price.per_price(self.acquisition.on(data, self._fits, rng), self)
         starts = data.rungs[0].vectors[: len(data.rungs[0].trials)]
         if prior is None:
             config = self._search.best(acquisition, starts, rng)
@@ -157,6 +192,13 @@ class BayesianOptimization(Algorithm):
         if trial is not None:
             return self._next_rung(trial)
         return self._new(config, rng)
+
+    def _observed(self) -> Observations:
+        """What was observed, by the search and by earlier ones."""
+        data = observe(self, self.rungs)
+        epochs = [rung.epoch for rung in data.rungs]
+        past = tuple(seen for task in self._past if (seen := task.observations(epochs)) is not None)
+        return replace(data, past=past)
 
     def _most_trained(self) -> Proposal | None:
         """Trains one of those that the design trained longest to the end, the best of them; None if there is none."""

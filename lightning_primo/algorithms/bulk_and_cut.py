@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from lightning_primo.acquisitions import rank_trainings
 from lightning_primo.algorithms.algorithm import Algorithm
-from lightning_primo.algorithms.parts.observations import scaled_deviations
+from lightning_primo.algorithms.parts.observations import objectives_vary, scaled_deviations
 from lightning_primo.algorithms.parts.offspring import lowest_width, pareto_epsilon_greedy, pruned_widths
 from lightning_primo.algorithms.parts.sampling import UniformSampler, draw, first_new
 from lightning_primo.checks import as_float, check_full_trainings, check_number, shown
@@ -31,6 +31,7 @@ from lightning_primo.surrogates.outliers import without_outliers
 _SAMPLE, _DEEPEN, _PRUNE = "sample", "deepen", "prune"
 _INIT, _BULK_UP, _CUT_DOWN = range(3)
 _NETWORK_IS_UNFIT = (Status.REJECTED, Status.OUT_OF_MEMORY, Status.TIMEOUT, Status.CRASHED, Status.ERROR)
+_LONGEST_INIT = 2  # times its share
 _N_PRUNING_TRIES = 5
 _N_LOOKED_AT = 32  # of the model's candidates
 _N_CHECKED = 8  # configurations whose architecture is looked at before the search
@@ -40,7 +41,7 @@ _STREAM = 0xB01C  # keeps their random numbers apart from those of the asks
 class BulkAndCut(Algorithm):
     """Grows the networks of the Pareto front, then prunes them; a constrained model chooses how they are trained.
 
-    1. init: random configurations, trained to `R`.
+    1. init: random configurations, trained to `R`; up to twice as many while none has learnt anything.
     2. bulk-up: a parent of one of the first fronts, an accurate one more likely, becomes one layer deeper and is
        trained from its weights to `R`.
     3. cut-down: a parent of one of the first fronts, of its members one that was not pruned yet if there is any, loses
@@ -105,7 +106,7 @@ class BulkAndCut(Algorithm):
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
         inherited = None
-        if self._phase == _BULK_UP:
+        if self._phase == _BULK_UP and self._has_learnt():
             inherited = self._grow(rng)
         elif self._phase == _CUT_DOWN:
             inherited = self._cut(rng)
@@ -115,6 +116,11 @@ class BulkAndCut(Algorithm):
     def _phase(self) -> int:
         share = self.epochs_committed / (self.full_trainings * self.problem.max_epochs)
         return int(share >= self.shares[0]) + int(share >= self.shares[0] + self.shares[1])
+
+    def _has_learnt(self) -> bool:
+        """Whether networks have learnt anything; taken for granted of one alone, and after twice the epochs of init."""
+        share = self.epochs_committed / self.planned_epochs
+        return share >= _LONGEST_INIT * self.shares[0] or len(self._trained()) < 2 or objectives_vary(self)
 
     def _sample(self, rng: np.random.Generator) -> Proposal | None:
         """A random network."""

@@ -109,7 +109,7 @@ class MOBANANAS(Brackets):
         if not parents or len(self._results()) < _MIN_OBSERVATIONS:
             return None
         parents = [parents[i % len(parents)] for i in range(self.n_mutants)]
-        vectors = self.encoding.vectors([parent.config for parent in parents])
+        vectors = self.vectors(parents)
         for _ in range(_ROUNDS):
             configs = self.encoding.configs(mutate_gaussian(self.encoding, vectors, self.sigma, rng))
             for row in nds_crowding_order(self._draw(configs, rng)):
@@ -151,7 +151,7 @@ class MOBANANAS(Brackets):
     def _data(self) -> tuple[Array, Array]:
         """What the ensemble learns: features and level, `n x (d + 1)`, and the scaled losses that are not exact."""
         results = self._results()
-        vectors = self.encoding.vectors([trial.config for trial, _, _ in results])
+        vectors = self.vectors(trial for trial, _, _ in results)
         levels = np.array([level for _, level, _ in results])
         losses = without_outliers(self.problem.scaled_losses([losses for _, _, losses in results]))
         lost = [trial.config for trial in lost_trials(self)]  # known to be bad, though not how bad

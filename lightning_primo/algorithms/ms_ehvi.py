@@ -6,12 +6,15 @@ Optimization", arXiv 2105.01015, section 3.3 and algorithm 4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lightning_primo.acquisitions import HypervolumeImprovement
 from lightning_primo.algorithms.bayesian_optimization import BayesianOptimization
 from lightning_primo.algorithms.parts.fidelities import FullTrainings
 from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.checks import check_whole
+from lightning_primo.problem.past import Found, PastSearch
 
 
 class MSEHVI(BayesianOptimization):
@@ -26,13 +29,21 @@ class MSEHVI(BayesianOptimization):
             and 50, for searches of thousands of evaluations.
         sampler: Where its configurations come from: `UniformSampler()` (default), `SobolSampler()` or
             `PriorSampler(priors)`.
+        learn_from: Results of earlier searches, see `BayesianOptimization`.
     """
 
-    def __init__(self, *, n_init: int = 5, sampler: Sampler | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        n_init: int = 5,
+        sampler: Sampler | None = None,
+        learn_from: Sequence[Found | PastSearch] = (),
+    ) -> None:
         self.sampler = check_sampler(sampler)
         super().__init__(
             design=RandomSearch(sampler=self.sampler),
             n_init=check_whole("n_init", n_init, least=2),
             acquisition=HypervolumeImprovement(),
             model=FullTrainings(),
+            learn_from=learn_from,
         )

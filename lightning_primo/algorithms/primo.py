@@ -5,16 +5,19 @@ Basu, Hutter, Stoll 2025, "Multi-objective Hyperparameter Optimization in the Ag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from lightning_primo.acquisitions import AcquisitionFunction, HypervolumeImprovement, ScalarizedImprovement
+from lightning_primo.acquisitions import AcquisitionFunction, HypervolumeImprovement, LogExpectedImprovement
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.bayesian_optimization import BayesianOptimization
 from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTrainings, RungStack
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
+from lightning_primo.algorithms.parts.prices import Price
+from lightning_primo.algorithms.parts.prior_trust import EarnedTrust, FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import CentersFirst
 from lightning_primo.checks import check_instance, check_whole
+from lightning_primo.problem.past import Found, PastSearch
 from lightning_primo.space import Prior
 
 
@@ -32,12 +35,15 @@ class PriMO(BayesianOptimization):
         priors: A prior per objective's name, for any subset of the objectives. Default none.
         n_init: Full trainings' worth of epochs that the initial design spends, see `BayesianOptimization`.
         epsilon: Probability of leaving the prior out of a proposal.
+        trust: In the priors. Default `EarnedTrust()`: as far as what was observed bears them out.
         eta: The factor from rung to rung of the initial design and the model, at least 2.
         initial_design: The algorithm of the first phase. Default MOASHA, the priors' centres and then uniform sampling.
         acquisition: What a proposal is worth. Default `HypervolumeImprovement()`.
         model: Which results are modelled. Default `RungStack(eta)`.
         pause: Proposals are trained from rung to rung as long as they are worth more than others, `FreezeThaw()`
             (default); None: in one go.
+        price: Of an epoch, see `BayesianOptimization`. Default `EpochPrice()`.
+        learn_from: Results of earlier searches, see `BayesianOptimization`.
 
     Raises:
         InvalidArgumentError: If an argument is of another type or out of its range.
@@ -49,11 +55,14 @@ class PriMO(BayesianOptimization):
         priors: Mapping[str, Prior] | None = None,
         n_init: float = 2,
         epsilon: float = 0.25,
+        trust: PriorTrust | None = None,
         eta: int = 3,
         initial_design: Algorithm | None = None,
         acquisition: AcquisitionFunction | None = None,
         model: Fidelities | None = None,
         pause: FreezeThaw | None = FreezeThaw(),  # noqa: B008 - it is frozen
+        price: Price | None = None,
+        learn_from: Sequence[Found | PastSearch] = (),
     ) -> None:
         self.eta = check_whole("eta", eta, least=2)
         model = RungStack(eta) if model is None else model
@@ -65,8 +74,11 @@ class PriMO(BayesianOptimization):
             acquisition=HypervolumeImprovement() if acquisition is None else acquisition,
             priors=priors,
             epsilon=epsilon,
+            trust=EarnedTrust() if trust is None else trust,
             model=model,
             pause=pause,
+            price=price,
+            learn_from=learn_from,
         )
         self.initial_design = self.design
 
@@ -86,9 +98,10 @@ class PriMO(BayesianOptimization):
             priors=priors,
             n_init=n_init,
             epsilon=epsilon,
+            trust=FullTrust(),
             eta=eta,
             initial_design=MOASHA(eta=eta),
-            acquisition=ScalarizedImprovement(),
+            acquisition=LogExpectedImprovement(),
             model=FullTrainings(),
             pause=None,
         )

@@ -197,13 +197,9 @@ class SHEMOA(Algorithm):
         """A child that no trial equals and that keeps the exact bounds where that can be; None if none is new."""
         recombines = len(parents) > 1 and rng.random() >= self.mutation_probability
         fallback = None
-        vector_of: dict[int, Array] = {}
         for attempt in range(_MAX_TRIES):
             ids = [parents[place] for place in self._tournaments(len(parents), rng)]
-            for trial_id in ids:
-                if trial_id not in vector_of:
-                    vector_of[trial_id] = self.encoding.vector(self.trials[trial_id].config)
-            vectors = np.stack([vector_of[trial_id] for trial_id in ids])
+            vectors = self.vectors(self.trials[trial_id] for trial_id in ids)
             # Parents that are nearly equal may have nothing new to combine.
             if recombines and attempt < _MAX_TRIES // 2:
                 operation, made = "recombination", crossover(self.encoding, vectors[:1], vectors[1:], rng)

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from lightning_primo.algorithms import Algorithm, GridSearch
+from lightning_primo.algorithms import Algorithm, BayesianOptimization, GridSearch
 from lightning_primo.algorithms.parts.sampling import Sampler
 from lightning_primo.checks import shown
 from lightning_primo.cli.messages import one_line
@@ -20,10 +20,13 @@ from lightning_primo.cli.torch_types import register_torch_types
 from lightning_primo.cli.user_code import user_code
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
+from lightning_primo.problem.past import past_searches
+from lightning_primo.search import read_result
 from lightning_primo.space import Prior
 
 _CENTER = "center"  # of a prior
 _POINTS = "points"  # of a grid
+_PAST = "learn_from"
 
 
 def read_objectives(entries: Any) -> list[ObjectiveCallback]:
@@ -76,9 +79,27 @@ def read_algorithm(entry: Any, space: SearchSpace) -> Algorithm | None:
     if entry is None:
         return None
     values: list[Any] = []
-    made = _made("algorithm", Algorithm, _numbered(entry, values, space))
+    spec = _spec("algorithm", entry)
+    past = spec[INIT].pop(_PAST, None)
+    made = _made("algorithm", Algorithm, _numbered(spec, values, space))
     algorithm: Algorithm = _put_back(made, values, set())
+    if past is not None:
+        _learn_from(algorithm, past)
     return algorithm
+
+
+def _learn_from(algorithm: Algorithm, directories: Any) -> None:
+    """Give an algorithm what the searches in some directories found."""
+    if not isinstance(algorithm, BayesianOptimization):
+        raise InvalidArgumentError(
+            f"'algorithm' has {type(algorithm).__name__!r}, which does not learn from earlier searches; leave out "
+            f"{_PAST!r}, or take PriMO"
+        )
+    if not isinstance(directories, list) or not all(isinstance(folder, str) for folder in directories):
+        raise InvalidArgumentError(
+            f"{_PAST!r} must be a list of the directories of earlier searches, got {shown(directories)}"
+        )
+    algorithm.learn_from = past_searches([read_result(folder) for folder in directories])
 
 
 def _made(label: str, base: type, entry: Any) -> Any:

@@ -9,6 +9,7 @@ from lightning_primo.space.choice_axes import CategoricalAxis
 from lightning_primo.space.encoding import Encoding, check_space
 from lightning_primo.space.numerical_axes import IntegerAxis
 from lightning_primo.space.prior import EncodedPrior, Prior
+from lightning_primo.space.shrinking import shrunk
 from lightning_primo.space.variation import crossover, mutate_gaussian, mutate_local, mutate_uniform
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "mutate_gaussian",
     "mutate_local",
     "mutate_uniform",
+    "shrunk",
 ]

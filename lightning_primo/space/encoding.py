@@ -143,7 +143,11 @@ class Encoding:
 
     def keys(self, configs: Sequence[Mapping[str, Any]]) -> list[str]:
         """The `key` of each of many configurations, which takes less time than one by one."""
-        return [json.dumps(config, default=repr) for config in self.configs(self.vectors(configs))]
+        return self.keys_of(self.vectors(configs))
+
+    def keys_of(self, vectors: FloatArray) -> list[str]:
+        """The `key` of the configuration of each of `vectors`, `n x h`."""
+        return [json.dumps(config, default=repr) for config in self.configs(vectors)]
 
     def features(self, vectors: FloatArray) -> FloatArray:
         """The features of `vectors` (`n x h`) for surrogates, `n x n_features` in [0, 1].

@@ -78,7 +78,7 @@ class CoKriging:
                 unknown = np.isnan(below)
                 if unknown.any():
                     below = np.where(unknown, stack.predict(rung.x)[0], below)
-                slope = _slope(below, rung.y)
+                slope = slope_of(below, rung.y)
                 target = rung.y - slope * below
             stack = replace(
                 stack,
@@ -104,6 +104,11 @@ class CoKriging:
             y: What was observed at it, `q`.
         """
         return combined(self.processes[rung + 1 :], self.slopes[rung + 1 :], x, y)
+
+    @property
+    def scale(self) -> float:
+        """Standard deviation of what was observed at the highest rung, or of its difference from the one below."""
+        return self.processes[-1].scale
 
     def believing(self, x: Array) -> CoKriging:
         """As if pending points came out as predicted at every rung, see `GaussianProcess.believing`.
@@ -172,7 +177,7 @@ def _with_others(x: Array, others: Array) -> Array:
     return np.concatenate([x, others[[row.tobytes() not in known for row in others]]])
 
 
-def _slope(below: Array, y: Array) -> float:
+def slope_of(below: Array, y: Array) -> float:
     """`rho`, by least squares, drawn to 1 as by three more observations: two or three say little about a slope."""
     centred = below - below.mean()
     spread = float(centred @ centred)

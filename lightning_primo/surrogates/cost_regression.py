@@ -39,13 +39,18 @@ class CostRegression:
         self._encoding = encoding
         exact = (objective for objective in problem.objectives if objective.kind is Kind.EXACT)
         self._targets: tuple[Objective, ...] = tuple(dict.fromkeys((*exact, *problem.bounded)))
-        configs = encoding.configs(encoding.sample(_N_DESIGN, np.random.default_rng([seed, _STREAM])))
-        self._x, self._y = self._data(configs)
+        vectors = encoding.sample(_N_DESIGN, np.random.default_rng([seed, _STREAM]))
+        self._x, self._y = self._data(encoding.configs(vectors), vectors)
         self._processes = [self._fitted(j) for j in range(len(self._targets))]
 
-    def condition(self, configs: Sequence[Config]) -> None:
-        """Take in the exact values of the search's own configurations."""
-        x, y = self._data(configs[-_N_RECENT:])
+    def condition(self, configs: Sequence[Config], vectors: Array) -> None:
+        """Take in the exact values of the search's own configurations.
+
+        Args:
+            configs: The configurations, `n`; the last ones count.
+            vectors: Of them, `n x h`.
+        """
+        x, y = self._data(configs[-_N_RECENT:], vectors[-_N_RECENT:])
         x, y = np.concatenate([self._x, x]), np.concatenate([self._y, y])
         for j, process in enumerate(self._processes):
             if process is not None:
@@ -67,7 +72,7 @@ class CostRegression:
         finite = np.isfinite(self._y[:, j])
         return GaussianProcess.fit(self._x[finite], self._y[finite, j]) if finite.any() else None
 
-    def _data(self, configs: Sequence[Config]) -> tuple[Array, Array]:
+    def _data(self, configs: Sequence[Config], vectors: Array) -> tuple[Array, Array]:
         y = np.full((len(configs), len(self._targets)), math.nan)
         for i, config in enumerate(configs):
             values = self._problem.exact(config)
@@ -75,4 +80,4 @@ class CostRegression:
                 value = values.get(target.name, math.nan)
                 if target.has_place_for(value):
                     y[i, j] = target.scaled(target.loss(value))
-        return self._encoding.features(self._encoding.vectors(configs)), y
+        return self._encoding.features(vectors), y

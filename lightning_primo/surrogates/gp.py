@@ -14,6 +14,7 @@ Williams 2006, section 8.3.1, here for the hyperparameters alone). The process i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +37,13 @@ _MAX_FITTED = 300  # observations that length scales and noise are fitted to
 _SMALLEST_SPREAD = 1e-9
 _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 _SQUARED_EXPONENTIAL = SquaredExponential()
+Trend = Callable[[Array], Array]
+"""From features, `q x d`, to what is believed of the function before any observation, `q`."""
+
+
+def no_trend(x: Array) -> Array:
+    """Nothing."""
+    return np.zeros(len(x))
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class GaussianProcess:
         root: Lower Cholesky factor of the observations' covariance, `n x n`.
         weights: Inverse covariance times the centred observations, `n`.
         kernel: The correlation of the function's values.
+        trend: What is believed of the function beforehand; the process is of what is left.
     """
 
     length_scales: Array
@@ -69,10 +78,17 @@ class GaussianProcess:
     root: Array
     weights: Array
     kernel: Kernel = _SQUARED_EXPONENTIAL
+    trend: Trend = no_trend
 
     @classmethod
     def fit(
-        cls, x: Array, y: Array, *, variances: Array | None = None, kernel: Kernel = _SQUARED_EXPONENTIAL
+        cls,
+        x: Array,
+        y: Array,
+        *,
+        variances: Array | None = None,
+        kernel: Kernel = _SQUARED_EXPONENTIAL,
+        trend: Trend = no_trend,
     ) -> GaussianProcess:
         """Fit length scales, noise and mean to observations by maximum a posteriori.
 
@@ -85,8 +101,10 @@ class GaussianProcess:
             variances: Known variances of the observations around the function, `n`, at least 0, in the square of their
                 unit; the fitted noise comes on top. None: all 0.
             kernel: The correlation of the function's values.
+            trend: What is believed of the function beforehand. Default: nothing.
         """
-        shift, spread = float(np.mean(y)), float(np.std(y))
+        residual = y - trend(x)
+        shift, spread = float(np.mean(residual)), float(np.std(residual))
         scale = spread if spread > _SMALLEST_SPREAD else 1.0
         d = x.shape[1]
         modes = np.append(np.full(d, _length_scale_location(d) - _LENGTH_SCALE_PRIOR[1] ** 2), _NOISE_PRIOR[0] - 1.0)
@@ -97,7 +115,7 @@ class GaussianProcess:
         fitted = minimize(
             negative_log_posterior,
             modes,
-            args=(x[rows], (y[rows] - shift) / scale, kernel, known[rows] / scale**2),
+            args=(x[rows], (residual[rows] - shift) / scale, kernel, known[rows] / scale**2),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -115,6 +133,7 @@ class GaussianProcess:
             root=np.empty((0, 0)),
             weights=np.empty(0),
             kernel=kernel,
+            trend=trend,
         )
         return unconditioned.condition(x, y, variances=known)
 
@@ -127,8 +146,8 @@ class GaussianProcess:
             variances: As for `fit`, `n`.
         """
         known = np.zeros(len(x)) if variances is None else variances
-        standardised = (np.asarray(y) - self.shift) / self.scale
-        root = _root(self._covariance(x, x) + np.diag(self.noise + known / self.scale**2))
+        standardised = (np.asarray(y) - self.trend(x) - self.shift) / self.scale
+        root = _root(self.covariance(x, x) + np.diag(self.noise + known / self.scale**2))
         mean = _generalised_mean(root, standardised)
         weights = _solve(root, standardised - mean)
         return replace(self, mean=mean, x=x, y=y, variances=known, root=root, weights=weights)
@@ -154,10 +173,26 @@ class GaussianProcess:
         Args:
             x: Features, `q x d`.
         """
-        cross = self._covariance(x, self.x)  # q x n
+        cross = self.covariance(x, self.x)  # q x n
         explained = np.square(_solve_half(self.root, cross.T)).sum(axis=0)
         deviation = np.sqrt(np.maximum(1.0 - explained, 0.0))
-        return self._outputs(self.mean + cross @ self.weights), deviation * self.scale
+        return self.outputs(self.mean + cross @ self.weights, x), deviation * self.scale
+
+    @property
+    def standardised(self) -> Array:
+        """The observations on the scale of the process, `n`."""
+        standardised: Array = (self.y - self.trend(self.x) - self.shift) / self.scale
+        return standardised
+
+    def left_out(self) -> Array:
+        """What the process would predict of each observation without it, `n` (Rasmussen and Williams 2006, 5.12)."""
+        inverse = _solve(self.root, np.eye(len(self.y)))
+        predicted: Array = self.y - self.scale * self.weights / np.diag(inverse)
+        return predicted
+
+    def solve(self, right: Array) -> Array:
+        """The inverse covariance of the observations, noise included, times `right`, `n`."""
+        return _solve(self.root, right)
 
     def draw(self, x: Array, n_draws: int, rng: np.random.Generator) -> Draws:
         """Joint draws of the function at `q` points, and the posterior given each draw.
@@ -167,21 +202,23 @@ class GaussianProcess:
             n_draws: Number of draws; quasi-random, so a power of two.
             rng: Scrambles the quasi-random numbers.
         """
-        cross = self._covariance(x, self.x)
+        cross = self.covariance(x, self.x)
         half = _solve_half(self.root, cross.T)  # n x q
-        covariance = self._covariance(x, x)
+        covariance = self.covariance(x, x)
         sobol = qmc.Sobol(len(x), scramble=True, rng=rng).random(n_draws)
         normal = norm.ppf(np.clip(sobol, 1e-9, 1 - 1e-9))
         values = self.mean + cross @ self.weights + normal @ _root(covariance - half.T @ half).T  # s x q
         root = _root(covariance)
         weights = _solve(root, (values - self.mean).T)  # q x s
-        return Draws(process=self, x=x, values=self._outputs(values), root=root, weights=weights)
+        return Draws(process=self, x=x, values=self.outputs(values, x), root=root, weights=weights)
 
-    def _covariance(self, a: Array, b: Array) -> Array:
+    def covariance(self, a: Array, b: Array) -> Array:
+        """Prior correlations of the function at features `a` and `b`, `n x d` and `m x d`: `n x m`."""
         return self.kernel.correlation(cdist(a / self.length_scales, b / self.length_scales, "sqeuclidean"))
 
-    def _outputs(self, standardised: Array) -> Array:
-        outputs: Array = standardised * self.scale + self.shift
+    def outputs(self, standardised: Array, x: Array) -> Array:
+        """Values on the scale of the process at features `x`, `... x q`, as outputs."""
+        outputs: Array = standardised * self.scale + self.shift + self.trend(x)
         return outputs
 
 
@@ -211,10 +248,11 @@ class Draws:
         Args:
             x: Features, `r x d`.
         """
-        cross = self.process._covariance(x, self.x)  # r x q
+        cross = self.process.covariance(x, self.x)  # r x q
         explained = np.square(_solve_half(self.root, cross.T)).sum(axis=0)
         deviation = np.sqrt(np.maximum(1.0 - explained, 0.0))
-        return self.process._outputs(self.process.mean + cross @ self.weights), deviation * self.process.scale
+        mean = self.process.outputs((self.process.mean + cross @ self.weights).T, x).T
+        return mean, deviation * self.process.scale
 
 
 def negative_log_posterior(

@@ -30,6 +30,10 @@ class Kernel(ABC):
         The derivative of `k` by the logarithm of a length scale is that decay times the feature's own part of `s`.
         """
 
+    @abstractmethod
+    def frequencies(self, n: int, d: int, rng: np.random.Generator) -> Array:
+        """Draws from the spectral density, `n x d`: the correlation of `x` and `y` is the mean of `cos(w (x - y))`."""
+
 
 @dataclass(frozen=True)
 class SquaredExponential(Kernel):
@@ -45,6 +49,10 @@ class SquaredExponential(Kernel):
         correlation = self.correlation(squared)
         return correlation, correlation
 
+    @override
+    def frequencies(self, n: int, d: int, rng: np.random.Generator) -> Array:
+        return rng.standard_normal((n, d))
+
 
 @dataclass(frozen=True)
 class Matern52(Kernel):
@@ -59,3 +67,8 @@ class Matern52(Kernel):
         r = math.sqrt(5) * np.sqrt(squared)
         tail = np.exp(-r)
         return (1 + r + r**2 / 3) * tail, 5 / 3 * (1 + r) * tail
+
+    @override
+    def frequencies(self, n: int, d: int, rng: np.random.Generator) -> Array:
+        # a multivariate t distribution with 2 * 5/2 degrees of freedom
+        return rng.standard_normal((n, d)) * np.sqrt(5 / rng.chisquare(5, (n, 1)))

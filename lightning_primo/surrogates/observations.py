@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from lightning_primo.pareto import normalise
 from lightning_primo.space import Encoding
-from lightning_primo.surrogates.cokriging import CoKriging, Rung
-from lightning_primo.surrogates.gp import GaussianProcess
+from lightning_primo.surrogates.cokriging import CoKriging, Posterior, Rung
+from lightning_primo.surrogates.gp import GaussianProcess, Trend, no_trend
+from lightning_primo.surrogates.ranking_ensemble import ensemble_trend
 
 Array = npt.NDArray[np.float64]
 
@@ -50,6 +51,7 @@ class Observations:
         low: The front's ideal point, scaled, `m`.
         high: The front's nadir point, scaled, `m`.
         reference: Normalised reference point of the hypervolume, `m`.
+        past: The same of earlier tasks, at the same rungs or at the full budget alone.
     """
 
     encoding: Encoding
@@ -60,6 +62,7 @@ class Observations:
     low: Array
     high: Array
     reference: Array
+    past: tuple[Observations, ...] = ()
 
     @property
     def n(self) -> int:
@@ -80,6 +83,10 @@ class Observations:
         """Scaled losses, `q x m`, on the scale of the observations'."""
         return normalise(scaled, self.low, self.high)
 
+    def objective(self, j: int, fits: Fits) -> CoKriging:
+        """A model of one objective, see `model`."""
+        return self.model(lambda rung: (rung.losses[:, j], rung.below[:, j], rung.variances[:, j]), fits)
+
     def model(self, target: Callable[[RungObservations], tuple[Array, Array, Array]], fits: Fits) -> CoKriging:
         """A model of one quantity over the rungs.
 
@@ -92,7 +99,26 @@ class Observations:
             y, below, variances = target(rung)
             known = variances if variances.any() else None
             data.append(Rung(x=self.encoding.features(rung.vectors), y=y, below=below, variances=known))
-        return CoKriging.fit(data, fits.fit)
+        past = [task.model(target, fits) for task in self.past]
+        if not past:
+            return CoKriging.fit(data, fits.fit)
+
+        def fit(number: int, x: Array, y: Array, variances: Array | None) -> GaussianProcess:
+            own = fits.fit(number, x, y, variances)
+            models = [model for task in past if (model := _at_level(task, number, len(data))) is not None]
+            return fits.fit(number, x, y, variances, ensemble_trend(models, own)) if models else own
+
+        return CoKriging.fit(data, fit)
+
+
+def _at_level(task: CoKriging, number: int, n_rungs: int) -> Posterior | None:
+    """What an earlier task says of a rung, or of the difference from the one below; None for nothing.
+
+    One that is known at the full budget alone says of all rungs where they begin.
+    """
+    if len(task.processes) == n_rungs:
+        return task.processes[number]
+    return task if number == 0 else None
 
 
 class Fits:
@@ -109,9 +135,12 @@ class Fits:
         """Forget what the last round did not use."""
         self._before, self._last = self._last, {}
 
-    def fit(self, rung: int, x: Array, y: Array, variances: Array | None) -> GaussianProcess:
+    def fit(self, rung: int, x: Array, y: Array, variances: Array | None, trend: Trend = no_trend) -> GaussianProcess:
         """A process fitted to observations at a rung, see `GaussianProcess.fit`."""
-        key = rung, b"".join(np.ascontiguousarray(part).tobytes() for part in (x, y, variances) if part is not None)
-        process = self._last.get(key) or self._before.get(key) or GaussianProcess.fit(x, y, variances=variances)
+        parts = (x, y, variances, trend(x))
+        key = rung, b"".join(np.ascontiguousarray(part).tobytes() for part in parts if part is not None)
+        process = self._last.get(key) or self._before.get(key)
+        if process is None:
+            process = GaussianProcess.fit(x, y, variances=variances, trend=trend)
         self._last[key] = process
         return process

@@ -15,7 +15,7 @@ def scores(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     encoding, seen = Encoding(problem.space), []
     regression = CostRegression(problem, encoding, seed=0)
     vectors = encoding.sample(200, np.random.default_rng(1))
-    regression.condition(encoding.configs(vectors))
+    regression.condition(encoding.configs(vectors), vectors)
     score = screened(lambda _, scaled: seen.append(scaled) or scaled[:, 1], problem, encoding, regression)
     values, configs = score(vectors), encoding.configs(vectors)
     return values, seen[0], np.array([problem.known(config)[1] for config in configs])

@@ -107,6 +107,18 @@ def test_the_phases_have_their_shares_of_the_budget(searched):
         assert (proposal.parent is None) == (proposal.operation == "sample")
 
 
+def test_networks_that_learnt_nothing_are_not_grown():
+    def flat(config, epoch):
+        return {"error": 0.94, "size": network_size(config)}
+
+    problem = toy_problem(2)
+    events = search(
+        BulkAndCut(full_trainings=20), problem, full_trainings=18, seed=1, evaluate=evaluator(problem, flat)
+    )
+    operations = [proposal.operation for proposal in proposals(events)]
+    assert operations[:15] == ["sample"] * 14 + ["deepen"]  # of 20, 0.35 twice
+
+
 def test_children_are_their_parents_but_for_a_layer_or_some_units(searched):
     algorithm, asked = searched
     for proposal in asked:

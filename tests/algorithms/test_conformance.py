@@ -1,6 +1,6 @@
 import pytest
 
-from lightning_primo.acquisitions import ScalarizedImprovement, candidates
+from lightning_primo.acquisitions import LogExpectedImprovement, MaxValueEntropy, ThompsonSampling
 from lightning_primo.algorithms import (
     MOASHA,
     Algorithm,
@@ -15,14 +15,6 @@ from lightning_primo.algorithms import (
 from lightning_primo.pareto import AugmentedChebyshev
 from lightning_primo.space import Prior
 from lightning_primo.testing.conformance import AlgorithmConformance
-
-
-@pytest.fixture
-def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Maxima of acquisitions are looked for less thoroughly, as what is proposed does not matter here."""
-    for name, value in {"_N_SAMPLED": 128, "_N_AROUND": 64, "_N_CLIMBERS": 4, "_SCALES": (0.15, 0.04)}.items():
-        monkeypatch.setattr(candidates, name, value)
-
 
 PRIORS = {"error": Prior({"lr": 1e-2, "activation": "gelu"}, confidence=0.75)}
 
@@ -89,7 +81,8 @@ class TestParEGO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return BayesianOptimization(
-            design=RandomSearch(sampler=SobolSampler()), acquisition=ScalarizedImprovement(AugmentedChebyshev())
+            design=RandomSearch(sampler=SobolSampler()),
+            acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev()),
         )
 
 
@@ -97,4 +90,18 @@ class TestParEGO(AlgorithmConformance):
 class TestPiBO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
-        return BayesianOptimization(n_init=4, priors=PRIORS, acquisition=ScalarizedImprovement())
+        return BayesianOptimization(n_init=4, priors=PRIORS, acquisition=LogExpectedImprovement())
+
+
+@pytest.mark.usefixtures("coarse")
+class TestThompsonSampling(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return BayesianOptimization(n_init=4, acquisition=ThompsonSampling())
+
+
+@pytest.mark.usefixtures("coarse")
+class TestMaxValueEntropy(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return BayesianOptimization(n_init=4, acquisition=MaxValueEntropy())

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_primo.acquisitions import ScalarizedImprovement, scalarized_improvement
+from lightning_primo.acquisitions import LogExpectedImprovement, scalarized_acquisition
 from lightning_primo.algorithms import (
     MOASHA,
     BayesianOptimization,
     CentersFirst,
     FullTrainings,
+    FullTrust,
     PriMO,
     PriorSampler,
     RandomSearch,
     RungStack,
 )
 from lightning_primo.algorithms.parts.observations import observe
-from lightning_primo.algorithms.parts.prior_schedule import PriorSchedule
+from lightning_primo.algorithms.parts.prior_influence import PriorInfluence
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.pareto import AugmentedChebyshev, sample_weights
 from lightning_primo.problem import Problem
@@ -45,9 +46,17 @@ def bayesian(events):
     return [e for e in events if isinstance(e, Proposal) and e.operation == "bayesian"]
 
 
+@functools.cache
+def observed():
+    """What a short search has observed."""
+    algorithm = RandomSearch()
+    search(algorithm, toy_problem(2), full_trainings=2)
+    return observe(algorithm)
+
+
 def scalarized(algorithm, *, seed=0):
     """The acquisition of the paper after what an algorithm has observed."""
-    return ScalarizedImprovement().on(observe(algorithm), Fits(), np.random.default_rng(seed))
+    return LogExpectedImprovement().on(observe(algorithm), Fits(), np.random.default_rng(seed))
 
 
 def test_the_initial_design_is_moasha_until_its_share_is_spent():
@@ -88,8 +97,9 @@ def test_the_centres_of_the_priors_are_tried_first_at_the_cost_of_a_rung():
 def test_published_and_default_are_compositions():
     published, default = PriMO.as_published(priors=GOOD), PriMO(priors=GOOD)
     assert repr(published) == (
-        f"PriMO(priors={GOOD!r}, n_init=7, epsilon=0.25, eta=3, initial_design={MOASHA()!r}, "
-        "acquisition=ScalarizedImprovement(scalarization=WeightedSum()), model=FullTrainings(), pause=None)"
+        f"PriMO(priors={GOOD!r}, n_init=7, epsilon=0.25, trust=FullTrust(), eta=3, initial_design={MOASHA()!r}, "
+        "acquisition=LogExpectedImprovement(scalarization=WeightedSum()), model=FullTrainings(), pause=None, "
+        "price=EpochPrice())"
     )
     assert default.design.sampler == CentersFirst(GOOD)
     assert default.model == RungStack()
@@ -114,7 +124,7 @@ def test_with_several_workers_nothing_is_fully_trained_at_random_while_the_desig
 def test_weights_are_drawn_afresh_at_each_proposal(monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        scalarized_improvement, "sample_weights", lambda m, rng: drawn.append(sample_weights(m, rng)) or drawn[-1]
+        scalarized_acquisition, "sample_weights", lambda m, rng: drawn.append(sample_weights(m, rng)) or drawn[-1]
     )
     proposals = bayesian(search(PriMO.as_published(), toy_problem(2), full_trainings=17))
     new = [proposal for proposal in proposals if proposal.start_epoch == 0]
@@ -129,11 +139,12 @@ def test_the_prior_decays_and_is_then_off():
     """`gamma * log pi`, not `log pi + gamma`: after sqrt(9.2 d) proposals the prior has no say at all."""
     encoding = Encoding(conditional_space())
     off = math.ceil(math.sqrt(-math.log(1e-4) * 8))  # d = 8 hyperparameters
-    schedule = PriorSchedule(BAD, 0.0, encoding)
-    schedule.count(off)
-    assert schedule.draw(np.random.default_rng(0)) is None
-    schedule.count(-1)
-    assert schedule.draw(np.random.default_rng(0)) is not None
+    influence = PriorInfluence(BAD, 0.0, FullTrust(), toy_problem(2), encoding)
+    data = observed()
+    influence.count(off)
+    assert influence.draw(data, Fits(), np.random.default_rng(0)) is None
+    influence.count(-1)
+    assert influence.draw(data, Fits(), np.random.default_rng(0)) is not None
 
 
 def test_the_prior_fades_with_the_proposals_that_were_evaluated():
@@ -141,11 +152,11 @@ def test_the_prior_fades_with_the_proposals_that_were_evaluated():
     algorithm = PriMO(priors=GOOD, pause=None)
     events = search(algorithm, problem, full_trainings=5)
     n = sum(proposal.start_epoch == 0 for proposal in bayesian(events))
-    assert algorithm._schedule.n_proposed == n > 0
+    assert algorithm._influence.n_proposed == n > 0
     proposal = algorithm.ask()
-    assert algorithm._schedule.n_proposed == n + 1
+    assert algorithm._influence.n_proposed == n + 1
     algorithm.tell(Evaluation(trial_id=proposal.trial_id, epoch=0, losses=(math.nan,) * 2, status=Status.REJECTED))
-    assert algorithm._schedule.n_proposed == n
+    assert algorithm._influence.n_proposed == n
 
 
 @pytest.mark.parametrize("n_proposed", [0, 2, 4])
@@ -154,9 +165,9 @@ def test_the_prior_is_added_with_its_exponent(n_proposed):
     algorithm = PriMO.as_published(n_init=3)
     search(algorithm, problem, full_trainings=5)
     encoding = algorithm.encoding
-    schedule = PriorSchedule(GOOD, 0.0, encoding)
-    schedule.count(n_proposed)
-    weighting = schedule.draw(np.random.default_rng(0))
+    influence = PriorInfluence(GOOD, 0.0, FullTrust(), problem, encoding)
+    influence.count(n_proposed)
+    weighting = influence.draw(observe(algorithm), Fits(), np.random.default_rng(0))
     vectors = encoding.sample(50, np.random.default_rng(0))
     known = problem.scaled(np.array([problem.known(config) for config in encoding.configs(vectors)]))
     plain = scalarized(algorithm)
@@ -167,10 +178,10 @@ def test_the_prior_is_added_with_its_exponent(n_proposed):
 
 def test_epsilon_and_the_choice_of_objective_have_their_probabilities():
     priors = {**GOOD, "size": Prior({"n_layers": 1})}
-    schedule = PriorSchedule(priors, 0.25, Encoding(conditional_space()))
-    rng = np.random.default_rng(0)
+    influence = PriorInfluence(priors, 0.25, FullTrust(), toy_problem(2), Encoding(conditional_space()))
+    rng, data = np.random.default_rng(0), observed()
     n = 4000
-    drawn = [schedule.draw(rng) for _ in range(n)]
+    drawn = [influence.draw(data, Fits(), rng) for _ in range(n)]
     by_objective = [sum(w is not None and w.prior.prior is prior for w in drawn) for prior in priors.values()]
     counts = [sum(weighting is None for weighting in drawn), *by_objective]
     for count, probability in zip(counts, (0.25, 0.375, 0.375), strict=True):
@@ -219,7 +230,7 @@ def test_exact_objectives_are_not_modelled(monkeypatch):
 
     weights = np.array([0.7, 0.3])
     monkeypatch.setattr(GaussianProcess, "fit", classmethod(spy))
-    monkeypatch.setattr(scalarized_improvement, "sample_weights", lambda m, rng: weights)
+    monkeypatch.setattr(scalarized_acquisition, "sample_weights", lambda m, rng: weights)
     problem = toy_problem(2)
     algorithm = PriMO(n_init=3)
     search(algorithm, problem, full_trainings=7)
@@ -232,7 +243,7 @@ def test_exact_objectives_are_not_modelled(monkeypatch):
     vectors = np.repeat(data.vectors[:1], 2, axis=0)
     features = algorithm.encoding.features(vectors)
     known = np.array([[np.nan, 3.0], [np.nan, 4.0]])
-    np.testing.assert_allclose(acquisition(vectors, known), acquisition.improvement(features, offset))
+    np.testing.assert_allclose(acquisition(vectors, known), acquisition.utility(features, offset))
     assert acquisition(vectors, known)[0] > acquisition(vectors, known)[1]
 
 
@@ -281,7 +292,7 @@ COMPARED = {
     "PriMO": PriMO,
     "published": PriMO.as_published,
     "Chebyshev": lambda: PriMO(
-        n_init=7, acquisition=ScalarizedImprovement(AugmentedChebyshev()), model=FullTrainings()
+        n_init=7, acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev()), model=FullTrainings()
     ),
     "good": lambda: PriMO(priors=GOOD),
     "bad": lambda: PriMO(priors=BAD),
@@ -298,7 +309,14 @@ def volumes(name, full_trainings):
     ]
 
 
-@pytest.mark.parametrize(("name", "full_trainings"), [("PriMO", 8), ("published", 20), ("Chebyshev", 20)])
+@pytest.mark.parametrize(
+    ("name", "full_trainings"),
+    [
+        ("PriMO", 8),
+        pytest.param("published", 20, marks=pytest.mark.slow),
+        pytest.param("Chebyshev", 20, marks=pytest.mark.slow),
+    ],
+)
 def test_beats_random_search_on_learning_curves(name, full_trainings):
     ours, random = volumes(name, full_trainings), volumes("random", full_trainings)
     assert np.median(ours) > np.median(random)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
+from ConfigSpace import ConfigurationSpace, Float
 from torchmetrics.classification import MulticlassAccuracy
 
+from lightning_primo import Metric, RandomSearch, Search
 from lightning_primo.algorithms import (
     CMAES,
     MOASHA,
@@ -17,12 +20,14 @@ from lightning_primo.algorithms import (
     SobolSampler,
 )
 from lightning_primo.cli.search_file import read_algorithm, read_objectives
-from lightning_primo.cli.space_file import read_space
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.cli.space_file import SearchSpace, read_space
+from lightning_primo.errors import InvalidArgumentError, StoreError
 from lightning_primo.objectives import TorchMetric
 from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.past import PastSearch
+from tests.tiny import Data, Net
 
 ENTRY = """
 class_path: TorchMetric
@@ -87,3 +92,30 @@ def test_a_grid_has_the_values_as_the_space_writes_them() -> None:
 )
 def test_algorithms_by_evolution_and_on_a_grid(entry: str, expected: Algorithm) -> None:
     assert repr(read_algorithm(yaml.safe_load(entry), read_space(yaml.safe_load(SPACE)))) == repr(expected)
+
+
+@pytest.mark.usefixtures("_quiet")
+def test_earlier_searches_are_directories(tmp_path: Path) -> None:
+    space = ConfigurationSpace(seed=0)
+    space.add(Float("lr", (1e-3, 1e-1)))
+    result = Search(
+        space,
+        module=Net,
+        datamodule=Data(),
+        objectives=[Metric("val_loss")],
+        algorithm=RandomSearch(),
+        epochs=(1, 1),
+        directory=tmp_path / "earlier",
+        trainer={"accelerator": "cpu"},
+    ).run(trials=2, progress=False)
+    searched = SearchSpace(space, frozenset(), {})
+    folder = str(tmp_path / "earlier")
+    algorithm = read_algorithm({"class_path": "PriMO", "init_args": {"n_init": 3, "learn_from": [folder]}}, searched)
+    assert algorithm is not None
+    assert (algorithm.n_init, algorithm.learn_from) == (3, (PastSearch.of(result),))  # type: ignore[attr-defined]
+    with pytest.raises(InvalidArgumentError, match=r"'learn_from' must be a list of the directories"):
+        read_algorithm({"class_path": "PriMO", "init_args": {"learn_from": folder}}, searched)
+    with pytest.raises(InvalidArgumentError, match=r"'RandomSearch', which does not learn"):
+        read_algorithm({"class_path": "RandomSearch", "init_args": {"learn_from": [folder]}}, searched)
+    with pytest.raises(StoreError, match="elsewhere"):
+        read_algorithm({"class_path": "MSEHVI", "learn_from": [str(tmp_path / "elsewhere")]}, searched)

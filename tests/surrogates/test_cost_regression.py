@@ -17,7 +17,7 @@ def test_predicts_what_is_exact_and_knows_what_it_is_conditioned_on() -> None:
     vectors = encoding.sample(30, np.random.default_rng(1))
     features, configs = encoding.features(vectors), encoding.configs(vectors)
     ((target, _, before),) = regression.predict(features)
-    regression.condition(configs)
+    regression.condition(configs, vectors)
     ((_, mean, after),) = regression.predict(features)
     assert target.kind is Kind.EXACT
     assert (after < before).all()
@@ -39,8 +39,8 @@ def test_zero_does_not_stand_for_a_tiny_logarithm() -> None:
 
     with_zeros = CostRegression(replace(problem, exact=some_zero), encoding, seed=0)
     left_out = CostRegression(problem, encoding, seed=0)
-    with_zeros.condition(configs)
-    left_out.condition(configs[10:])
+    with_zeros.condition(configs, vectors)
+    left_out.condition(configs[10:], vectors[10:])
     features = encoding.features(vectors)
     np.testing.assert_allclose(with_zeros.predict(features)[0][1], left_out.predict(features)[0][1])
 

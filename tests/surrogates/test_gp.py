@@ -85,7 +85,7 @@ def test_kernels_equal_gpytorch(kernel, reference):
     with torch.no_grad():
         reference.lengthscale = 1.0
         expected = reference.double()(scaled).to_dense().numpy()
-    np.testing.assert_allclose(process._covariance(x, x), expected, atol=1e-7)
+    np.testing.assert_allclose(process.covariance(x, x), expected, atol=1e-7)
     assert process.condition(x[:5], x[:5, 0]).kernel is kernel
 
 

@@ -7,6 +7,7 @@ keep the exact bounds are compared with their exact values.
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -59,19 +60,13 @@ class AcquisitionSearch:
             return None
         if self._regression is None:
             self._regression = CostRegression(algorithm.problem, algorithm.encoding, seed=algorithm.seed)
-        self._regression.condition([trial.config for trial in algorithm.trials])
+        self._regression.condition([trial.config for trial in algorithm.trials], algorithm.vectors(algorithm.trials))
         return self._regression
 
     def _finalists(self, ranking: Array) -> list[Config]:
         """The first candidates that no trial has and that keep the bounds on exact quantities."""
         algorithm = self._algorithm
-        finalists: dict[str, Config] = {}
-        for vector in ranking[:_N_LOOKED_AT]:
-            config = algorithm.encoding.config(vector)
-            key = algorithm.encoding.key(config)
-            if key in finalists or algorithm.seen(config) or algorithm.problem.violation(config) is not None:
-                continue
-            finalists[key] = config
-            if len(finalists) == _N_FINALISTS:
-                break
-        return list(finalists.values())
+        looked_at = ranking[:_N_LOOKED_AT]
+        by_key = dict(zip(algorithm.encoding.keys_of(looked_at), algorithm.encoding.configs(looked_at), strict=True))
+        new = (by_key[key] for key in algorithm.unseen(by_key))
+        return list(islice((config for config in new if algorithm.problem.violation(config) is None), _N_FINALISTS))

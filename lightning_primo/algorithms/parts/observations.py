@@ -18,6 +18,7 @@ from lightning_primo.surrogates.outliers import without_outliers
 Array = npt.NDArray[np.float64]
 
 _LEAST_WIDTH = 0.1
+_MANY_STEPS = 5  # the range of a dozen values of pure noise is three of its deviations
 
 
 def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observations:
@@ -39,7 +40,7 @@ def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observ
     rungs = [epoch for epoch, losses in at.items() if losses or epoch == problem.max_epochs]
     reached = [at[epoch] for epoch in rungs]
     scaled = [_capped(problem, list(losses.values())) for losses in reached]
-    low, high = _front_ranges(scaled[-1])
+    low, high = front_ranges(scaled[-1])
     normalised = [
         dict(zip(ids, normalise(losses, low, high), strict=True)) for ids, losses in zip(reached, scaled, strict=True)
     ]
@@ -53,7 +54,7 @@ def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observ
         encoding=algorithm.encoding,
         exact=problem.exact_mask,
         rungs=tuple(observed),
-        pending=algorithm.encoding.vectors([trial.config for trial in pending]),
+        pending=algorithm.vectors(pending),
         pending_losses=pending_losses,
         low=low,
         high=high,
@@ -80,7 +81,7 @@ def _at_rung(
     return RungObservations(
         epoch=epoch,
         trials=tuple(here),
-        vectors=algorithm.encoding.vectors([trial.config for trial in trials]),
+        vectors=algorithm.vectors(trials),
         losses=losses,
         below=np.array([below.get(trial.id, unknown) for trial in trials]).reshape(losses.shape),
         variances=np.square(normalise(deviations, np.zeros_like(low), high - low)),
@@ -122,7 +123,33 @@ def scaled_deviations(problem: Problem, evaluations: Sequence[Evaluation | None]
     return np.where(np.isfinite(deviations), deviations, 0.0)
 
 
-def _front_ranges(scaled: Array) -> tuple[Array, Array]:
+def objectives_vary(algorithm: Algorithm) -> bool:
+    """Whether trials differ in every objective that is not exact, and by far more than by an epoch of training.
+
+    Where no training has learnt anything yet, a classifier's error is that of a constant answer: which of the answers
+    it is changes from epoch to epoch as much as from trial to trial, and a model finds nothing to go by.
+    """
+    problem = algorithm.problem
+    last = [trial.evaluations[-1] for trial in algorithm.trials if trial.evaluations and trial.evaluations[-1].ok]
+    if not last:
+        return False
+    steps = [step for evaluation in last if (step := _last_step(problem, evaluation)) is not None]
+    per_epoch = np.median(steps, axis=0) if steps else np.zeros(len(problem.objectives))
+    low, high = ranges(problem.scaled_losses([evaluation.losses for evaluation in last]))
+    return bool((problem.exact_mask | (high - low > _MANY_STEPS * per_epoch)).all())
+
+
+def _last_step(problem: Problem, evaluation: Evaluation) -> Array | None:
+    """How far each scaled loss moved in the last epoch, `m`; None where that is not known."""
+    before, after = (evaluation.curve.get(epoch) for epoch in (evaluation.epoch - 1, evaluation.epoch))
+    if before is None or after is None:
+        return None
+    losses = problem.scaled_losses([before, after])
+    step: Array = np.abs(losses[1] - losses[0])
+    return step if np.isfinite(step).all() else None
+
+
+def front_ranges(scaled: Array) -> tuple[Array, Array]:
     """The ideal and the nadir point, `m` each, no objective narrower than a tenth of its whole range.
 
     Without that least width a front on which an objective hardly varies would make every other value of it enormous.

@@ -1,18 +1,19 @@
-"""What models are told of the noise of measured objectives."""
+"""What models are told of a search and of its noise, and whether there is anything to tell them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from ConfigSpace import ConfigurationSpace, Float
 
-from lightning_primo.acquisitions import ScalarizedImprovement
+from lightning_primo.acquisitions import LogExpectedImprovement
 from lightning_primo.algorithms import MOASHA, Algorithm, BayesianOptimization, BulkAndCut, PriMO, RandomSearch
 from lightning_primo.algorithms.ms_ehvi import MSEHVI
-from lightning_primo.algorithms.parts.observations import observe
+from lightning_primo.algorithms.parts.observations import objectives_vary, observe
 from lightning_primo.pareto import AugmentedChebyshev
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
@@ -132,7 +133,10 @@ def test_the_reference_point_lies_beyond_all_that_was_observed_or_is_the_problem
 
 ALGORITHMS: dict[str, tuple[Callable[[], Algorithm], bool]] = {
     "PriMO": (lambda: PriMO(n_init=3), False),
-    "ParEGO": (lambda: BayesianOptimization(n_init=3, acquisition=ScalarizedImprovement(AugmentedChebyshev())), False),
+    "ParEGO": (
+        lambda: BayesianOptimization(n_init=3, acquisition=LogExpectedImprovement(scalarization=AugmentedChebyshev())),
+        False,
+    ),
     "MS-EHVI": (lambda: MSEHVI(n_init=3), False),
     "BULK & CUT": (lambda: BulkAndCut(full_trainings=12), True),
 }
@@ -155,3 +159,57 @@ def test_noise_reaches_the_model_and_comes_back_from_the_log(name: str, n_pendin
     resumed = started(make(), problem)
     resumed.restore(loud[:at])
     assert resumed.ask() == loud[at]
+
+
+def _told(*curves: Sequence[float], status: Status = Status.OK) -> RandomSearch:
+    """A search of one trained objective whose trainings had these curves."""
+    algorithm = RandomSearch()
+    space = ConfigurationSpace(seed=0)
+    space.add(Float("x", (0.0, 1.0)))
+    algorithm.start(Problem(space=space, objectives=(Objective(name="error"),), max_epochs=27), seed=0)
+    for curve in curves:
+        proposal = algorithm.ask()
+        assert proposal is not None
+        told = Evaluation(
+            trial_id=proposal.trial_id,
+            epoch=len(curve),
+            losses=(curve[-1],),
+            curve={epoch: (loss,) for epoch, loss in enumerate(curve, 1)},
+            status=status,
+            finished=True,
+        )
+        algorithm.tell(told)
+    return algorithm
+
+
+def test_constant_answers_do_not_vary_however_often_they_change() -> None:
+    """Seventeen classes: an error of 0.94 or so, of whichever class is the answer."""
+    rng = np.random.default_rng(0)
+    flat = 0.94 + 0.006 * rng.standard_normal((12, 5))
+    assert not objectives_vary(_told(*flat.tolist()))
+    learning = [0.94, 0.9, 0.82, 0.76, 0.72]
+    assert objectives_vary(_told(*flat.tolist(), learning))
+    assert not objectives_vary(_told(*[[0.94, 0.94]] * 8))
+    assert objectives_vary(_told(*[[0.94, 0.94]] * 8, [0.94, 0.93]))
+
+
+def test_nothing_told_and_failures_do_not_vary() -> None:
+    assert not objectives_vary(_told())
+    assert not objectives_vary(_told([0.9, 0.9]))
+    assert not objectives_vary(_told([0.9], [0.1], status=Status.DIVERGED))
+    assert objectives_vary(_told([0.9], [0.1]))
+
+
+@pytest.mark.parametrize("n_init", [2, 5])
+def test_a_design_that_learnt_nothing_goes_on_twice_as_long(n_init: int) -> None:
+    """What is constant for good is modelled after twice the design."""
+
+    def flat(config: Config, epoch: int) -> dict[str, float]:
+        return {"error": 0.94, "size": network_size(config)}
+
+    problem = toy_problem(2)
+    for algorithm in (MSEHVI(n_init=n_init), PriMO(n_init=n_init)):
+        algorithm.start(problem, seed=0)
+        events = drive(algorithm, evaluator(problem, flat), epochs=(2 * n_init + 2) * 27)
+        design = sum(e.epochs for e in events if isinstance(e, Proposal) and e.operation == "sample")
+        assert 2 * n_init * 27 <= design < (2 * n_init + 1) * 27

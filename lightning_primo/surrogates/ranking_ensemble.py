@@ -1,0 +1,86 @@
+"""What models of earlier tasks tell of a new one: a trend, as far as they rank its observations.
+
+Golovin et al. 2017, "Google Vizier" (section 3.3): the mean of an earlier task's process is the prior mean of the next
+one's. Feurer, Letham, Hutter, Bakshy 2018, "Practical Transfer Learning for Bayesian Optimization" (arXiv 1802.02219),
+equations 2 and 3: earlier tasks weigh as often as they rank bootstrap samples of the observations best, the new task's
+own process, judged by leaving each out, among them; so that unrelated ones are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_primo.surrogates.cokriging import Posterior, slope_of
+from lightning_primo.surrogates.gp import GaussianProcess
+
+Array = npt.NDArray[np.float64]
+
+_N_BOOTSTRAPS = 256
+_MOST_RANKED = 128  # observations, the last ones
+_LEAST_RANKED = 3  # of fewer every order is likely
+_UNUSUAL = 0.95  # quantile of the own process's losses beyond which an earlier task is left out
+
+
+@dataclass(frozen=True)
+class EnsembleTrend:
+    """A weighted mean of what earlier tasks' models predict.
+
+    Attributes:
+        models: Of the earlier tasks.
+        weights: Theirs, at least 0.
+    """
+
+    models: tuple[Posterior, ...]
+    weights: tuple[float, ...]
+
+    def __call__(self, x: Array) -> Array:
+        """The trend at features `x`, `q x d`: `q`."""
+        total = np.zeros(len(x))
+        for model, weight in zip(self.models, self.weights, strict=True):
+            if weight:
+                total = total + weight * model.predict(x)[0]
+        return total
+
+
+def ensemble_trend(models: Sequence[Posterior], own: GaussianProcess) -> EnsembleTrend:
+    """The trend that earlier tasks give the observations of a new one.
+
+    The weighted mean is scaled as by least squares, drawn to 1 by few observations, and by the weight that is not the
+    own process's.
+
+    Args:
+        models: Of the earlier tasks, at least one.
+        own: Fitted to the new task's observations alone.
+    """
+    x, y = own.x[-_MOST_RANKED:], own.y[-_MOST_RANKED:]
+    predicted = np.stack([model.predict(x)[0] for model in models])
+    weights = ranking_weights(predicted, own.left_out()[-_MOST_RANKED:], y)
+    trusted = float(weights.sum())
+    scale = trusted and slope_of(weights @ predicted / trusted, y)
+    return EnsembleTrend(tuple(models), tuple((scale * weights).tolist()))
+
+
+def ranking_weights(predicted: Array, left_out: Array, y: Array) -> Array:
+    """How often each earlier task ranks bootstrap samples best, `k`; what is left to 1 is the new task's own.
+
+    Args:
+        predicted: Predictions of `k` earlier tasks' models, `k x n`.
+        left_out: Of the own process for each observation without it, `n`.
+        y: The observations, `n`.
+    """
+    k, n = predicted.shape
+    if n < _LEAST_RANKED:
+        return np.full(k, 1 / k)
+    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_N_BOOTSTRAPS).astype(np.float64)
+    above = y[:, None] < y
+    wrong = [((f[:, None] < f) ^ above).astype(np.float64) for f in (*predicted, left_out)]
+    losses = np.stack([((counts @ pairs) * counts).sum(axis=1) for pairs in wrong])  # k + 1 x bootstraps
+    unrelated = np.median(losses[:-1], axis=1) > np.quantile(losses[-1], _UNUSUAL)
+    losses[:-1][unrelated] = np.inf
+    best = losses == losses.min(axis=0)
+    weights: Array = (best / best.sum(axis=0)).mean(axis=1)[:-1]
+    return weights

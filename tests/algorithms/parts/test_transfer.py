@@ -1,0 +1,190 @@
+"""Learning from earlier searches: what is translated, what is tried first, what it saves, and that it does no harm."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
+
+from lightning_primo import MSEHVI, BayesianOptimization, PriMO, RandomSearch
+from lightning_primo.algorithms import Algorithm
+from lightning_primo.algorithms.parts.transfer import PastTask, portfolio
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.past import PastSearch, PastTrial, past_searches
+from lightning_primo.problem.trial import Config, Proposal
+from lightning_primo.results.findings import Findings
+from lightning_primo.space import Encoding, shrunk
+from lightning_primo.testing.conformance import AlgorithmConformance
+from lightning_primo.testing.problems import drive, evaluator, toy_problem, toy_values
+from tests.algorithms.volumes import volume
+
+Values = Callable[[Config, int], dict[str, float]]
+
+
+def shifted(config: Config, epoch: int) -> dict[str, float]:
+    """A related task: the best learning rate is a third of a decade away."""
+    return toy_values({**config, "lr": min(float(config["lr"]) * 2.0, 1.0)}, epoch)
+
+
+def negated(config: Config, epoch: int) -> dict[str, float]:
+    values = toy_values(config, epoch)
+    return {**values, "error": 1.0 - values["error"]}
+
+
+@functools.cache
+def past(values: Values, *, n_objectives: int = 2) -> PastSearch:
+    problem = toy_problem(n_objectives)
+    algorithm = RandomSearch()
+    algorithm.start(problem, seed=100)
+    events = drive(algorithm, evaluator(problem, values), epochs=15 * 27)
+    return PastSearch.of(Findings(problem, [(event, 0.0) for event in events]))
+
+
+def search(algorithm: Algorithm, full_trainings: float, seed: int = 0) -> list[object]:
+    problem = toy_problem(2)
+    algorithm.start(problem, seed=seed)
+    return [*drive(algorithm, evaluator(problem), epochs=full_trainings * 27)]
+
+
+def small_problem(*hyperparameters: object) -> Problem:
+    space = ConfigurationSpace(seed=0)
+    space.add(*hyperparameters)
+    return Problem(space=space, objectives=(Objective(name="error"), Objective(name="cost")), max_epochs=9)
+
+
+def told(trials: Sequence[tuple[Config, dict[str, float] | None]]) -> PastSearch:
+    rows = tuple(PastTrial(config, {1: {"error": 1.0, "cost": 1.0}}, final) for config, final in trials)
+    return PastSearch(len(rows), "", ("error", "cost"), rows)
+
+
+def test_configurations_are_translated() -> None:
+    problem = small_problem(Float("x", (0.0, 1.0)), Integer("n", (1, 4), default=3), Categorical("c", ["a", "b"]))
+    final = {"error": 0.5, "cost": 2.0}
+    earlier = told(
+        [
+            ({"x": 0.25, "n": 2, "c": "b", "other": 7}, final),
+            ({"x": 0.5}, None),
+            ({"x": 2.0, "n": 2, "c": "a"}, final),
+            ({"x": 0.75, "n": 2, "c": "z"}, final),
+        ]
+    )
+    encoding = Encoding(problem.space)
+    task = PastTask.of(earlier, problem, encoding, np.random.default_rng(0))
+    assert encoding.configs(task.vectors) == [{"x": 0.25, "n": 2, "c": "b"}, {"x": 0.5, "n": 3, "c": "a"}]
+    assert task.losses == {1: {0: (1.0, 1.0), 1: (1.0, 1.0)}, math.inf: {0: (0.5, 2.0)}}
+    assert task.observations((1, 9)) is None
+
+
+def test_rungs_that_the_past_lacks_leave_its_full_trainings() -> None:
+    problem = toy_problem(2)
+    task = PastTask.of(past(toy_values), problem, Encoding(problem.space), np.random.default_rng(0))
+    data = task.observations((1, 3, 9, 27))
+    assert data is not None
+    assert [rung.epoch for rung in data.rungs] == [1, 3, 9, 27]
+    assert all(np.isfinite(rung.below).all() for rung in data.rungs[1:])
+    other = task.observations((2, 40, 120))  # it was trained to 27
+    assert other is not None
+    assert [rung.epoch for rung in other.rungs] == [120]
+    np.testing.assert_array_equal(other.losses, data.losses)
+
+
+def test_the_portfolio_is_greedy() -> None:
+    """Two tasks of three configurations each: first what helps both, then what adds the most to that."""
+    problem = small_problem(Float("x", (0.0, 1.0)))
+    encoding = Encoding(problem.space)
+    values = {0.1: (0.5, 0.5), 0.5: (0.05, 0.95), 0.9: (0.98, 0.02)}
+    tasks = [
+        PastTask.of(
+            told([({"x": x}, {"error": e, "cost": c}) for x, (e, c) in values.items()]),
+            problem,
+            encoding,
+            np.random.default_rng(0),
+        )
+    ] * 2
+    chosen = portfolio(tasks, 9)
+    assert chosen[0] == {"x": 0.1}
+    assert sorted(float(config["x"]) for config in chosen) == [0.1, 0.5, 0.9]
+    assert portfolio([], 9) == []
+
+
+@pytest.mark.parametrize("make", [PriMO, MSEHVI])
+def test_the_best_earlier_configurations_come_first(make: Callable[..., Algorithm]) -> None:
+    algorithm = make(learn_from=[past(toy_values)])
+    proposals = [event for event in search(algorithm, 6) if isinstance(event, Proposal)]
+    first = [proposal for proposal in proposals if proposal.start_epoch == 0][:5]
+    assert [proposal.operation for proposal in first] == ["transfer"] * 5
+    earlier = [{**trial.config} for trial in past(toy_values).trials]
+    assert all(dict(proposal.config) in earlier for proposal in first)
+    assert sum(proposal.operation == "transfer" and proposal.start_epoch == 0 for proposal in proposals) == 5
+
+
+@pytest.mark.usefixtures("coarse")
+def test_a_related_past_saves_trainings_and_an_unrelated_one_costs_few() -> None:
+    problem = toy_problem(2)
+
+    def volumes(*learn_from: PastSearch) -> float:
+        return float(np.median([volume(search(PriMO(learn_from=learn_from), 4, seed), problem) for seed in range(4)]))
+
+    without = volumes()
+    assert volumes(past(shifted)) > without
+    assert volumes(past(negated)) > 0.97 * without
+
+
+@pytest.mark.usefixtures("coarse")
+class TestLearning(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return BayesianOptimization(n_init=4, learn_from=[past(toy_values, n_objectives=4)])
+
+
+def test_the_digest_is_that_of_the_trials() -> None:
+    one = past(toy_values)
+    problem = toy_problem(2)
+    algorithm = RandomSearch()
+    algorithm.start(problem, seed=100)
+    events = drive(algorithm, evaluator(problem), epochs=15 * 27)
+    again = PastSearch.of(Findings(problem, [(event, 9.0) for event in events]))
+    assert again == one
+    assert repr(again) == repr(one)
+    fewer = PastSearch.of(Findings(problem, [(event, 9.0) for event in events[:-1]]))
+    assert fewer.digest != one.digest
+    assert copy.deepcopy(one) == one
+
+
+def test_what_cannot_be_learnt_from_is_an_error() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"'learn_from' must be a list.*read_result"):
+        past_searches("runs/earlier")
+    with pytest.raises(InvalidArgumentError, match=r"'learn_from' must hold results.*'runs/earlier'"):
+        PriMO(learn_from=["runs/earlier"])  # type: ignore[list-item]
+    other = small_problem(Float("x", (0.0, 1.0)))
+    with pytest.raises(InvalidArgumentError, match=r"does not have the objective 'cost'"):
+        BayesianOptimization(learn_from=[past(toy_values)]).start(other)
+    alike = replace(other, objectives=toy_problem(2).objectives[:1])
+    with pytest.raises(InvalidArgumentError, match="another space"):
+        BayesianOptimization(learn_from=[past(toy_values)]).start(alike)
+
+
+def test_a_space_is_shrunk_to_what_was_good() -> None:
+    space = toy_problem(2).space
+    configs = [
+        {"lr": 1e-3, "n_layers": 2, "dropout": 0.1},
+        {"lr": 1e-2, "n_layers": 3, "dropout": 0.1, "width_1": 9999},
+    ]
+    small = shrunk(space, configs)
+    assert (small["lr"].lower, small["lr"].upper) == (1e-3, 1e-2)
+    assert (small["n_layers"].lower, small["n_layers"].upper) == (2, 3)
+    assert (small["dropout"].lower, small["dropout"].upper) == (0.0, 0.9)
+    assert small["lr"].log
+    assert len(small.conditions) == len(space.conditions)
+    assert (space["lr"].lower, space["lr"].upper) == (1e-5, 1.0)
+    for configs in ([], [3]):  # type: ignore[list-item]
+        with pytest.raises(InvalidArgumentError, match="configs"):
+            shrunk(space, configs)
