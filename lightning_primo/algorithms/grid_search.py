@@ -51,7 +51,7 @@ class GridSearch(Algorithm):
         self.size = check_size(grid_size(self.encoding, levels))
         vectors = grid_vectors(self.encoding, levels)
         np.random.default_rng([seed, _STREAM]).shuffle(vectors)
-        self._vectors = vectors
+        self._grid = vectors
         self._taken = np.zeros(len(vectors), dtype=np.bool_)
         self._breaking: set[int] = set()  # a cache: the points that are known to break an exact bound
 
@@ -61,14 +61,14 @@ class GridSearch(Algorithm):
         config = next(self._within_bounds(places), None)
         # Where no point keeps the bounds they are proposed all the same, so that the search says what they break.
         if config is None and places and all(trial.status is Status.REJECTED for trial in self.trials):
-            config = self.encoding.config(self._vectors[places[0]])
+            config = self.encoding.config(self._grid[places[0]])
         return None if config is None else self.new_trial(config, self.problem.max_epochs, operation="grid")
 
     def _within_bounds(self, places: Iterable[int]) -> Iterator[Config]:
         """The configurations of points, without those that break an exact bound."""
         for place in places:
             if place not in self._breaking:
-                config = self.encoding.config(self._vectors[place])
+                config = self.encoding.config(self._grid[place])
                 if self.problem.violation(config) is None:
                     yield config
                 else:
@@ -76,7 +76,7 @@ class GridSearch(Algorithm):
 
     def _registered(self, proposal: Proposal) -> None:
         vector = self.encoding.vector(proposal.config)
-        same = (self._vectors == vector) | (np.isnan(self._vectors) & np.isnan(vector))
+        same = (self._grid == vector) | (np.isnan(self._grid) & np.isnan(vector))
         self._taken |= same.all(axis=1)
 
     def _levels(self) -> Levels:

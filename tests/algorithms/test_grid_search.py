@@ -165,7 +165,7 @@ def test_points_beyond_an_exact_bound_are_not_proposed():
     drive(algorithm, evaluator(problem), epochs=10_000)
     assert 0 < len(algorithm.trials) < algorithm.size
     assert all(network_size(trial.config) <= 1_000 for trial in algorithm.trials)
-    inside = sum(network_size(config) <= 1_000 for config in algorithm.encoding.configs(algorithm._vectors))
+    inside = sum(network_size(config) <= 1_000 for config in algorithm.encoding.configs(algorithm._grid))
     assert len(algorithm.trials) == inside
 
 
