@@ -53,8 +53,6 @@ class Tunable(Net):
 
 TUNED = {"weight_decay": Positive(), "noise": Interval(0, 0.5)}
 CALLBACKS = {
-    "descent": [HypergradientDescent(0.1)],
-    "implicit": [ImplicitHypergradients(TUNED, every=2, solver=NeumannSeries(3))],
     "unrolled": [UnrolledHypergradients(TUNED, steps=2)],
     "both": [HypergradientDescent(0.1), ImplicitHypergradients(TUNED, every=2, solver=NeumannSeries(3))],
 }
@@ -75,7 +73,7 @@ def test_a_promoted_trial_is_the_same_bit_for_bit(name: str, tmp_path: Path) -> 
     a, b = (torch.load(tmp_path / part / CHECKPOINT, weights_only=True) for part in ("whole", "parts"))
     assert_same(state(tmp_path / "parts"), state(tmp_path / "whole"))
     assert_same({k: v for k, v in b["callbacks"].items() if "Hypergradient" in k}, a["callbacks"])
-    expected = {"descent": 1, "implicit": 2, "unrolled": 2, "both": 3}[name]
+    expected = {"unrolled": 2, "both": 3}[name]
     assert len(whole.measurements) == expected
     assert all(name.startswith("tuned_") for name in whole.measurements)
 
