@@ -8,9 +8,11 @@ from lightning_primo.algorithms.mo_bananas import MOBANANAS
 from lightning_primo.algorithms.mo_bohb import MOBOHB
 from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.ms_ehvi import MSEHVI
+from lightning_primo.algorithms.parts.exploration import Exploration, Perturb, Resample
 from lightning_primo.algorithms.parts.fidelities import FullTrainings, RungStack
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
 from lightning_primo.algorithms.parts.sampling import CentersFirst, PriorSampler, Sampler, SobolSampler, UniformSampler
+from lightning_primo.algorithms.pbt import PBT
 from lightning_primo.algorithms.primo import PriMO
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.algorithms.sh_emoa import SHEMOA
@@ -20,17 +22,21 @@ __all__ = [
     "MOBANANAS",
     "MOBOHB",
     "MSEHVI",
+    "PBT",
     "SHEMOA",
     "Algorithm",
     "BayesianOptimization",
     "BulkAndCut",
     "CentersFirst",
+    "Exploration",
     "FreezeThaw",
     "FullTrainings",
     "Hyperband",
+    "Perturb",
     "PriMO",
     "PriorSampler",
     "RandomSearch",
+    "Resample",
     "RungStack",
     "Sampler",
     "SobolSampler",

@@ -3,12 +3,14 @@ import pytest
 from lightning_primo.acquisitions import ScalarizedImprovement, candidates
 from lightning_primo.algorithms import (
     MOASHA,
+    PBT,
     Algorithm,
     BayesianOptimization,
     Hyperband,
     PriMO,
     PriorSampler,
     RandomSearch,
+    Resample,
     SobolSampler,
     SuccessiveHalving,
 )
@@ -76,6 +78,18 @@ class TestPriMOWithoutPauses(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return PriMO(pause=None, priors=PRIORS)
+
+
+class TestPBT(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PBT(population=4)
+
+
+class TestPBTOfNamedHyperparameters(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PBT(population=5, interval=4, explore=Resample(), hyperparameters=["lr"], share=0.4)
 
 
 class TestPriorSampling(AlgorithmConformance):
