@@ -1,7 +1,7 @@
 """Population-based training: the hyperparameters of training change while the networks are trained.
 
-Jaderberg et al. 2017, "Population Based Training of Neural Networks", arXiv 1711.09846, with the truncation selection of
-its appendix A.1. With several objectives the order of a population is that of non-dominated sorting, as in MO-PBT
+Jaderberg et al. 2017, "Population Based Training of Neural Networks", arXiv 1711.09846, with the truncation selection
+of its appendix A.1. With several objectives the order of a population is that of non-dominated sorting, as in MO-PBT
 (Dushatskiy et al. 2023, "Multi-Objective Population Based Training", arXiv 2306.01436).
 """
 
@@ -34,8 +34,8 @@ class PBT(Algorithm):
     Whoever is among the worst share of the population at the end of an interval is given up, and a new trial takes its
     place. That takes over the whole training of one of the best share, drawn at random (weights, the optimiser's state,
     epoch, schedules, the place in the data), and goes on with its configuration, but for the hyperparameters of
-    training, which `explore` changes. Everybody else goes on as they are. A trial that reaches `R` in this way is a full
-    training by a schedule of hyperparameters: the result's ``trial.schedule``.
+    training, which `explore` changes. Everybody else goes on as they are. A trial that reaches `R` in this way is a
+    full training by a schedule of hyperparameters: the result's ``trial.schedule``.
 
     Nobody waits: who ends an interval is compared with the results there are at the same epoch, and the member that is
     furthest behind is trained first. A member that fails is replaced by a copy of one of the best at the epoch that it
@@ -83,7 +83,7 @@ class PBT(Algorithm):
         self.ranking = check_ranking(ranking)
         if self.population * self.share < 1 - 1e-9:
             raise InvalidArgumentError(
-                f"'population' is {population}, of which a 'share' of {share:g} is nobody, so that nobody would ever be "
+                f"'population' is {population}, of which a 'share' of {share:g} is nobody, so that nobody would be "
                 "replaced; raise one of them"
             )
 

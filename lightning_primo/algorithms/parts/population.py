@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from lightning_primo.algorithms.halving import Ranking
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Trial
@@ -157,6 +155,6 @@ class Population:
         results = self._results.get(epoch, {})
         if self._ranked.get(epoch, (-1, []))[0] != len(results):
             ids = list(results)
-            rows = self.ranking(self.problem.scaled_losses([results[trial_id] for trial_id in ids])) if ids else []
-            self._ranked[epoch] = (len(ids), [ids[row] for row in np.asarray(rows, dtype=np.intp)])
+            best = self.ranking(self.problem.scaled_losses([results[trial_id] for trial_id in ids])).tolist()
+            self._ranked[epoch] = (len(ids), [ids[row] for row in best])
         return self._ranked[epoch][1]

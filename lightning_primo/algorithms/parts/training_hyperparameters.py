@@ -1,4 +1,4 @@
-"""Which hyperparameters say how a network is trained and nothing about the network, so that they may change meanwhile."""
+"""Which hyperparameters say nothing about a network, but how it is trained, so that they may change meanwhile."""
 
 from __future__ import annotations
 
