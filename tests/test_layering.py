@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factory": VALUES | {"namespaces"},
     "measure": VALUES | {"file_lock"},
     "objectives": VALUES | {"factory", "measure"},
-    "callbacks": VALUES | {"measure"},
+    "callbacks": VALUES | {"factory", "measure"},
     "nas": VALUES | {"factory", "measure"},
     "workers": VALUES | {"namespaces"},
     "training": TRAINING | {"pareto"},

@@ -2,14 +2,18 @@
 
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
+from lightning_primo.callbacks.reconfigured import Reconfigured
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
+from lightning_primo.callbacks.scheduled_hyperparameters import ScheduledHyperparameters
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.callbacks.time_limit import TimeLimit
 
 __all__ = [
     "NonFiniteGuard",
     "PauseForMeasurements",
+    "Reconfigured",
     "ReproducibleEpochs",
+    "ScheduledHyperparameters",
     "StopAtEpoch",
     "TimeLimit",
 ]

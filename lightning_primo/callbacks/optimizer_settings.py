@@ -19,7 +19,7 @@ import torch
 from lightning_primo.errors import TakeOverError
 
 Settings = dict[str, list[dict[str, Any]]]
-"""``{"optimizers": [{"class", "groups", "sizes"}, ...], "schedulers": [{"class", "state"}, ...]}``, plain containers."""
+"""``{"optimizers": [{"class", "groups", "sizes"}, ...], "schedulers": [{"class", "state"}, ...]}``, plain values."""
 
 _INITIAL = "initial_"  # where schedules keep what a group's value was configured with
 
@@ -113,8 +113,9 @@ def moved(now: Any, old: Any, new: Any) -> Any:
     if same(old, new):
         return now
     if all(isinstance(value, Mapping) for value in (now, old, new)):
-        return {key: moved(value, old[key], new[key]) if key in old and key in new else value
-                for key, value in now.items()}
+        return {
+            key: moved(value, old[key], new[key]) if key in old and key in new else value for key, value in now.items()
+        }
     sequences = all(isinstance(value, (list, tuple)) for value in (now, old, new))
     if sequences and len(now) == len(old) == len(new):
         return type(now)(map(moved, now, old, new))

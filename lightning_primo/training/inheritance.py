@@ -175,9 +175,7 @@ class TakeOver(Inheritance):
         changed = self._changed(config)
         return [name for name in changed if not self._fits(name, config, factory, weights)] or changed
 
-    def _fits(
-        self, name: str, config: Config, factory: Factory, weights: dict[str, tuple[int, ...] | None]
-    ) -> bool:
+    def _fits(self, name: str, config: Config, factory: Factory, weights: dict[str, tuple[int, ...] | None]) -> bool:
         mixed = {**self.config, name: config[name]} if name in config else dict(self.config)
         if name not in config:
             del mixed[name]

@@ -23,7 +23,8 @@ from tests.training.jobs import curve, make_job, state
 class Nobody:
     """Knows of no trials, as an algorithm before its search."""
 
-    trials: list[Any] = []
+    def __init__(self) -> None:
+        self.trials: list[Any] = []
 
     def may_fork(self, trial: Any, epoch: int) -> bool:
         return False
