@@ -148,7 +148,13 @@ class Population:
         return self.is_lost(place)
 
     def _n_chosen(self, epoch: int) -> int:
-        return int(self.share * len(self._results.get(epoch, {})) + 1e-9)
+        """How many of those that have come to `epoch` are the best, and how many the worst.
+
+        One at least of two: of members that come one after another, each compared with those before it, about as many
+        are then among the worst as if all had waited for the last one (of 8 with a share of 1/4: 2.15, not 2).
+        """
+        n = len(self._results.get(epoch, {}))
+        return min(n // 2, max(1, int(self.share * n + 0.5)))
 
     def _order(self, epoch: int) -> Sequence[int]:
         """The trials with a result at `epoch`, best first; ranked again only when there are more."""
