@@ -12,6 +12,7 @@ from lightning_primo.algorithms.parts.exploration import Exploration, Perturb, R
 from lightning_primo.algorithms.parts.fidelities import FullTrainings, RungStack
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
 from lightning_primo.algorithms.parts.sampling import CentersFirst, PriorSampler, Sampler, SobolSampler, UniformSampler
+from lightning_primo.algorithms.pb2 import PB2
 from lightning_primo.algorithms.pbt import PBT
 from lightning_primo.algorithms.primo import PriMO
 from lightning_primo.algorithms.random_search import RandomSearch
@@ -22,6 +23,7 @@ __all__ = [
     "MOBANANAS",
     "MOBOHB",
     "MSEHVI",
+    "PB2",
     "PBT",
     "SHEMOA",
     "Algorithm",

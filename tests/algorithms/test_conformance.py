@@ -3,6 +3,7 @@ import pytest
 from lightning_primo.acquisitions import ScalarizedImprovement, candidates
 from lightning_primo.algorithms import (
     MOASHA,
+    PB2,
     PBT,
     Algorithm,
     BayesianOptimization,
@@ -90,6 +91,12 @@ class TestPBTOfNamedHyperparameters(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return PBT(population=5, interval=4, explore=Resample(), hyperparameters=["lr"], share=0.4)
+
+
+class TestPB2(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PB2(population=4)
 
 
 class TestPriorSampling(AlgorithmConformance):
