@@ -28,7 +28,7 @@ from lightning_primo.surrogates.time_varying_gp import TimeVaryingProcess
 Array = npt.NDArray[np.float64]
 
 _N_CANDIDATES = 512
-_MAX_OBSERVED = 200  # intervals, the latest
+_MAX_OBSERVED = 100  # intervals, the latest
 
 
 @dataclass(frozen=True)

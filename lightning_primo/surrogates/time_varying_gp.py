@@ -7,7 +7,7 @@ Its covariance is that of Bogunovic et al. 2016, "Time-Varying Gaussian Process 
 
 with a length scale per feature of `x`, and `w` in [0, 1): how much of the function is forgotten in two units of time.
 Length scales have the prior of `surrogates.gp`, the noise too; `w` is log-normal about 0.1. All are fitted by maximum
-a posteriori with gradients by differences: there are few hyperparameters of training, and few observations.
+a posteriori (the gradient is that of Rasmussen and Williams 2006, equation 5.9).
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class TimeVaryingProcess:
             negative_log_posterior,
             modes,
             args=(x, t, (y - shift) / scale),
+            jac=True,
             method="L-BFGS-B",
             bounds=bounds,
             options={"maxiter": _MAX_ITERATIONS},
@@ -138,8 +139,8 @@ def covariance(x: Array, t: Array, other_x: Array, other_t: Array, *, length_sca
     return product
 
 
-def negative_log_posterior(parameters: Array, x: Array, t: Array, y: Array) -> float:
-    """Negative logarithm of the posterior density of the hyperparameters, up to a constant.
+def negative_log_posterior(parameters: Array, x: Array, t: Array, y: Array) -> tuple[float, Array]:
+    """Negative logarithm of the posterior density of the hyperparameters, up to a constant, and its gradient.
 
     Args:
         parameters: Logarithms of the `d` length scales, of the forgetting and of the noise, `d + 2`.
@@ -149,13 +150,20 @@ def negative_log_posterior(parameters: Array, x: Array, t: Array, y: Array) -> f
     """
     d = x.shape[1]
     values = np.exp(parameters)
-    root = _root(covariance(x, t, x, t, length_scales=values[:d], forgetting=values[d]), values[d + 1])
-    whitened = solve_triangular(root, y, lower=True)
-    likelihood = 0.5 * whitened @ whitened + np.log(np.diag(root)).sum()
+    correlation = covariance(x, t, x, t, length_scales=values[:d], forgetting=values[d])
+    root = _root(correlation, values[d + 1])
+    alpha = cho_solve((root, True), y)
+    likelihood = 0.5 * y @ alpha + np.log(np.diag(root)).sum()
+    outer = cho_solve((root, True), np.eye(len(y))) - np.outer(alpha, alpha)
+    weighted = outer * correlation
+    aging = -0.5 * np.abs(t[:, None] - t) * values[d] / (1.0 - values[d])  # d log k / d log w
+    squares = (np.square(x[:, None, j] - x[None, :, j]) / values[j] ** 2 for j in range(d))
+    slopes = [0.5 * (weighted * square).sum() for square in squares]
+    slopes += [0.5 * (weighted * aging).sum(), 0.5 * values[d + 1] * np.trace(outer)]
     locations = np.array([*[_location(d)] * d, _FORGETTING_PRIOR[0], _NOISE_PRIOR[0]])
     spreads = np.array([*[_LENGTH_SCALE_PRIOR[1]] * d, _FORGETTING_PRIOR[1], _NOISE_PRIOR[1]])
     prior = (parameters + 0.5 * np.square((parameters - locations) / spreads)).sum()
-    return float(likelihood + prior)
+    return float(likelihood + prior), np.array(slopes) + 1.0 + (parameters - locations) / np.square(spreads)
 
 
 def _location(d: int) -> float:

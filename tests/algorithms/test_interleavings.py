@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_primo.algorithms import MOASHA, SHEMOA, PriMO, SuccessiveHalving
+from lightning_primo.algorithms import MOASHA, PBT, SHEMOA, PriMO, SuccessiveHalving
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.testing.conformance import assert_goes_on
 from lightning_primo.testing.problems import evaluator, toy_problem
@@ -14,7 +14,9 @@ PROBLEM = toy_problem(2, max_epochs=9)
 
 
 @pytest.mark.parametrize(
-    "make", [MOASHA, SuccessiveHalving, lambda: SHEMOA(full_trainings=8)], ids=["MOASHA", "SuccessiveHalving", "SHEMOA"]
+    "make",
+    [MOASHA, SuccessiveHalving, lambda: SHEMOA(full_trainings=8), lambda: PBT(population=4)],
+    ids=["MOASHA", "SuccessiveHalving", "SHEMOA", "PBT"],
 )
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(

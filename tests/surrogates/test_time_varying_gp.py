@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
 from lightning_primo.surrogates.gp import GaussianProcess
@@ -28,11 +29,17 @@ def test_the_likelihood_is_that_of_the_normal_distribution() -> None:
         return float((logs + 0.5 * np.square(logs - [-4.0, np.log(0.1)])).sum())
 
     def posterior(noise: float, forgetting: float) -> float:
-        return negative_log_posterior(np.log([0.7, 0.7, forgetting, noise]), X, T, Y)
+        return negative_log_posterior(np.log([0.7, 0.7, forgetting, noise]), X, T, Y)[0]
 
     found = posterior(0.1, 0.2) - posterior(0.5, 0.6)
     expected = -density(0.1, 0.2) + density(0.5, 0.6) + prior(0.1, 0.2) - prior(0.5, 0.6)
     assert found == pytest.approx(expected)
+
+
+def test_the_gradient_is_that_of_differences() -> None:
+    at = np.log([0.3, 1.5, 0.2, 0.05])
+    numeric = approx_fprime(at, lambda p: negative_log_posterior(p, X, T, Y)[0], 1e-6)
+    assert negative_log_posterior(at, X, T, Y)[1] == pytest.approx(numeric, rel=1e-3, abs=1e-3)
 
 
 def test_without_forgetting_it_is_an_ordinary_process() -> None:
