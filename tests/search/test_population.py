@@ -73,18 +73,26 @@ def test_of_all_checkpoints_those_of_the_front_are_left(result: Result) -> None:
     assert left == {trial.id for trial in result.front}
 
 
-def test_a_trial_that_was_taken_over_equals_one_trained_by_its_schedule(result: Result) -> None:
-    for trial in forks(result):
-        record = read_record(trial_directory(result.directory, trial.id))
-        if record is not None:  # of the front
-            line = record.curve
-            assert [line[epoch]["val_loss"] for epoch in trial.curve] == [v["val_loss"] for v in trial.curve.values()]
-            assert line.keys() == set(range(1, FULL + 1))
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """The same, with all checkpoints."""
+    return searched(tmp_path_factory.mktemp("kept"), keep_all_checkpoints=True)
 
 
-def test_a_schedule_is_exported_and_drawn(result: Result, tmp_path: Path) -> None:
-    (trial,) = (trial for trial in forks(result) if max(trial.schedule) == 2)
-    kept = searched(tmp_path / "all", keep_all_checkpoints=True)
+def test_a_checkpoint_knows_the_whole_training(result: Result, kept: Result) -> None:
+    assert [trial.values for trial in kept.trials] == [trial.values for trial in result.trials]
+    for trial in forks(kept):
+        record = read_record(trial_directory(kept.directory, trial.id))
+        assert record is not None
+        assert record.curve.keys() == set(range(1, FULL + 1))
+        before = kept.trials[trial.parent or 0].curve
+        start = max(trial.schedule)
+        assert record.curve[start]["val_loss"] == before[start]["val_loss"]
+        assert {epoch: record.curve[epoch] for epoch in trial.curve} == dict(trial.curve)
+
+
+def test_a_schedule_is_exported_and_drawn(kept: Result, tmp_path: Path) -> None:
+    (trial,) = (trial for trial in forks(kept) if max(trial.schedule) == 2)
     out = kept.export(tmp_path / "out", trials=[trial.id, 0])
     told = json.loads((out / f"trial_{trial.id:05d}" / "schedule.json").read_text())
     assert {int(epoch): config for epoch, config in told.items()} == dict(trial.schedule)
