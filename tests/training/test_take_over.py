@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.layout import epoch_checkpoint, trial_directory
@@ -16,7 +17,7 @@ from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training import Job, run_job
 from lightning_primo.training.checkpoint.epoch_checkpoints import EpochCheckpoints
 from lightning_primo.training.inheritance import TakeOver
-from tests.tiny import Data, Manual, Net, OneCycle, Plateau, same_state
+from tests.tiny import N_SAMPLES, Augmented, Data, Manual, Net, OneCycle, Plateau, same_state
 from tests.training.jobs import curve, make_job, state
 
 
@@ -186,6 +187,20 @@ def test_without_the_parents_checkpoint_it_is_trained_from_scratch(tmp_path: Pat
     with pytest.warns(CheckpointWarning, match="trained from scratch"):
         fork = run_job(fork_job(tmp_path, 2, 3, {"lr": 0.05}))
     assert (fork.losses, fork.cost, list(fork.curve)) == (whole.losses, 1.0, [3])
+
+
+def batches_of(config: dict[str, Any]) -> Any:
+    return DataLoader(Augmented(), batch_size=config["batch"], shuffle=True), DataLoader(Augmented(), batch_size=4)
+
+
+def test_the_batch_size_is_that_of_the_data_made_anew(tmp_path: Path) -> None:
+    fields = {"module": lambda config: Net(config["lr"]), "data": batches_of}
+    parent = {"lr": 0.02, "batch": 4}
+    trained(tmp_path, 2, config=parent, **fields)
+    fork = run_job(fork_job(tmp_path, 2, 4, {"lr": 0.02, "batch": 2}, parent=parent, **fields))
+    assert (fork.status, list(fork.curve)) == (Status.OK, [3, 4])
+    steps = state(trial_directory(tmp_path, 1))["optimizer_states"][0]["state"][0]["step"]
+    assert steps == 2 * N_SAMPLES / 4 + 2 * N_SAMPLES / 2
 
 
 def test_other_callbacks_and_data_workers_are_taken_over_too(tmp_path: Path) -> None:
