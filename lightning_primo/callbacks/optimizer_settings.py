@@ -79,11 +79,11 @@ def require_alike(old: Settings, new: Settings) -> None:
                 f"the training that is gone on with has the {kind} {_listed(before)}, but they are configured as "
                 f"{_listed(after)} now, to which that state means nothing"
             )
-    for i, (before, after) in enumerate(zip(old["optimizers"], new["optimizers"], strict=True)):
-        if before["sizes"] != after["sizes"]:
+    for i, (then, now) in enumerate(zip(old["optimizers"], new["optimizers"], strict=True)):
+        if then["sizes"] != now["sizes"]:
             raise TakeOverError(
-                f"optimizer {i} of the training that is gone on with has groups of {before['sizes']} parameters, but "
-                f"is configured with {after['sizes']} now"
+                f"optimizer {i} of the training that is gone on with has groups of {then['sizes']} parameters, but "
+                f"is configured with {now['sizes']} now"
             )
 
 

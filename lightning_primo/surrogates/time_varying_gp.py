@@ -150,13 +150,14 @@ def negative_log_posterior(parameters: Array, x: Array, t: Array, y: Array) -> t
     """
     d = x.shape[1]
     values = np.exp(parameters)
-    correlation = covariance(x, t, x, t, length_scales=values[:d], forgetting=values[d])
+    forgetting = float(values[d])
+    correlation = covariance(x, t, x, t, length_scales=values[:d], forgetting=forgetting)
     root = _root(correlation, values[d + 1])
     alpha = cho_solve((root, True), y)
     likelihood = 0.5 * y @ alpha + np.log(np.diag(root)).sum()
     outer = cho_solve((root, True), np.eye(len(y))) - np.outer(alpha, alpha)
     weighted = outer * correlation
-    aging = -0.5 * np.abs(t[:, None] - t) * values[d] / (1.0 - values[d])  # d log k / d log w
+    aging = -0.5 * np.abs(t[:, None] - t) * forgetting / (1.0 - forgetting)  # d log k / d log w
     squares = (np.square(x[:, None, j] - x[None, :, j]) / values[j] ** 2 for j in range(d))
     slopes = [0.5 * (weighted * square).sum() for square in squares]
     slopes += [0.5 * (weighted * aging).sum(), 0.5 * values[d + 1] * np.trace(outer)]
