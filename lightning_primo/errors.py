@@ -94,6 +94,10 @@ class MicroBatchError(PrimoError):
     """Batches cannot be divided into as many micro-batches."""
 
 
+class TakeOverError(PrimoError):
+    """A training cannot be gone on with from a checkpoint by what the configuration makes now."""
+
+
 class TrialTimeoutError(PrimoError):
     """A training has taken longer than it may."""
 

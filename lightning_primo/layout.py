@@ -11,6 +11,7 @@ directory/
   preflight/              during the preflight, one batch before the search
   trials/00012/           a trial's own
     last.ckpt             its checkpoint; last.ckpt.*.partial while that is written
+    epoch_00004.ckpt      the same as it was after that epoch, as long as another trial may go on from there
     attempt               the ticket of the training that may write here
     runs.json             its runs at logging services
     logs/, checkpoints/   what loggers and the user's ModelCheckpoint write
@@ -28,6 +29,7 @@ from lightning_primo.disk import storage_explained
 
 STORE = "search.sqlite"
 CHECKPOINT = "last.ckpt"
+_EPOCH = "epoch_"
 
 
 def store_file(directory: Path) -> Path:
@@ -103,6 +105,19 @@ def partial_checkpoint(trial: Path, token: str) -> Path:
 def partial_checkpoints(trial: Path) -> Iterator[Path]:
     """What attempts have left of checkpoints, or are writing."""
     return trial.glob(f"{CHECKPOINT}.*.partial")
+
+
+def epoch_checkpoint(trial: Path, epoch: int) -> Path:
+    """The checkpoint of a trial as it was after `epoch` epochs."""
+    return trial / f"{_EPOCH}{epoch:05d}.ckpt"
+
+
+def epoch_checkpoints(directory: Path) -> Iterator[tuple[int, int, Path]]:
+    """Those that there are in the search of `directory`: trial, epoch and file."""
+    for path in trials_directory(directory).glob(f"*/{_EPOCH}*.ckpt"):
+        trial, epoch = path.parent.name, path.stem.removeprefix(_EPOCH)
+        if trial.isdecimal() and epoch.isdecimal():
+            yield int(trial), int(epoch), path
 
 
 def attempt_file(trial: Path) -> Path:

@@ -34,6 +34,8 @@ from lightning_primo import (
     MOBOHB,
     MSEHVI,
     NSGA2,
+    PB2,
+    PBT,
     SHEMOA,
     Algorithm,
     AugmentedChebyshev,
@@ -52,6 +54,7 @@ from lightning_primo import (
     Metric,
     ParameterCount,
     PeakMemory,
+    Perturb,
     PriMO,
     Prior,
     PriorSampler,
@@ -67,7 +70,13 @@ from lightning_primo import (
     WeightedSum,
     read_result,
 )
-from lightning_primo.callbacks import NonFiniteGuard, ReproducibleEpochs, StopAtEpoch, TimeLimit
+from lightning_primo.callbacks import (
+    NonFiniteGuard,
+    ReproducibleEpochs,
+    ScheduledHyperparameters,
+    StopAtEpoch,
+    TimeLimit,
+)
 from lightning_primo.cli.commands.search import parser
 from lightning_primo.cli.limits import read_epochs
 from lightning_primo.cli.project import Project
@@ -182,6 +191,10 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     PriMO: {},
     BayesianOptimization: {},
     SHEMOA: {"full_trainings": 9},
+    PBT: {},
+    PB2: {},
+    Perturb: {},
+    ScheduledHyperparameters: {"schedule": {0: {"lr": 0.1}}, "module": Net},
     BulkAndCut: {"full_trainings": 9},
     AugmentedChebyshev: {},
     PriorSampler: {"priors": {"val_loss": Prior({"lr": 0.01})}},

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factory": VALUES | {"namespaces"},
     "measure": VALUES | {"file_lock"},
     "objectives": VALUES | {"factory", "measure"},
-    "callbacks": VALUES | {"measure"},
+    "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},
     "workers": VALUES | {"namespaces"},

@@ -12,11 +12,14 @@ from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.ms_ehvi import MSEHVI
 from lightning_primo.algorithms.nsga2 import NSGA2
 from lightning_primo.algorithms.parts.evolutionary_sampler import EvolutionarySampler
+from lightning_primo.algorithms.parts.exploration import Exploration, Perturb, Resample
 from lightning_primo.algorithms.parts.fidelities import FullTrainings, RungStack
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
 from lightning_primo.algorithms.parts.prices import EpochPrice, Price, SecondsPrice
 from lightning_primo.algorithms.parts.prior_trust import EarnedTrust, FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import CentersFirst, PriorSampler, Sampler, SobolSampler, UniformSampler
+from lightning_primo.algorithms.pb2 import PB2
+from lightning_primo.algorithms.pbt import PBT
 from lightning_primo.algorithms.primo import PriMO
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.algorithms.regularized_evolution import RegularizedEvolution
@@ -29,6 +32,8 @@ __all__ = [
     "MOBOHB",
     "MSEHVI",
     "NSGA2",
+    "PB2",
+    "PBT",
     "SHEMOA",
     "Algorithm",
     "BayesianOptimization",
@@ -37,17 +42,20 @@ __all__ = [
     "EarnedTrust",
     "EpochPrice",
     "EvolutionarySampler",
+    "Exploration",
     "FreezeThaw",
     "FullTrainings",
     "FullTrust",
     "GridSearch",
     "Hyperband",
+    "Perturb",
     "PriMO",
     "Price",
     "PriorSampler",
     "PriorTrust",
     "RandomSearch",
     "RegularizedEvolution",
+    "Resample",
     "RungStack",
     "Sampler",
     "SecondsPrice",

@@ -80,15 +80,7 @@ class Algorithm(ABC):
     def register(self, proposal: Proposal) -> None:
         """Take note that a proposal is being evaluated."""
         if proposal.trial_id == len(self.trials):
-            self.trials.append(
-                Trial(
-                    id=proposal.trial_id,
-                    config=dict(proposal.config),
-                    parent=proposal.parent,
-                    operation=proposal.operation,
-                    pending=proposal.epoch,
-                )
-            )
+            self.trials.append(Trial.begun_by(proposal))
         else:
             self.trials[proposal.trial_id] = replace(self.trials[proposal.trial_id], pending=proposal.epoch)
         self._pending.add(proposal.trial_id)
@@ -133,6 +125,17 @@ class Algorithm(ABC):
         last = trial.evaluations[-1]
         return last.ok and not last.finished and last.epoch < self.problem.max_epochs
 
+    def may_fork(self, trial: Trial, epoch: int) -> bool:
+        """Whether a later proposal may take over this trial's training as it was after `epoch` epochs.
+
+        Its checkpoint of that epoch is then kept while the trial itself goes on.
+
+        Args:
+            trial: One that was trained to `epoch`; it may be pending.
+            epoch: Fewer than the full budget.
+        """
+        return False
+
     @property
     def planned_epochs(self) -> float:
         """The total number of epochs that it plans with; one that ends earlier has done only a part. 0: any will do."""
@@ -170,6 +173,28 @@ class Algorithm(ABC):
     ) -> Proposal:
         """A proposal that trains a new configuration up to `epoch`."""
         return Proposal(trial_id=len(self.trials), config=config, epoch=epoch, operation=operation, parent=parent)
+
+    def fork(self, trial: Trial, start_epoch: int, config: Config, epoch: int, *, operation: str) -> Proposal:
+        """A proposal that takes over the training of a trial as it was after `start_epoch` epochs.
+
+        It goes on as a new trial with another configuration.
+
+        Args:
+            trial: Whose training is taken over.
+            start_epoch: An epoch to which it was proposed and trained.
+            config: What differs must leave the weights as they are, in number and shape.
+            epoch: Train up to this epoch.
+            operation: How the configuration came about.
+        """
+        return Proposal(
+            trial_id=len(self.trials),
+            config=config,
+            epoch=epoch,
+            start_epoch=start_epoch,
+            parent=trial.id,
+            operation=operation,
+            inherits=True,
+        )
 
     def promotion(self, trial_id: int, epoch: int) -> Proposal:
         """A proposal that continues a trial up to `epoch`."""

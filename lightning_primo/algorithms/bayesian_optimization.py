@@ -121,7 +121,11 @@ class BayesianOptimization(Algorithm):
     @override
     def may_continue(self, trial: Trial) -> bool:
         goes_on = self.pause is not None or not self._design_is_over or not self._can_be_modelled()
-        return goes_on and super().may_continue(trial)
+        return (goes_on and super().may_continue(trial)) or self.may_fork(trial, trial.epoch)
+
+    @override
+    def may_fork(self, trial: Trial, epoch: int) -> bool:
+        return trial.id < len(self.design.trials) and self.design.may_fork(trial, epoch)
 
     def _registered(self, proposal: Proposal) -> None:
         if proposal.operation != _OPERATION:
@@ -151,7 +155,7 @@ class BayesianOptimization(Algorithm):
 
     def _proven(self, proposal: Proposal) -> Proposal:
         """A proposal of the design; of a new trial with a configuration that earlier searches found, as long as any."""
-        if proposal.trial_id == len(self.trials):
+        if proposal.trial_id == len(self.trials) and not proposal.inherits:
             for config in self._portfolio:
                 if not self.seen(config) and self.problem.violation(config) is None:
                     return replace(proposal, config=config, operation=_TRANSFER)

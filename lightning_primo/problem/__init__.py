@@ -1,10 +1,10 @@
 """What is searched, as values: objectives, trials, what is known of architectures; all that an algorithm may know."""
 
-from lightning_primo.problem.architecture import Architecture, ArchitectureOracle, Layer, LayerKind
+from lightning_primo.problem.architecture import Architecture, ArchitectureOracle, Layer, LayerKind, NetworkOracle
 from lightning_primo.problem.objective import Kind, Mode, Objective
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.problem import ExactOracle, Problem, check_epochs
-from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Status, Trial
+from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Status, Trial, lineage
 
 __all__ = [
     "Architecture",
@@ -17,6 +17,7 @@ __all__ = [
     "LayerKind",
     "Losses",
     "Mode",
+    "NetworkOracle",
     "Objective",
     "Place",
     "Problem",
@@ -24,4 +25,5 @@ __all__ = [
     "Status",
     "Trial",
     "check_epochs",
+    "lineage",
 ]

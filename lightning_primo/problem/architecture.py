@@ -56,3 +56,10 @@ ArchitectureOracle = Callable[[Config], Architecture]
 
 It raises an InvalidArgumentError if the user's module does not tell.
 """
+
+NetworkOracle = Callable[[Config], str]
+"""A text that tells the network of a configuration: configurations of one text differ in how they are trained alone.
+
+The weights of one then fit the other. It may be slow (milliseconds) but caches; where a network cannot be built it
+raises an InvalidArgumentError.
+"""

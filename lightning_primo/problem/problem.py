@@ -12,7 +12,7 @@ from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.checks import LARGEST_WHOLE, shown
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem.architecture import ArchitectureOracle
+from lightning_primo.problem.architecture import ArchitectureOracle, NetworkOracle
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Config, Evaluation, Losses
 
@@ -37,6 +37,8 @@ class Problem:
         exact: The oracle of the exact objectives and constraints; it may be slow (milliseconds) but caches.
         architecture: The oracle of the networks' architectures, for algorithms that grow and prune; None where there
             are no networks.
+        network: The oracle of what tells a network from another, for algorithms that change how it is trained while it
+            is; None where there are no networks.
 
     Raises:
         InvalidArgumentError: For no objective, two of one name, an epoch range that is not `1 <= min <= max`, or a
@@ -50,6 +52,7 @@ class Problem:
     constraints: tuple[Objective, ...] = ()
     exact: ExactOracle = field(default=_no_exact, repr=False)
     architecture: ArchitectureOracle | None = field(default=None, repr=False)
+    network: NetworkOracle | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.objectives:

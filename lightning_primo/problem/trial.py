@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -50,10 +50,12 @@ class Proposal:
         trial_id: Number of the trial, from 0. A promotion carries the id of the trial it continues.
         config: The active hyperparameters.
         epoch: Train up to this epoch, counted from 1.
-        start_epoch: Epochs that are trained already; 0 for a new trial.
+        start_epoch: Epochs that are trained already: by the trial itself, or of a new one by its parent, whose training
+            it takes over there.
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about, for the table: ``"sample"``, ``"bayesian"``, ``"mutation"``, …
-        inherits: Whether the training starts from the parent's weights, changed by `operation`.
+        inherits: Whether the training starts from the parent's: from its weights, changed by `operation`, where
+            `start_epoch` is 0; else from all that its checkpoint of that epoch holds, with another configuration.
         final: Whether the trial is fully trained at `epoch`, though that may be less than the full budget: its result
             counts as one of the full budget, and it is not continued.
     """
@@ -132,6 +134,7 @@ class Trial:
         config: The active hyperparameters.
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about.
+        start_epoch: Epochs of its parent's training that it has taken over; 0 where its training is all its own.
         evaluations: What was told so far, in order.
         pending: The epoch up to which it is being trained now, or None.
     """
@@ -140,13 +143,27 @@ class Trial:
     config: Config
     parent: int | None = None
     operation: str = "sample"
+    start_epoch: int = 0
     evaluations: tuple[Evaluation, ...] = ()
     pending: int | None = None
 
+    @classmethod
+    def begun_by(cls, proposal: Proposal) -> Trial:
+        """The new trial of a proposal, which is pending."""
+        return cls(
+            id=proposal.trial_id,
+            config=dict(proposal.config),
+            parent=proposal.parent,
+            operation=proposal.operation,
+            start_epoch=proposal.start_epoch,
+            pending=proposal.epoch,
+        )
+
     @property
     def epoch(self) -> int:
-        """Epochs trained successfully so far."""
-        return max((evaluation.epoch for evaluation in self.evaluations if evaluation.ok), default=0)
+        """Epochs trained successfully so far, with those that were taken over."""
+        reached = (evaluation.epoch for evaluation in self.evaluations if evaluation.ok)
+        return max(reached, default=self.start_epoch)
 
     @property
     def status(self) -> Status | None:
@@ -186,16 +203,32 @@ def fold_events(events: Iterable[Proposal | Evaluation]) -> list[Trial]:
                 )
             trials[trial.id] = replace(trial, evaluations=(*trial.evaluations, event), pending=None)
         elif trial is None:
-            trials[event.trial_id] = Trial(
-                id=event.trial_id,
-                config=dict(event.config),
-                parent=event.parent,
-                operation=event.operation,
-                pending=event.epoch,
-            )
+            trials[event.trial_id] = Trial.begun_by(event)
         else:
             trials[trial.id] = replace(trial, pending=event.epoch)
     return list(trials.values())
+
+
+def lineage(trials: Sequence[Trial], trial: Trial) -> tuple[Trial, ...]:
+    """The trials whose trainings make up the one of `trial`: from the one that began it to `trial` itself.
+
+    Args:
+        trials: All of a search, in the order of their ids.
+        trial: One of them.
+    """
+    line = [trial]
+    while line[-1].start_epoch > 0 and line[-1].parent is not None:
+        line.append(trials[line[-1].parent])
+    return tuple(reversed(line))
+
+
+def schedule(line: Sequence[Trial]) -> dict[int, Config]:
+    """The configurations of a training by the number of epochs after which each holds; the first one from 0 on.
+
+    Args:
+        line: The training's `lineage`.
+    """
+    return {trial.start_epoch: trial.config for trial in line}
 
 
 def configuration_key(config: Config) -> str:

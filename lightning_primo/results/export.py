@@ -20,6 +20,7 @@ from lightning_primo.results.trial_result import TrialResult
 
 TABLE = "front.csv"
 CHOSEN_TABLE = "exported.csv"  # of an export of chosen trials
+SCHEDULE = "schedule.json"  # of a trial whose hyperparameters changed while it was trained
 
 
 def export_trials(
@@ -69,6 +70,9 @@ def export_trials(
             described = _described(trial, tests.get(trial.id, {}), search)
             for name, values in (("config.json", trial.config), ("objectives.json", described)):
                 (folder / name).write_text(to_json(values) + "\n", encoding="utf-8")
+            if len(trial.schedule) > 1:
+                entries = {str(epoch): dict(config) for epoch, config in trial.schedule.items()}
+                (folder / SCHEDULE).write_text(to_json(entries) + "\n", encoding="utf-8")
         table.to_csv(unfinished / table_name, index=False)
         for write in writers:
             for trial in trials:

@@ -12,7 +12,7 @@ import pandas as pd
 from lightning_primo.pareto import hypervolume, hypervolume_over_time
 from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events
+from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events, lineage
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
 from lightning_primo.results.partial_training import partly_line
@@ -38,7 +38,9 @@ class Findings:
     def __init__(self, problem: Problem, events: Sequence[tuple[Proposal | Evaluation, float]]) -> None:
         self.problem = problem
         trials = fold_events(event for event, _ in events)
-        self.trials: tuple[TrialResult, ...] = tuple(TrialResult.of(trial, problem) for trial in trials)
+        self.trials: tuple[TrialResult, ...] = tuple(
+            TrialResult.of(trial, problem, line=lineage(trials, trial)) for trial in trials
+        )
         self._told = [(event, elapsed) for event, elapsed in events if isinstance(event, Evaluation)]
         full = [trial.at(problem.max_epochs) for trial in trials]
         counted = [evaluation for evaluation in full if evaluation is not None and problem.counts(evaluation)]

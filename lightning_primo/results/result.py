@@ -21,6 +21,7 @@ from lightning_primo.results.generalization import read_tests, run_tests
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.onnx_files import onnx_writer
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
+from lightning_primo.results.schedule_plot import plot_schedules
 from lightning_primo.results.table import make_table
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.options import TrainerArguments
@@ -121,7 +122,8 @@ class Result(Findings):
         """Write the front as plain files, to be read without this package.
 
         They are ``front.csv`` and one folder per member, such as ``trial_00012``, with ``state_dict.pt``,
-        ``config.json`` and ``objectives.json``.
+        ``config.json`` and ``objectives.json``; where the hyperparameters changed during the training, as with `PBT`,
+        also ``schedule.json``, which `callbacks.ScheduledHyperparameters` replays.
 
         Args:
             directory: The folder to make; it appears complete or not at all.
@@ -184,6 +186,21 @@ class Result(Findings):
             InvalidArgumentError: As for `hypervolume`, or for another suffix.
         """
         return plotting.plot_hypervolume(self.hypervolume_over_cost(reference), self.problem.max_epochs, path=path)
+
+    def plot_schedules(
+        self, path: str | Path | None = None, *, trials: Iterable[TrialResult | int] | None = None
+    ) -> Figure:
+        """Draw how the hyperparameters of trials changed while they were trained, as with `PBT`.
+
+        Args:
+            path: Where to save the picture, as PNG, SVG or PDF by its suffix.
+            trials: Trials or their ids, in place of the front.
+
+        Raises:
+            InvalidArgumentError: If there is no such trial, or for another suffix.
+        """
+        chosen = self.front if trials is None else [self._trial(trial) for trial in trials]
+        return plot_schedules(self.problem, chosen, path=path)
 
     def __repr__(self) -> str:
         return f"<Result of {str(self.directory)!r}>\n{self.summary()}"

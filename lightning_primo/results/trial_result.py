@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem import Problem
 from lightning_primo.problem.place import Place
-from lightning_primo.problem.trial import Config, Losses, Status, Trial
+from lightning_primo.problem.trial import Config, Losses, Status, Trial, schedule
 from lightning_primo.results.formatting import format_values
 
 
@@ -21,6 +21,9 @@ class TrialResult:
         config: The active hyperparameters.
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about.
+        schedule: The configurations that its training went through, by the number of epochs after which each held: of
+            a trial that took over the training of its parent those of that before its own, of any other its own from 0
+            on.
         status: How its last evaluation ended; None before the first.
         reason: Why, if it did not end well, or the bound that it breaks since it was measured again.
         epoch: Epochs trained successfully.
@@ -39,6 +42,7 @@ class TrialResult:
     config: Config = field(hash=False)
     parent: int | None = None
     operation: str = "sample"
+    schedule: Mapping[int, Config] = field(default_factory=dict, hash=False)
     status: Status | None = None
     reason: str = ""
     epoch: int = 0
@@ -51,8 +55,14 @@ class TrialResult:
     trained_fully: bool = False
 
     @classmethod
-    def of(cls, trial: Trial, problem: Problem) -> TrialResult:
-        """The user's view of a trial."""
+    def of(cls, trial: Trial, problem: Problem, *, line: Sequence[Trial] = ()) -> TrialResult:
+        """The user's view of a trial.
+
+        Args:
+            trial: What is known of it.
+            problem: What is searched.
+            line: Its lineage; by default itself alone.
+        """
         evaluations = trial.evaluations
         last = evaluations[-1] if evaluations else None
         successful = [evaluation for evaluation in evaluations if evaluation.ok]
@@ -70,9 +80,10 @@ class TrialResult:
             config=dict(trial.config),
             parent=trial.parent,
             operation=trial.operation,
+            schedule=schedule(line or (trial,)),
             status=trial.status,
             reason=last.reason if last else "",
-            epoch=trial.epoch,
+            epoch=trial.epoch if successful else 0,
             cost=trial.cost,
             seconds=sum(evaluation.seconds for evaluation in evaluations),
             values=_values(problem, best.losses) if best else {},

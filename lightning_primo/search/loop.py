@@ -13,7 +13,7 @@ from lightning_primo.disk import storage_explained
 from lightning_primo.display import Snapshot, make_progress
 from lightning_primo.display.notes import note
 from lightning_primo.objectives.places import Places
-from lightning_primo.problem.trial import Evaluation, Proposal, Status
+from lightning_primo.problem.trial import Evaluation, Proposal, Status, lineage
 from lightning_primo.results import FrontTracker
 from lightning_primo.results.formatting import format_spent
 from lightning_primo.search.budget import Budget
@@ -25,6 +25,7 @@ from lightning_primo.search.worker_calls import check_places, train
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job
 from lightning_primo.training.checkpoint.claim import issue, revoke
+from lightning_primo.training.checkpoint.epoch_checkpoints import EpochCheckpoints
 from lightning_primo.training.checkpoint.retention import Retention
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.workers import Workers
@@ -79,6 +80,7 @@ class Loop:
         self._failures: dict[str, int] = {}
         self._n_rejected = 0
         names = noisy_names(plan.objectives)
+        self._epoch_checkpoints = EpochCheckpoints(store.directory, algorithm)
         self._checkpoints = None if keep_all else Retention(store.directory, algorithm, plan.problem, noisy=names)
         for event, _ in events:
             if isinstance(event, Evaluation):
@@ -132,15 +134,29 @@ class Loop:
     def _start(self, proposal: Proposal) -> None:
         job = replace(self._job(proposal), measured_on=dict(self._places.known))
         with storage_explained(f"{str(job.directory)!r} cannot be written"):
+            self._keep_what_others_start_from(proposal)
             job = replace(job, ticket=issue(job.directory))
         future = self._workers.submit(train, job, self._store.path, seconds=job.seconds_left)
         self._running[future] = proposal, job
 
     def _job(self, proposal: Proposal) -> Job:
-        parent = proposal.parent if proposal.inherits else None
         trials = self._algorithm.trials
-        seconds = sum(evaluation.seconds for evaluation in trials[proposal.trial_id].evaluations)
-        return self._plan.job(proposal, None if parent is None else trials[parent].config, seconds=seconds)
+        trial = trials[proposal.trial_id]
+        seconds = sum(evaluation.seconds for evaluation in trial.evaluations)
+        *line, _ = lineage(trials, trial)
+        if proposal.inherits and not line and trial.parent is not None:
+            line = [trials[trial.parent]]
+        return self._plan.job(proposal, line, seconds=seconds)
+
+    def _keep_what_others_start_from(self, proposal: Proposal) -> None:
+        """Keep the checkpoint that this proposal takes over, or that others may after it has replaced it."""
+        if not proposal.start_epoch:
+            return
+        trial, epoch = self._algorithm.trials[proposal.trial_id], proposal.start_epoch
+        if proposal.inherits and trial.parent is not None:
+            self._epoch_checkpoints.keep(trial.parent, epoch)
+        elif self._algorithm.may_fork(trial, epoch):
+            self._epoch_checkpoints.keep(trial.id, epoch)
 
     def _next(self) -> Proposal | None:
         """A proposal that an earlier run left unfinished, or a new one, recorded."""
@@ -205,6 +221,7 @@ class Loop:
     def _prune(self, *, completely: bool = False) -> None:
         if self._checkpoints is not None:
             self._checkpoints.prune(completely=completely)
+        self._epoch_checkpoints.prune()
 
     def _elapsed(self) -> float:
         return self._seconds_before + time.monotonic() - self._started

@@ -15,6 +15,7 @@ from lightning_primo.checks import LARGEST_SEED, check_bool, check_whole
 from lightning_primo.display.notes import note
 from lightning_primo.factory import Factory
 from lightning_primo.nas.architecture_oracle import Architectures
+from lightning_primo.nas.network_texts import NetworkTexts
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.objectives.exact_costs import ExactCosts
 from lightning_primo.problem import Problem
@@ -144,6 +145,7 @@ class Search:
             max_epochs=max_epochs,
             exact=ExactCosts(self.factory, [cost for cost in costs if cost.objective.kind is Kind.EXACT]),
             architecture=Architectures(self.factory),
+            network=NetworkTexts(self.factory),
         )
         if not callable(self.options.trainer):
             check_validated(self.options.trainer, min_epochs, max_epochs)

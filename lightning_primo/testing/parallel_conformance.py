@@ -15,6 +15,7 @@ from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
 from lightning_primo.testing.problems import drive, evaluator, toy_problem
 from lightning_primo.testing.simulation import simulate
+from lightning_primo.testing.trainings import Trainings
 
 _FULL_TRAININGS = 9
 
@@ -32,23 +33,17 @@ class ParallelConformance:
             algorithm, evaluator(problem), epochs=_FULL_TRAININGS * 27, n_workers=8, seed=12, failing=0.15
         )
         assert simulation.idle < 0.2  # one training in twenty takes a hundred times as long
-        epoch_of: dict[int, int] = {}
-        pending: dict[int, Proposal] = {}
+        trainings = Trainings()
         keys: set[str] = set()
         for event in simulation.events:
+            new = event.trial_id not in trainings.reached
+            trainings.check(event)
             if isinstance(event, Evaluation):
-                proposal = pending.pop(event.trial_id)
-                epoch_of[event.trial_id] = proposal.epoch if event.ok else proposal.start_epoch
                 assert event.ok or not algorithm.may_continue(algorithm.trials[event.trial_id])
-                continue
-            assert event.trial_id not in pending
-            assert event.start_epoch == epoch_of.get(event.trial_id, 0) < event.epoch
-            if event.trial_id not in epoch_of:
-                assert event.trial_id == len(keys)
+            elif new:
                 keys.add(algorithm.encoding.key(event.config))
                 assert len(keys) == event.trial_id + 1
-            pending[event.trial_id] = event
-        assert not pending
+        assert not trainings.pending
         spent = sum(event.cost for event in simulation.events if isinstance(event, Evaluation))
         assert spent == algorithm.epochs_committed
         assert _FULL_TRAININGS * 27 <= spent < (_FULL_TRAININGS + 1) * 27

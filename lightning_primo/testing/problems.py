@@ -18,6 +18,8 @@ from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
 Evaluate = Callable[[Proposal], Evaluation]
 """Carries out a proposal."""
 
+_TRAINING = ("lr", "dropout", "momentum", "weight_decay")
+
 
 def conditional_space() -> ConfigurationSpace:
     """Eight hyperparameters: floats and integers, two on a log scale, a categorical, a boolean, two conditional."""
@@ -56,8 +58,13 @@ def network_architecture(config: Config) -> Architecture:
         layers=tuple(layers),
         n_parameters=int(network_size(config)),
         deeper=tuple(deeper),
-        training=("lr", "dropout"),
+        training=_TRAINING,
     )
+
+
+def network_text(config: Config) -> str:
+    """All of a configuration that is not about its training alone."""
+    return repr(sorted((name, value) for name, value in config.items() if name not in _TRAINING))
 
 
 def network_error(config: Config, epoch: int) -> float:
@@ -91,6 +98,7 @@ def toy_problem(n_objectives: int = 2, *, max_epochs: int = 27, at_most: float |
         constraints=constraints,
         exact=lambda config: {"size": network_size(config)},
         architecture=network_architecture,
+        network=network_text,
     )
 
 
@@ -124,6 +132,7 @@ def trade_off_problem(n_objectives: int = 4, *, max_epochs: int = 27) -> Problem
         max_epochs=max_epochs,
         exact=lambda config: {"f1": trade_off_values(config, max_epochs, n_objectives)["f1"]},
         architecture=network_architecture,
+        network=network_text,
     )
 
 

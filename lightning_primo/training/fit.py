@@ -11,6 +11,7 @@ from lightning.pytorch.plugins import DoublePrecision
 
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
+from lightning_primo.callbacks.reconfigured import Reconfigured
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TrialTimeoutError
@@ -76,8 +77,9 @@ def _fit(
     module, data = build(job)
     if is_rank() and data is not None:
         set_up_alike(data)
+    checkpoint = checkpoint_file(job.directory) if resume else None
     if job.inheritance is not None:
-        job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
+        checkpoint = job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume) or checkpoint
     objectives = copy.deepcopy(job.objectives)
     trained = [callback for callback in objectives if isinstance(callback, TrainedCallback)]
     for callback in trained:
@@ -101,6 +103,7 @@ def _fit(
             ReproducibleEpochs(job.seed),
             division,
             NonFiniteGuard(),
+            Reconfigured(),
             *([] if resume else [WholeModule(job)]),
             *trained,
         ],
@@ -108,18 +111,25 @@ def _fit(
     )
     well = False
     try:
-        if resume and isinstance(trainer.precision_plugin, DoublePrecision):
+        if checkpoint is not None and isinstance(trainer.precision_plugin, DoublePrecision):
             module.double()  # which Lightning does only after it has restored the weights
         with children_end_with_us():
-            if resume:
-                trainer.fit(module, datamodule=data, ckpt_path=checkpoint_file(job.directory), weights_only=True)
-            else:
+            if checkpoint is None:
                 trainer.fit(module, datamodule=data)
+            else:
+                trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         well = True
     except MetricNotLoggedError as error:
         if job.inheritance is None or not job.inheritance.distils or error.logged_otherwise:
             raise
         raise MetricNotLoggedError(error.metric, error.logged, distilled=True) from error
+    except Exception as error:
+        if job.inheritance is None or resume:
+            raise
+        explained = job.inheritance.explained(error, module, job.config, job.factory)
+        if explained is error:
+            raise
+        raise explained from error
     finally:
         close_run(before, failed=not well)
 

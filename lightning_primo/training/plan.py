@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from lightning_primo.factory import Factory
 from lightning_primo.layout import trial_directory
 from lightning_primo.objectives.base import CostCallback, ObjectiveCallback
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
-from lightning_primo.training.inheritance import Inheritance
+from lightning_primo.problem.trial import Evaluation, Proposal, Status, Trial
+from lightning_primo.training.inheritance import Inheritance, Morphism, TakeOver
 from lightning_primo.training.job import Job
 from lightning_primo.training.options import TrainingOptions
 from lightning_primo.training.trainer import check_validated
@@ -42,12 +42,13 @@ class TrainingPlan:
     seed: int
     options: TrainingOptions = field(default_factory=TrainingOptions)
 
-    def job(self, proposal: Proposal, parent: Config | None = None, *, seconds: float = 0.0) -> Job:
+    def job(self, proposal: Proposal, line: Sequence[Trial] = (), *, seconds: float = 0.0) -> Job:
         """What a worker needs to carry out `proposal`.
 
         Args:
             proposal: What to train.
-            parent: The configuration of its parent, if it inherits the weights.
+            line: The trials whose trainings it goes on with, from the first one on, itself left out; if it has its
+                parent's weights alone, just that.
             seconds: What the trial's earlier trainings took.
 
         Raises:
@@ -61,13 +62,13 @@ class TrainingPlan:
         return Job(
             trial_id=proposal.trial_id,
             config=proposal.config,
-            seed=trial_seed(self.seed, proposal.trial_id),
+            seed=self._seed(proposal, line),
             epoch=proposal.epoch,
             data_seed=self.seed,
             start_epoch=proposal.start_epoch,
             max_epochs=max_epochs,
             final=proposal.final,
-            inheritance=self._inheritance(proposal, parent),
+            inheritance=self._inheritance(proposal, line),
             directory=trial_directory(self.directory, proposal.trial_id),
             factory=self.factory,
             objectives=self.objectives,
@@ -77,11 +78,19 @@ class TrainingPlan:
             seconds_before=seconds,
         )
 
-    def _inheritance(self, proposal: Proposal, parent: Config | None) -> Inheritance | None:
-        if not proposal.inherits or proposal.parent is None or parent is None:
+    def _seed(self, proposal: Proposal, line: Sequence[Trial]) -> int:
+        """The trial's own, or that of the training that it goes on with: the data then come as they would have."""
+        begun_by = line[0].id if line and proposal.start_epoch else proposal.trial_id
+        return trial_seed(self.seed, begun_by)
+
+    def _inheritance(self, proposal: Proposal, line: Sequence[Trial]) -> Inheritance | None:
+        if not proposal.inherits or not line:
             return None
-        directory = trial_directory(self.directory, proposal.parent)
-        return Inheritance(config=parent, directory=directory, operation=proposal.operation)
+        parent = line[-1]
+        directory = trial_directory(self.directory, parent.id)
+        if proposal.start_epoch:
+            return TakeOver(config=parent.config, directory=directory, epoch=proposal.start_epoch)
+        return Morphism(config=parent.config, directory=directory, operation=proposal.operation)
 
     def rejection(self, proposal: Proposal) -> Evaluation | None:
         """The evaluation of a proposal that breaks a bound on an exact quantity; None if it breaks none."""

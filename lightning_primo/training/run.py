@@ -17,6 +17,7 @@ from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.evaluation import evaluation_of
 from lightning_primo.training.failures import Failure, classify, no_outcome
 from lightning_primo.training.fit import attempt_to_train
+from lightning_primo.training.inheritance import TakeOver
 from lightning_primo.training.job import Job
 from lightning_primo.training.out_of_memory.retry import Retry
 from lightning_primo.training.process_state import Raised, alone, memory_freed
@@ -26,7 +27,8 @@ def run_job(job: Job) -> Evaluation:
     """Train `job` and return its evaluation; whatever goes wrong with the trial is its status, not an exception.
 
     The training continues from the checkpoint in the trial's directory, be it of an earlier job or of this one,
-    interrupted; the result is the same, bit for bit, as if it had never stopped. If the checkpoint is at the job's
+    interrupted, or where there is none yet from that of the trial whose training it takes over; the result is the same,
+    bit for bit, as if it had never stopped. If the checkpoint is at the job's
     epoch, nothing is trained; if it is missing or unreadable, the trial is trained from scratch, with a
     CheckpointWarning.
 
@@ -54,6 +56,8 @@ def _run(job: Job) -> Evaluation | Raised:
     try:
         job.directory.mkdir(parents=True, exist_ok=True)
         saved = read_own_record(job.directory, job.identity)
+        if saved is None and job.inheritance is not None:
+            record.micro_batches = job.inheritance.micro_batches()
         record = saved or record
         failure = _rejection(job, record, saved is not None)
         if failure is None and not _is_there(job, record):
@@ -78,7 +82,8 @@ def _is_there(job: Job, record: Record) -> bool:
 
 def _rejection(job: Job, record: Record, resume: bool) -> Failure | None:
     """Complete the costs of `record`; the bound that they break, if they do."""
-    if not resume and job.start_epoch > 0 and not checkpoint_file(job.directory).exists():
+    taken_over = isinstance(job.inheritance, TakeOver)  # so that nothing was trained here before
+    if not resume and job.start_epoch > 0 and not taken_over and not checkpoint_file(job.directory).exists():
         warnings.warn(
             f"trial {job.trial_id} was trained for {job.start_epoch} epochs, but "
             f"{str(checkpoint_file(job.directory))!r} is missing; it is trained from scratch",

@@ -3,12 +3,15 @@ import pytest
 from lightning_primo.acquisitions import LogExpectedImprovement, MaxValueEntropy, ThompsonSampling
 from lightning_primo.algorithms import (
     MOASHA,
+    PB2,
+    PBT,
     Algorithm,
     BayesianOptimization,
     Hyperband,
     PriMO,
     PriorSampler,
     RandomSearch,
+    Resample,
     SobolSampler,
     SuccessiveHalving,
 )
@@ -68,6 +71,24 @@ class TestPriMOWithoutPauses(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return PriMO(pause=None, priors=PRIORS)
+
+
+class TestPBT(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PBT(population=4)
+
+
+class TestPBTOfNamedHyperparameters(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PBT(population=5, interval=4, explore=Resample(), hyperparameters=["lr"], share=0.4)
+
+
+class TestPB2(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PB2(population=4)
 
 
 class TestPriorSampling(AlgorithmConformance):

@@ -8,6 +8,7 @@ from lightning_primo.algorithms import (
     CMAES,
     MOASHA,
     NSGA2,
+    PBT,
     SHEMOA,
     EvolutionarySampler,
     GridSearch,
@@ -29,6 +30,7 @@ ALGORITHMS = {
     "SHEMOA": lambda: SHEMOA(full_trainings=8),
     "CMAES": lambda: CMAES(population_size=4),
     "NSGA2": lambda: NSGA2(population_size=4),
+    "PBT": lambda: PBT(population=4),
 }
 LIKE_THEM = {
     "RegularizedEvolution": lambda: RegularizedEvolution(population_size=4),

@@ -28,7 +28,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float,
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_primo import BulkAndCut, Metric, ParameterCount, PriMO, Prior, Search
+from lightning_primo import PBT, BulkAndCut, Metric, ParameterCount, PriMO, Prior, Search
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.store import Store
@@ -144,7 +144,11 @@ def make_growing_search(directory: str | Path, **changes: Any) -> Search:
     return Search(growing_space(), directory=directory, **{**arguments, **changes})
 
 
-SEARCHES = {"primo": make_search, "bulk-and-cut": make_growing_search}
+def make_population_search(directory: str | Path, **changes: Any) -> Search:
+    return make_search(directory, **{"algorithm": PBT(population=4), **changes})
+
+
+SEARCHES = {"primo": make_search, "bulk-and-cut": make_growing_search, "pbt": make_population_search}
 
 
 def strike(moment: str, number: int, signal_number: int) -> None:
@@ -177,6 +181,7 @@ def strike(moment: str, number: int, signal_number: int) -> None:
     elif moment == "asking":  # inside of the algorithm
         surround(PriMO, "_bayesian", after=False)
         surround(BulkAndCut, "_with_training", after=False)
+        surround(PBT, "_fork", after=False)
     elif moment == "asked":  # known to the algorithm, not stored
         surround(Algorithm, "ask", after=True)
     elif moment == "told":  # stored, not known to the algorithm

@@ -214,6 +214,39 @@ def test_bulk_and_cut_killed_in_each_of_its_phases(searches: Searches, tmp_path:
     assert_same(killed, whole)
 
 
+POPULATION_KILLS = [
+    ("training", 7),
+    ("evaluated", 1),
+    ("stored", 2),
+    ("asking", 1),  # about the first take-over
+    ("asked", 1),
+    ("stored", 1),
+    ("training", 2),  # of it, or of the one that it was taken over from
+    ("saved", 1),
+    ("told", 1),
+    ("evaluated", 2),
+    ("asking", 1),
+    ("training", 6),
+    ("evaluated", 1),
+]
+
+
+def test_a_population_killed_while_trainings_are_taken_over(searches: Searches, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert searches.run(whole, 4, search="pbt") == 0, searches.log.read_text()
+    expected = history(whole)
+    for moment, number in POPULATION_KILLS:
+        code = searches.run(killed, 4, search="pbt", moment=moment, number=number, signal=signal.SIGKILL)
+        assert code == -signal.SIGKILL, f"{moment} {number}: {searches.log.read_text()}"
+        found = history(killed)
+        assert found == expected[: len(found)], f"after {moment} {number}"
+    proposals = [event for event, _ in read_events(killed) if isinstance(event, Proposal)]
+    assert "perturb" in {proposal.operation for proposal in proposals}
+    assert searches.run(killed, 4, search="pbt") == 0, searches.log.read_text()
+    assert_same(killed, whole)
+    assert not list(killed.glob("trials/*/epoch_*"))
+
+
 def test_the_same_call_again_trains_nothing(searches: Searches, undisturbed: Path, tmp_path: Path) -> None:
     before = history(undisturbed)
     assert searches.run(undisturbed, moment="training", number=1, signal=signal.SIGKILL) == 0

@@ -20,7 +20,7 @@ from lightning_primo.objectives import Metric
 from lightning_primo.problem.architecture import LayerKind
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import Job, TrainingOptions, run_job
-from lightning_primo.training.inheritance import Inheritance
+from lightning_primo.training.inheritance import Morphism
 from models import ConvNetClassifier
 from tests.training.jobs import state
 
@@ -96,7 +96,7 @@ def trained(directory: Path, config: dict[str, Any]) -> Net:
 
 
 def test_a_deeper_child_begins_where_its_parent_ended(parent: Path, tmp_path: Path) -> None:
-    inheritance = Inheritance(config=PARENT, directory=parent, operation="deepen")
+    inheritance = Morphism(config=PARENT, directory=parent, operation="deepen")
     assert run_job(make_job(tmp_path, DEEPER, inheritance=inheritance)).ok
     first = torch.load(tmp_path / "first_logits.pt", weights_only=True)
     expected = trained(parent, PARENT).logits()
@@ -104,7 +104,7 @@ def test_a_deeper_child_begins_where_its_parent_ended(parent: Path, tmp_path: Pa
 
 
 def test_a_pruned_child_is_trained_to_match_its_parent(parent: Path, tmp_path: Path) -> None:
-    inheritance = Inheritance(config=PARENT, directory=parent, operation="prune")
+    inheritance = Morphism(config=PARENT, directory=parent, operation="prune")
     evaluation = run_job(make_job(tmp_path, PRUNED, 12, max_epochs=12, final=True, inheritance=inheritance))
     assert evaluation.ok
     assert (evaluation.epoch, evaluation.cost, evaluation.finished) == (12, 12.0, True)
@@ -118,7 +118,7 @@ def test_a_pruned_child_is_trained_to_match_its_parent(parent: Path, tmp_path: P
 def test_interrupted_and_resumed_it_is_the_same_to_the_bit(
     parent: Path, tmp_path: Path, operation: str, config: dict[str, Any]
 ) -> None:
-    inheritance = Inheritance(config=PARENT, directory=parent, operation=operation)
+    inheritance = Morphism(config=PARENT, directory=parent, operation=operation)
     whole = make_job(tmp_path / "whole", config, 3, inheritance=inheritance)
     parts = dataclasses.replace(whole, directory=tmp_path / "parts")
     for job in (whole, parts):
@@ -132,7 +132,7 @@ def test_interrupted_and_resumed_it_is_the_same_to_the_bit(
 
 
 def test_without_the_parents_checkpoint_it_is_trained_from_scratch(tmp_path: Path) -> None:
-    inheritance = Inheritance(config=PARENT, directory=tmp_path / "gone", operation="prune")
+    inheritance = Morphism(config=PARENT, directory=tmp_path / "gone", operation="prune")
     with pytest.warns(CheckpointWarning, match="the trial is trained from scratch"):
         evaluation = run_job(make_job(tmp_path, PRUNED, 1, inheritance=inheritance))
     assert evaluation.ok
@@ -144,7 +144,7 @@ def test_a_damaged_checkpoint_of_the_parent_is_as_none(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / CHECKPOINT).write_bytes(b"half a file")
-    inheritance = Inheritance(config=PARENT, directory=damaged, operation="deepen")
+    inheritance = Morphism(config=PARENT, directory=damaged, operation="deepen")
     with pytest.warns(CheckpointWarning, match="cannot be read"):
         assert run_job(make_job(tmp_path / "child", DEEPER, 1, inheritance=inheritance)).ok
 
@@ -169,7 +169,7 @@ def test_layers_made_late_inherit_too_and_data_are_split_alike(tmp_path: Path) -
     factory = Factory(Deferred, RandomSplit())
     parent, child = tmp_path / "parent", tmp_path / "child"
     assert run_job(make_job(parent, PARENT, 4, factory=factory)).ok
-    inheritance = Inheritance(config=PARENT, directory=parent, operation="deepen")
+    inheritance = Morphism(config=PARENT, directory=parent, operation="deepen")
     assert run_job(make_job(child, DEEPER, 1, factory=factory, inheritance=inheritance)).ok
     first = torch.load(child / "first_logits.pt", weights_only=True)
     expected = trained(parent, PARENT).logits()
@@ -189,7 +189,7 @@ def test_a_metric_of_the_training_step_is_missed_where_it_is_distilled(parent: P
         def on_train_epoch_end(self) -> None:
             """Nothing to log of the steps that were not made."""
 
-    inheritance = Inheritance(config=PARENT, directory=parent, operation="prune")
+    inheritance = Morphism(config=PARENT, directory=parent, operation="prune")
     job = make_job(tmp_path, PRUNED, 1, factory=Factory(Logs, Data()), objectives=(Metric("own_loss"),))
     with pytest.raises(MetricNotLoggedError) as caught:
         run_job(dataclasses.replace(job, inheritance=inheritance))
@@ -199,7 +199,7 @@ def test_a_metric_of_the_training_step_is_missed_where_it_is_distilled(parent: P
 
 
 def test_a_child_that_does_not_fit_its_parent_is_an_error_of_the_trial(parent: Path, tmp_path: Path) -> None:
-    inheritance = Inheritance(config=PARENT, directory=parent, operation="deepen")
+    inheritance = Morphism(config=PARENT, directory=parent, operation="deepen")
     evaluation = run_job(make_job(tmp_path, PRUNED, inheritance=inheritance))
     assert evaluation.status is Status.ERROR
     assert "one stage more than its parent" in evaluation.reason

@@ -13,7 +13,8 @@ def parser() -> jsonargparse.ArgumentParser:
     """The arguments of the command."""
     made = jsonargparse.ArgumentParser(
         description="Draw the Pareto front of a search, and how its hypervolume grew with the epochs spent: front.png "
-        "and hypervolume.png. With a single objective the first one is its best value over the epochs."
+        "and hypervolume.png. With a single objective the first one is its best value over the epochs. Where "
+        "hyperparameters changed while trials were trained, schedules.png has those of the front."
     )
     made.add_argument("directory", type=Path, help="the search's directory")
     made.add_argument(
@@ -48,4 +49,9 @@ def run(options: jsonargparse.Namespace) -> int:
         with writing(hypervolume):
             result.plot_hypervolume(hypervolume)
         print_text(f"picture of the hypervolume over cost: {hypervolume}")
+        if any(len(trial.schedule) > 1 for trial in result.front):
+            schedules = out / "schedules.png"
+            with writing(schedules):
+                result.plot_schedules(schedules)
+            print_text(f"picture of how hyperparameters changed: {schedules}")
     return 0

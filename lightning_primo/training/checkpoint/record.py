@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from lightning_primo.checks import printable_lines
 from lightning_primo.errors import CheckpointError, CheckpointWarning
@@ -76,11 +77,15 @@ class Record:
 
 
 def read_record(directory: Path) -> Record | None:
-    """What the checkpoint in a trial's directory says, or None where there is none that can be used.
+    """What the checkpoint in a trial's directory says; see `record_in`."""
+    return record_in(checkpoint_file(directory))
+
+
+def record_in(path: Path) -> Record | None:
+    """What a checkpoint says, or None where there is none that can be used.
 
     A file that cannot be read, as after a full disk, counts as none, with a CheckpointWarning.
     """
-    path = checkpoint_file(directory)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return Record.of_state(checkpoint["callbacks"][KEY])
@@ -109,13 +114,17 @@ def read_own_record(directory: Path, identity: str) -> Record | None:
 
 
 def read_weights(directory: Path) -> dict[str, torch.Tensor]:
-    """The module's state dict in the checkpoint in a trial's directory, on the CPU, as if nothing were compiled.
+    """The module's state dict in the checkpoint in a trial's directory; see `weights_in`."""
+    return weights_in(checkpoint_file(directory))
+
+
+def weights_in(path: Path) -> dict[str, torch.Tensor]:
+    """The module's state dict in a checkpoint, on the CPU, as if nothing were compiled.
 
     Raises:
         FileNotFoundError: If there is none.
         CheckpointError: If it cannot be read.
     """
-    path = checkpoint_file(directory)
     try:
         weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         return {_plain_name(name): tensor for name, tensor in weights.items()}
@@ -134,6 +143,14 @@ def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None
     """
     names = {_plain_name(name): name for name in module.state_dict()}
     module.load_state_dict({names.get(name, name): tensor for name, tensor in weights.items()}, strict=True)
+
+
+def plain_shapes(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...] | None]:
+    """The shapes of weights by their names, as if nothing were compiled; None where there is none yet."""
+    return {
+        _plain_name(name): None if is_lazy(value) else tuple(getattr(value, "shape", ()))
+        for name, value in weights.items()
+    }
 
 
 def _plain_name(name: str) -> str:

@@ -1,0 +1,58 @@
+"""Going on with a checkpoint's training under another configuration of its optimisers and schedules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from typing_extensions import override
+
+from lightning_primo.callbacks.optimizer_settings import Settings, reconfigure, require_alike, settings_of_trainer
+
+
+class Reconfigured(Callback):
+    """Lets a training that is gone on with from a checkpoint take the optimiser's settings that the module has now.
+
+    Without it a checkpoint brings its own learning rate, weight decay, momentum and schedules along, whatever
+    ``configure_optimizers`` says. With it (in both trainings, as the checkpoint must tell what it was configured with)
+    their *state* is the checkpoint's, and of the settings those that are configured as they were then. The others
+    become what is configured now, moved as far as schedules had moved the old ones (`optimizer_settings.moved`). Where
+    nothing is configured otherwise, nothing changes.
+
+    What a hyperparameter is beside the optimiser (a dropout, a batch size) is as the new module and data have it.
+
+    The change is made before the first epoch that follows.
+
+    Raises:
+        TakeOverError: In the Trainer, if the checkpoint's optimisers or schedules are of other classes.
+    """
+
+    def __init__(self) -> None:
+        self._configured: Settings | None = None
+        self._before: Settings | None = None
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # What was configured is complete here, and not restored yet.
+        self._configured = settings_of_trainer(trainer)
+        if self._before is not None:
+            require_alike(self._before, self._configured)
+
+    @override
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Not earlier: a schedule that watches a metric may be stepped before the first epoch, for the one before it.
+        before, self._before = self._before, None
+        if before is None or self._configured is None:
+            return
+        require_alike(before, self._configured)
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+        reconfigure(trainer.optimizers, schedulers, before, self._configured)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"configured": self._configured}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._before = state_dict["configured"]
