@@ -182,7 +182,7 @@ class BayesianOptimization(Algorithm):
         if data.n < _MIN_OBSERVATIONS:
             return self._most_trained() or self._new(None, rng)
         self._fits.next()
-        prior = self._influence.draw(data, self._fits, rng)
+        prior = self._influence.draw(data, rng)
         acquisition = self.price.per_price(self.acquisition.on(data, self._fits, rng), self)
         starts = data.rungs[0].vectors[: len(data.rungs[0].trials)]
         if prior is None:

@@ -14,7 +14,7 @@ from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTrainings, RungStack
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
 from lightning_primo.algorithms.parts.prices import Price
-from lightning_primo.algorithms.parts.prior_trust import EarnedTrust, FullTrust, PriorTrust
+from lightning_primo.algorithms.parts.prior_trust import PriorTrust
 from lightning_primo.algorithms.parts.sampling import CentersFirst
 from lightning_primo.checks import check_instance, check_whole
 from lightning_primo.problem.past import Found, PastSearch
@@ -35,7 +35,7 @@ class PriMO(BayesianOptimization):
         priors: A prior per objective's name, for any subset of the objectives. Default none.
         n_init: Full trainings' worth of epochs that the initial design spends, see `BayesianOptimization`.
         epsilon: Probability of leaving the prior out of a proposal.
-        trust: In the priors. Default `EarnedTrust()`: as far as what was observed bears them out.
+        trust: In the priors, see `BayesianOptimization`. Default `FullTrust()`.
         eta: The factor from rung to rung of the initial design and the model, at least 2.
         initial_design: The algorithm of the first phase. Default MOASHA, the priors' centres and then uniform sampling.
         acquisition: What a proposal is worth. Default `HypervolumeImprovement()`.
@@ -74,7 +74,7 @@ class PriMO(BayesianOptimization):
             acquisition=HypervolumeImprovement() if acquisition is None else acquisition,
             priors=priors,
             epsilon=epsilon,
-            trust=EarnedTrust() if trust is None else trust,
+            trust=trust,
             model=model,
             pause=pause,
             price=price,
@@ -98,7 +98,6 @@ class PriMO(BayesianOptimization):
             priors=priors,
             n_init=n_init,
             epsilon=epsilon,
-            trust=FullTrust(),
             eta=eta,
             initial_design=MOASHA(eta=eta),
             acquisition=LogExpectedImprovement(),

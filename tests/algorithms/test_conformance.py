@@ -7,6 +7,7 @@ from lightning_primo.algorithms import (
     PBT,
     Algorithm,
     BayesianOptimization,
+    EarnedTrust,
     Hyperband,
     PriMO,
     PriorSampler,
@@ -70,7 +71,7 @@ class TestPublishedPriMO(AlgorithmConformance):
 class TestPriMOWithoutPauses(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
-        return PriMO(pause=None, priors=PRIORS)
+        return PriMO(pause=None, priors=PRIORS, trust=EarnedTrust())
 
 
 class TestPBT(AlgorithmConformance):

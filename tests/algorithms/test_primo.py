@@ -99,7 +99,7 @@ def test_published_and_default_are_compositions():
     assert repr(published) == (
         f"PriMO(priors={GOOD!r}, n_init=7, epsilon=0.25, trust=FullTrust(), eta=3, initial_design={MOASHA()!r}, "
         "acquisition=LogExpectedImprovement(scalarization=WeightedSum()), model=FullTrainings(), pause=None, "
-        "price=EpochPrice())"
+        "price=EpochPrice(), learn_from=())"
     )
     assert default.design.sampler == CentersFirst(GOOD)
     assert default.model == RungStack()
@@ -142,9 +142,9 @@ def test_the_prior_decays_and_is_then_off():
     influence = PriorInfluence(BAD, 0.0, FullTrust(), toy_problem(2), encoding)
     data = observed()
     influence.count(off)
-    assert influence.draw(data, Fits(), np.random.default_rng(0)) is None
+    assert influence.draw(data, np.random.default_rng(0)) is None
     influence.count(-1)
-    assert influence.draw(data, Fits(), np.random.default_rng(0)) is not None
+    assert influence.draw(data, np.random.default_rng(0)) is not None
 
 
 def test_the_prior_fades_with_the_proposals_that_were_evaluated():
@@ -167,7 +167,7 @@ def test_the_prior_is_added_with_its_exponent(n_proposed):
     encoding = algorithm.encoding
     influence = PriorInfluence(GOOD, 0.0, FullTrust(), problem, encoding)
     influence.count(n_proposed)
-    weighting = influence.draw(observe(algorithm), Fits(), np.random.default_rng(0))
+    weighting = influence.draw(observe(algorithm), np.random.default_rng(0))
     vectors = encoding.sample(50, np.random.default_rng(0))
     known = problem.scaled(np.array([problem.known(config) for config in encoding.configs(vectors)]))
     plain = scalarized(algorithm)
@@ -181,7 +181,7 @@ def test_epsilon_and_the_choice_of_objective_have_their_probabilities():
     influence = PriorInfluence(priors, 0.25, FullTrust(), toy_problem(2), Encoding(conditional_space()))
     rng, data = np.random.default_rng(0), observed()
     n = 4000
-    drawn = [influence.draw(data, Fits(), rng) for _ in range(n)]
+    drawn = [influence.draw(data, rng) for _ in range(n)]
     by_objective = [sum(w is not None and w.prior.prior is prior for w in drawn) for prior in priors.values()]
     counts = [sum(weighting is None for weighting in drawn), *by_objective]
     for count, probability in zip(counts, (0.25, 0.375, 0.375), strict=True):

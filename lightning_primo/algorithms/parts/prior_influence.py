@@ -13,7 +13,7 @@ from lightning_primo.acquisitions import Worth, prior_exponent, weighted_by_prio
 from lightning_primo.algorithms.parts.prior_trust import PriorTrust
 from lightning_primo.problem import Problem
 from lightning_primo.space import EncodedPrior, Encoding, Prior
-from lightning_primo.surrogates.observations import Fits, Observations
+from lightning_primo.surrogates.observations import Observations
 
 Array = npt.NDArray[np.float64]
 
@@ -71,12 +71,11 @@ class PriorInfluence:
         """Take note of `n` more proposals that were evaluated."""
         self.n_proposed += n
 
-    def draw(self, data: Observations, fits: Fits, rng: np.random.Generator) -> Weighting | None:
+    def draw(self, data: Observations, rng: np.random.Generator) -> Weighting | None:
         """The prior for one proposal; None for none, and once the priors have faded.
 
         Args:
-            data: What was observed, with at least one trial at the full budget.
-            fits: Fits the models.
+            data: What was observed.
             rng: Source of randomness.
         """
         without = rng.random() < self._epsilon
@@ -84,17 +83,13 @@ class PriorInfluence:
         if without or not self._encoded or exponent == 0.0:
             return None
         objective, prior = self._encoded[rng.integers(len(self._encoded))]
-        trust = self._trust.probability(partial(_evidence, prior, objective, data, fits))
+        trust = self._trust.probability(partial(_evidence, prior, objective, data))
         if trust < 1.0 and rng.random() >= trust:
             return None
         return Weighting(prior, exponent)
 
 
-def _evidence(prior: EncodedPrior, objective: int, data: Observations, fits: Fits) -> tuple[Array, Array]:
+def _evidence(prior: EncodedPrior, objective: int, data: Observations) -> tuple[Array, Array]:
     """The prior's density and the losses of those at the lowest rung: the most there are, and nobody selected them."""
     lowest = data.rungs[0]
-    if data.exact[objective]:
-        losses = lowest.losses[:, objective]
-    else:
-        losses = data.objective(objective, fits).predict(data.encoding.features(lowest.vectors))[0]
-    return prior.log_density(lowest.vectors), losses
+    return prior.log_density(lowest.vectors), lowest.losses[:, objective]

@@ -20,8 +20,8 @@ _CORRELATIONS = np.linspace(-0.99, 0.99, 100)  # none of them 0, half of them be
 
 
 Evidence = Callable[[], tuple[Array, Array]]
-"""Gives the logarithm of a prior's density at the configurations tried, `n`, and their losses in its objective, `n`, as
-far as they are known and as predicted at the full budget; `n` may be 0."""
+"""Gives the logarithm of a prior's density at the configurations tried, `n`, and their losses in its objective at the
+lowest rung, `n`; `n` may be 0."""
 
 
 class PriorTrust(ABC):
@@ -53,6 +53,9 @@ class EarnedTrust(PriorTrust):
     normal scores, are taken for pairs of a bivariate normal distribution, `z | s ~ N(rho s, 1 - rho^2)`, whose
     correlation is below 0 with probability `initial`, and uniform on either side. All trials count, be they from the
     prior or not.
+
+    Short trainings rank configurations otherwise than full ones, so that right experts lose some of the trust as well,
+    and the influence of priors fades soon in any case: it is for experts who may be badly wrong.
 
     Args:
         initial: The probability before anything was observed.

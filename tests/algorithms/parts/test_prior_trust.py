@@ -65,7 +65,7 @@ def test_a_wrong_expert_loses_the_trust_and_a_right_one_gains_it() -> None:
     for name, prior in (("right", right), ("wrong", wrong)):
         trusts[name] = []
         for seed in range(5):
-            algorithm = PriMO(priors={"error": prior})
+            algorithm = PriMO(priors={"error": prior}, trust=EarnedTrust())
             algorithm.start(problem, seed=seed)
             drive(algorithm, evaluator(problem), epochs=2 * 27)
             density = algorithm._influence._encoded[0][1].log_density(algorithm.vectors(algorithm.trials))
