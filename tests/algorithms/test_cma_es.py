@@ -267,6 +267,7 @@ def test_it_finds_more_than_random_search(problem):
     assert sum(gain > 0 for gain in gains) >= 4
 
 
+@pytest.mark.slow
 def test_with_eight_workers_it_still_descends():
     """Samples that come back a generation late are no loss: nearly as far as one after another, and beyond random."""
     problem = continuous_problem(4)

@@ -43,6 +43,7 @@ class TestNSGA2Conformance(AlgorithmConformance):
         return NSGA2(population_size=5)
 
 
+@pytest.mark.slow
 class TestEvolutionInRungsConformance(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self):
@@ -197,7 +198,7 @@ def test_the_first_configurations_come_from_the_sampler():
             make(sampler=PriorSampler({"nothing": Prior({"lr": 1e-2})})).start(plain_problem())
 
 
-@pytest.mark.parametrize("make", [RegularizedEvolution, NSGA2])
+@pytest.mark.parametrize("make", [pytest.param(RegularizedEvolution, marks=pytest.mark.slow), NSGA2])
 @pytest.mark.parametrize(
     "n_objectives", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
 )
