@@ -15,7 +15,12 @@ PROBLEM = toy_problem(2, max_epochs=9)
 
 @pytest.mark.parametrize(
     "make",
-    [MOASHA, SuccessiveHalving, lambda: SHEMOA(full_trainings=8), lambda: PBT(population=4)],
+    [
+        MOASHA,
+        SuccessiveHalving,
+        lambda: SHEMOA(full_trainings=8),
+        pytest.param(lambda: PBT(population=4), marks=pytest.mark.slow),
+    ],
     ids=["MOASHA", "SuccessiveHalving", "SHEMOA", "PBT"],
 )
 @settings(max_examples=12, deadline=None, derandomize=True)
