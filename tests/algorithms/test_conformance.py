@@ -80,6 +80,7 @@ class TestPBT(AlgorithmConformance):
         return PBT(population=4)
 
 
+@pytest.mark.slow
 class TestPBTOfNamedHyperparameters(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:

@@ -30,12 +30,12 @@ ALGORITHMS = {
     "SHEMOA": lambda: SHEMOA(full_trainings=8),
     "CMAES": lambda: CMAES(population_size=4),
     "NSGA2": lambda: NSGA2(population_size=4),
-    "PBT": lambda: PBT(population=4),
 }
 LIKE_THEM = {
     "RegularizedEvolution": lambda: RegularizedEvolution(population_size=4),
     "MOASHA, bred": lambda: MOASHA(sampler=EvolutionarySampler(population_size=4)),
     "GridSearch": GridSearch,
+    "PBT": lambda: PBT(population=4),
 }
 CASES = [
     *(pytest.param(make, id=name) for name, make in ALGORITHMS.items()),
