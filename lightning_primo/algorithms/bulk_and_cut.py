@@ -31,7 +31,7 @@ from lightning_primo.surrogates.outliers import without_outliers
 _SAMPLE, _DEEPEN, _PRUNE = "sample", "deepen", "prune"
 _INIT, _BULK_UP, _CUT_DOWN = range(3)
 _NETWORK_IS_UNFIT = (Status.REJECTED, Status.OUT_OF_MEMORY, Status.TIMEOUT, Status.CRASHED, Status.ERROR)
-_LONGEST_INIT = 2  # times its share
+_LONGEST_INIT = 1.5  # times its share
 _N_PRUNING_TRIES = 5
 _N_LOOKED_AT = 32  # of the model's candidates
 _N_CHECKED = 8  # configurations whose architecture is looked at before the search
@@ -41,7 +41,7 @@ _STREAM = 0xB01C  # keeps their random numbers apart from those of the asks
 class BulkAndCut(Algorithm):
     """Grows the networks of the Pareto front, then prunes them; a constrained model chooses how they are trained.
 
-    1. init: random configurations, trained to `R`; up to twice as many while none has learnt anything.
+    1. init: random configurations, trained to `R`; up to half as many more while none has learnt anything.
     2. bulk-up: a parent of one of the first fronts, an accurate one more likely, becomes one layer deeper and is
        trained from its weights to `R`.
     3. cut-down: a parent of one of the first fronts, of its members one that was not pruned yet if there is any, loses
@@ -118,7 +118,7 @@ class BulkAndCut(Algorithm):
         return int(share >= self.shares[0]) + int(share >= self.shares[0] + self.shares[1])
 
     def _has_learnt(self) -> bool:
-        """Whether networks have learnt anything; taken for granted of one alone, and after twice the epochs of init."""
+        """Whether networks have learnt anything; taken for granted of one alone, and at init's end."""
         share = self.epochs_committed / self.planned_epochs
         return share >= _LONGEST_INIT * self.shares[0] or len(self._trained()) < 2 or objectives_vary(self)
 

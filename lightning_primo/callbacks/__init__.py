@@ -2,7 +2,7 @@
 
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
-from lightning_primo.callbacks.reconfigured import Reconfigured
+from lightning_primo.callbacks.reconfigured import ConfiguredSettings, Reconfigured
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.callbacks.scheduled_hyperparameters import ScheduledHyperparameters
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
@@ -10,6 +10,7 @@ from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.callbacks.tuning import TuningCallback
 
 __all__ = [
+    "ConfiguredSettings",
     "NonFiniteGuard",
     "PauseForMeasurements",
     "Reconfigured",

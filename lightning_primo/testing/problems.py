@@ -58,7 +58,7 @@ def network_architecture(config: Config) -> Architecture:
         layers=tuple(layers),
         n_parameters=int(network_size(config)),
         deeper=tuple(deeper),
-        training=_TRAINING,
+        training=tuple(name for name in _TRAINING if name in config),
     )
 
 

@@ -11,7 +11,7 @@ from lightning.pytorch.plugins import DoublePrecision
 
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
-from lightning_primo.callbacks.reconfigured import Reconfigured
+from lightning_primo.callbacks.reconfigured import ConfiguredSettings, Reconfigured
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TrialTimeoutError
@@ -78,8 +78,11 @@ def _fit(
     if is_rank() and data is not None:
         set_up_alike(data)
     checkpoint = checkpoint_file(job.directory) if resume else None
+    settings = ConfiguredSettings()
     if job.inheritance is not None:
-        checkpoint = job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume) or checkpoint
+        taken_over = job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
+        if taken_over is not None:
+            checkpoint, settings = taken_over, Reconfigured()
     objectives = copy.deepcopy(job.objectives)
     trained = [callback for callback in objectives if isinstance(callback, TrainedCallback)]
     for callback in trained:
@@ -103,7 +106,7 @@ def _fit(
             ReproducibleEpochs(job.seed),
             division,
             NonFiniteGuard(),
-            Reconfigured(),
+            settings,
             *([] if resume else [WholeModule(job)]),
             *trained,
         ],

@@ -182,8 +182,12 @@ class Mine(Net):
 
 
 offset = 0.0
-print(make_search(sys.argv[2], module=lambda config: Mine(config["width"], config["lr"] + offset), workers=2)
-      .run(full_trainings=float(sys.argv[3])), flush=True)
+def mine(config):
+    norm = bool(config["regularised"])
+    return Mine(config["width"], config["lr"] + offset, config.get("dropout", 0.0), norm=norm)
+
+
+print(make_search(sys.argv[2], module=mine, workers=2).run(full_trainings=float(sys.argv[3])), flush=True)
 """
 
 
