@@ -53,11 +53,19 @@ class TestMOASHA(AlgorithmConformance):
         return MOASHA()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("coarse")
 class TestPriMO(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return PriMO()
+
+
+@pytest.mark.usefixtures("coarse")
+class TestPriMOOfFewRungs(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return PriMO(eta=9)
 
 
 @pytest.mark.usefixtures("coarse")

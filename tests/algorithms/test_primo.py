@@ -323,6 +323,7 @@ def test_beats_random_search_on_learning_curves(name, full_trainings):
     assert sum(a > b for a in ours for b in random) >= 19  # of 25 pairs; 12.5 if they were alike, 4.8 the deviation
 
 
+@pytest.mark.slow
 def test_good_priors_help_and_bad_ones_are_recovered_from():
     assert np.median(volumes("good", 8)) > np.median(volumes("PriMO", 8))
     assert np.median(volumes("bad", 8)) > 0.97 * np.median(volumes("PriMO", 8))
