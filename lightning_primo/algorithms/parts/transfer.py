@@ -129,7 +129,7 @@ class PastTask:
             pending_losses=np.empty((0, len(low))),
             low=low,
             high=high,
-            reference=default_reference(normalised_rows(normalised[-1])),
+            reference=default_reference(rungs[-1].losses),
         )
 
     def _chosen(self, key: float) -> dict[int, tuple[float, ...]]:
@@ -145,11 +145,6 @@ class PastTask:
     def _scaled(self, losses: Iterable[tuple[float, ...]]) -> Array:
         scaled = self.problem.scaled_losses(list(losses))
         return np.where(self.problem.exact_mask, scaled, without_outliers(scaled))
-
-
-def normalised_rows(losses: Mapping[int, Array]) -> Array:
-    """Normalised losses by row as a matrix, `n x m`."""
-    return np.array([*losses.values()])
 
 
 def portfolio(tasks: Sequence[PastTask], full: int) -> list[Config]:
