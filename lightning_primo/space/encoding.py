@@ -42,8 +42,6 @@ class Encoding:
     >>> vector = encoding.vector({"lr": 0.001, "layers": 2, "pool": "mean"})
     >>> encoding.config(vector)
     {'layers': 2, 'lr': 0.001, 'pool': 'mean'}
-    >>> encoding.features(encoding.sample(4, np.random.default_rng(0))).shape
-    (4, 3)
 
     Args:
         space: The search space: conditions, conjunctions and forbidden clauses included.
@@ -92,8 +90,7 @@ class Encoding:
 
     def vector(self, config: Mapping[str, Any]) -> FloatArray:
         """The vector of `config`, `h`; see `vectors`."""
-        vector: FloatArray = self.vectors([config])[0]
-        return vector
+        return self.vectors([config]).reshape(-1)
 
     def vectors(self, configs: Sequence[Mapping[str, Any]]) -> FloatArray:
         """The vectors of `configs`, `n x h`.

@@ -14,17 +14,17 @@ Williams 2006, section 8.3.1, here for the hyperparameters alone). The process i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from scipy.stats import norm, qmc
 
+from lightning_primo.surrogates.cholesky import factor, solve, solve_half
 from lightning_primo.surrogates.kernels import Kernel, SquaredExponential
+from lightning_primo.surrogates.trends import Trend, no_trend
 
 Array = npt.NDArray[np.float64]
 
@@ -35,15 +35,7 @@ _NOISES = (1e-4, 1.0)
 _MAX_ITERATIONS = 200
 _MAX_FITTED = 300  # observations that length scales and noise are fitted to
 _SMALLEST_SPREAD = 1e-9
-_JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 _SQUARED_EXPONENTIAL = SquaredExponential()
-Trend = Callable[[Array], Array]
-"""From features, `q x d`, to what is believed of the function before any observation, `q`."""
-
-
-def no_trend(x: Array) -> Array:
-    """Nothing."""
-    return np.zeros(len(x))
 
 
 @dataclass(frozen=True)
@@ -147,9 +139,9 @@ class GaussianProcess:
         """
         known = np.zeros(len(x)) if variances is None else variances
         standardised = (np.asarray(y) - self.trend(x) - self.shift) / self.scale
-        root = _root(self.covariance(x, x) + np.diag(self.noise + known / self.scale**2))
+        root = factor(self.covariance(x, x) + np.diag(self.noise + known / self.scale**2))
         mean = _generalised_mean(root, standardised)
-        weights = _solve(root, standardised - mean)
+        weights = solve(root, standardised - mean)
         return replace(self, mean=mean, x=x, y=y, variances=known, root=root, weights=weights)
 
     def believing(self, x: Array) -> GaussianProcess:
@@ -174,7 +166,7 @@ class GaussianProcess:
             x: Features, `q x d`.
         """
         cross = self.covariance(x, self.x)  # q x n
-        explained = np.square(_solve_half(self.root, cross.T)).sum(axis=0)
+        explained = np.square(solve_half(self.root, cross.T)).sum(axis=0)
         deviation = np.sqrt(np.maximum(1.0 - explained, 0.0))
         return self.outputs(self.mean + cross @ self.weights, x), deviation * self.scale
 
@@ -186,13 +178,9 @@ class GaussianProcess:
 
     def left_out(self) -> Array:
         """What the process would predict of each observation without it, `n` (Rasmussen and Williams 2006, 5.12)."""
-        inverse = _solve(self.root, np.eye(len(self.y)))
+        inverse = solve(self.root, np.eye(len(self.y)))
         predicted: Array = self.y - self.scale * self.weights / np.diag(inverse)
         return predicted
-
-    def solve(self, right: Array) -> Array:
-        """The inverse covariance of the observations, noise included, times `right`, `n`."""
-        return _solve(self.root, right)
 
     def draw(self, x: Array, n_draws: int, rng: np.random.Generator) -> Draws:
         """Joint draws of the function at `q` points, and the posterior given each draw.
@@ -203,13 +191,13 @@ class GaussianProcess:
             rng: Scrambles the quasi-random numbers.
         """
         cross = self.covariance(x, self.x)
-        half = _solve_half(self.root, cross.T)  # n x q
+        half = solve_half(self.root, cross.T)  # n x q
         covariance = self.covariance(x, x)
         sobol = qmc.Sobol(len(x), scramble=True, rng=rng).random(n_draws)
         normal = norm.ppf(np.clip(sobol, 1e-9, 1 - 1e-9))
-        values = self.mean + cross @ self.weights + normal @ _root(covariance - half.T @ half).T  # s x q
-        root = _root(covariance)
-        weights = _solve(root, (values - self.mean).T)  # q x s
+        values = self.mean + cross @ self.weights + normal @ factor(covariance - half.T @ half).T  # s x q
+        root = factor(covariance)
+        weights = solve(root, (values - self.mean).T)  # q x s
         return Draws(process=self, x=x, values=self.outputs(values, x), root=root, weights=weights)
 
     def covariance(self, a: Array, b: Array) -> Array:
@@ -249,7 +237,7 @@ class Draws:
             x: Features, `r x d`.
         """
         cross = self.process.covariance(x, self.x)  # r x q
-        explained = np.square(_solve_half(self.root, cross.T)).sum(axis=0)
+        explained = np.square(solve_half(self.root, cross.T)).sum(axis=0)
         deviation = np.sqrt(np.maximum(1.0 - explained, 0.0))
         mean = self.process.outputs((self.process.mean + cross @ self.weights).T, x).T
         return mean, deviation * self.process.scale
@@ -274,12 +262,12 @@ def negative_log_posterior(
     scaled = x / np.exp(logs)
     correlation, decay = kernel.correlation_and_decay(cdist(scaled, scaled, "sqeuclidean"))
     noise = math.exp(parameters[-1])
-    root = _root(correlation + np.diag(np.full(n, noise) if variances is None else noise + variances))
+    root = factor(correlation + np.diag(np.full(n, noise) if variances is None else noise + variances))
     residual = y - _generalised_mean(root, y)
-    alpha = _solve(root, residual)
+    alpha = solve(root, residual)
     value = 0.5 * residual @ alpha + np.log(np.diag(root)).sum() + 0.5 * n * math.log(2 * math.pi)
     # R&W 5.9: d/dt = -1/2 tr((alpha alpha^T - K^-1) dK/dt); here with the opposite sign
-    outer = _solve(root, np.eye(n)) - np.outer(alpha, alpha)
+    outer = solve(root, np.eye(n)) - np.outer(alpha, alpha)
     weighted = outer * decay
     sums = weighted.sum(axis=1)
     # sum_ik W_ik (x_ij - x_kj)^2 / l_j^2, for all j at once
@@ -308,27 +296,5 @@ def _length_scale_location(d: int) -> float:
 
 
 def _generalised_mean(root: Array, y: Array) -> float:
-    precision = _solve(root, np.ones(len(y)))
+    precision = solve(root, np.ones(len(y)))
     return float(precision @ y / precision.sum())
-
-
-# LAPACK is called as it is: of small matrices, checks and conversions would take longer than the work.
-
-
-def _root(matrix: Array) -> Array:
-    """Lower Cholesky factor, with the least jitter on the diagonal that lets it succeed."""
-    for jitter in _JITTERS:
-        root, failed = dpotrf(matrix if jitter == 0.0 else matrix + jitter * np.eye(len(matrix)), lower=1, clean=1)
-        if not failed:
-            return root  # type: ignore[no-any-return]
-    raise np.linalg.LinAlgError("the covariance of the observations is not positive definite")
-
-
-def _solve(root: Array, right: Array) -> Array:
-    """`(L L^T)^-1 right`."""
-    return dpotrs(root, right, lower=1)[0]  # type: ignore[no-any-return]
-
-
-def _solve_half(root: Array, right: Array) -> Array:
-    """`L^-1 right`."""
-    return dtrtrs(root, right, lower=1)[0]  # type: ignore[no-any-return]

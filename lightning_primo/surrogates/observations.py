@@ -11,8 +11,9 @@ import numpy.typing as npt
 from lightning_primo.pareto import normalise
 from lightning_primo.space import Encoding
 from lightning_primo.surrogates.cokriging import CoKriging, Posterior, Rung
-from lightning_primo.surrogates.gp import GaussianProcess, Trend, no_trend
+from lightning_primo.surrogates.gp import GaussianProcess
 from lightning_primo.surrogates.ranking_ensemble import ensemble_trend
+from lightning_primo.surrogates.trends import Trend, no_trend
 
 Array = npt.NDArray[np.float64]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.surrogates.cholesky import solve
 from lightning_primo.surrogates.cokriging import CoKriging
 from lightning_primo.surrogates.gp import GaussianProcess
 
@@ -55,7 +56,7 @@ class SamplePath:
         prior = cls(process, frequencies, phases, amplitudes, np.empty(0))._prior(process.x)
         noise = np.sqrt(process.noise + process.variances / process.scale**2) * rng.standard_normal(len(process.y))
         residual = process.standardised - process.mean - prior - noise
-        return cls(process, frequencies, phases, amplitudes, process.solve(residual))
+        return cls(process, frequencies, phases, amplitudes, solve(process.root, residual))
 
     def values(self, x: Array) -> Array:
         """Its values at features `x`, `q x d`: `q`."""
