@@ -45,7 +45,8 @@ class ProbabilityOfImprovement(ScalarizedAcquisition):
 
     @override
     def utility(self, model: CoKriging, baseline: Baseline, data: Observations, rng: np.random.Generator) -> Utility:
-        return _Probability(model, baseline.best(model) - self.margin * model.scale)
+        believing = model.believing(data.encoding.features(data.pending))
+        return _Probability(believing, baseline.best(model) - self.margin * model.scale)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ class UpperConfidenceBound(ScalarizedAcquisition):
 
     @override
     def utility(self, model: CoKriging, baseline: Baseline, data: Observations, rng: np.random.Generator) -> Utility:
-        return _Bound(model, baseline.best(model), math.sqrt(self.beta))
+        believing = model.believing(data.encoding.features(data.pending))
+        return _Bound(believing, baseline.best(model), math.sqrt(self.beta))
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,8 @@ class BayesianOptimization(Algorithm):
 
     @override
     def may_fork(self, trial: Trial, epoch: int) -> bool:
-        return trial.id < len(self.design.trials) and self.design.may_fork(trial, epoch)
+        goes_on = not self._design_is_over or bool(self.design.pending)
+        return goes_on and trial.id < len(self.design.trials) and self.design.may_fork(trial, epoch)
 
     def _registered(self, proposal: Proposal) -> None:
         if proposal.operation != _OPERATION:
@@ -158,7 +159,7 @@ class BayesianOptimization(Algorithm):
         if proposal.trial_id == len(self.trials) and not proposal.inherits:
             for config in self._portfolio:
                 if not self.seen(config) and self.problem.violation(config) is None:
-                    return replace(proposal, config=config, operation=_TRANSFER)
+                    return self.new_trial(config, proposal.epoch, operation=_TRANSFER)
         return proposal
 
     def _design_goes_on(self) -> bool:

@@ -112,6 +112,8 @@ def moved(now: Any, old: Any, new: Any) -> Any:
     """
     if same(old, new):
         return now
+    if same(now, old):
+        return copy.deepcopy(new)
     if all(isinstance(value, Mapping) for value in (now, old, new)):
         return {
             key: moved(value, old[key], new[key]) if key in old and key in new else value for key, value in now.items()
@@ -119,7 +121,7 @@ def moved(now: Any, old: Any, new: Any) -> Any:
     sequences = all(isinstance(value, (list, tuple)) for value in (now, old, new))
     if sequences and len(now) == len(old) == len(new):
         return type(now)(map(moved, now, old, new))
-    if not all(map(_is_number, (now, old, new))) or same(now, old) or old == 0:
+    if not all(map(_is_number, (now, old, new))) or old == 0:
         return copy.deepcopy(new)
     value = new * (now / old)
     return round(value) if all(isinstance(number, int) for number in (now, old, new)) else value

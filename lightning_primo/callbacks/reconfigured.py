@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
 from lightning_primo.callbacks.optimizer_settings import Settings, reconfigure, require_alike, same, settings_of_trainer
+from lightning_primo.errors import TakeOverError
 
 
 class ConfiguredSettings(Callback):
@@ -16,6 +17,11 @@ class ConfiguredSettings(Callback):
 
     def __init__(self) -> None:
         self._configured: Settings | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a training has begun, with what it goes on from restored."""
+        return self._configured is not None
 
     @property
     @override
@@ -47,7 +53,7 @@ class Reconfigured(ConfiguredSettings):
 
     Raises:
         TakeOverError: In the Trainer, if the checkpoint's optimisers or schedules are of other classes, or a callback
-            has given optimisers other groups of parameters than were configured.
+            has given optimisers other groups of parameters than were configured; or if the checkpoint does not tell.
     """
 
     def __init__(self) -> None:
@@ -57,7 +63,13 @@ class Reconfigured(ConfiguredSettings):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
-        if self._before is not None and self._configured is not None:
+        if self._before is None:
+            if trainer.ckpt_path is not None:
+                raise TakeOverError(
+                    f"the checkpoint {str(trainer.ckpt_path)!r} does not tell what its training was configured with, "
+                    "so that its settings would stay; train with ConfiguredSettings() or Reconfigured() from the start"
+                )
+        elif self._configured is not None:
             require_alike(self._before, self._configured)
 
     @override

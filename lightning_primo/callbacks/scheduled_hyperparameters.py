@@ -63,6 +63,7 @@ class ScheduledHyperparameters(Callback):
         self.schedule = _checked(schedule)
         self.setters = check_mapping("setters", setters, "the names of hyperparameters to functions (module, value)")
         self._factory = Factory(module, None)
+        self._resumes = False
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -75,19 +76,27 @@ class ScheduledHyperparameters(Callback):
             )
         for old, new in pairwise(self.schedule.values()):
             self._require_settable(old, new, trainer)
+        self._resumes = trainer.ckpt_path is not None
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         epochs = [epoch for epoch in self.schedule if epoch <= trainer.current_epoch]
+        resumes, self._resumes = self._resumes, False
+        if resumes:  # the checkpoint has the optimisers' settings, but not what the setters have set
+            for old, new in pairwise(self.schedule[epoch] for epoch in epochs):
+                self._set(old, new, pl_module)
         if trainer.current_epoch not in self.schedule or len(epochs) < 2:
             return
         old, new = (self.schedule[epoch] for epoch in epochs[-2:])
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         settings = (self._configured(config, trainer) for config in (old, new))
         reconfigure(trainer.optimizers, schedulers, *settings)
+        self._set(old, new, pl_module)
+
+    def _set(self, old: Config, new: Config, module: pl.LightningModule) -> None:
         for name in _changed(old, new):
             if name in self.setters and name in new:
-                self.setters[name](pl_module, new[name])
+                self.setters[name](module, new[name])
 
     def _require_settable(self, old: Config, new: Config, trainer: pl.Trainer) -> None:
         before = self._configured(old, trainer)

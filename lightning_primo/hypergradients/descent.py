@@ -190,6 +190,11 @@ def _require_supported(trainer: pl.Trainer, module: pl.LightningModule) -> None:
             "'32-true'"
         )
     for group in optimizer.param_groups:
+        if float(group["lr"]) <= 0:
+            raise InvalidArgumentError(
+                f"{who} needs a positive learning rate to begin with, got {float(group['lr'])!r}; leave frozen weights "
+                "out of the optimizer"
+            )
         for parameter in group["params"]:
             if parameter.dtype not in (torch.float32, torch.float64):
                 raise InvalidArgumentError(

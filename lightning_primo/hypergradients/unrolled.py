@@ -202,7 +202,7 @@ def _require_plain_steps(trainer: pl.Trainer) -> None:
     """Raise InvalidArgumentError where a step does not follow from the gradient of one batch as it is."""
     for name, plain in (("accumulate_grad_batches", 1), ("gradient_clip_val", None)):
         value = getattr(trainer, name)
-        if value != plain:
+        if value and value != plain:
             raise InvalidArgumentError(
                 "UnrolledHypergradients differentiates through steps that follow from one batch's gradient as it is, "
                 f"and this training has {name}={value!r}: leave it out, or use ImplicitHypergradients"

@@ -32,6 +32,10 @@ class FoundTrial(Protocol):
         """The objectives' values by name."""
 
     @property
+    def schedule(self) -> Mapping[int, Config]:
+        """Its configurations by the epochs after which each held; one, unless it took over another one's training."""
+
+    @property
     def trained_fully(self) -> bool:
         """Whether they are those of a full training."""
 
@@ -81,10 +85,11 @@ class PastSearch:
 
     @classmethod
     def of(cls, found: Found) -> PastSearch:
-        """What there is to learn from a result."""
+        """What there is to learn from a result: of trials that had one configuration all along."""
         trials = tuple(
             PastTrial(dict(trial.config), dict(trial.curve), dict(trial.values) if trial.trained_fully else None)
             for trial in found.trials
+            if len(trial.schedule) < 2
         )
         told = json.dumps([[t.config, t.final, sorted(t.curve.items())] for t in trials], sort_keys=True, default=repr)
         names = tuple(objective.name for objective in found.problem.objectives)

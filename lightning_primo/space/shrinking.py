@@ -14,13 +14,14 @@ from ConfigSpace.hyperparameters import NumericalHyperparameter
 
 from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.space.clauses import forbidden_names
 
 
 def shrunk(space: ConfigurationSpace, configs: Iterable[Mapping[str, Any]]) -> ConfigurationSpace:
     """The space with the ranges of its numerical hyperparameters shrunk to those of some configurations.
 
-    Choices, conditions and forbidden clauses stay; so does a hyperparameter of which there are fewer than two different
-    values. Values outside of the space do not count.
+    Choices, conditions and forbidden clauses stay, and the ranges of hyperparameters that these name; so does that of
+    one of which there are fewer than two different values. Values outside of the space do not count.
 
     >>> from ConfigSpace import Float
     >>> space = ConfigurationSpace()
@@ -41,10 +42,12 @@ def shrunk(space: ConfigurationSpace, configs: Iterable[Mapping[str, Any]]) -> C
             f"'configs' must hold the configurations of earlier trials, got {shown(rows)}; write "
             "[trial.config for result in results for trial in result.front]"
         )
+    named = {name for clause in space.forbidden_clauses for name in forbidden_names(clause)}
+    named |= {name for name in space if space.children_of[name]}
     described = space.to_serialized_dict()
     for entry in described["hyperparameters"]:
         hyperparameter = space[entry["name"]]
-        if not isinstance(hyperparameter, NumericalHyperparameter):
+        if not isinstance(hyperparameter, NumericalHyperparameter) or entry["name"] in named:
             continue
         values = [row[entry["name"]] for row in rows if entry["name"] in row]
         inside = [value for value in values if hyperparameter.legal_value(value)]

@@ -14,7 +14,7 @@ from lightning_primo.callbacks.pauses import PauseForMeasurements
 from lightning_primo.callbacks.reconfigured import ConfiguredSettings, Reconfigured
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.callbacks.time_limit import TimeLimit
-from lightning_primo.errors import MetricNotLoggedError, TrialTimeoutError
+from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTimeoutError
 from lightning_primo.layout import checkpoint_file
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.training.checkpoint.claim import Claim
@@ -127,7 +127,7 @@ def _fit(
             raise
         raise MetricNotLoggedError(error.metric, error.logged, distilled=True) from error
     except Exception as error:
-        if job.inheritance is None or resume:
+        if job.inheritance is None or resume or (settings.begun and not isinstance(error, TakeOverError)):
             raise
         explained = job.inheritance.explained(error, module, job.config, job.factory)
         if explained is error:

@@ -48,8 +48,7 @@ class Inheritance(ABC):
     def apply(self, child: pl.LightningModule, factory: Factory, *, seed: int, resumed: bool) -> Path | None:
         """Give a module that is about to be trained what it has from its parent.
 
-        Without a usable checkpoint of the parent the child is trained without it, with a CheckpointWarning. The global
-        generators are left as they are.
+        The global generators are left as they are.
 
         Args:
             child: Newly built.
@@ -64,14 +63,6 @@ class Inheritance(ABC):
     def explained(self, error: Exception, child: pl.LightningModule, config: Config, factory: Factory) -> Exception:
         """What to raise in place of an error that has ended the training of the child of `config`."""
         return error
-
-    def _without(self, path: Path, error: object, *, what: str, instead: str) -> None:
-        warnings.warn(
-            f"{str(path)!r}, the parent that a trial inherits from ({what}), cannot be read "
-            f"({printable_lines(str(error))}); the trial {instead}",
-            CheckpointWarning,
-            stacklevel=4,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +102,12 @@ class Morphism(Inheritance):
             weights = read_weights(self.directory)
         except (FileNotFoundError, CheckpointError) as error:
             instead = "goes on without its teacher" if resumed else "is trained from scratch"
-            self._without(checkpoint_file(self.directory), error, what=self.operation, instead=instead)
+            warnings.warn(
+                f"{str(checkpoint_file(self.directory))!r}, the parent that a trial inherits from ({self.operation}), "
+                f"cannot be read ({printable_lines(str(error))}); the trial {instead}",
+                CheckpointWarning,
+                stacklevel=3,
+            )
             return None
         parent = factory.whole_module(self.config, with_setup=False)
         load_weights(parent, weights)
@@ -146,8 +142,10 @@ class TakeOver(Inheritance):
         if record is not None and record.epoch == self.epoch:
             return self.path
         what = "there is none" if record is None else f"it is of epoch {record.epoch}"
-        self._without(self.path, what, what=f"after epoch {self.epoch}", instead="is trained from scratch")
-        return None
+        raise CheckpointError(
+            f"{str(self.path)!r}, from which the training of trial {int(self.directory.name)} would be taken over "
+            f"after epoch {self.epoch}, cannot be used: {what}"
+        )
 
     @override
     def explained(self, error: Exception, child: pl.LightningModule, config: Config, factory: Factory) -> Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -153,6 +154,24 @@ def test_what_was_good_at_a_rung_is_worth_going_on(acquisition: ScalarizedAcquis
         assert worth[-1] < worth[:3].max()
     else:
         assert spearmanr(worth, losses[:, 0]).statistic == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(
+    "acquisition",
+    [acquisition for acquisition in ALL if not isinstance(acquisition, ThompsonSampling)],  # its next function differs
+    ids=lambda acquisition: type(acquisition).__name__,
+)
+def test_a_pending_point_is_worth_less_than_before(acquisition: ScalarizedAcquisition) -> None:
+    algorithm = searched(1)
+    vectors = algorithm.encoding.sample(256, np.random.default_rng(1))
+    unknown = np.full((256, 1), np.nan)
+    data = observe(algorithm, algorithm.rungs)
+    free = acquisition.on(data, Fits(), np.random.default_rng(0))(vectors, unknown)
+    best = int(free.argmax())
+    pending = replace(data, pending=vectors[[best]], pending_losses=np.full((1, 1), np.nan))
+    after = acquisition.on(pending, Fits(), np.random.default_rng(0))(vectors, unknown)
+    assert after[best] < free[best] - 0.05
+    assert int(after.argmax()) != best
 
 
 def test_what_is_no_hyperparameter_is_an_error() -> None:

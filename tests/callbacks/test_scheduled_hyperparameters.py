@@ -10,8 +10,10 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import MultiStepLR
 
-from lightning_primo.callbacks import ReproducibleEpochs, ScheduledHyperparameters
+from lightning_primo.callbacks import Reconfigured, ReproducibleEpochs, ScheduledHyperparameters
+from lightning_primo.callbacks.optimizer_settings import reconfigure, settings_of
 from lightning_primo.errors import InvalidArgumentError, TakeOverError
 from lightning_primo.layout import trial_directory
 from lightning_primo.training import run_job
@@ -23,6 +25,12 @@ from tests.training.jobs import make_job
 from tests.training.test_take_over import OLD, Sgd, kept
 
 EPOCHS = 5  # of the jobs
+QUIET: dict[str, Any] = {
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+}
 
 
 def searched(directory: Path, schedule: dict[int, dict[str, Any]], module: type[Net]) -> dict[str, torch.Tensor]:
@@ -117,3 +125,55 @@ def test_a_schedule_that_cannot_be_replayed_is_refused(tmp_path: Path) -> None:
             enable_model_summary=False,
             callbacks=[ScheduledHyperparameters({0: {"lr": 0.1}}, module=Net)],
         ).fit(Net(lr=0.2), datamodule=Data())
+
+
+def test_setters_are_heard_again_by_a_training_that_goes_on(tmp_path: Path) -> None:
+    """A checkpoint has the optimiser's settings, but not what a setter has set."""
+    heard: list[float] = []
+    schedule = {0: {"lr": 0.1, "dropout": 0.1}, 1: {"lr": 0.1, "dropout": 0.5}}
+
+    def trainer(epochs: int) -> pl.Trainer:
+        replay = ScheduledHyperparameters(
+            schedule,
+            module=lambda config: Net(config["lr"]),
+            setters={"dropout": lambda net, value: heard.append(value)},
+        )
+        return pl.Trainer(max_epochs=epochs, accelerator="cpu", logger=False, callbacks=[replay], **QUIET)
+
+    first = trainer(2)
+    first.fit(Net(0.1), datamodule=Data())
+    first.save_checkpoint(tmp_path / "two.ckpt")
+    assert heard == [0.5]
+    trainer(3).fit(Net(0.1), datamodule=Data(), ckpt_path=tmp_path / "two.ckpt", weights_only=True)
+    assert heard == [0.5, 0.5]
+
+
+def test_milestones_of_another_configuration_replace_the_old_ones() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+
+    def configured(milestone: int) -> tuple[torch.optim.Optimizer, MultiStepLR]:
+        optimizer = torch.optim.SGD([parameter], lr=0.1)
+        return optimizer, MultiStepLR(optimizer, [milestone], gamma=0.1)
+
+    (optimizer, schedule), (other, new) = configured(30), configured(3)
+    before, after = settings_of([optimizer], [schedule]), settings_of([other], [new])
+    for _ in range(2):
+        optimizer.step()
+        schedule.step()
+    reconfigure([optimizer], [schedule], before, after)
+    rates = []
+    for _ in range(2):
+        optimizer.step()
+        schedule.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.01, 0.01])
+
+
+def test_a_checkpoint_that_does_not_tell_is_refused(tmp_path: Path) -> None:
+    options = {"accelerator": "cpu", "logger": False, **QUIET}
+    first = pl.Trainer(max_epochs=1, **options)
+    first.fit(Net(0.1), datamodule=Data())
+    first.save_checkpoint(tmp_path / "one.ckpt")
+    second = pl.Trainer(max_epochs=2, callbacks=[Reconfigured()], **options)
+    with pytest.raises(TakeOverError, match=r"one\.ckpt' does not tell .* train with ConfiguredSettings"):
+        second.fit(Net(0.2), datamodule=Data(), ckpt_path=tmp_path / "one.ckpt", weights_only=True)

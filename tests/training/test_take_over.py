@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_primo.errors import CheckpointWarning
 from lightning_primo.layout import epoch_checkpoint, trial_directory
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training import Job, run_job
@@ -182,11 +181,11 @@ def test_a_failure_in_its_first_epoch_costs_that_epoch(tmp_path: Path) -> None:
     assert "the user's mistake" in evaluation.reason
 
 
-def test_without_the_parents_checkpoint_it_is_trained_from_scratch(tmp_path: Path) -> None:
-    whole = run_job(make_job(tmp_path / "whole", 3, config={"lr": 0.05}))
-    with pytest.warns(CheckpointWarning, match="trained from scratch"):
-        fork = run_job(fork_job(tmp_path, 2, 3, {"lr": 0.05}))
-    assert (fork.losses, fork.cost, list(fork.curve)) == (whole.losses, 1.0, [3])
+def test_without_the_parents_checkpoint_it_fails(tmp_path: Path) -> None:
+    """Trained from scratch it would be another training than its schedule says, and cost more than it is booked for."""
+    fork = run_job(fork_job(tmp_path, 2, 3, {"lr": 0.05}))
+    assert (fork.status, fork.cost, dict(fork.curve)) == (Status.ERROR, 0.0, {})
+    assert re.search(r"would be taken over after epoch 2, cannot be used: there is none", fork.reason)
 
 
 def batches_of(config: dict[str, Any]) -> Any:

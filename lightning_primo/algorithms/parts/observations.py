@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.pareto import default_reference, non_dominated, normalise, ranges
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.trial import Evaluation, Losses, Status, Trial
 from lightning_primo.surrogates.observations import Observations, RungObservations
 from lightning_primo.surrogates.outliers import without_outliers
@@ -124,7 +125,7 @@ def scaled_deviations(problem: Problem, evaluations: Sequence[Evaluation | None]
 
 
 def objectives_vary(algorithm: Algorithm) -> bool:
-    """Whether trials differ in every objective that is not exact, and by far more than by an epoch of training.
+    """Whether trials differ in every objective that is trained, and by far more than by an epoch of training.
 
     Where no training has learnt anything yet, a classifier's error is that of a constant answer: which of the answers
     it is changes from epoch to epoch as much as from trial to trial, and a model finds nothing to go by.
@@ -136,7 +137,8 @@ def objectives_vary(algorithm: Algorithm) -> bool:
     steps = [step for evaluation in last if (step := _last_step(problem, evaluation)) is not None]
     per_epoch = np.median(steps, axis=0) if steps else np.zeros(len(problem.objectives))
     low, high = ranges(problem.scaled_losses([evaluation.losses for evaluation in last]))
-    return bool((problem.exact_mask | (high - low > _MANY_STEPS * per_epoch)).all())
+    trained = np.array([objective.kind is Kind.TRAINED for objective in problem.objectives])
+    return bool((~trained | (high - low > _MANY_STEPS * per_epoch)).all())
 
 
 def _last_step(problem: Problem, evaluation: Evaluation) -> Array | None:

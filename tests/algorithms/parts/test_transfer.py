@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
-from lightning_primo import MSEHVI, BayesianOptimization, PriMO, RandomSearch
+from lightning_primo import MSEHVI, PBT, BayesianOptimization, PriMO, RandomSearch
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.algorithms.parts.transfer import PastTask, portfolio
 from lightning_primo.errors import InvalidArgumentError
@@ -159,6 +159,15 @@ def test_the_digest_is_that_of_the_trials() -> None:
     assert copy.deepcopy(one) == one
 
 
+def test_a_schedule_is_no_result_of_its_last_configuration() -> None:
+    problem = toy_problem(2)
+    algorithm = PBT(population=4)
+    algorithm.start(problem, seed=0)
+    found = Findings(problem, [(event, 0.0) for event in drive(algorithm, evaluator(problem), epochs=4 * 27)])
+    forks = [trial for trial in found.trials if len(trial.schedule) > 1]
+    assert 0 < len(forks) == len(found.trials) - PastSearch.of(found).n_trials
+
+
 def test_what_cannot_be_learnt_from_is_an_error() -> None:
     with pytest.raises(InvalidArgumentError, match=r"'learn_from' must be a list.*read_result"):
         past_searches("runs/earlier")
@@ -180,11 +189,13 @@ def test_a_space_is_shrunk_to_what_was_good() -> None:
     ]
     small = shrunk(space, configs)
     assert (small["lr"].lower, small["lr"].upper) == (1e-3, 1e-2)
-    assert (small["n_layers"].lower, small["n_layers"].upper) == (2, 3)
+    assert (small["n_layers"].lower, small["n_layers"].upper) == (1, 3)  # widths depend on it
     assert (small["dropout"].lower, small["dropout"].upper) == (0.0, 0.9)
     assert small["lr"].log
     assert len(small.conditions) == len(space.conditions)
     assert (space["lr"].lower, space["lr"].upper) == (1e-5, 1.0)
+    alike = shrunk(space, [{"n_layers": 1, "lr": 1e-3}, {"n_layers": 2, "lr": 1e-2}])  # no third layer, nor its width
+    assert alike["n_layers"].upper == 3
     for configs in ([], [3]):  # type: ignore[list-item]
         with pytest.raises(InvalidArgumentError, match="configs"):
             shrunk(space, configs)
