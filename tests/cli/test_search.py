@@ -270,7 +270,8 @@ def test_every_entry_has_its_option(networks: Path, tmp_path: Path, capsys: pyte
     assert "  epochs: 1 to 4\n  budget: 2 hours\n" in out
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_and_the_same_command_again(forks: Forks, tmp_path: Path, workers: int) -> None:
     search = changed(
         budget={"trials": 2000}, algorithm="RandomSearch", workers=workers, directory=str(tmp_path / "out")
