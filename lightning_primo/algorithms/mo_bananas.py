@@ -154,8 +154,7 @@ class MOBANANAS(Brackets):
         vectors = self.vectors(trial for trial, _, _ in results)
         levels = np.array([level for _, level, _ in results])
         losses = without_outliers(self.problem.scaled_losses([losses for _, _, losses in results]))
-        lost = [trial.config for trial in lost_trials(self)]  # known to be bad, though not how bad
-        failed = self.encoding.vectors(lost)
+        failed = self.vectors(lost_trials(self))  # known to be bad, though not how bad
         x = _at_level(
             self.encoding.features(np.concatenate([vectors, failed])), np.append(levels, np.ones(len(failed)))
         )

@@ -71,11 +71,11 @@ class TimeVaryingBandit(Exploration):
 
         length = float(epochs[0][1] - epochs[0][0])
         starts = np.array([start for start, _ in epochs]) / length
-        process = TimeVaryingProcess.fit(features(_vectors(algorithm, trials)), starts, improvements)
+        process = TimeVaryingProcess.fit(features(algorithm.vectors(trials)), starts, improvements)
         pending = algorithm.pending
         if pending:
             begun = np.array([trial.epoch for trial in pending]) / length
-            process = process.believing(features(_vectors(algorithm, pending)), begun)
+            process = process.believing(features(algorithm.vectors(pending)), begun)
         candidates = np.repeat(vector[None], _N_CANDIDATES, axis=0)
         for column in columns:
             axis = encoding.axes[column]
@@ -84,10 +84,6 @@ class TimeVaryingBandit(Exploration):
         mean, deviation = process.predict(features(candidates), np.full(_N_CANDIDATES, epoch / length))
         order = np.argsort(-(mean + self.kappa * deviation), kind="stable")
         yield from candidates[order]
-
-
-def _vectors(algorithm: Algorithm, trials: Sequence[Trial]) -> Array:
-    return algorithm.encoding.vectors([trial.config for trial in trials])
 
 
 def _observed(algorithm: Algorithm, weights: Array) -> tuple[list[Trial], list[tuple[int, int]], Array]:

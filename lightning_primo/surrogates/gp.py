@@ -1,10 +1,9 @@
 """A Gaussian process on the features of configurations: fit by maximum a posteriori, predict, draw functions.
 
 Kernel and priors are those of BoTorch's `SingleTaskGP`: squared exponential, unless another kernel is given, with a
-length scale per feature, whose log-normal prior grows with the square root of their number (Hvarfner et al. 2024, arXiv
-2402.02229), on standardised outputs. The fit has its gradient in closed form (Rasmussen and Williams 2006, equation
-5.9), which takes a tenth of the time of automatic differentiation through a kernel library and matters, as it is done
-anew for every proposal.
+length scale per feature, and `hyperpriors`. The fit has its gradient in closed form (Rasmussen and Williams 2006,
+equation 5.9), which takes a tenth of the time of automatic differentiation through a kernel library and matters, as it
+is done anew for every proposal.
 
 Of many observations only a part decides on length scales and noise, as each of the fit's hundred or so steps takes time
 with the cube of their number; a few hundred leave a dozen numbers in little doubt (the subset of data of Rasmussen and
@@ -23,15 +22,20 @@ from scipy.spatial.distance import cdist
 from scipy.stats import norm, qmc
 
 from lightning_primo.surrogates.cholesky import factor, solve, solve_half
+from lightning_primo.surrogates.hyperpriors import (
+    LENGTH_SCALE_SPREAD,
+    LENGTH_SCALES,
+    NOISE_LOCATION,
+    NOISE_SPREAD,
+    NOISES,
+    length_scale_location,
+    logarithms,
+)
 from lightning_primo.surrogates.kernels import Kernel, SquaredExponential
 from lightning_primo.surrogates.trends import Trend, no_trend
 
 Array = npt.NDArray[np.float64]
 
-_LENGTH_SCALE_PRIOR = (math.sqrt(2), math.sqrt(3))  # location, without its 0.5 log(d), and scale of the log-normal
-_NOISE_PRIOR = (-4.0, 1.0)
-_LENGTH_SCALES = (0.025, 100.0)
-_NOISES = (1e-4, 1.0)
 _MAX_ITERATIONS = 200
 _MAX_FITTED = 300  # observations that length scales and noise are fitted to
 _SMALLEST_SPREAD = 1e-9
@@ -99,9 +103,9 @@ class GaussianProcess:
         shift, spread = float(np.mean(residual)), float(np.std(residual))
         scale = spread if spread > _SMALLEST_SPREAD else 1.0
         d = x.shape[1]
-        modes = np.append(np.full(d, _length_scale_location(d) - _LENGTH_SCALE_PRIOR[1] ** 2), _NOISE_PRIOR[0] - 1.0)
-        bounds = [(math.log(_LENGTH_SCALES[0]), math.log(_LENGTH_SCALES[1]))] * d
-        bounds.append((math.log(_NOISES[0]), math.log(_NOISES[1])))
+        length_scale, noise = length_scale_location(d) - LENGTH_SCALE_SPREAD**2, NOISE_LOCATION - NOISE_SPREAD**2
+        modes = np.append(np.full(d, length_scale), noise)
+        bounds = [*[logarithms(LENGTH_SCALES)] * d, logarithms(NOISES)]
         rows = _spread_over(y, _MAX_FITTED)
         known = np.zeros(len(y)) if variances is None else variances
         fitted = minimize(
@@ -274,8 +278,8 @@ def negative_log_posterior(
     by_length_scale = np.square(scaled).T @ sums - (scaled * (weighted @ scaled)).sum(axis=0)
     gradient = np.append(by_length_scale, 0.5 * noise * np.trace(outer))
     for chosen, location, spread in (
-        (slice(None, d), _length_scale_location(d), _LENGTH_SCALE_PRIOR[1]),
-        (slice(d, None), *_NOISE_PRIOR),
+        (slice(None, d), length_scale_location(d), LENGTH_SCALE_SPREAD),
+        (slice(d, None), NOISE_LOCATION, NOISE_SPREAD),
     ):
         distance = parameters[chosen] - location
         value += (parameters[chosen] + 0.5 * distance**2 / spread**2).sum()
@@ -289,10 +293,6 @@ def _spread_over(y: Array, n_rows: int) -> npt.NDArray[np.intp]:
         return np.arange(len(y))
     places = np.rint(np.linspace(0, len(y) - 1, n_rows)).astype(np.intp)
     return np.sort(np.argsort(y, kind="stable")[places])
-
-
-def _length_scale_location(d: int) -> float:
-    return _LENGTH_SCALE_PRIOR[0] + 0.5 * math.log(d)
 
 
 def _generalised_mean(root: Array, y: Array) -> float:

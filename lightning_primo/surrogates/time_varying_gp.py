@@ -6,8 +6,8 @@ Its covariance is that of Bogunovic et al. 2016, "Time-Varying Gaussian Process 
     k((x, t), (x', t')) = exp(-|x - x'|^2 / 2) (1 - w)^(|t - t'| / 2)
 
 with a length scale per feature of `x`, and `w` in [0, 1): how much of the function is forgotten in two units of time.
-Length scales have the prior of `surrogates.gp`, the noise too; `w` is log-normal about 0.1. All are fitted by maximum
-a posteriori (the gradient is that of Rasmussen and Williams 2006, equation 5.9).
+Length scales and noise have the priors of `surrogates.hyperpriors`; `w` is log-normal about 0.1. All are fitted by
+maximum a posteriori (the gradient is that of Rasmussen and Williams 2006, equation 5.9).
 """
 
 from __future__ import annotations
@@ -17,17 +17,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 
+from lightning_primo.surrogates.cholesky import factor, solve, solve_half
+from lightning_primo.surrogates.hyperpriors import (
+    LENGTH_SCALE_SPREAD,
+    LENGTH_SCALES,
+    NOISE_LOCATION,
+    NOISE_SPREAD,
+    NOISES,
+    length_scale_location,
+    logarithms,
+)
+
 Array = npt.NDArray[np.float64]
 
-_LENGTH_SCALE_PRIOR = (math.sqrt(2), math.sqrt(3))  # location, without its 0.5 log(d), and scale of the log-normal
-_NOISE_PRIOR = (-4.0, 1.0)
 _FORGETTING_PRIOR = (math.log(0.1), 1.0)
-_LENGTH_SCALES = (0.025, 100.0)
-_NOISES = (1e-4, 1.0)
 _FORGETTINGS = (1e-4, 0.99)
 _SMALLEST_SPREAD = 1e-9
 _MAX_ITERATIONS = 50
@@ -70,9 +76,13 @@ class TimeVaryingProcess:
         d, shift, spread = x.shape[1], float(np.mean(y)), float(np.std(y))
         scale = spread if spread > _SMALLEST_SPREAD else 1.0
         modes = np.array(
-            [*[_location(d) - _LENGTH_SCALE_PRIOR[1] ** 2] * d, _FORGETTING_PRIOR[0] - 1.0, _NOISE_PRIOR[0] - 1.0]
+            [
+                *[length_scale_location(d) - LENGTH_SCALE_SPREAD**2] * d,
+                _FORGETTING_PRIOR[0] - 1.0,
+                NOISE_LOCATION - NOISE_SPREAD**2,
+            ]
         )
-        bounds = [*[_logs(_LENGTH_SCALES)] * d, _logs(_FORGETTINGS), _logs(_NOISES)]
+        bounds = [*[logarithms(LENGTH_SCALES)] * d, logarithms(_FORGETTINGS), logarithms(NOISES)]
         best = minimize(
             negative_log_posterior,
             modes,
@@ -114,8 +124,8 @@ class TimeVaryingProcess:
         """
         root = _root(self._covariance(self.x, self.t, self.x, self.t), self.noise)
         cross = self._covariance(x, t, self.x, self.t)  # q x n
-        mean = cross @ cho_solve((root, True), (self.y - self.shift) / self.scale)
-        explained = np.square(solve_triangular(root, cross.T, lower=True)).sum(axis=0)
+        mean = cross @ solve(root, (self.y - self.shift) / self.scale)
+        explained = np.square(solve_half(root, cross.T)).sum(axis=0)
         deviation = np.sqrt(np.maximum(1.0 - explained, 0.0))
         return self.shift + self.scale * mean, self.scale * deviation
 
@@ -153,28 +163,19 @@ def negative_log_posterior(parameters: Array, x: Array, t: Array, y: Array) -> t
     forgetting = float(values[d])
     correlation = covariance(x, t, x, t, length_scales=values[:d], forgetting=forgetting)
     root = _root(correlation, values[d + 1])
-    alpha = cho_solve((root, True), y)
+    alpha = solve(root, y)
     likelihood = 0.5 * y @ alpha + np.log(np.diag(root)).sum()
-    outer = cho_solve((root, True), np.eye(len(y))) - np.outer(alpha, alpha)
+    outer = solve(root, np.eye(len(y))) - np.outer(alpha, alpha)
     weighted = outer * correlation
     aging = -0.5 * np.abs(t[:, None] - t) * forgetting / (1.0 - forgetting)  # d log k / d log w
     squares = (np.square(x[:, None, j] - x[None, :, j]) / values[j] ** 2 for j in range(d))
     slopes = [0.5 * (weighted * square).sum() for square in squares]
     slopes += [0.5 * (weighted * aging).sum(), 0.5 * values[d + 1] * np.trace(outer)]
-    locations = np.array([*[_location(d)] * d, _FORGETTING_PRIOR[0], _NOISE_PRIOR[0]])
-    spreads = np.array([*[_LENGTH_SCALE_PRIOR[1]] * d, _FORGETTING_PRIOR[1], _NOISE_PRIOR[1]])
+    locations = np.array([*[length_scale_location(d)] * d, _FORGETTING_PRIOR[0], NOISE_LOCATION])
+    spreads = np.array([*[LENGTH_SCALE_SPREAD] * d, _FORGETTING_PRIOR[1], NOISE_SPREAD])
     prior = (parameters + 0.5 * np.square((parameters - locations) / spreads)).sum()
     return float(likelihood + prior), np.array(slopes) + 1.0 + (parameters - locations) / np.square(spreads)
 
 
-def _location(d: int) -> float:
-    return _LENGTH_SCALE_PRIOR[0] + 0.5 * math.log(d)
-
-
-def _logs(bounds: tuple[float, float]) -> tuple[float, float]:
-    return math.log(bounds[0]), math.log(bounds[1])
-
-
 def _root(matrix: Array, noise: float) -> Array:
-    root: Array = cholesky(matrix + (noise + _JITTER) * np.eye(len(matrix)), lower=True)
-    return root
+    return factor(matrix + (noise + _JITTER) * np.eye(len(matrix)))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.problem.trial import Config
 from lightning_primo.space import Encoding, crossover, mutate_local
 
 _BATCH = 2  # children made at a time; most asks take the first
@@ -45,19 +44,19 @@ class Breeding:
     scale: float
 
     def children(
-        self, encoding: Encoding, parents: Sequence[Config], n: int, rng: np.random.Generator
+        self, encoding: Encoding, parents: npt.NDArray[np.float64], n: int, rng: np.random.Generator
     ) -> Iterator[Child]:
         """Children of a population, one after another; some may equal configurations that there are.
 
         Args:
             encoding: Of the space.
-            parents: The population, best first, at least one.
+            parents: Vectors of the population, best first, `p x h`, at least one.
             n: How many children at most.
             rng: Source of randomness.
         """
         for _ in range(-(-n // _BATCH)):
             places = self._tournaments(len(parents), rng)
-            first, second = (encoding.vectors([parents[place] for place in column]) for column in places.T)
+            first, second = (parents[column] for column in places.T)
             recombined = (rng.random(_BATCH) < self.crossover_probability) & (len(parents) > 1)
             if recombined.any():
                 first[recombined] = crossover(encoding, first[recombined], second[recombined], rng)

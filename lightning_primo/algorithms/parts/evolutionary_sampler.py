@@ -66,8 +66,8 @@ class EvolutionarySampler(Sampler):
             breeding = Breeding(
                 tournament_size=_TOURNAMENT_SIZE, crossover_probability=self.crossover_probability, scale=self.scale
             )
-            configs = [parent.config for parent in parents]
-            for child in breeding.children(algorithm.encoding, configs, _N_CHILDREN, rng):
+            vectors = algorithm.vectors(parents)
+            for child in breeding.children(algorithm.encoding, vectors, _N_CHILDREN, rng):
                 yield child.vector
         yield from self.first.candidates(algorithm, rng)
 

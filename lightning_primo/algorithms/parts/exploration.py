@@ -6,7 +6,7 @@ Jaderberg et al. 2017, "Population Based Training of Neural Networks", arXiv 171
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,14 +57,10 @@ class Resample(Exploration):
     def vectors(
         self, algorithm: Algorithm, parent: Trial, names: Sequence[str], epoch: int, rng: np.random.Generator
     ) -> Iterator[npt.NDArray[np.float64]]:
-        encoding = algorithm.encoding
-        vector = encoding.vector(parent.config)
-        columns = changeable(encoding, vector, names)
-        while len(columns):
-            child = vector.copy()
-            for column in columns:
-                child[column] = encoding.axes[column].quantile(rng.random(1))[0]
-            yield child
+        axes = algorithm.encoding.axes
+        yield from _changed(
+            algorithm, parent, names, lambda column, value: float(axes[column].quantile(rng.random(1))[0])
+        )
 
 
 @dataclass(frozen=True)
@@ -105,16 +101,11 @@ class Perturb(Exploration):
     def vectors(
         self, algorithm: Algorithm, parent: Trial, names: Sequence[str], epoch: int, rng: np.random.Generator
     ) -> Iterator[npt.NDArray[np.float64]]:
-        encoding = algorithm.encoding
-        vector = encoding.vector(parent.config)
-        columns = changeable(encoding, vector, names)
-        while len(columns):
-            child = vector.copy()
-            for column in columns:
-                child[column] = self._changed(encoding, int(column), vector[column], rng)
-            yield child
+        yield from _changed(
+            algorithm, parent, names, lambda column, value: self._perturbed(algorithm.encoding, column, value, rng)
+        )
 
-    def _changed(self, encoding: Encoding, column: int, value: float, rng: np.random.Generator) -> float:
+    def _perturbed(self, encoding: Encoding, column: int, value: float, rng: np.random.Generator) -> float:
         axis, hyperparameter = encoding.axes[column], encoding.space[encoding.names[column]]
         here = np.array([value])
         if rng.random() < self.resample:
@@ -126,6 +117,19 @@ class Perturb(Exploration):
         factor = self.factors[rng.integers(len(self.factors))]
         moved = axis.canonical(axis.position(axis.values(here) * factor))
         return float((moved if moved != here else axis.step(here, _STEP, rng))[0])
+
+
+def _changed(
+    algorithm: Algorithm, parent: Trial, names: Sequence[str], value: Callable[[int, float], float]
+) -> Iterator[npt.NDArray[np.float64]]:
+    """Vectors without end in which `value`, from a column and what stands there, has changed all that may be."""
+    vector = algorithm.encoding.vector(parent.config)
+    columns = changeable(algorithm.encoding, vector, names).tolist()
+    while columns:
+        child = vector.copy()
+        for column in columns:
+            child[column] = value(column, vector[column])
+        yield child
 
 
 def changeable(encoding: Encoding, vector: npt.NDArray[np.float64], names: Sequence[str]) -> npt.NDArray[np.intp]:

@@ -62,8 +62,8 @@ class SteadyStateEvolution(Algorithm):
     def _child(self, rng: np.random.Generator) -> Proposal | None:
         """A child that is new and keeps the exact bounds, if there is one among many."""
         parents = self._ranked(self._members)
-        configs = [self.trials[trial_id].config for trial_id in parents]
-        for child in self._breeding.children(self.encoding, configs, _MAX_CHILDREN, rng):
+        vectors = self.vectors(self.trials[trial_id] for trial_id in parents)
+        for child in self._breeding.children(self.encoding, vectors, _MAX_CHILDREN, rng):
             config = self.encoding.config(child.vector)
             if not self.seen(config) and self.problem.violation(config) is None:
                 return self.new_trial(

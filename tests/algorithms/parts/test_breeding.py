@@ -14,7 +14,7 @@ from lightning_primo.testing.problems import conditional_space
 
 def children(breeding: Breeding, encoding: Encoding, parents: list, n: int, seed: int = 0) -> list[Child]:
     rng = np.random.default_rng(seed)
-    return list(breeding.children(encoding, parents, n, rng))
+    return list(breeding.children(encoding, encoding.vectors(parents), n, rng))
 
 
 def plain_encoding(n: int = 6) -> Encoding:
