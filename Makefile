@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: install demo test slow fuzz coverage check format clean
+.PHONY: install demo test slow fuzz coverage check docs format clean
 
 install: $(VENV)/.installed
 
@@ -32,9 +32,12 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: install
+	$(BIN)/sphinx-build -q -W --keep-going docs site
+
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs dist .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) runs dist site .coverage .pytest_cache .mypy_cache .ruff_cache

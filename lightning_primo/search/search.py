@@ -61,7 +61,7 @@ class Search:
         datamodule: A LightningDataModule for all, a callable ``config -> LightningDataModule``, a LightningDataModule
             class, plain DataLoaders, or None where the module has its own.
         example_inputs: What modules are called with to measure their costs: a tensor, a tuple of positional or a dict
-            of keyword arguments, or a function ``config -> `` one of these. Default: the module's
+            of keyword arguments, or a function of the configuration that makes one of these. Default: the module's
             `example_input_array`, else one sample of its training data. An objective may have its own.
         constraints: Costs that only bound the search, for example ``FLOPs(at_most=1e7)``.
         algorithm: Default `PriMO()`.
