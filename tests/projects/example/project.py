@@ -11,7 +11,7 @@ class Classifier(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         sizes = [2] + [width] * depth
-        layers = [part for a, b in zip(sizes[:-1], sizes[1:]) for part in (nn.Linear(a, b), nn.ReLU())]
+        layers = [part for i in range(depth) for part in (nn.Linear(*sizes[i : i + 2]), nn.ReLU())]
         self.network = nn.Sequential(*layers, nn.Linear(width, 2))
         self.lr = lr
         self.example_input_array = torch.zeros(1, 2)
