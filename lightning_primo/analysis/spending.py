@@ -110,6 +110,4 @@ def occupancy(events: Sequence[Timed]) -> Occupancy:
                 at_work += min(event.seconds, seconds - since)
         most = max(most, len(begun))
     busy += sum(end - since for since in begun.values())
-    return Occupancy(
-        workers=most, seconds=end, busy=busy, at_work=at_work, idle=max(0.0, most * end - busy)
-    )
+    return Occupancy(workers=most, seconds=end, busy=busy, at_work=at_work, idle=max(0.0, most * end - busy))

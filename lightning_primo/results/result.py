@@ -20,8 +20,8 @@ from lightning_primo.results.findings import Findings
 from lightning_primo.results.generalization import read_tests, run_tests
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.onnx_files import onnx_writer
-from lightning_primo.results.report import ReportArguments, write_report
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
+from lightning_primo.results.report import ReportArguments, write_report
 from lightning_primo.results.schedule_plot import plot_schedules
 from lightning_primo.results.table import make_table
 from lightning_primo.results.trial_result import TrialResult

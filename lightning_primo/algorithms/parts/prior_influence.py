@@ -67,7 +67,9 @@ class PriorInfluence:
         self._trust = trust
         self._dimensions = encoding.dimensions
         self._names = [objective.name for objective in problem.objectives]
-        self._encoded = [(self._names.index(name), EncodedPrior(prior, encoding)) for name, prior in sorted(priors.items())]
+        self._encoded = [
+            (self._names.index(name), EncodedPrior(prior, encoding)) for name, prior in sorted(priors.items())
+        ]
 
     def count(self, n: int) -> None:
         """Take note of `n` more proposals that were evaluated."""

@@ -30,7 +30,7 @@ from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import place_text
-from lightning_primo.problem.trial import Evaluation, Trial, fold_events
+from lightning_primo.problem.trial import Trial, fold_events
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.report.prior_effects import prior_effects
 from lightning_primo.results.report.units import is_share, units
@@ -118,7 +118,11 @@ def _objectives(findings: Findings, description: Mapping[str, str]) -> list[dict
         unit = known[objective.name]
         if unit == "number" and is_share(objective.name, values):
             unit = "share"
-        places = {place_text(trial.measured_on[objective.name]): None for trial in findings.front if objective.name in trial.measured_on}
+        places = {
+            place_text(trial.measured_on[objective.name]): None
+            for trial in findings.front
+            if objective.name in trial.measured_on
+        }
         rows.append(
             {
                 "name": objective.name,

@@ -78,9 +78,11 @@ def in_words(effect: PriorEffect) -> str:
     at = "" if effect.epoch is None else f" after {effect.epoch} epoch{'s' if effect.epoch > 1 else ''}"
     if not effect.guided.trials:
         return "No proposal with a value was made with this prior yet."
-    if not effect.free.trials:
-        return "Every proposal was made with a prior, so that there is nothing to compare with."
-    return (
-        f"A proposal with this prior is better in this objective than one without any with a probability of "
-        f"{effect.superiority:.0%}, by what they reached{at}; as much by chance: {effect.p_value:.2g}."
+    words = (
+        f"By the {effect.trials} trials{at} this objective is better where the prior is denser with a probability of "
+        f"{effect.right:.1%}."
     )
+    if not effect.free.trials:
+        return f"{words} Every proposal was made with a prior, so that there is none to compare with."
+    share = f"{effect.superiority:.0%}"
+    return f"{words} A proposal with it was better in this objective than one without any in {share} of all pairs."
