@@ -185,12 +185,13 @@ class BayesianOptimization(Algorithm):
         else:
             starts = np.concatenate([starts, prior.sample(rng)])
             config = self._search.best(prior.of(acquisition), starts, rng)
-        if self.pause is None:
-            return self._new(config, rng, epoch=self.problem.max_epochs)
-        trial = self.pause.resumed(self, data, acquisition, config)
-        if trial is not None:
-            return self._next_rung(trial)
-        return self._new(config, rng)
+        resumed = None if self.pause is None else self.pause.resumed(self, data, acquisition, config)
+        if resumed is not None:
+            return self._next_rung(resumed)
+        proposal = self._new(config, rng, epoch=self.problem.max_epochs if self.pause is None else None)
+        if proposal is None or prior is None or config is None:
+            return proposal
+        return replace(proposal, prior=prior.objective)
 
     def _observed(self) -> Observations:
         """What was observed, by the search and by earlier ones."""

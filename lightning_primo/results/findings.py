@@ -28,6 +28,7 @@ class Findings:
         events: What was asked and told, with the seconds of search by then, in order.
 
     Attributes:
+        events: As given.
         trials: All trials, in the order in which they were proposed.
         front: Those that no other one dominates, among the trials trained to the full budget; sorted by the first
             objective, the best first. Noisy values that differ by no more than their spread count as equal here (see
@@ -37,6 +38,7 @@ class Findings:
 
     def __init__(self, problem: Problem, events: Sequence[tuple[Proposal | Evaluation, float]]) -> None:
         self.problem = problem
+        self.events = tuple(events)
         trials = fold_events(event for event, _ in events)
         self.trials: tuple[TrialResult, ...] = tuple(
             TrialResult.of(trial, problem, line=lineage(trials, trial)) for trial in trials

@@ -34,6 +34,7 @@ def encode_proposal(proposal: Proposal) -> str:
         "operation": proposal.operation,
         "inherits": proposal.inherits,
         "final": proposal.final,
+        **({} if proposal.prior is None else {"prior": proposal.prior}),
     }
     return json.dumps(fields, allow_nan=False)
 
@@ -56,6 +57,7 @@ def decode_proposal(text: str | bytes) -> Proposal:
         operation=str(fields["operation"]),
         inherits=bool(fields["inherits"]),
         final=bool(fields["final"]),
+        prior=str(fields["prior"]) if "prior" in fields else None,
     )
 
 
@@ -76,6 +78,7 @@ def encode_evaluation(evaluation: Evaluation) -> str:
         "measured_on": {name: dict(place) for name, place in evaluation.measured_on.items()},
         "cost": float(evaluation.cost),
         "seconds": float(evaluation.seconds),
+        "measuring": float(evaluation.measuring),
         "finished": bool(evaluation.finished),
     }
     return json.dumps(fields, allow_nan=False)
@@ -102,6 +105,7 @@ def decode_evaluation(text: str | bytes) -> Evaluation:
             measured_on={name: _place(place) for name, place in fields["measured_on"].items()},
             cost=float(fields["cost"]),
             seconds=float(fields["seconds"]),
+            measuring=float(fields.get("measuring", 0.0)),
             finished=bool(fields["finished"]),
         )
     except (TypeError, AttributeError) as error:
