@@ -23,6 +23,7 @@ from lightning_primo.results.onnx_files import onnx_writer
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
 from lightning_primo.results.schedule_plot import plot_schedules
 from lightning_primo.results.table import make_table
+from lightning_primo.results.table_files import write_table
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.options import TrainerArguments
 
@@ -82,6 +83,19 @@ class Result(Findings):
         """
         front = [trial.id for trial in self.front]
         return make_table(self.problem, self.trials, front=front, tests=read_tests(self.directory))
+
+    def save_table(self, path: str | Path) -> Path:
+        """Write `to_pandas` as a file, as its suffix says: ``.csv``, ``.json`` or ``.parquet`` (the extra ``parquet``).
+
+        Returns:
+            The file.
+
+        Raises:
+            InvalidArgumentError: For another suffix.
+            PrimoError: If Parquet is asked for without pyarrow.
+            StorageError: If the disk is full or cannot be written to.
+        """
+        return write_table(self.to_pandas(), path)
 
     def load(self, trial: TrialResult | int) -> pl.LightningModule:
         """The trained module of a trial, on the CPU and in evaluation mode.
