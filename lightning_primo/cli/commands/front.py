@@ -14,7 +14,8 @@ from lightning_primo.checks import printable_lines
 from lightning_primo.cli.output import print_json, print_note, print_table, print_text
 
 if TYPE_CHECKING:
-    from lightning_primo.results import Result, TrialResult
+    from lightning_primo.results import TrialResult
+    from lightning_primo.results.findings import Findings
 
 
 def parser() -> jsonargparse.ArgumentParser:
@@ -39,25 +40,26 @@ def run(options: jsonargparse.Namespace) -> int:
         StoreError: There is no search in the directory, or its file is damaged.
         UnknownNameError: There is no such objective to sort by.
     """
-    from lightning_primo.search import read_result
+    from lightning_primo.search.stored_search import StoredSearch
 
-    result = read_result(options.directory)
+    search = StoredSearch.open(options.directory)
+    result = search.findings()  # without torch, but for the whole table
     trials = chosen(result, everything=options.all, by=options.sort)
     if options.csv:
-        table = result.to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
+        table = search.result().to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
         text = table.to_csv(index=False, lineterminator="\n")
         sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)  # a program gets all as it is
     elif options.json:
         print_json([_described(trial, result) for trial in trials])
     elif trials:
-        _print(trials, result, everything=options.all)
+        _print(trials, result, search.hyperparameters, everything=options.all)
     else:
         hint = "" if options.all or not result.trials else "; --all shows all trials"
         print_text(f"no trial was trained to the full budget of {result.problem.max_epochs} epochs yet{hint}")
     return 0
 
 
-def chosen(result: Result, *, everything: bool, by: str | None) -> list[TrialResult]:
+def chosen(result: Findings, *, everything: bool, by: str | None) -> list[TrialResult]:
     """The front or all trials, sorted by an objective, the best first; where its value is unknown, last.
 
     Raises:
@@ -77,12 +79,12 @@ def chosen(result: Result, *, everything: bool, by: str | None) -> list[TrialRes
     return sorted(result.trials if everything else result.front, key=rank)
 
 
-def _print(trials: Sequence[TrialResult], result: Result, *, everything: bool) -> None:
+def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str], *, everything: bool) -> None:
     from lightning_primo.results.formatting import format_value
     from lightning_primo.results.partial_training import partly_line
 
     objectives = [objective.name for objective in result.problem.objectives]
-    hyperparameters = [name for name in result.problem.space if any(name in trial.config for trial in trials)]
+    hyperparameters = [name for name in names if any(name in trial.config for trial in trials)]
     front = {trial.id for trial in result.front}
     state = ["front", "status", "epoch"] if everything else []
     rows = []
@@ -104,7 +106,7 @@ def _cell(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _described(trial: TrialResult, result: Result) -> dict[str, object]:
+def _described(trial: TrialResult, result: Findings) -> dict[str, object]:
     return {
         "trial": trial.id,
         "objectives": trial.values,

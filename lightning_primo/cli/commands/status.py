@@ -76,7 +76,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
     from lightning_primo.errors import first_line
     from lightning_primo.problem.trial import Evaluation, fold_events
 
-    problem, result = search.problem, search.result()
+    problem, result = search.problem, search.findings()
     pending = [trial for trial in fold_events(event for event, _ in search.events) if trial.pending is not None]
     told = [event for event, _ in search.events if isinstance(event, Evaluation)]
     failed = next((evaluation for evaluation in reversed(told) if evaluation.status.failed), None)
@@ -86,7 +86,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
         "algorithm": dict(search.algorithm),
         "objectives": [_described(objective) for objective in problem.objectives],
         "constraints": [_described(constraint) for constraint in problem.constraints],
-        "hyperparameters": list(problem.space.keys()),
+        "hyperparameters": list(search.hyperparameters),
         "epochs": {"shortest": problem.min_epochs, "full": problem.max_epochs},
         "seed": search.seed,
         "trials": {
