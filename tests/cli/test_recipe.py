@@ -44,8 +44,9 @@ def test_an_unknown_recipe_names_those_that_there_are() -> None:
 def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(recipe, "home_of_recipes", lambda package: tmp_path)
     (tmp_path / "recipes").mkdir()
-    for name in ("common", "images"):
-        (tmp_path / "recipes" / f"{name}.py").write_text("import sklearn_that_is_not_there\n")
+    for name in ("__init__", "common"):
+        (tmp_path / "recipes" / f"{name}.py").write_text("")
+    (tmp_path / "recipes" / "images.py").write_text("import sklearn_that_is_not_there\n")
     for name in [name for name in sys.modules if name.partition(".")[0] == "recipes"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(recipe, "_EXTRA", ("sklearn_that_is_not_there",))
@@ -66,7 +67,7 @@ def test_in_an_installed_package_they_lie_below_it(tmp_path: Path, forks: Forks)
     shutil.copytree(ROOT / "lightning_primo", package, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("recipes", "models", "datamodules"):
         shutil.copytree(ROOT / name, package / "examples" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    small = ["--epochs", "1", "1", "--full-trainings", "2", "--algorithm", "random", "--workers", "2", "--quiet"]
+    small = ["--epochs", "1", "1", "--full-trainings", "2", "--algorithm", "random", "--quiet"]
     run = forks.run(
         ["-m", "lightning_primo", "recipe", "digits", *small], cwd=tmp_path, env={"PYTHONPATH": str(package.parent)}
     )
