@@ -13,6 +13,7 @@ directory/
     last.ckpt             its checkpoint; last.ckpt.*.partial while that is written
     epoch_00004.ckpt      the same as it was after that epoch, as long as another trial may go on from there
     attempt               the ticket of the training that may write here
+    stop                  the user's wish that the training here end
     runs.json             its runs at logging services
     logs/, checkpoints/   what loggers and the user's ModelCheckpoint write
 ```
@@ -123,6 +124,11 @@ def epoch_checkpoints(directory: Path) -> Iterator[tuple[int, int, Path]]:
 def attempt_file(trial: Path) -> Path:
     """The ticket of the training that may write into `trial`."""
     return trial / "attempt"
+
+
+def stop_file(trial: Path) -> Path:
+    """The user's wish that what is trained in `trial` end."""
+    return trial / "stop"
 
 
 def runs_file(trial: Path) -> Path:

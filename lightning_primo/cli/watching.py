@@ -69,7 +69,7 @@ def _picture(status: Status, text: str, height: int) -> RenderableType:
     header, rows = _front(status)
     room = max(_LEAST_ROWS, height - text.count("\n") - 6)
     left_out = [f"and {len(rows) - room} more; lightning-primo front shows them"] if len(rows) > room else []
-    table = [Text(), make_table(header, rows[:room])] if rows else []
+    table: list[RenderableType] = [Text(), make_table(header, rows[:room])] if rows else []
     return Group(Text(text), *table, *map(Text, left_out))
 
 

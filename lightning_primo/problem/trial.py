@@ -35,6 +35,8 @@ class Status(str, Enum):
     """The worker's process died."""
     ERROR = "error"
     """The user's code raised an exception."""
+    STOPPED = "stopped"
+    """The user has ended it."""
 
     @property
     def failed(self) -> bool:

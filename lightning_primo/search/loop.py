@@ -21,6 +21,7 @@ from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.outcomes import Outcomes
+from lightning_primo.search.requests import forget_to_stop
 from lightning_primo.search.worker_calls import check_places, train
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job
@@ -167,6 +168,7 @@ class Loop:
         proposal = self._algorithm.ask()
         self._interrupt.check()  # a Ctrl-C that compiled code has swallowed may have spoiled what it computed
         if proposal is not None:
+            forget_to_stop(self._store.directory, proposal.trial_id)
             self._store.ask(proposal, elapsed=self._elapsed())
         return proposal
 

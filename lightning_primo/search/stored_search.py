@@ -110,7 +110,7 @@ class StoredProblem(Problem):
     """
 
     def __init__(self, make_space: Callable[[], ConfigurationSpace], **goals: Any) -> None:
-        super().__init__(space=make_space, **goals)
+        super().__init__(space=make_space, **goals)  # type: ignore[arg-type]
         vars(self)["_make_space"] = vars(self).pop("space")
 
     @cached_property
