@@ -92,6 +92,9 @@ class MOBANANAS(Brackets):
         super()._told(trial, target, evaluation)
         self._n_told += 1
 
+    def _learned(self, trial: Trial) -> None:
+        self._n_told += 1
+
     @override
     def _new(self, bracket: Bracket, rng: np.random.Generator) -> Proposal | None:
         mutant = None if self._is_first(bracket) else self._mutant(rng)

@@ -44,6 +44,16 @@ class Status(str, Enum):
         return self not in (Status.OK, Status.REJECTED)
 
 
+class Origin(str, Enum):
+    """Who decided that there is a trial of a configuration."""
+
+    ALGORITHM = "algorithm"
+    GIVEN = "given"
+    """The user: it takes the place of the one that the algorithm would have begun with then."""
+    KNOWN = "known"
+    """The user, who also knows what comes of it: nothing is trained, and nothing of the budget spent."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
     """Train trial `trial_id` up to epoch `epoch`.
@@ -60,6 +70,7 @@ class Proposal:
             `start_epoch` is 0; else from all that its checkpoint of that epoch holds, with another configuration.
         final: Whether the trial is fully trained at `epoch`, though that may be less than the full budget: its result
             counts as one of the full budget, and it is not continued.
+        origin: Who decided on it. One that is `Origin.KNOWN` is not carried out; its evaluation follows at once.
     """
 
     trial_id: int
@@ -70,6 +81,7 @@ class Proposal:
     operation: str = "sample"
     inherits: bool = False
     final: bool = False
+    origin: Origin = Origin.ALGORITHM
 
     @property
     def epochs(self) -> int:
@@ -137,6 +149,7 @@ class Trial:
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about.
         start_epoch: Epochs of its parent's training that it has taken over; 0 where its training is all its own.
+        origin: Who decided that there is this trial.
         evaluations: What was told so far, in order.
         pending: The epoch up to which it is being trained now, or None.
     """
@@ -146,6 +159,7 @@ class Trial:
     parent: int | None = None
     operation: str = "sample"
     start_epoch: int = 0
+    origin: Origin = Origin.ALGORITHM
     evaluations: tuple[Evaluation, ...] = ()
     pending: int | None = None
 
@@ -158,8 +172,14 @@ class Trial:
             parent=proposal.parent,
             operation=proposal.operation,
             start_epoch=proposal.start_epoch,
+            origin=proposal.origin,
             pending=proposal.epoch,
         )
+
+    @property
+    def known(self) -> bool:
+        """Whether its result was there already, so that it was not trained here and has no weights."""
+        return self.origin is Origin.KNOWN
 
     @property
     def epoch(self) -> int:
