@@ -5,6 +5,7 @@ directory/
   search.sqlite           the log: what was asked and told
   search.lock             held by the process that searches; search.owner says who that is
   project.json            the LightningCLI project, of a search from the command line
+  requests/               configurations that a user asks a search that runs to try; it takes them away
   remeasured.json         what was measured again when the budget was used up
   test.json               what the front reaches on the test data
   trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
@@ -51,6 +52,11 @@ def owner_file(directory: Path) -> Path:
 def project_file(directory: Path) -> Path:
     """The LightningCLI project that is searched in `directory`."""
     return directory / "project.json"
+
+
+def requests_directory(directory: Path) -> Path:
+    """Where a user leaves the configurations that the search in `directory` is asked to try next."""
+    return directory / "requests"
 
 
 def remeasured_file(directory: Path) -> Path:
