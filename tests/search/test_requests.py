@@ -153,7 +153,7 @@ def test_configurations_are_tried_next_and_the_algorithm_goes_on_with_its_own(wi
 
 @pytest.mark.parametrize(
     "dies_in",
-    ["0", pytest.param("1", marks=pytest.mark.slow), pytest.param("2", marks=pytest.mark.slow), "3"],
+    ["0", *(pytest.param(trial, marks=pytest.mark.slow) for trial in "123")],
 )
 def test_what_was_added_is_tried_once_after_a_kill(
     tmp_path: Path, forks: Forks, with_additions: Path, dies_in: str
