@@ -5,6 +5,7 @@ directory/
   search.sqlite           the log: what was asked and told
   search.lock             held by the process that searches; search.owner says who that is
   project.json            the LightningCLI project, of a search from the command line
+  requests/               configurations that a user asks a search that runs to try; it takes them away
   remeasured.json         what was measured again when the budget was used up
   environment.json      where the search has run: versions, devices, commands
   report.html           the report, written at the end of every run
@@ -15,6 +16,7 @@ directory/
     last.ckpt             its checkpoint; last.ckpt.*.partial while that is written
     epoch_00004.ckpt      the same as it was after that epoch, as long as another trial may go on from there
     attempt               the ticket of the training that may write here
+    stop                  the user's wish that the training here end
     runs.json             its runs at logging services
     logs/, checkpoints/   what loggers and the user's ModelCheckpoint write
 ```
@@ -52,6 +54,11 @@ def owner_file(directory: Path) -> Path:
 def project_file(directory: Path) -> Path:
     """The LightningCLI project that is searched in `directory`."""
     return directory / "project.json"
+
+
+def requests_directory(directory: Path) -> Path:
+    """Where a user leaves the configurations that the search in `directory` is asked to try next."""
+    return directory / "requests"
 
 
 def remeasured_file(directory: Path) -> Path:
@@ -135,6 +142,11 @@ def epoch_checkpoints(directory: Path) -> Iterator[tuple[int, int, Path]]:
 def attempt_file(trial: Path) -> Path:
     """The ticket of the training that may write into `trial`."""
     return trial / "attempt"
+
+
+def stop_file(trial: Path) -> Path:
+    """The user's wish that what is trained in `trial` end."""
+    return trial / "stop"
 
 
 def runs_file(trial: Path) -> Path:

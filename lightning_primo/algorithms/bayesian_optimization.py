@@ -46,7 +46,8 @@ class BayesianOptimization(Algorithm):
 
     Args:
         design: The algorithm of the first phase. Default `RandomSearch()`.
-        n_init: Full trainings' worth of epochs that the design spends; with several workers it goes on until half of
+        n_init: Full trainings' worth of epochs that the design spends, less the full trainings whose results were known
+            already; with several workers it goes on until half of
             that is back, as on less a model is but chance, and up to twice as long while no training has learnt
             anything that a model could go by (`objectives_vary`). Where they bring fewer than two full trainings, the
             best of those that were trained longest are trained to the end.
@@ -125,7 +126,7 @@ class BayesianOptimization(Algorithm):
         return goes_on and trial.id < len(self.design.trials) and self.design.may_fork(trial, epoch)
 
     def _registered(self, proposal: Proposal) -> None:
-        if proposal.operation != _OPERATION:
+        if proposal.operation != _OPERATION and not self._design_is_over:
             self.design.register(proposal)
             return
         # The design knows nothing of what is done with its trials here, so it must not go on.
@@ -141,6 +142,12 @@ class BayesianOptimization(Algorithm):
         self._own.remove(trial.id)
         if evaluation.status is Status.REJECTED and len(trial.evaluations) == 1:
             self._influence.count(-1)  # the prior fades with what was evaluated
+
+    def _learned(self, trial: Trial) -> None:
+        if not self._design_is_over:
+            known = self.design.known_trial(trial.config, trial.evaluations[-1].epoch)
+            self.design.register(known)
+            self.design.tell(trial.evaluations[-1])
 
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
@@ -158,7 +165,8 @@ class BayesianOptimization(Algorithm):
 
     def _design_goes_on(self) -> bool:
         """Whether epochs are left for the design, or what is back is too little for a model."""
-        planned = self.n_init * self.problem.max_epochs
+        known = sum(trial.known and trial.at(self.problem.max_epochs) is not None for trial in self.trials)
+        planned = (self.n_init - known) * self.problem.max_epochs
         if self.design.epochs_committed < planned:
             return True
         pending = sum((trial.pending or 0) - trial.epoch for trial in self.design.pending)

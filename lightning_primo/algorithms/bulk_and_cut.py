@@ -109,7 +109,9 @@ class BulkAndCut(Algorithm):
 
     @override
     def may_continue(self, trial: Trial) -> bool:
-        return trial.at(self.problem.max_epochs) is not None  # each may become a parent, whose weights are then needed
+        return (
+            not trial.known and trial.at(self.problem.max_epochs) is not None
+        )  # each may become a parent, whose weights are then needed
 
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
@@ -171,9 +173,9 @@ class BulkAndCut(Algorithm):
         return None
 
     def _parents(self, operation: str) -> list[Trial]:
-        """The trained trials without a child by this operation that was unfit."""
+        """The trials that were trained here without a child by this operation that was unfit."""
         unfit = {t.parent for t in self.trials if t.operation == operation and t.status in _NETWORK_IS_UNFIT}
-        return [trial for trial in self._trained() if trial.id not in unfit]
+        return [trial for trial in self._trained() if trial.id not in unfit and not trial.known]
 
     def _deeper(self, trial: Trial) -> list[Config]:
         """The new configurations with one layer more that are legal and keep the exact bounds."""

@@ -99,6 +99,9 @@ class MOBANANAS(Brackets):
         super()._told(trial, target, evaluation)
         self._n_told += 1
 
+    def _learned(self, trial: Trial) -> None:
+        self._n_told += 1
+
     @override
     def _new(self, bracket: Bracket, rng: np.random.Generator) -> Proposal | None:
         proven = self._experience.proven(self, bracket.epochs[0])

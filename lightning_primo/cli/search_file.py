@@ -99,7 +99,7 @@ def _learn_from(algorithm: Algorithm, directories: Any) -> None:
         raise InvalidArgumentError(
             f"{_PAST!r} must be a list of the directories of earlier searches, got {shown(directories)}"
         )
-    algorithm.learn_from = past_searches([read_result(folder) for folder in directories])
+    vars(algorithm)[_PAST] = past_searches([read_result(folder) for folder in directories])
 
 
 def _made(label: str, base: type, entry: Any) -> Any:

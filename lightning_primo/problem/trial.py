@@ -35,11 +35,23 @@ class Status(str, Enum):
     """The worker's process died."""
     ERROR = "error"
     """The user's code raised an exception."""
+    STOPPED = "stopped"
+    """The user has ended it."""
 
     @property
     def failed(self) -> bool:
         """Whether the trial is lost; a rejected one is not counted, as nothing was tried."""
         return self not in (Status.OK, Status.REJECTED)
+
+
+class Origin(str, Enum):
+    """Who decided that there is a trial of a configuration."""
+
+    ALGORITHM = "algorithm"
+    GIVEN = "given"
+    """The user: it takes the place of the one that the algorithm would have begun with then."""
+    KNOWN = "known"
+    """The user, who also knows what comes of it: nothing is trained, and nothing of the budget spent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +71,7 @@ class Proposal:
         final: Whether the trial is fully trained at `epoch`, though that may be less than the full budget: its result
             counts as one of the full budget, and it is not continued.
         prior: The objective whose expert prior weighted the choice of the configuration; None for none.
+        origin: Who decided on it. One that is `Origin.KNOWN` is not carried out; its evaluation follows at once.
     """
 
     trial_id: int
@@ -70,6 +83,7 @@ class Proposal:
     inherits: bool = False
     final: bool = False
     prior: str | None = None
+    origin: Origin = Origin.ALGORITHM
 
     @property
     def epochs(self) -> int:
@@ -140,6 +154,7 @@ class Trial:
         operation: How the configuration came about.
         start_epoch: Epochs of its parent's training that it has taken over; 0 where its training is all its own.
         prior: The objective whose expert prior weighted the choice of the configuration; None for none.
+        origin: Who decided that there is this trial.
         evaluations: What was told so far, in order.
         pending: The epoch up to which it is being trained now, or None.
     """
@@ -150,6 +165,7 @@ class Trial:
     operation: str = "sample"
     start_epoch: int = 0
     prior: str | None = None
+    origin: Origin = Origin.ALGORITHM
     evaluations: tuple[Evaluation, ...] = ()
     pending: int | None = None
 
@@ -163,8 +179,14 @@ class Trial:
             operation=proposal.operation,
             start_epoch=proposal.start_epoch,
             prior=proposal.prior,
+            origin=proposal.origin,
             pending=proposal.epoch,
         )
+
+    @property
+    def known(self) -> bool:
+        """Whether its result was there already, so that it was not trained here and has no weights."""
+        return self.origin is Origin.KNOWN
 
     @property
     def epoch(self) -> int:

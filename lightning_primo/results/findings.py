@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from lightning_primo.pareto import hypervolume, hypervolume_over_time
 from lightning_primo.pareto.noise import on_front
@@ -20,6 +20,9 @@ from lightning_primo.results.ordering import Front
 from lightning_primo.results.partial_training import partly_line
 from lightning_primo.results.table import front_lines
 from lightning_primo.results.trial_result import TrialResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Findings:
@@ -143,6 +146,8 @@ class Findings:
         Raises:
             InvalidArgumentError: As for `hypervolume`.
         """
+        import pandas as pd
+
         point = reference_point(self.problem, self._scaled, reference)
         unknown = (np.nan,) * len(self.problem.objectives)
         rows = [evaluation.losses if self.problem.counts(evaluation) else unknown for evaluation in self.evaluations]

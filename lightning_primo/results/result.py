@@ -8,7 +8,6 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pandas as pd
 from matplotlib.figure import Figure
-from typing_extensions import override
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.factory import Factory
@@ -16,21 +15,20 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results.cost_plot import plot_best, plot_hypervolume
 from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
-from lightning_primo.results.findings import Findings
 from lightning_primo.results.front_plot import plot_front
 from lightning_primo.results.generalization import read_tests, run_tests
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.onnx_files import onnx_writer
-from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
 from lightning_primo.results.report import ReportArguments, write_report
 from lightning_primo.results.schedule_plot import plot_schedules
+from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.results.table import make_table
 from lightning_primo.results.table_files import write_table
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.options import TrainerArguments
 
 
-class Result(Findings):
+class Result(StoredFindings):
     """A view of a search's log: what was found up to the moment when it was made.
 
     Values that were measured again when the search had ended are the medians of all their measurements, here and in all
@@ -59,23 +57,11 @@ class Result(Findings):
         trainer: TrainerArguments | None = None,
         description: Mapping[str, str] | None = None,
     ) -> None:
-        self.directory = Path(directory)
+        super().__init__(problem, events, directory=directory)
         self._build = build
         self._seed = seed
         self._trainer: TrainerArguments = trainer or {}
         self._description = dict(description or {})
-        remeasured = read_remeasured(self.directory)
-        self._measured_again = len(remeasured)
-        self._told_events = tuple(events) if remeasured else ()
-        super().__init__(problem, with_remeasured(problem, events, remeasured))
-
-    @override
-    def changed_since_told(self) -> str:
-        if not self._measured_again:
-            return ""
-        told = Findings(self.problem, self._told_events).hypervolume()
-        trials = "1 trial was" if self._measured_again == 1 else f"{self._measured_again} trials were"
-        return f" ({told:.4g} with the values that the search saw; {trials} measured again, and the medians count)"
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per trial: configuration, objectives in their own unit, measurements, test metrics, cost and status.

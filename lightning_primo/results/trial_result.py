@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lightning_primo.errors import first_line
-from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Losses, Status, Trial, schedule
 from lightning_primo.results.formatting import format_setting, format_value, format_values

@@ -21,6 +21,7 @@ from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.outcomes import Outcomes
+from lightning_primo.search.requests import Requests
 from lightning_primo.search.worker_calls import check_places, train
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job
@@ -76,6 +77,7 @@ class Loop:
         self._tracker = FrontTracker(plan.problem)
         self._places = Places()
         self._places_are_checked = False
+        self._requests = Requests(store, algorithm)
         self._futility = Futility()
         self._failures: dict[str, int] = {}
         self._n_rejected = 0
@@ -164,9 +166,11 @@ class Loop:
             return self._unfinished.pop(0)
         if self._share_spent() >= 1:
             return None
+        self._requests.take(elapsed=self._elapsed())
         proposal = self._algorithm.ask()
         self._interrupt.check()  # a Ctrl-C that compiled code has swallowed may have spoiled what it computed
         if proposal is not None:
+            self._requests.forget_stop(proposal.trial_id)
             self._store.ask(proposal, elapsed=self._elapsed())
         return proposal
 

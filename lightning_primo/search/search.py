@@ -37,6 +37,7 @@ from lightning_primo.search.description import describe
 from lightning_primo.search.interrupt import TERMINATED
 from lightning_primo.search.leavings import leave_report, record_environment
 from lightning_primo.search.session import first_job, run_session, some_configurations
+from lightning_primo.search.steering import Steered
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
 from lightning_primo.training import check_indices, devices_per_trial, preflight
@@ -48,7 +49,7 @@ from lightning_primo.workers import ExecutorWorkers, InProcess, LocalProcesses, 
 _MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
 
 
-class Search:
+class Search(Steered):
     """A multi-objective search over architectures and hyperparameters.
 
     Args:

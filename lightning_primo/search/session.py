@@ -112,6 +112,8 @@ def _restore(algorithm: Algorithm, plan: TrainingPlan, store: Store, events: Ite
     algorithm.start(plan.problem, seed=plan.seed)
     try:
         algorithm.restore(events)
+        for config in store.added():
+            algorithm.enqueue(config)
     except Exception as error:
         raise CorruptStoreError(
             f"{str(store.path)!r} holds what {type(algorithm).__name__} never asked or was told "
