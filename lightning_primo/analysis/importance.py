@@ -31,7 +31,8 @@ class Importance:
 
     Attributes:
         name: Of the hyperparameter.
-        alone: Share of the variance that is explained by its value, whatever the others are, in [0, 1].
+        alone: Share of the variance that is explained by its value where it is active, whatever the others are, in
+            [0, 1].
         total: Share of the variance that goes when it is known, with all its interactions, at least `alone`; over all
             hyperparameters these add up to more than 1 where they interact.
     """
@@ -79,7 +80,7 @@ def _total(model: ObjectiveModel, drawn: Array, predicted: Array, column: int, r
 
 
 def _alone(model: ObjectiveModel, drawn: Array, column: int, rng: np.random.Generator) -> float:
-    """The variance of the mean given the hyperparameter, over its values and over its being inactive."""
+    """The variance of the mean given the hyperparameter, over its values where it is active."""
     encoding = model.encoding
     active = ~np.isnan(drawn[:, column])
     values = encoding.axes[column].quantile((np.arange(_LEVELS) + 0.5) / _LEVELS)
@@ -89,13 +90,11 @@ def _alone(model: ObjectiveModel, drawn: Array, column: int, rng: np.random.Gene
         rows = at_level(model, drawn[active], column, float(value), rng)
         if len(rows):
             means.append(float(model.mean(rows).mean()))
-            weights.append(float(active.mean()) * count / _LEVELS)
-    if not active.all():
-        means.append(float(model.mean(drawn[~active]).mean()))
-        weights.append(1.0 - float(active.mean()))
+            weights.append(float(count))
     if not means:
         return 0.0
-    return float(np.average(np.square(np.array(means) - np.average(means, weights=weights)), weights=weights))
+    spread = np.average(np.square(np.array(means) - np.average(means, weights=weights)), weights=weights)
+    return float(active.mean() * spread)
 
 
 def at_level(model: ObjectiveModel, drawn: Array, column: int, value: float, rng: np.random.Generator) -> Array:
