@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 LOWEST_PYTHON ?= 3.10
 PARALLEL = --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: install demo test test-lowest test-newest slow fuzz coverage check wheel format clean
+.PHONY: install demo test test-lowest test-newest slow fuzz coverage check docs wheel format clean
 
 install: $(VENV)/.installed
 
@@ -48,6 +48,9 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: install
+	$(BIN)/sphinx-build -q -W --keep-going docs site
+
 # What a release would be: built from the source distribution alone, and used where this repository is not.
 wheel: install
 	rm -rf dist
@@ -59,4 +62,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest $(VENV)-uv runs dist .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest $(VENV)-uv runs dist site .coverage .pytest_cache .mypy_cache .ruff_cache

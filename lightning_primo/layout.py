@@ -7,6 +7,8 @@ directory/
   project.json            the LightningCLI project, of a search from the command line
   requests/               configurations that a user asks a search that runs to try; it takes them away
   remeasured.json         what was measured again when the budget was used up
+  environment.json      where the search has run: versions, devices, commands
+  report.html           the report, written at the end of every run
   test.json               what the front reaches on the test data
   trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
   preflight/              during the preflight, one batch before the search
@@ -67,6 +69,16 @@ def remeasured_file(directory: Path) -> Path:
 def tests_file(directory: Path) -> Path:
     """The test metrics of the front of the search in `directory`."""
     return directory / "test.json"
+
+
+def environment_file(directory: Path) -> Path:
+    """Where the search of `directory` has run, an entry per run."""
+    return directory / "environment.json"
+
+
+def report_file(directory: Path) -> Path:
+    """The report on the search of `directory`."""
+    return directory / "report.html"
 
 
 def table_file(directory: Path) -> Path:

@@ -71,6 +71,7 @@ class Proposal:
         final: Whether the trial is fully trained at `epoch`, though that may be less than the full budget: its result
             counts as one of the full budget, and it is not continued.
         origin: Who decided on it. One that is `Origin.KNOWN` is not carried out; its evaluation follows at once.
+        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
     """
 
     trial_id: int
@@ -82,6 +83,7 @@ class Proposal:
     inherits: bool = False
     final: bool = False
     origin: Origin = Origin.ALGORITHM
+    prior: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -111,6 +113,7 @@ class Evaluation:
             same device are comparable (`same_place`).
         cost: Epochs trained for this proposal; 0 if rejected.
         seconds: Wall-clock seconds of this proposal.
+        measuring: Of these, those in which costs were measured, with the building of the module for that.
         finished: Whether the training ended before `R`, by itself or as it was proposed to, so that the trial cannot be
             continued.
     """
@@ -127,6 +130,7 @@ class Evaluation:
     measured_on: Mapping[str, Place] = field(default_factory=dict)
     cost: float = 0.0
     seconds: float = 0.0
+    measuring: float = 0.0
     finished: bool = False
 
     @property
@@ -150,6 +154,7 @@ class Trial:
         operation: How the configuration came about.
         start_epoch: Epochs of its parent's training that it has taken over; 0 where its training is all its own.
         origin: Who decided that there is this trial.
+        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
         evaluations: What was told so far, in order.
         pending: The epoch up to which it is being trained now, or None.
     """
@@ -160,6 +165,7 @@ class Trial:
     operation: str = "sample"
     start_epoch: int = 0
     origin: Origin = Origin.ALGORITHM
+    prior: str | None = None
     evaluations: tuple[Evaluation, ...] = ()
     pending: int | None = None
 
@@ -173,6 +179,7 @@ class Trial:
             operation=proposal.operation,
             start_epoch=proposal.start_epoch,
             origin=proposal.origin,
+            prior=proposal.prior,
             pending=proposal.epoch,
         )
 

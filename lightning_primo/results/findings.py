@@ -13,8 +13,10 @@ from lightning_primo.pareto import hypervolume, hypervolume_over_time
 from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events, lineage
+from lightning_primo.results.choosing import choose, rule_of
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
+from lightning_primo.results.ordering import Front
 from lightning_primo.results.partial_training import partly_line
 from lightning_primo.results.table import front_lines
 from lightning_primo.results.trial_result import TrialResult
@@ -31,15 +33,17 @@ class Findings:
         events: What was asked and told, with the seconds of search by then, in order.
 
     Attributes:
+        events: As given.
         trials: All trials, in the order in which they were proposed.
         front: Those that no other one dominates, among the trials trained to the full budget; sorted by the first
-            objective, the best first. Noisy values that differ by no more than their spread count as equal here (see
-            `pareto.noise`), so that a trial that is worse in all else is not on the front by noise; the
-            hypervolume is of the values as they are.
+            objective, the best first, and by `Front.sort` as you like. Noisy values that differ by no more than their
+            spread count as equal here (see `pareto.noise`), so that a trial that is worse in all else is not on the
+            front by noise; the hypervolume is of the values as they are.
     """
 
     def __init__(self, problem: Problem, events: Sequence[tuple[Proposal | Evaluation, float]]) -> None:
         self.problem = problem
+        self.events = tuple(events)
         trials = fold_events(event for event, _ in events)
         self.trials: tuple[TrialResult, ...] = tuple(
             TrialResult.of(trial, problem, line=lineage(trials, trial)) for trial in trials
@@ -51,7 +55,7 @@ class Findings:
         mask = on_front(losses, self._matrix([problem.deviations(evaluation) for evaluation in counted]))
         members = sorted((e.losses, e.trial_id) for e, keep in zip(counted, mask, strict=True) if keep)
         by_id = {trial.id: trial for trial in self.trials}
-        self.front: tuple[TrialResult, ...] = tuple(by_id[trial_id] for _, trial_id in members)
+        self.front = Front((by_id[trial_id] for _, trial_id in members), problem.objectives)
         ids = {evaluation.trial_id for evaluation in counted}
         self._out_of_bounds = [trial.id for trial in self.trials if trial.trained_fully and trial.id not in ids]
         self._scaled = problem.scaled(losses)
@@ -84,6 +88,36 @@ class Findings:
             for objective in self.problem.objectives
             if objective.reference_loss is not None or len(self._scaled)
         }
+
+    def choose(
+        self,
+        best: str | None = None,
+        *,
+        weights: Mapping[str, float] | None = None,
+        knee: bool = False,
+        at_most: Mapping[str, float] | None = None,
+        at_least: Mapping[str, float] | None = None,
+    ) -> TrialResult:
+        """One member of the front, by one of three rules and within bounds.
+
+        Args:
+            best: The best in this objective.
+            weights: How much each objective counts; only their ratios matter, one that is left out counts nothing. It
+                is the member whose largest weighted distance from the best values is the smallest (see
+                `results.choosing.Weights`).
+            knee: The member where the front bends the most (`results.choosing.Knee`).
+            at_most: The member's values are at most these, in the user's units: of objectives, or of measurements such
+                as those of a constraint.
+            at_least: The member's values are at least these.
+
+        Raises:
+            InvalidArgumentError: Without a rule, with several, or if no member keeps the bounds; it says how near they
+                come.
+            UnknownNameError: For an objective or measurement that there is not.
+            PrimoError: If the front is empty.
+        """
+        rule = rule_of(self.problem, best, weights, knee)
+        return choose(self.problem, self.front, rule, at_most=at_most, at_least=at_least)
 
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
         """The hypervolume of the trials trained to the full budget; 0 without any.

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Losses, Status, Trial, schedule
-from lightning_primo.results.formatting import format_values
+from lightning_primo.results.formatting import format_setting, format_value, format_values
+from lightning_primo.results.html_tables import pairs_html
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -106,6 +108,12 @@ class TrialResult:
     def __repr__(self) -> str:
         values = format_values(self.values) or "no values"
         return f"<trial {self.id}: {values}; {self.outcome}, epoch {self.epoch}>"
+
+    def _repr_html_(self) -> str:
+        known = {name: format_value(value) for name, value in {**self.values, **self.measurements}.items()}
+        config = {name: format_setting(value) for name, value in self.config.items()}
+        pairs = {**known, **config, "status": self.outcome, "why": first_line(self.reason)}
+        return pairs_html(pairs, caption=f"trial {self.id}, trained for {self.epoch} epochs")
 
 
 def _values(problem: Problem, losses: Losses) -> dict[str, float]:

@@ -35,6 +35,7 @@ from lightning_primo.search.arguments import (
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
 from lightning_primo.search.interrupt import TERMINATED
+from lightning_primo.search.leavings import leave_report, record_environment
 from lightning_primo.search.session import first_job, run_session, some_configurations
 from lightning_primo.search.steering import Steered
 from lightning_primo.space import check_space
@@ -62,7 +63,7 @@ class Search(Steered):
         datamodule: A LightningDataModule for all, a callable ``config -> LightningDataModule``, a LightningDataModule
             class, plain DataLoaders, or None where the module has its own.
         example_inputs: What modules are called with to measure their costs: a tensor, a tuple of positional or a dict
-            of keyword arguments, or a function ``config -> `` one of these. Default: the module's
+            of keyword arguments, or a function of the configuration that makes one of these. Default: the module's
             `example_input_array`, else one sample of its training data. An objective may have its own.
         constraints: Costs that only bound the search, for example ``FLOPs(at_most=1e7)``.
         algorithm: Default `PriMO()`.
@@ -168,6 +169,7 @@ class Search(Steered):
         hours: float | None = None,
         trials: int | None = None,
         progress: bool = True,
+        report: bool = True,
     ) -> Result:
         """Search until the budget is used up, counting what earlier runs in the same directory have spent.
 
@@ -181,6 +183,8 @@ class Search(Steered):
             trials: Budget in configurations started, those rejected before training not counted. The search ends with
                 the last one's first training: with algorithms that promote, other budgets say more.
             progress: Whether to show what is going on, on standard error.
+            report: Whether to write ``report.html`` into the directory at the end, see `Result.report`. It takes a
+                second or a few; what keeps it from being written is said and changes nothing else.
 
         Returns:
             What was found so far, also after Ctrl-C.
@@ -204,7 +208,9 @@ class Search(Steered):
                 f"{type(self.algorithm).__name__} plans with {self.algorithm.planned_epochs:g} epochs in all, and this "
                 f"run ends at {budget.total_epochs:g}: few trials or none may be fully trained by then"
             )
+        check_bool("report", report)
         with Store(self.directory, self._description) as store:
+            record_environment(self.directory, workers=self.workers, executor=self.executor)
             try:
                 run_session(
                     self.algorithm,
@@ -217,11 +223,15 @@ class Search(Steered):
                     show=progress,
                 )
             except KeyboardInterrupt:
-                return self._stopped("Ctrl-C", store)
+                result = self._stopped("Ctrl-C", store)
             except SIGTERMException as stop:
                 self._stopped("SIGTERM", store)
                 raise SIGTERMException(TERMINATED) from stop
-            return self._result(store.events())
+            else:
+                result = self._result(store.events())
+        if report:
+            leave_report(result)
+        return result
 
     def result(self) -> Result:
         """What was found so far, without searching; also while another process searches.

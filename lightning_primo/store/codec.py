@@ -28,6 +28,7 @@ def encode_proposal(proposal: Proposal) -> str:
         "inherits": proposal.inherits,
         "final": proposal.final,
         "origin": proposal.origin.value,
+        **({} if proposal.prior is None else {"prior": proposal.prior}),
     }
     return json.dumps(fields, allow_nan=False)
 
@@ -51,6 +52,7 @@ def decode_proposal(text: str | bytes) -> Proposal:
         inherits=bool(fields["inherits"]),
         final=bool(fields["final"]),
         origin=Origin(fields["origin"]),
+        prior=str(fields["prior"]) if "prior" in fields else None,
     )
 
 
@@ -100,6 +102,7 @@ def encode_evaluation(evaluation: Evaluation) -> str:
         "measured_on": {name: dict(place) for name, place in evaluation.measured_on.items()},
         "cost": float(evaluation.cost),
         "seconds": float(evaluation.seconds),
+        "measuring": float(evaluation.measuring),
         "finished": bool(evaluation.finished),
     }
     return json.dumps(fields, allow_nan=False)
@@ -126,6 +129,7 @@ def decode_evaluation(text: str | bytes) -> Evaluation:
             measured_on={name: _place(place) for name, place in fields["measured_on"].items()},
             cost=float(fields["cost"]),
             seconds=float(fields["seconds"]),
+            measuring=float(fields.get("measuring", 0.0)),
             finished=bool(fields["finished"]),
         )
     except (TypeError, AttributeError) as error:

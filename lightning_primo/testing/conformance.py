@@ -1,11 +1,11 @@
-"""What every algorithm must do, as a test suite to inherit.
+"""What every algorithm must do, as a test suite to inherit::
 
-```python
-class TestMyAlgorithm(AlgorithmConformance):
-    @pytest.fixture
-    def algorithm(self):
-        return MyAlgorithm()
-```
+    class TestMyAlgorithm(AlgorithmConformance):
+        @pytest.fixture
+        def algorithm(self):
+            return MyAlgorithm()
+
+The tests run on the toy problems of `testing.problems`, and train nothing.
 """
 
 from __future__ import annotations

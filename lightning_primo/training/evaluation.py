@@ -17,7 +17,9 @@ MICRO_BATCHES = "micro_batches"
 """The measurement that says in how many parts the batches of a trial are trained."""
 
 
-def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds: float) -> Evaluation:
+def evaluation_of(
+    job: Job, record: Record, failure: Failure | None, *, seconds: float, measuring: float = 0.0
+) -> Evaluation:
     """The evaluation of `job`.
 
     Args:
@@ -25,6 +27,7 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
         record: What its training has reached, in this job and those before it.
         failure: Why it reached no more; None if it reached what was asked for, or has ended by itself.
         seconds: Wall-clock seconds of the job.
+        measuring: Of these, those in which costs were measured.
     """
     epoch = min(job.epoch, max(record.epoch, 0 if failure is None else job.start_epoch))
     values = record.curve[epoch] if failure is None else record.costs
@@ -59,6 +62,7 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
         measured_on=record.measured_on,
         cost=float(max(0, spent - job.start_epoch)),
         seconds=seconds,
+        measuring=measuring,
         finished=finished and status is Status.OK,
     )
 
