@@ -21,13 +21,14 @@ test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 
 # The tests in environments of their own, each with a PyTorch of several gigabytes: on the lowest Python with the lowest
-# releases that pyproject.toml declares, and with the newest ones that there are.
+# releases that pyproject.toml declares, and with the newest ones that there are. What the lowest ones need in turn is as
+# new as they let it be, so that these warn of how they are called.
 test-lowest:
 	$(PYTHON) -m venv --clear $(VENV)-uv
 	$(VENV)-uv/bin/python -m pip install --quiet uv
 	$(VENV)-uv/bin/uv venv --quiet --clear --python $(LOWEST_PYTHON) $(VENV)-lowest
 	$(VENV)-uv/bin/uv pip install --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable ".[dev]"
-	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest $(PARALLEL)
+	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest $(PARALLEL) -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 test-newest:
 	$(PYTHON) -m venv --clear $(VENV)-newest
@@ -50,6 +51,7 @@ check: install
 
 docs: install
 	$(BIN)/sphinx-build -q -W --keep-going docs site
+
 # What a release would be: built from the source distribution alone, and used where this repository is not.
 wheel: install
 	rm -rf dist

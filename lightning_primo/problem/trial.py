@@ -70,8 +70,8 @@ class Proposal:
             `start_epoch` is 0; else from all that its checkpoint of that epoch holds, with another configuration.
         final: Whether the trial is fully trained at `epoch`, though that may be less than the full budget: its result
             counts as one of the full budget, and it is not continued.
-        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
         origin: Who decided on it. One that is `Origin.KNOWN` is not carried out; its evaluation follows at once.
+        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
     """
 
     trial_id: int
@@ -82,8 +82,8 @@ class Proposal:
     operation: str = "sample"
     inherits: bool = False
     final: bool = False
-    prior: str | None = None
     origin: Origin = Origin.ALGORITHM
+    prior: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -153,8 +153,8 @@ class Trial:
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about.
         start_epoch: Epochs of its parent's training that it has taken over; 0 where its training is all its own.
-        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
         origin: Who decided that there is this trial.
+        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
         evaluations: What was told so far, in order.
         pending: The epoch up to which it is being trained now, or None.
     """
@@ -164,8 +164,8 @@ class Trial:
     parent: int | None = None
     operation: str = "sample"
     start_epoch: int = 0
-    prior: str | None = None
     origin: Origin = Origin.ALGORITHM
+    prior: str | None = None
     evaluations: tuple[Evaluation, ...] = ()
     pending: int | None = None
 
@@ -178,8 +178,8 @@ class Trial:
             parent=proposal.parent,
             operation=proposal.operation,
             start_epoch=proposal.start_epoch,
-            prior=proposal.prior,
             origin=proposal.origin,
+            prior=proposal.prior,
             pending=proposal.epoch,
         )
 

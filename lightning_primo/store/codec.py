@@ -27,8 +27,8 @@ def encode_proposal(proposal: Proposal) -> str:
         "operation": proposal.operation,
         "inherits": proposal.inherits,
         "final": proposal.final,
-        **({} if proposal.prior is None else {"prior": proposal.prior}),
         "origin": proposal.origin.value,
+        **({} if proposal.prior is None else {"prior": proposal.prior}),
     }
     return json.dumps(fields, allow_nan=False)
 
@@ -51,8 +51,8 @@ def decode_proposal(text: str | bytes) -> Proposal:
         operation=str(fields["operation"]),
         inherits=bool(fields["inherits"]),
         final=bool(fields["final"]),
-        prior=str(fields["prior"]) if "prior" in fields else None,
         origin=Origin(fields["origin"]),
+        prior=str(fields["prior"]) if "prior" in fields else None,
     )
 
 

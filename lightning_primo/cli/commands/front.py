@@ -16,8 +16,6 @@ from lightning_primo.cli.output import print_json, print_note, print_table, prin
 from lightning_primo.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lightning_primo.results import TrialResult
     from lightning_primo.results.findings import Findings
     from lightning_primo.search.stored_search import StoredSearch
@@ -73,22 +71,15 @@ def run(options: jsonargparse.Namespace) -> int:
     if options.choose is not None and (options.all or options.sort):
         raise InvalidArgumentError("'--choose' shows one member of the front; leave out --all and --sort")
     search = StoredSearch.open(options.directory)
-    result = search.findings()  # without torch, but for the whole table
+    result = search.findings()  # needs no torch, as the whole table does
     objectives = result.problem.objectives
     if options.choose is not None:
         trials = [chosen(result, options.choose, at_most=options.at_most, at_least=options.at_least)]
     else:
         by = objectives[0].name if options.sort is None else options.sort
         trials = best_first(result.trials if options.all else result.front, objectives, by, argument="--sort")
-    if options.out is not None:
-        from lightning_primo.results.table_files import write_table
-
-        with writing(options.out):
-            print_text(f"table of {len(trials)} trials: {write_table(_table(search, trials), options.out)}")
-    elif options.csv:
-        table = _table(search, trials)
-        text = table.to_csv(index=False, lineterminator="\n")
-        sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)  # a program gets all as it is
+    if options.out is not None or options.csv:
+        _write(search, trials, options.out)
     elif options.json:
         print_json([_described(trial, result) for trial in trials])
     elif trials:
@@ -105,8 +96,17 @@ def run(options: jsonargparse.Namespace) -> int:
     return 0
 
 
-def _table(search: StoredSearch, trials: Sequence[TrialResult]) -> pd.DataFrame:
-    return search.result().to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
+def _write(search: StoredSearch, trials: Sequence[TrialResult], out: Path | None) -> None:
+    """Write all columns of trials into a file, or print them as CSV."""
+    from lightning_primo.results.table_files import write_table
+
+    table = search.result().to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
+    if out is not None:
+        with writing(out):
+            print_text(f"table of {len(trials)} trials: {write_table(table, out)}")
+        return
+    text = table.to_csv(index=False, lineterminator="\n")
+    sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)  # a program gets all as it is
 
 
 def chosen(
@@ -124,13 +124,16 @@ def chosen(
         InvalidArgumentError: If they mean nothing, or no member keeps the bounds.
         PrimoError: If the front is empty.
     """
-    most, least = _numbers("--at_most", at_most or []), _numbers("--at_least", at_least or [])
+    bounds = {
+        "at_most": _numbers("--at_most", at_most or []),
+        "at_least": _numbers("--at_least", at_least or []),
+    }
     names = [objective.name for objective in result.problem.objectives]
     if len(words) == 1 and (words[0] in names or "=" not in words[0]):
         if words[0] == "knee" and "knee" not in names:
-            return result.choose(knee=True, at_most=most, at_least=least)
-        return result.choose(words[0], at_most=most, at_least=least)
-    return result.choose(weights=_numbers("--choose", words), at_most=most, at_least=least)
+            return result.choose(knee=True, **bounds)
+        return result.choose(words[0], **bounds)
+    return result.choose(weights=_numbers("--choose", words), **bounds)
 
 
 def _numbers(option: str, words: Sequence[str]) -> dict[str, float]:
