@@ -7,6 +7,7 @@ directory/
   project.json            the LightningCLI project, of a search from the command line
   remeasured.json         what was measured again when the budget was used up
   test.json               what the front reaches on the test data
+  runs.json               runs of its own at logging services; runs.lock is held while one is begun
   trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
   preflight/              during the preflight, one batch before the search
   trials/00012/           a trial's own
@@ -92,6 +93,12 @@ def trial_directory(directory: Path, trial_id: int) -> Path:
     return trials_directory(directory) / f"{trial_id:05d}"
 
 
+def search_directory(trial: Path) -> Path:
+    """The directory of the search that a trial's, or its preflight's, lies in."""
+    parent = trial.parent
+    return parent.parent if parent.name == trials_directory(parent).name else parent
+
+
 def checkpoint_file(trial: Path) -> Path:
     """The checkpoint of the trial whose directory is `trial`."""
     return trial / CHECKPOINT
@@ -125,9 +132,14 @@ def attempt_file(trial: Path) -> Path:
     return trial / "attempt"
 
 
-def runs_file(trial: Path) -> Path:
-    """The runs that a trial has at logging services."""
-    return trial / "runs.json"
+def runs_file(directory: Path) -> Path:
+    """The runs that a trial, or a search, has at logging services."""
+    return directory / "runs.json"
+
+
+def runs_lock_file(directory: Path) -> Path:
+    """What is locked while a search begins a run of its own."""
+    return directory / "runs.lock"
 
 
 def model_checkpoints_directory(trial: Path) -> Path:

@@ -35,6 +35,7 @@ from lightning_primo.search.arguments import (
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
 from lightning_primo.search.interrupt import TERMINATED
+from lightning_primo.search.overview import search_html
 from lightning_primo.search.session import first_job, run_session, some_configurations
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
@@ -252,6 +253,9 @@ class Search:
         plan = self._plan()
         job = first_job(self.algorithm, plan)
         return None if job is None else preflight(job, others=some_configurations(plan), report=report)
+
+    def _repr_html_(self) -> str:
+        return search_html(self.problem, self.algorithm, directory=self.directory, seed=self.seed)
 
     def _workers(self) -> Workers:
         """The user's executor, or workers of ours."""
