@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from lightning_primo.namespaces import alias_pytorch_lightning
     from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TorchMetric, TrainingTime
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
-    from lightning_primo.results import Comparison, Result
+    from lightning_primo.results import Comparison, Result, from_optuna
     from lightning_primo.search import Search, read_result
     from lightning_primo.space import Prior
 
@@ -112,6 +112,7 @@ __all__ = [
     "UpperConfidenceBound",
     "WeightedSum",
     "alias_pytorch_lightning",
+    "from_optuna",
     "read_result",
 ]
 

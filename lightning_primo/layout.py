@@ -10,6 +10,7 @@ directory/
   environment.json      where the search has run: versions, devices, commands
   report.html           the report, written at the end of every run
   test.json               what the front reaches on the test data
+  runs.json               runs of its own at logging services; runs.lock is held while one is begun
   trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
   preflight/              during the preflight, one batch before the search
   trials/00012/           a trial's own
@@ -111,6 +112,12 @@ def trial_directory(directory: Path, trial_id: int) -> Path:
     return trials_directory(directory) / f"{trial_id:05d}"
 
 
+def search_directory(trial: Path) -> Path:
+    """The directory of the search that a trial's, or its preflight's, lies in."""
+    parent = trial.parent
+    return parent.parent if parent.name == trials_directory(parent).name else parent
+
+
 def checkpoint_file(trial: Path) -> Path:
     """The checkpoint of the trial whose directory is `trial`."""
     return trial / CHECKPOINT
@@ -149,9 +156,14 @@ def stop_file(trial: Path) -> Path:
     return trial / "stop"
 
 
-def runs_file(trial: Path) -> Path:
-    """The runs that a trial has at logging services."""
-    return trial / "runs.json"
+def runs_file(directory: Path) -> Path:
+    """The runs that a trial, or a search, has at logging services."""
+    return directory / "runs.json"
+
+
+def runs_lock_file(directory: Path) -> Path:
+    """What is locked while a search begins a run of its own."""
+    return directory / "runs.lock"
 
 
 def model_checkpoints_directory(trial: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import hypervolume, hypervolume_over_time
 from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
@@ -88,6 +89,20 @@ class Findings:
             for objective in self.problem.objectives
             if objective.reference_loss is not None or len(self._scaled)
         }
+
+    def trial(self, trial: TrialResult | int) -> TrialResult:
+        """A trial by its number; a trial as it is known here.
+
+        Raises:
+            InvalidArgumentError: If there is no such trial.
+        """
+        trial_id = trial.id if isinstance(trial, TrialResult) else trial
+        for known in self.trials:
+            if known.id == trial_id:
+                return known
+        raise InvalidArgumentError(
+            f"'trial' is {trial_id!r}, but the search has {len(self.trials)} trials, numbered from 0"
+        )
 
     def choose(
         self,
@@ -172,6 +187,13 @@ class Findings:
 
     def summary(self) -> str:
         """A few lines for a person: the trials by status, what they cost, and the front."""
+        lines = self.overview()
+        if not self.front:
+            return "\n".join(lines)
+        return "\n".join([*lines[:-1], f"{lines[-1]}:", *front_lines(self.problem, self.front)])
+
+    def overview(self) -> list[str]:
+        """The lines of `summary` but for the table of the front."""
         counts = Counter(trial.outcome for trial in self.trials)
         statuses = ", ".join(f"{number} {status}" for status, number in counts.most_common())
         lines = [
@@ -185,10 +207,10 @@ class Findings:
             lines.append(f"left out of the front, a bound was broken when they were measured again: trials {ids}")
         elif not self.front:
             lines.append(f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet")
-        if not self.front:
-            return "\n".join(lines)
-        lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}{self.changed_since_told()}:")
-        return "\n".join([*lines, *front_lines(self.problem, self.front)])
+        if self.front:
+            volume = f"{self.hypervolume():.4g}{self.changed_since_told()}"
+            lines.append(f"front of {len(self.front)}, hypervolume {volume}")
+        return lines
 
     def changed_since_told(self) -> str:
         """For people: why the hypervolume is not the one that was shown during the search; empty where it is."""

@@ -36,6 +36,7 @@ from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
 from lightning_primo.search.interrupt import TERMINATED
 from lightning_primo.search.leavings import leave_report, record_environment
+from lightning_primo.search.overview import search_html
 from lightning_primo.search.session import first_job, run_session, some_configurations
 from lightning_primo.search.steering import Steered
 from lightning_primo.space import check_space
@@ -263,6 +264,9 @@ class Search(Steered):
         plan = self._plan()
         job = first_job(self.algorithm, plan)
         return None if job is None else preflight(job, others=some_configurations(plan), report=report)
+
+    def _repr_html_(self) -> str:
+        return search_html(self.problem, self.algorithm, directory=self.directory, seed=self.seed)
 
     def _workers(self) -> Workers:
         """The user's executor, or workers of ours."""
