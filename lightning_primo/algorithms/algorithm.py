@@ -25,6 +25,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.algorithms.parts.feasibility import Feasibility
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Trial
@@ -41,6 +42,7 @@ class Algorithm(ABC):
 
     problem: Problem
     encoding: Encoding
+    feasibility: Feasibility
     seed: int
 
     def start(self, problem: Problem, *, seed: int = 0) -> None:
@@ -55,6 +57,7 @@ class Algorithm(ABC):
         """
         self.problem = problem
         self.encoding = Encoding(problem.space)
+        self.feasibility = Feasibility(problem)
         self.seed = seed
         self.n_asked = 0
         self.epochs_committed = 0.0
@@ -105,6 +108,7 @@ class Algorithm(ABC):
         self.epochs_committed += evaluation.cost - planned
         self.trials[trial.id] = replace(trial, evaluations=(*trial.evaluations, evaluation), pending=None)
         self._pending.discard(trial.id)
+        self.feasibility.add(self.trials[trial.id])
         self._told(self.trials[trial.id], target, evaluation)
 
     def restore(self, events: Iterable[Proposal | Evaluation]) -> None:

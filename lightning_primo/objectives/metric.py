@@ -29,6 +29,8 @@ class Metric(TrainedCallback):
         mode: Whether it is to be minimised or maximised.
         reference: Coordinate of the hypervolume's reference point: the worst value still of interest.
         log: Whether it spans orders of magnitude and is positive.
+        at_most: The largest value that is allowed after a full training, inclusive; see `Objective`.
+        at_least: The smallest value that is allowed.
 
     Attributes:
         value: The value of the last epoch that had one; an epoch without validation has none of what is logged there.
@@ -40,8 +42,27 @@ class Metric(TrainedCallback):
         NonPositiveValueError: In a Trainer, after an epoch with a value of zero or below, if `log` is set.
     """
 
-    def __init__(self, name: str, mode: Mode = "min", *, reference: float | None = None, log: bool = False) -> None:
-        super().__init__(Objective(name=name, mode=mode, kind=Kind.TRAINED, log=log, reference=reference))
+    def __init__(
+        self,
+        name: str,
+        mode: Mode = "min",
+        *,
+        reference: float | None = None,
+        log: bool = False,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> None:
+        super().__init__(
+            Objective(
+                name=name,
+                mode=mode,
+                kind=Kind.TRAINED,
+                log=log,
+                at_most=at_most,
+                at_least=at_least,
+                reference=reference,
+            )
+        )
         self._epochs = 0
         self._validated = False
         self._logged = LoggedInEpoch(name)

@@ -63,7 +63,8 @@ class Search:
         example_inputs: What modules are called with to measure their costs: a tensor, a tuple of positional or a dict
             of keyword arguments, or a function ``config -> `` one of these. Default: the module's
             `example_input_array`, else one sample of its training data. An objective may have its own.
-        constraints: Costs that only bound the search, for example ``FLOPs(at_most=1e7)``.
+        constraints: What only bounds the search and is not optimised: costs such as ``FLOPs(at_most=1e7)``, and metrics
+            such as ``Metric("val_acc", at_least=0.9)``.
         algorithm: Default `PriMO()`.
         trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they
             can be searched over. Callbacks and loggers are copied for each trial; CSV and TensorBoard loggers write
@@ -101,7 +102,7 @@ class Search:
         directory: str | Path,
         datamodule: Any = None,
         example_inputs: Any = None,
-        constraints: Sequence[CostCallback] = (),
+        constraints: Sequence[ObjectiveCallback] = (),
         algorithm: Algorithm | None = None,
         trainer: TrainerArguments | None = None,
         workers: int | None = None,
@@ -114,8 +115,8 @@ class Search:
     ) -> None:
         check_space(space)
         check_choices(space)
-        check_objectives("objectives", objectives, ObjectiveCallback)
-        check_objectives("constraints", constraints, CostCallback)
+        check_objectives("objectives", objectives)
+        check_objectives("constraints", constraints)
         min_epochs, max_epochs = check_pair(epochs)
         check_algorithm(algorithm)
         check_executor(executor)

@@ -189,15 +189,18 @@ def evaluator(
                 reason="the loss became NaN",
                 cost=1.0,
             )
-        curve = {}
-        for epoch in range(proposal.start_epoch + 1, proposal.epoch + 1):
-            at_epoch = values(proposal.config, epoch)
-            curve[epoch] = tuple(objective.loss(at_epoch[objective.name]) for objective in problem.objectives)
+        epochs = range(proposal.start_epoch + 1, proposal.epoch + 1)
+        known = {epoch: values(proposal.config, epoch) for epoch in epochs}
+        curve = {epoch: tuple(o.loss(at[o.name]) for o in problem.objectives) for epoch, at in known.items()}
+        names = [constraint.name for constraint in problem.constraints if constraint.kind is Kind.TRAINED]
+        constraints = {epoch: {name: at[name] for name in names} for epoch, at in known.items()} if names else {}
         return Evaluation(
             trial_id=proposal.trial_id,
             epoch=proposal.epoch,
             losses=curve[proposal.epoch],
             curve=curve,
+            measurements=constraints.get(proposal.epoch, {}),
+            constraints=constraints,
             cost=float(proposal.epochs),
             finished=proposal.final and proposal.epoch < problem.max_epochs,
         )

@@ -54,6 +54,12 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
             **{name: value for name, value in record.costs.items() if name not in names and name not in spreads},
             **division,
             **record.tuned.get(epoch, {}),
+            **{name: values[name] for name in job.trained_constraints if name in values},
+        },
+        constraints={
+            reached: {name: record.curve[reached][name] for name in job.trained_constraints}
+            for reached in sorted(record.curve)
+            if job.trained_constraints and job.start_epoch < reached <= job.epoch
         },
         deviations={spreads[name]: value for name, value in record.costs.items() if name in spreads},
         measured_on=record.measured_on,

@@ -11,7 +11,7 @@ import numpy as np
 
 from lightning_primo.factory import Factory
 from lightning_primo.layout import trial_directory
-from lightning_primo.objectives.base import CostCallback, ObjectiveCallback
+from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal, Status, Trial
 from lightning_primo.training.inheritance import Inheritance, Morphism, TakeOver
@@ -27,7 +27,7 @@ class TrainingPlan:
     Args:
         factory: Builds module and data.
         objectives: What is optimised.
-        constraints: Costs that only bound the search.
+        constraints: What only bounds the search.
         problem: What is searched.
         directory: The search's directory.
         seed: The search's seed; each trial's own follows from it and the trial's number.
@@ -36,7 +36,7 @@ class TrainingPlan:
 
     factory: Factory
     objectives: tuple[ObjectiveCallback, ...]
-    constraints: tuple[CostCallback, ...]
+    constraints: tuple[ObjectiveCallback, ...]
     problem: Problem
     directory: Path
     seed: int

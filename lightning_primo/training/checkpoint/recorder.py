@@ -33,7 +33,8 @@ class Recorder(Checkpoint):
     EarlyStopping, wants the training to end; that is why it contains `StopAtEpoch` and does not go with another one.
 
     Args:
-        objectives: All objectives; the trained ones are read, the others taken from the record's costs.
+        objectives: All objectives and the trained constraints; what is trained is read, the others taken from the
+            record's costs.
         record: What the training has reached, which is taken down here; its costs come before those of a checkpoint.
         directory: Where the checkpoint is kept.
         target: The epoch, counted from 1, after which the training is stopped.
