@@ -5,6 +5,7 @@ directory/
   search.sqlite           the log: what was asked and told
   search.lock             held by the process that searches; search.owner says who that is
   project.json            the LightningCLI project, of a search from the command line
+  ended.txt               why it has ended; not there while it goes on
   remeasured.json         what was measured again when the budget was used up
   test.json               what the front reaches on the test data
   trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
@@ -50,6 +51,11 @@ def owner_file(directory: Path) -> Path:
 def project_file(directory: Path) -> Path:
     """The LightningCLI project that is searched in `directory`."""
     return directory / "project.json"
+
+
+def ended_file(directory: Path) -> Path:
+    """Why the search in `directory` has ended."""
+    return directory / "ended.txt"
 
 
 def remeasured_file(directory: Path) -> Path:

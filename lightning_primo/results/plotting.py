@@ -26,6 +26,7 @@ from lightning_primo.results.trial_result import TrialResult
 _FRONT = "#c1392b"
 _FULL = "#6f8196"
 _PARTIAL = "#cbd3dc"
+_INFEASIBLE = "#b5b0a6"
 _NOTHING = "no trial at the full budget yet"
 
 
@@ -160,8 +161,9 @@ def _scatter(
         axes.set_xscale("log")
     if vertical.log:
         axes.set_yscale("log")
-    full = [trial for trial in trials if trial.trained_fully and trial.id not in front]
+    full = [trial for trial in trials if trial.trained_fully and trial.feasible and trial.id not in front]
     layers = (
+        ([trial for trial in trials if not trial.feasible], "infeasible", _INFEASIBLE, 14, 1),
         ([trial for trial in trials if trial.epoch and not trial.trained_fully], "trained partly", _PARTIAL, 14, 1),
         (full, "dominated", _FULL, 20, 2),
         ([trial for trial in trials if trial.id in front], "front", _FRONT, 34, 4),

@@ -15,6 +15,7 @@ from lightning_primo.factory import Factory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results import plotting
+from lightning_primo.results.ended import read_ended
 from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.generalization import read_tests, run_tests
@@ -65,6 +66,10 @@ class Result(Findings):
         self._measured_again = len(remeasured)
         self._told_events = tuple(events) if remeasured else ()
         super().__init__(problem, with_remeasured(problem, events, remeasured))
+
+    @override
+    def ended(self) -> str:
+        return read_ended(self.directory)
 
     @override
     def changed_since_told(self) -> str:

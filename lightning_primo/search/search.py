@@ -34,15 +34,16 @@ from lightning_primo.search.arguments import (
 )
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
+from lightning_primo.search.ending import Ending, note_plans
 from lightning_primo.search.interrupt import TERMINATED
-from lightning_primo.search.session import first_job, run_session, some_configurations
+from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
+from lightning_primo.search.stopping import StoppingRule, check_rules
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
-from lightning_primo.training import check_indices, devices_per_trial, preflight
+from lightning_primo.training import check_indices, preflight
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.training.trainer import check_validated
-from lightning_primo.workers import ExecutorWorkers, InProcess, LocalProcesses, Workers
 
 _MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
 
@@ -166,7 +167,9 @@ class Search:
         full_trainings: float | None = None,
         epochs: float | None = None,
         hours: float | None = None,
+        device_hours: float | None = None,
         trials: int | None = None,
+        stop: StoppingRule | Sequence[StoppingRule] | None = None,
         progress: bool = True,
     ) -> Result:
         """Search until the budget is used up, counting what earlier runs in the same directory have spent.
@@ -178,15 +181,18 @@ class Search:
             full_trainings: Budget in trainings of the full number of epochs.
             epochs: Budget in epochs.
             hours: Budget in hours of wall-clock time during which the search ran.
+            device_hours: Budget in hours of the devices that trained, added up.
             trials: Budget in configurations started, those rejected before training not counted. The search ends with
                 the last one's first training: with algorithms that promote, other budgets say more.
+            stop: Rules that end the search before, such as ``NoImprovement(of=0.01, in_full_trainings=5)`` and
+                ``Target(val_error=0.05)``; see `search.stopping` on resuming.
             progress: Whether to show what is going on, on standard error.
 
         Returns:
             What was found so far, also after Ctrl-C.
 
         Raises:
-            InvalidArgumentError: For a budget that is none.
+            InvalidArgumentError: For a budget that is none, or a rule that does not fit the search.
             MetricNotLoggedError: The module does not log one of the objectives.
             TrialFailedError: The first trials, or many in a row, failed in the same way or broke the bounds.
             ExecutorError: The executor that was given takes no more jobs.
@@ -197,30 +203,33 @@ class Search:
             SystemExit: A SIGTERM has ended the search; the exit code is 143.
         """
         budget = Budget(
-            full_trainings=full_trainings, epochs=epochs, hours=hours, trials=trials, max_epochs=self.problem.max_epochs
+            full_trainings=full_trainings,
+            epochs=epochs,
+            hours=hours,
+            device_hours=device_hours,
+            trials=trials,
+            max_epochs=self.problem.max_epochs,
         )
-        if budget.total_epochs < self.algorithm.planned_epochs:
-            note(
-                f"{type(self.algorithm).__name__} plans with {self.algorithm.planned_epochs:g} epochs in all, and this "
-                f"run ends at {budget.total_epochs:g}: few trials or none may be fully trained by then"
-            )
+        plan = self._plan()
+        ending = Ending(budget, check_rules(stop), self.problem, plan.devices)
+        note_plans(self.algorithm, budget)
         with Store(self.directory, self._description) as store:
             try:
                 run_session(
                     self.algorithm,
-                    self._plan(),
+                    plan,
                     store,
-                    budget,
-                    self._workers(),
+                    ending,
+                    make_workers(self.executor, self.workers, self.options.trainer),
                     keep_all_checkpoints=self.keep_all_checkpoints,
                     remeasure=self.remeasure,
                     show=progress,
                 )
             except KeyboardInterrupt:
                 return self._stopped("Ctrl-C", store)
-            except SIGTERMException as stop:
+            except SIGTERMException as termination:
                 self._stopped("SIGTERM", store)
-                raise SIGTERMException(TERMINATED) from stop
+                raise SIGTERMException(TERMINATED) from termination
             return self._result(store.events())
 
     def result(self) -> Result:
@@ -253,15 +262,6 @@ class Search:
         plan = self._plan()
         job = first_job(self.algorithm, plan)
         return None if job is None else preflight(job, others=some_configurations(plan), report=report)
-
-    def _workers(self) -> Workers:
-        """The user's executor, or workers of ours."""
-        if self.executor is not None:
-            return ExecutorWorkers(self.executor, self.workers)
-        if self.workers is None or self.workers == 1:
-            return InProcess()
-        devices = None if callable(self.options.trainer) else devices_per_trial(self.options.trainer)
-        return LocalProcesses(self.workers, devices=devices)
 
     def _plan(self) -> TrainingPlan:
         return TrainingPlan(

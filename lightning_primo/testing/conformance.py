@@ -25,7 +25,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
 from lightning_primo.testing.parallel_conformance import ParallelConformance
-from lightning_primo.testing.problems import drive, evaluator, network_size, toy_problem
+from lightning_primo.testing.problems import drive, evaluator, limited_problem, network_size, toy_problem
 from lightning_primo.testing.trainings import Trainings, continued
 
 _FULL_TRAININGS = 9
@@ -182,6 +182,20 @@ class AlgorithmConformance(ParallelConformance):
         assert Status.REJECTED in statuses
         last = statuses[-12:]
         assert last.count(Status.OK) >= 2  # 45 % of the space keep the bound
+
+    def test_learns_from_bounds_on_what_is_trained(self, algorithm: Algorithm) -> None:
+        problem = limited_problem(2)
+        algorithm.start(problem, seed=12)
+        events = drive(algorithm, evaluator(problem), epochs=2 * _FULL_TRAININGS * 27, n_pending=2)
+        full = [event for event in events if isinstance(event, Evaluation) and event.counts_at(27)]
+        assert len(full) >= _FULL_TRAININGS  # an infeasible rung is no verdict: trainings reach the end
+        kept = [problem.counts(evaluation) for evaluation in full]
+        assert any(kept)
+        half = len(events) // 2
+        restored = copy.deepcopy(algorithm)
+        restored.start(problem, seed=12)
+        restored.restore(events[:half])
+        assert_goes_on(restored, events[half:])
 
     def test_exact_objectives_that_cannot_be_computed_are_no_obstacle(self, algorithm: Algorithm) -> None:
         problem = toy_problem(2)

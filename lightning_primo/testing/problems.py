@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -73,6 +74,17 @@ def network_error(config: Config, epoch: int) -> float:
     misfit += {"relu": 0.05, "tanh": 0.1, "gelu": 0.0}[str(config["activation"])] + (0.0 if config["norm"] else 0.04)
     capacity = 0.5 / (1 + 0.6 * math.log10(network_size(config) / 100 + 1))
     return float(np.clip(1 - math.exp(-misfit - capacity) + 0.5 / (epoch + 1), 0.0, 1.0))
+
+
+def limited_problem(n_objectives: int = 2) -> Problem:
+    """`toy_problem` with bounds on what is trained: about an eighth of the space keeps both.
+
+    One is on the error, its first objective, one on its training time, which is a constraint alone.
+    """
+    problem = toy_problem(n_objectives)
+    error, *others = problem.objectives
+    seconds = Objective(name="seconds", log=True, at_most=4.0)
+    return replace(problem, objectives=(replace(error, at_most=0.4), *others), constraints=(seconds,))
 
 
 def toy_problem(n_objectives: int = 2, *, max_epochs: int = 27, at_most: float | None = None) -> Problem:
