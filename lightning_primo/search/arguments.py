@@ -21,7 +21,8 @@ from lightning_primo.checks import (
 )
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.json_values import is_json, is_written, plain
-from lightning_primo.objectives import ObjectiveCallback
+from lightning_primo.objectives import ObjectiveCallback, TrainedCallback
+from lightning_primo.objectives.base import BEST
 from lightning_primo.training import check_trainer_arguments
 from lightning_primo.training.options import TrainerArguments
 from lightning_primo.workers.executor import tells_its_size
@@ -52,8 +53,18 @@ def check_choices(space: ConfigurationSpace) -> None:
                 )
 
 
-def check_objectives(label: str, callbacks: object) -> None:
-    """Raise an InvalidArgumentError unless the argument called `label` is a sequence of objectives."""
+def check_objectives(objectives: object, constraints: object) -> None:
+    """Raise an InvalidArgumentError unless both are sequences of objectives, of which one at most counts at its best."""
+    callbacks = [*_listed("objectives", objectives), *_listed("constraints", constraints)]
+    best = [c.objective.name for c in callbacks if isinstance(c, TrainedCallback) and c.at == BEST]
+    if len(best) > 1:
+        raise InvalidArgumentError(
+            f'{" and ".join(map(repr, best))} are all taken at="best", but the weights are those of one epoch; leave it '
+            "to the metric that is to choose it, the others are taken at the same epoch"
+        )
+
+
+def _listed(label: str, callbacks: object) -> Sequence[ObjectiveCallback]:
     example = _EXAMPLES[label]
     if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
         raise InvalidArgumentError(f"{label!r} must be a list of objects like {example}, got {shown(callbacks)}")
@@ -62,6 +73,7 @@ def check_objectives(label: str, callbacks: object) -> None:
             raise InvalidArgumentError(f"{label!r} holds the class {callback.__name__}; write {callback.__name__}(...)")
         if not isinstance(callback, ObjectiveCallback):
             raise InvalidArgumentError(f"{label!r} must hold objects like {example}, got {shown(callback)}")
+    return callbacks
 
 
 def check_pair(epochs: object) -> tuple[Any, Any]:

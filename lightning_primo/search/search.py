@@ -116,8 +116,7 @@ class Search:
     ) -> None:
         check_space(space)
         check_choices(space)
-        check_objectives("objectives", objectives)
-        check_objectives("constraints", constraints)
+        check_objectives(objectives, constraints)
         min_epochs, max_epochs = check_pair(epochs)
         check_algorithm(algorithm)
         check_executor(executor)

@@ -92,6 +92,7 @@ def _fit(
         directory=job.directory,
         target=job.epoch,
         every_seconds=job.checkpoint_every_seconds,
+        best_by=job.best_by,
         claim=claim,
     )
     before = open_run()

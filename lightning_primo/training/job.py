@@ -11,7 +11,8 @@ import lightning.pytorch as pl
 
 from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.factory import Factory
-from lightning_primo.objectives.base import ObjectiveCallback, TrainedCallback
+from lightning_primo.objectives.base import BEST, ObjectiveCallback, TrainedCallback
+from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Losses, configuration_key
 from lightning_primo.training.inheritance import Inheritance
@@ -86,6 +87,11 @@ class Job:
     def trained_constraints(self) -> tuple[str, ...]:
         """The names of those that are constraints alone."""
         return tuple(c.objective.name for c in self.constraints if isinstance(c, TrainedCallback))
+
+    @property
+    def best_by(self) -> Objective | None:
+        """The metric whose best epoch counts; None where the last epoch does."""
+        return next((c.objective for c in self.trained if c.at == BEST), None)
 
     def losses(self, values: Mapping[str, float]) -> Losses:
         """Values by name as losses in the objectives' order; NaN for those that are missing or not finite."""
