@@ -54,13 +54,13 @@ def check_choices(space: ConfigurationSpace) -> None:
 
 
 def check_objectives(objectives: object, constraints: object) -> None:
-    """Raise an InvalidArgumentError unless both are sequences of objectives, of which one at most counts at its best."""
+    """Raise an InvalidArgumentError unless both are lists of objectives, of which one at most counts at its best."""
     callbacks = [*_listed("objectives", objectives), *_listed("constraints", constraints)]
     best = [c.objective.name for c in callbacks if isinstance(c, TrainedCallback) and c.at == BEST]
     if len(best) > 1:
         raise InvalidArgumentError(
-            f'{" and ".join(map(repr, best))} are all taken at="best", but the weights are those of one epoch; leave it '
-            "to the metric that is to choose it, the others are taken at the same epoch"
+            f'{" and ".join(map(repr, best))} are all taken at="best", but weights are those of one epoch; leave it to '
+            "the metric that is to choose it, the others are taken at the same epoch"
         )
 
 

@@ -55,7 +55,9 @@ def test_constrained_expected_improvement_equals_botorch(bounds: tuple[float | N
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.random((12, 2)))
     y = torch.stack([torch.sin(4 * x[:, 0]) + x[:, 1], x[:, 0] - x[:, 1] ** 2], dim=1)
-    model = ModelListGP(*(SingleTaskGP(x, y[:, [i]], train_Yvar=torch.full((12, 1), 1e-4)) for i in range(2)))
+    model = ModelListGP(
+        *(SingleTaskGP(x, y[:, [i]], train_Yvar=torch.full((12, 1), 1e-4, dtype=x.dtype)) for i in range(2))
+    )
     points = torch.from_numpy(rng.random((50, 1, 2)))
     kwargs = {"best_f": 0.4, "objective_index": 0, "constraints": {1: list(bounds)}, "maximize": False}
     with torch.no_grad():
@@ -107,7 +109,7 @@ def test_the_hypervolume_improvement_of_a_point_beyond_its_own_bound_is_none() -
 
 
 def test_with_nothing_feasible_only_feasibility_counts() -> None:
-    algorithm, data = observed(limited_problem(2), n=5, seed=3)
+    algorithm, data = observed(limited_problem(2), n=5, seed=4)
     assert not data.feasible.any()
     vectors = algorithm.encoding.sample(16, np.random.default_rng(1))
     scaled = np.full((16, 2), math.nan)

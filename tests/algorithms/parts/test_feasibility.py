@@ -28,7 +28,8 @@ def trained(trial_id: int, low: float, full: float) -> Trial:
 
 
 def order(feasibility: Feasibility, *evaluations: Evaluation | None) -> list[int]:
-    return non_dominated_sort(feasibility.losses(evaluations)).tolist()
+    order: list[int] = np.argsort(non_dominated_sort(feasibility.losses(evaluations)), kind="stable").tolist()
+    return order
 
 
 def test_a_full_training_that_breaks_the_bound_is_behind_all_that_keep_it() -> None:
