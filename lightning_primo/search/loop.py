@@ -110,7 +110,7 @@ class Loop:
         if reason is None:
             reason = "the algorithm has nothing left to propose, every configuration that it could find was tried"
             note(f"{reason}; {format_spent(*self._spent())} were spent")
-        else:
+        elif self._show:
             note(f"the search has ended: {reason}")
         write_ended(self._store.directory, reason)
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from botorch.acquisition.analytic import ConstrainedExpectedImprovement, LogConstrainedExpectedImprovement
+from botorch.acquisition.analytic import LogConstrainedExpectedImprovement
 from botorch.models import ModelListGP, SingleTaskGP
 from scipy.stats import norm
 
@@ -55,21 +55,18 @@ def test_constrained_expected_improvement_equals_botorch(bounds: tuple[float | N
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.random((12, 2)))
     y = torch.stack([torch.sin(4 * x[:, 0]) + x[:, 1], x[:, 0] - x[:, 1] ** 2], dim=1)
-    model = ModelListGP(
-        *(SingleTaskGP(x, y[:, [i]], train_Yvar=torch.full((12, 1), 1e-4, dtype=x.dtype)) for i in range(2))
-    )
+    noise = torch.full((12, 1), 1e-4, dtype=x.dtype)
+    model = ModelListGP(*(SingleTaskGP(x, y[:, [i]], train_Yvar=noise) for i in range(2)))
     points = torch.from_numpy(rng.random((50, 1, 2)))
     kwargs = {"best_f": 0.4, "objective_index": 0, "constraints": {1: list(bounds)}, "maximize": False}
     with torch.no_grad():
         posterior = model.posterior(points)
         expected = LogConstrainedExpectedImprovement(model, **kwargs)(points).numpy()
-        plain = ConstrainedExpectedImprovement(model, **kwargs)(points).numpy()
     mean, deviation = posterior.mean[:, 0].detach().numpy(), posterior.variance[:, 0].detach().sqrt().numpy()
     low, high = (default if bound is None else bound for bound, default in zip(bounds, (-np.inf, np.inf), strict=True))
     value = log_expected_improvement(mean[:, 0], deviation[:, 0], np.array(0.4))
     value = value + log_probability_within(mean[:, 1], deviation[:, 1], low, high)
     np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(np.exp(value), plain, rtol=1e-5, atol=1e-12)
 
 
 @pytest.mark.parametrize("function", [HypervolumeImprovement(), LogExpectedImprovement()])

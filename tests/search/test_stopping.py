@@ -17,7 +17,7 @@ from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.search.stopping import check_rules
 from lightning_primo.testing.problems import conditional_space
-from tests.tiny import TinyModule, tiny_data
+from tests.tiny import Data, Net
 
 PROBLEM = Problem(
     space=conditional_space(),
@@ -112,12 +112,13 @@ def search(directory: Path) -> Search:
     space.add(Float("lr", (1e-4, 1.0), log=True))
     return Search(
         space,
-        module=TinyModule,
-        datamodule=tiny_data(),
+        module=Net,
+        datamodule=Data(),
         objectives=[Metric("val_loss", reference=10.0)],
-        epochs=(1, 2),
+        epochs=(1, 1),
         directory=directory,
         algorithm=RandomSearch(),
+        trainer={"accelerator": "cpu", "logger": False},
     )
 
 
