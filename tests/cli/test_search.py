@@ -318,8 +318,8 @@ def test_bounds_on_metrics_the_best_epoch_and_rules_that_end_it(
     capsys.readouterr()
     for stop, words in (
         ([{"class_path": "Target", "init_args": {"val_los": 1}}], ["'val_los'", "val_loss"]),
-        (["NoImprovment"], ["'NoImprovment'", "NoImprovement, Target"]),
-        ({"class_path": "NoImprovement", "init_args": {"off": 0.1}}, ["'off'", "of, in_full_trainings"]),
+        (["NoImprovment"], ["'NoImprovment'", "NoImprovement", "Target"]),
+        ({"class_path": "NoImprovement", "init_args": {"off": 0.1}}, ["'off'", "in_full_trainings"]),
         ([{"class_path": "NoImprovement", "init_args": {"of": 2}}], ["'of'", "below 1"]),
         ([3], ["'stop'", "3"]),
     ):
