@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +98,7 @@ class Problem:
             if objective.kind is Kind.EXACT and objective.is_bounded
         )
 
-    @property
+    @cached_property
     def limits(self) -> tuple[Objective, ...]:
         """The trained objectives and constraints that have a bound: only a full training says whether it is kept."""
         return tuple(
@@ -113,15 +114,18 @@ class Problem:
             evaluation: What was told.
             epoch: One that its curve has. Default: its own.
         """
-        losses = evaluation.losses if epoch is None else evaluation.curve.get(epoch, ())
-        known = dict(zip((objective.name for objective in self.objectives), losses, strict=False))
+        losses = evaluation.losses if epoch is None else evaluation.curve[epoch]
         values = evaluation.measurements if epoch is None else evaluation.constraints.get(epoch, {})
         return tuple(
-            known.get(limit.name, math.nan)
-            if limit in self.objectives
-            else limit.loss(values.get(limit.name, math.nan))
-            for limit in self.limits
+            limit.loss(values.get(limit.name, math.nan)) if column is None else losses[column]
+            for limit, column in zip(self.limits, self._limited_objectives, strict=True)
         )
+
+    @cached_property
+    def _limited_objectives(self) -> tuple[int | None, ...]:
+        """Which objective each of the limits is; None for one that is a constraint alone."""
+        columns = {objective.name: column for column, objective in enumerate(self.objectives)}
+        return tuple(columns.get(limit.name) for limit in self.limits)
 
     def violation(self, config: Config) -> str | None:
         """Why `config` breaks a bound on an exact quantity, or None when it keeps them all."""

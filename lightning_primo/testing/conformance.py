@@ -183,19 +183,17 @@ class AlgorithmConformance(ParallelConformance):
         last = statuses[-12:]
         assert last.count(Status.OK) >= 2  # 45 % of the space keep the bound
 
-    def test_learns_from_bounds_on_what_is_trained(self, algorithm: Algorithm) -> None:
+    def test_trains_to_the_end_under_bounds_on_what_is_trained(self, algorithm: Algorithm) -> None:
         problem = limited_problem(2)
         algorithm.start(problem, seed=12)
-        events = drive(algorithm, evaluator(problem), epochs=2 * _FULL_TRAININGS * 27, n_pending=2)
+        events = drive(algorithm, evaluator(problem), epochs=_FULL_TRAININGS * 27, n_pending=2)
         full = [event for event in events if isinstance(event, Evaluation) and event.counts_at(27)]
-        assert len(full) >= _FULL_TRAININGS  # an infeasible rung is no verdict: trainings reach the end
-        kept = [problem.counts(evaluation) for evaluation in full]
-        assert any(kept)
-        half = len(events) // 2
+        assert len(full) >= _FULL_TRAININGS / 3  # what breaks a bound at a rung may keep it in the end
+        assert not all(problem.counts(evaluation) for evaluation in full)
         restored = copy.deepcopy(algorithm)
         restored.start(problem, seed=12)
-        restored.restore(events[:half])
-        assert_goes_on(restored, events[half:])
+        restored.restore(events[: -len(events) // 4])
+        assert_goes_on(restored, events[-len(events) // 4 :])
 
     def test_exact_objectives_that_cannot_be_computed_are_no_obstacle(self, algorithm: Algorithm) -> None:
         problem = toy_problem(2)

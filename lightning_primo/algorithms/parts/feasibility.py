@@ -99,7 +99,8 @@ class Feasibility:
         return constrained_losses(losses, excess(limited, self._low, self._high)) if self else losses
 
     def _ranked(self, losses: Array, limited: Array, epochs: Sequence[int]) -> Array:
-        ranges = np.array([self._range(epoch) for epoch in epochs]).reshape(len(epochs), 2, -1)
+        by_epoch = {epoch: self._range(epoch) for epoch in set(epochs)}
+        ranges = np.array([by_epoch[epoch] for epoch in epochs]).reshape(len(epochs), 2, len(self._limits))
         least, most = ranges[:, 0], ranges[:, 1]
         return constrained_losses(losses, excess(limited, self._low - most, self._high - least))
 

@@ -89,21 +89,21 @@ def test_constraints_alone_are_read_from_what_was_told() -> None:
     assert problem.infeasibility(replace(slow, epoch=3)) is None  # no verdict yet
 
 
-@pytest.mark.parametrize(("algorithm", "better"), [(NSGA2(population_size=8), 1.3), (MOASHA(), 1.0)])
-def test_more_full_trainings_are_feasible_than_of_random_search(algorithm: NSGA2 | MOASHA, better: float) -> None:
+@pytest.mark.parametrize(("algorithm", "full_trainings"), [(NSGA2(population_size=6), 40), (MOASHA(), 15)])
+def test_more_full_trainings_are_feasible_than_of_random_search(algorithm: NSGA2 | MOASHA, full_trainings: int) -> None:
     problem = limited_problem(2)
     assert {limit.name for limit in problem.limits} == {"error", "seconds"}
     assert all(limit.kind is Kind.TRAINED for limit in problem.limits)
     shares = []
     for compared in (RandomSearch(), algorithm):
         kept: list[bool] = []
-        for seed in range(4):
+        for seed in range(3):
             compared.start(problem, seed=seed)
-            events = drive(compared, evaluator(problem), epochs=50 * 27)
+            events = drive(compared, evaluator(problem), epochs=full_trainings * 27)
             full = [e for e in events if isinstance(e, Evaluation) and e.counts_at(27)]
             kept += [problem.counts(evaluation) for evaluation in full]
         shares.append(float(np.mean(kept)))
-    assert shares[1] > better * shares[0]
+    assert shares[1] > 1.5 * shares[0]
 
 
 @pytest.mark.slow
