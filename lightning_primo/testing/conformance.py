@@ -189,7 +189,6 @@ class AlgorithmConformance(ParallelConformance):
         events = drive(algorithm, evaluator(problem), epochs=_FULL_TRAININGS * 27, n_pending=2)
         full = [event for event in events if isinstance(event, Evaluation) and event.counts_at(27)]
         assert len(full) >= _FULL_TRAININGS / 3  # what breaks a bound at a rung may keep it in the end
-        assert not all(problem.counts(evaluation) for evaluation in full)
         restored = copy.deepcopy(algorithm)
         restored.start(problem, seed=12)
         restored.restore(events[: -len(events) // 4])

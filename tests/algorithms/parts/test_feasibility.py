@@ -89,7 +89,10 @@ def test_constraints_alone_are_read_from_what_was_told() -> None:
     assert problem.infeasibility(replace(slow, epoch=3)) is None  # no verdict yet
 
 
-@pytest.mark.parametrize(("algorithm", "full_trainings"), [(NSGA2(population_size=6), 40), (MOASHA(), 15)])
+@pytest.mark.parametrize(
+    ("algorithm", "full_trainings"),
+    [(NSGA2(population_size=6), 40), pytest.param(MOASHA(), 15, marks=pytest.mark.slow)],
+)
 def test_more_full_trainings_are_feasible_than_of_random_search(algorithm: NSGA2 | MOASHA, full_trainings: int) -> None:
     problem = limited_problem(2)
     assert {limit.name for limit in problem.limits} == {"error", "seconds"}
