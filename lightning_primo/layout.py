@@ -6,6 +6,7 @@ directory/
   search.lock             held by the process that searches; search.owner says who that is
   project.json            the LightningCLI project, of a search from the command line
   requests/               configurations that a user asks a search that runs to try; it takes them away
+  ended.txt               why it has ended; not there while it goes on
   remeasured.json         what was measured again when the budget was used up
   environment.json      where the search has run: versions, devices, commands
   report.html           the report, written at the end of every run
@@ -60,6 +61,11 @@ def project_file(directory: Path) -> Path:
 def requests_directory(directory: Path) -> Path:
     """Where a user leaves the configurations that the search in `directory` is asked to try next."""
     return directory / "requests"
+
+
+def ended_file(directory: Path) -> Path:
+    """Why the search in `directory` has ended."""
+    return directory / "ended.txt"
 
 
 def remeasured_file(directory: Path) -> Path:
