@@ -67,4 +67,4 @@ def test_no_report_is_no_reason_to_fail(
 def test_an_environment_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     environment_file(tmp_path).mkdir()
     leavings.record_environment(tmp_path, workers=2, executor=None)
-    assert "are not recorded (StorageError" in capsys.readouterr().err
+    assert "are not recorded (" in capsys.readouterr().err

@@ -132,7 +132,7 @@ def test_every_part_is_drawn_and_hostile_names_are_text(
     path = result.report(tmp_path / "page.html")
     page = open_page(path.as_uri())
     assert draw_all(page) == set(SECTIONS)
-    assert "caught" not in page.title()
+    assert page.title() == f"{result.directory.name} – lightning-primo"
     assert page.locator("img").count() == 0
     assert page.locator("b", has_text="bold").count() == 0
     assert EVIL in page.locator("#detail").inner_text()
@@ -211,16 +211,18 @@ def test_light_and_dark(tmp_path: Path, open_page: Callable[[str], Any]) -> None
 
 
 def test_a_served_page_follows_the_search(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
-    first, second = hostile_search(tmp_path, n=20), hostile_search(tmp_path, n=24)
+    first, second = (
+        {**contents_of(hostile_search(tmp_path, n=n)), "written": f"2026-01-01T00:00:{n}+00:00"} for n in (20, 24)
+    )
 
     class Server(ReportServer):
         shown = first
 
         def answer(self, path: str) -> tuple[str, str, str] | None:
-            told = {**contents_of(self.shown), "written": f"2026-01-01T00:00:{len(self.shown.trials)}+00:00"}
             if path == "/":
-                return "text/html", report_page(told, watch=self.every), str(len(self.shown.trials))
-            return ("application/json", inert_json(told), str(len(self.shown.trials))) if path == "/data.json" else None
+                return "text/html", report_page(self.shown, watch=self.every), self.shown["written"]
+            text = inert_json(self.shown)
+            return ("application/json", text, self.shown["written"]) if path == "/data.json" else None
 
     with Server(tmp_path, every=0.1) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
