@@ -182,8 +182,7 @@ class Search:
             trials: Budget in configurations started, those rejected before training not counted. The search ends with
                 the last one's first training: with algorithms that promote, other budgets say more.
             progress: Whether to show what is going on, on standard error.
-            report: Whether to write ``report.html`` into the directory at the end, see `Result.report`. It takes a
-                second or a few; what keeps it from being written is said and changes nothing else.
+            report: Whether to write ``report.html`` into the directory in the end, which takes a second or a few.
 
         Returns:
             What was found so far, also after Ctrl-C.
@@ -207,7 +206,6 @@ class Search:
                 f"{type(self.algorithm).__name__} plans with {self.algorithm.planned_epochs:g} epochs in all, and this "
                 f"run ends at {budget.total_epochs:g}: few trials or none may be fully trained by then"
             )
-        check_bool("report", report)
         with Store(self.directory, self._description) as store:
             record_environment(self.directory, workers=self.workers, executor=self.executor)
             try:
@@ -228,9 +226,7 @@ class Search:
                 raise SIGTERMException(TERMINATED) from stop
             else:
                 result = self._result(store.events())
-        if report:
-            leave_report(result)
-        return result
+        return leave_report(result) if report else result
 
     def result(self) -> Result:
         """What was found so far, without searching; also while another process searches.

@@ -8,7 +8,6 @@ import pytest
 from ConfigSpace import ConfigurationSpace, Float
 
 from lightning_primo import Metric, ParameterCount, RandomSearch, Result, Search, read_result
-from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.layout import environment_file, report_file
 from lightning_primo.results.report.environment import read_environment
 from lightning_primo.search import leavings
@@ -44,8 +43,6 @@ def test_a_report_and_where_it_ran(tmp_path: Path) -> None:
     assert not report_file(tmp_path).exists()
     assert len(read_environment(tmp_path)) == 2
     assert len(read_result(tmp_path).trials) == 3
-    with pytest.raises(InvalidArgumentError, match="'report' must be True or False"):
-        search(tmp_path).run(trials=4, report="no")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug\nand more"), KeyboardInterrupt(), RuntimeWarning("a warning")])
