@@ -147,6 +147,7 @@ class Trial:
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about.
         start_epoch: Epochs of its parent's training that it has taken over; 0 where its training is all its own.
+        inherits: Whether its training began with its parent's weights.
         origin: Who decided that there is this trial.
         evaluations: What was told so far, in order.
         pending: The epoch up to which it is being trained now, or None.
@@ -157,6 +158,7 @@ class Trial:
     parent: int | None = None
     operation: str = "sample"
     start_epoch: int = 0
+    inherits: bool = False
     origin: Origin = Origin.ALGORITHM
     evaluations: tuple[Evaluation, ...] = ()
     pending: int | None = None
@@ -170,6 +172,7 @@ class Trial:
             parent=proposal.parent,
             operation=proposal.operation,
             start_epoch=proposal.start_epoch,
+            inherits=proposal.inherits,
             origin=proposal.origin,
             pending=proposal.epoch,
         )

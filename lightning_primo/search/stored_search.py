@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.errors import CorruptStoreError, StoreError
 from lightning_primo.factory import Factory
 from lightning_primo.layout import STORE, store_file
 from lightning_primo.problem import Problem
-from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.results import Result
 from lightning_primo.search.arguments import check_directory, check_trainer
 from lightning_primo.store import Event, read_search
+from lightning_primo.study.description import problem_of
 from lightning_primo.training.options import TrainerArguments
 
-_EPOCHS = re.compile(r"\((\d+), (\d+)\)")
 _NEARBY = ("", "*/", "*/*/")  # how far below a directory searches are looked for
 _MOST_NEARBY = 10
 
@@ -117,27 +113,6 @@ def read_result(
     return search.result(build=build, trainer=check_trainer(trainer))
 
 
-def problem_of(description: Mapping[str, str]) -> Problem:
-    """The problem that `search.description.describe` has described, but for its oracles.
-
-    Raises:
-        Exception: What ConfigSpace or the values raise for a description that they do not understand.
-    """
-    space = json.loads(description["space"])
-    epochs = _EPOCHS.fullmatch(description["epochs"])
-    if epochs is None:
-        raise ValueError(f"'epochs' is {description['epochs']!r}")
-    return Problem(
-        space=ConfigurationSpace.from_serialized_dict(
-            {**space, "hyperparameters": list(space["hyperparameters"].values())}
-        ),
-        objectives=_objectives(description["objectives"]),
-        constraints=_objectives(description["constraints"]),
-        min_epochs=int(epochs[1]),
-        max_epochs=int(epochs[2]),
-    )
-
-
 def searches_near(directory: Path) -> list[Path]:
     """Directories with a search in or below the nearest one that exists, two levels deep; ten at most, sorted."""
     while not directory.is_dir() and directory != directory.parent:
@@ -154,12 +129,3 @@ def _no_search(directory: Path) -> str:
     if not nearby:
         return f"'directory' {str(directory)!r} {what}"
     return f"'directory' {str(directory)!r} {what}; searches nearby: {', '.join(map(str, nearby))}"
-
-
-def _objectives(text: str) -> tuple[Objective, ...]:
-    """The objectives without what their callbacks add, such as the device of a latency."""
-    names = {known.name for known in fields(Objective)}
-    entries: list[dict[str, Any]] = [
-        {name: value for name, value in entry.items() if name in names} for entry in json.loads(text).values()
-    ]
-    return tuple(Objective(**{**entry, "kind": Kind(entry["kind"])}) for entry in entries)
