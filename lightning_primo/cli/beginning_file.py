@@ -57,7 +57,7 @@ def read_known(entries: Any, space: SearchSpace) -> list[Any]:
             continue
         if not isinstance(item, Mapping) or not {"config", "values"} <= item.keys():
             raise InvalidArgumentError(
-                "'known' must hold paths of CSV files or of earlier searches, or {config: {…}, values: {val_loss: 0.5}}, "
+                "'known' must hold paths of CSV files or of earlier searches, or {config: {…}, values: {…}}, "
                 f"got {shown(item)} as entry {number}"
             )
         if unknown := [name for name in item if name not in _KNOWN]:
