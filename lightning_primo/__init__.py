@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from lightning_primo.results import Comparison, Result
     from lightning_primo.search import Search, read_result
     from lightning_primo.space import Prior
+    from lightning_primo.study import Continuation, Objective, Problem, Study
 
 __all__ = [
     "CMAES",
@@ -72,6 +73,7 @@ __all__ = [
     "BulkAndCut",
     "CentersFirst",
     "Comparison",
+    "Continuation",
     "EarnedTrust",
     "EpochPrice",
     "EvolutionarySampler",
@@ -88,6 +90,7 @@ __all__ = [
     "LogExpectedImprovement",
     "MaxValueEntropy",
     "Metric",
+    "Objective",
     "ParameterCount",
     "PeakMemory",
     "Perturb",
@@ -95,6 +98,7 @@ __all__ = [
     "Prior",
     "PriorSampler",
     "ProbabilityOfImprovement",
+    "Problem",
     "RandomSearch",
     "RegularizedEvolution",
     "Resample",
@@ -103,6 +107,7 @@ __all__ = [
     "Search",
     "SecondsPrice",
     "SobolSampler",
+    "Study",
     "SuccessiveHalving",
     "ThompsonSampling",
     "TorchMetric",
@@ -117,16 +122,17 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = (
+_HOMES = (  # those that need neither torch nor Lightning first
     "acquisitions",
     "algorithms",
+    "pareto",
+    "space",
+    "study",
     "hypergradients",
     "objectives",
     "namespaces",
-    "pareto",
     "results",
     "search",
-    "space",
 )
 
 

@@ -47,17 +47,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": TRAINING | {"pareto"},
     "store": STORING,
     "results": TRAINING | STORING | {"pareto"},
+    "study": SEARCHING | STORING | {"results"},
     "display": VALUES | {"results"},
-    "search": SEARCHING | TRAINING | STORING | {"results", "display"},
-    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search", "__init__"},
+    "search": SEARCHING | TRAINING | STORING | {"results", "display", "study"},
+    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "study", "search", "__init__"},
     "__main__": {"cli"},
-    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results"},
+    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results", "study"},
 }
 
 # Packages that these must do without.
 WITHOUT: list[tuple[set[str], set[str]]] = [
-    ({"algorithms", "pareto", "space", "testing", *VALUES, *STORING}, {"torch", "botorch", "gpytorch"}),
-    (SEARCHING | STORING | {"testing"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
+    ({"algorithms", "pareto", "space", "testing", "study", *VALUES, *STORING}, {"torch", "botorch", "gpytorch"}),
+    (SEARCHING | STORING | {"testing", "study"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
     (set(MAY_IMPORT), {"torchvision", "pytorch_lightning", "models", "datamodules", "recipes", "benchmarks"}),
     ({"models", "datamodules"}, {PACKAGE, "recipes", "benchmarks"}),
     ({"models"}, {"datamodules"}),

@@ -180,6 +180,8 @@ class Findings:
         ]
         if partly := [trial.epoch for trial in self.trials if trial.trained_partly]:
             lines.append(partly_line(partly, self.problem.max_epochs))
+        if n_known := sum(trial.known for trial in self.trials):
+            lines.append(f"{n_known} of the trials were known already, and cost nothing here")
         if self._out_of_bounds:
             ids = ", ".join(map(str, self._out_of_bounds))
             lines.append(f"left out of the front, a bound was broken when they were measured again: trials {ids}")

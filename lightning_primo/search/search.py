@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -36,15 +36,16 @@ from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
 from lightning_primo.search.interrupt import TERMINATED
 from lightning_primo.search.leavings import leave_report, record_environment
-from lightning_primo.search.session import first_job, run_session, some_configurations
+from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
 from lightning_primo.search.steering import Steered
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
-from lightning_primo.training import check_indices, devices_per_trial, preflight
+from lightning_primo.study.beginning import Beginning
+from lightning_primo.study.earlier_search import Continuation
+from lightning_primo.training import check_indices, preflight
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.training.trainer import check_validated
-from lightning_primo.workers import ExecutorWorkers, InProcess, LocalProcesses, Workers
 
 _MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
 
@@ -67,6 +68,11 @@ class Search(Steered):
             `example_input_array`, else one sample of its training data. An objective may have its own.
         constraints: Costs that only bound the search, for example ``FLOPs(at_most=1e7)``.
         algorithm: Default `PriMO()`.
+        first: Configurations to try first, ``[{"lr": 1e-3}]``; what they leave out has the space's defaults.
+        known: Results that exist already, as observations that cost nothing: ``[(config, values)]``, with the epoch as
+            a third where it is not the full training, a CSV file, an earlier search's directory or its result.
+        continues: An earlier search to go on from in this directory, with another space, other objectives or another
+            algorithm; `Continuation` where a full training has another length.
         trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they
             can be searched over. Callbacks and loggers are copied for each trial; CSV and TensorBoard loggers write
             into the trial's directory. ``logger`` may also be a function ``directory -> Logger``, as W&B and MLflow
@@ -105,6 +111,9 @@ class Search(Steered):
         example_inputs: Any = None,
         constraints: Sequence[CostCallback] = (),
         algorithm: Algorithm | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
+        known: Any = (),
+        continues: str | Path | Continuation | None = None,
         trainer: TrainerArguments | None = None,
         workers: int | None = None,
         executor: Executor | None = None,
@@ -153,6 +162,10 @@ class Search(Steered):
             check_validated(self.options.trainer, min_epochs, max_epochs)
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
+        self._beginning = Beginning.of(
+            self.problem, directory=self.directory, first=first, known=known, continues=continues
+        )
+        self._beginning.enqueue(self.algorithm)
         self._description = describe(
             self.problem,
             objectives=self.objectives,
@@ -217,7 +230,8 @@ class Search(Steered):
                     self._plan(),
                     store,
                     budget,
-                    self._workers(),
+                    make_workers(self.executor, self.workers, self.options.trainer),
+                    beginning=self._beginning,
                     keep_all_checkpoints=self.keep_all_checkpoints,
                     remeasure=self.remeasure,
                     show=progress,
@@ -261,17 +275,11 @@ class Search(Steered):
             StorageError: The disk is full or cannot be written to.
         """
         plan = self._plan()
+        self.algorithm.start(self.problem, seed=self.seed)
+        for config in self._beginning.first:
+            self.algorithm.enqueue(config)
         job = first_job(self.algorithm, plan)
         return None if job is None else preflight(job, others=some_configurations(plan), report=report)
-
-    def _workers(self) -> Workers:
-        """The user's executor, or workers of ours."""
-        if self.executor is not None:
-            return ExecutorWorkers(self.executor, self.workers)
-        if self.workers is None or self.workers == 1:
-            return InProcess()
-        devices = None if callable(self.options.trainer) else devices_per_trial(self.options.trainer)
-        return LocalProcesses(self.workers, devices=devices)
 
     def _plan(self) -> TrainingPlan:
         return TrainingPlan(
