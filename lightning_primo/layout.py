@@ -6,10 +6,12 @@ directory/
   search.lock             held by the process that searches; search.owner says who that is
   project.json            the LightningCLI project, of a search from the command line
   requests/               configurations that a user asks a search that runs to try; it takes them away
+  ended.txt               why it has ended; not there while it goes on
   remeasured.json         what was measured again when the budget was used up
   environment.json      where the search has run: versions, devices, commands
   report.html           the report, written at the end of every run
   test.json               what the front reaches on the test data
+  runs.json               runs of its own at logging services; runs.lock is held while one is begun
   trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
   preflight/              during the preflight, one batch before the search
   trials/00012/           a trial's own
@@ -59,6 +61,11 @@ def project_file(directory: Path) -> Path:
 def requests_directory(directory: Path) -> Path:
     """Where a user leaves the configurations that the search in `directory` is asked to try next."""
     return directory / "requests"
+
+
+def ended_file(directory: Path) -> Path:
+    """Why the search in `directory` has ended."""
+    return directory / "ended.txt"
 
 
 def remeasured_file(directory: Path) -> Path:
@@ -111,6 +118,12 @@ def trial_directory(directory: Path, trial_id: int) -> Path:
     return trials_directory(directory) / f"{trial_id:05d}"
 
 
+def search_directory(trial: Path) -> Path:
+    """The directory of the search that a trial's, or its preflight's, lies in."""
+    parent = trial.parent
+    return parent.parent if parent.name == trials_directory(parent).name else parent
+
+
 def checkpoint_file(trial: Path) -> Path:
     """The checkpoint of the trial whose directory is `trial`."""
     return trial / CHECKPOINT
@@ -149,9 +162,14 @@ def stop_file(trial: Path) -> Path:
     return trial / "stop"
 
 
-def runs_file(trial: Path) -> Path:
-    """The runs that a trial has at logging services."""
-    return trial / "runs.json"
+def runs_file(directory: Path) -> Path:
+    """The runs that a trial, or a search, has at logging services."""
+    return directory / "runs.json"
+
+
+def runs_lock_file(directory: Path) -> Path:
+    """What is locked while a search begins a run of its own."""
+    return directory / "runs.lock"
 
 
 def model_checkpoints_directory(trial: Path) -> Path:

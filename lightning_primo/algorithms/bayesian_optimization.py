@@ -216,7 +216,7 @@ class BayesianOptimization(Algorithm):
             return None
         epoch = max(trial.epoch for trial in waiting)
         longest = [trial for trial in waiting if trial.epoch == epoch]
-        losses = self.problem.scaled_losses([trial.evaluations[-1].losses for trial in longest])
+        losses = self.feasibility.losses([trial.evaluations[-1] for trial in longest])
         best = longest[nds_epsilon_net_order(losses)[0]]
         return replace(self.promotion(best.id, self.problem.max_epochs), operation=_OPERATION)
 

@@ -244,7 +244,7 @@ class BulkAndCut(Algorithm):
     def _losses(self, trials: Sequence[Trial]) -> npt.NDArray[np.float64]:
         """Scaled losses of fully trained trials, `n x m`; NaN for others."""
         evaluations = [trial.at(self.problem.max_epochs) for trial in trials]
-        return self.problem.scaled_losses([e.losses if e else None for e in evaluations])
+        return self.feasibility.losses(evaluations)
 
     def _architecture(self, config: Config) -> Architecture | None:
         """The network of a configuration, or None where it can't be told: such a trial is no parent."""

@@ -109,11 +109,12 @@ class MOBOHB(Hyperband):
         n_min = 2 * self.encoding.dimensions + 1 if self.n_min is None else self.n_min
         usable = [trial for trial in self.trials if trial.evaluations and trial.evaluations[-1].ok]
         for epoch in reversed(self.rungs):
-            observed = [(trial.config, losses) for trial in usable if (losses := losses_at(trial, epoch)) is not None]
+            observed = [(trial, losses) for trial in usable if (losses := losses_at(trial, epoch)) is not None]
             if len(observed) < n_min:
                 continue
-            order = self.ranking(self.problem.scaled_losses([losses for _, losses in observed]))
-            ranked = [observed[row][0] for row in order]
+            trials, losses_there = zip(*observed, strict=True)
+            order = self.ranking(self.feasibility.losses_at(trials, epoch, losses_there))
+            ranked = [trials[row].config for row in order]
             n_good = max(_LEAST_GOOD, math.ceil(self.quantile * len(ranked)))
             lost = [trial.config for trial in self.trials if not trial.evaluations or not trial.evaluations[-1].ok]
             return ranked[:n_good], ranked[n_good:] + lost

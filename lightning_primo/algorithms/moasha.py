@@ -40,7 +40,7 @@ class MOASHA(Algorithm):
         super().start(problem, seed=seed)
         self.sampler.check(problem)
         self.rungs = rung_epochs(problem.min_epochs, problem.max_epochs, self.eta)
-        self._rungs = {epoch: Rung(problem, self.ranking) for epoch in self.rungs}
+        self._rungs = {epoch: Rung(self.feasibility, self.ranking) for epoch in self.rungs}
 
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
@@ -66,7 +66,7 @@ class MOASHA(Algorithm):
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         if evaluation.status is Status.REJECTED:
             return
-        self._rungs[target].add(trial.id, evaluation.losses if evaluation.ok else None)
+        self._rungs[target].add(trial.id, evaluation if evaluation.ok else None)
         if evaluation.finished:
             self._rungs[target].promote(trial.id)
 

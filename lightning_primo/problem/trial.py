@@ -108,6 +108,7 @@ class Evaluation:
         curve: Losses after each epoch trained for this proposal: ``{epoch: losses}``.
         measurements: Further values by name, in their own unit, for the table: constraints, quartiles of a latency,
             hyperparameters that a callback has tuned during the training.
+        constraints: Values of the trained constraints after each epoch of `curve`: ``{epoch: {name: value}}``.
         deviations: Standard deviations of measured values that are noisy, in their own unit, by the objective's name.
         measured_on: Where and how values were measured, by the objective's name; only such as were measured on the
             same device are comparable (`same_place`).
@@ -126,6 +127,7 @@ class Evaluation:
     signature: str = ""
     curve: Mapping[int, Losses] = field(default_factory=dict)
     measurements: Mapping[str, float] = field(default_factory=dict)
+    constraints: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     deviations: Mapping[str, float] = field(default_factory=dict)
     measured_on: Mapping[str, Place] = field(default_factory=dict)
     cost: float = 0.0

@@ -9,17 +9,28 @@ if TYPE_CHECKING:
     from lightning_primo.results.comparison import Comparison
     from lightning_primo.results.export import check_target
     from lightning_primo.results.front import FrontTracker
+    from lightning_primo.results.interchange.optuna_import import from_optuna
     from lightning_primo.results.ordering import Front
     from lightning_primo.results.partial_training import PartlyTrained
     from lightning_primo.results.result import Result
     from lightning_primo.results.trial_result import TrialResult
 
-__all__ = ["Comparison", "Front", "FrontTracker", "PartlyTrained", "Result", "TrialResult", "check_target"]
+__all__ = [
+    "Comparison",
+    "Front",
+    "FrontTracker",
+    "PartlyTrained",
+    "Result",
+    "TrialResult",
+    "check_target",
+    "from_optuna",
+]
 
 _HOMES = {
     "Comparison": "comparison",
     "check_target": "export",
     "Front": "ordering",
+    "from_optuna": "interchange.optuna_import",
     "FrontTracker": "front",
     "PartlyTrained": "partial_training",
     "Result": "result",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.checks import printable
+from lightning_primo.errors import InvalidArgumentError, first_line
 from lightning_primo.pareto import hypervolume, hypervolume_over_time
 from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
@@ -24,6 +26,8 @@ from lightning_primo.results.trial_result import TrialResult
 if TYPE_CHECKING:
     import pandas as pd
 
+_SHOWN = 3  # infeasible trials of a summary
+
 
 class Findings:
     """The trials of a log and what they reached.
@@ -35,10 +39,10 @@ class Findings:
     Attributes:
         events: As given.
         trials: All trials, in the order in which they were proposed.
-        front: Those that no other one dominates, among the trials trained to the full budget; sorted by the first
-            objective, the best first, and by `Front.sort` as you like. Noisy values that differ by no more than their
-            spread count as equal here (see `pareto.noise`), so that a trial that is worse in all else is not on the
-            front by noise; the hypervolume is of the values as they are.
+        front: Those that no other one dominates, among the feasible trials trained to the full budget; sorted by the
+            first objective, the best first, and by `Front.sort` as you like. Noisy values that differ by no more than
+            their spread count as equal here (see `pareto.noise`), so that a trial that is worse in all else is not on
+            the front by noise; the hypervolume is of the values as they are.
     """
 
     def __init__(self, problem: Problem, events: Sequence[tuple[Proposal | Evaluation, float]]) -> None:
@@ -56,8 +60,6 @@ class Findings:
         members = sorted((e.losses, e.trial_id) for e, keep in zip(counted, mask, strict=True) if keep)
         by_id = {trial.id: trial for trial in self.trials}
         self.front = Front((by_id[trial_id] for _, trial_id in members), problem.objectives)
-        ids = {evaluation.trial_id for evaluation in counted}
-        self._out_of_bounds = [trial.id for trial in self.trials if trial.trained_fully and trial.id not in ids]
         self._scaled = problem.scaled(losses)
 
     @property
@@ -88,6 +90,20 @@ class Findings:
             for objective in self.problem.objectives
             if objective.reference_loss is not None or len(self._scaled)
         }
+
+    def trial(self, trial: TrialResult | int) -> TrialResult:
+        """A trial by its number; a trial as it is known here.
+
+        Raises:
+            InvalidArgumentError: If there is no such trial.
+        """
+        trial_id = trial.id if isinstance(trial, TrialResult) else trial
+        for known in self.trials:
+            if known.id == trial_id:
+                return known
+        raise InvalidArgumentError(
+            f"'trial' is {trial_id!r}, but the search has {len(self.trials)} trials, numbered from 0"
+        )
 
     def choose(
         self,
@@ -172,25 +188,49 @@ class Findings:
 
     def summary(self) -> str:
         """A few lines for a person: the trials by status, what they cost, and the front."""
+        lines = self.overview()
+        if not self.front:
+            return "\n".join(lines)
+        return "\n".join([*lines[:-1], f"{lines[-1]}:", *front_lines(self.problem, self.front)])
+
+    def overview(self) -> list[str]:
+        """The lines of `summary` but for the table of the front."""
         counts = Counter(trial.outcome for trial in self.trials)
         statuses = ", ".join(f"{number} {status}" for status, number in counts.most_common())
         lines = [
             f"{len(self.trials)} trials" + (f" ({statuses})" if statuses else ""),
             f"{format_value(self.epochs)} epochs = {self.full_trainings:.4g} full trainings",
         ]
+        if ended := self.ended():
+            lines.append(f"ended: {ended}")
         if partly := [trial.epoch for trial in self.trials if trial.trained_partly]:
             lines.append(partly_line(partly, self.problem.max_epochs))
         if n_known := sum(trial.known for trial in self.trials):
             lines.append(f"{n_known} of the trials were known already, and cost nothing here")
-        if self._out_of_bounds:
-            ids = ", ".join(map(str, self._out_of_bounds))
-            lines.append(f"left out of the front, a bound was broken when they were measured again: trials {ids}")
+        if self.infeasible:
+            lines.append(self._infeasible_line())
         elif not self.front:
             lines.append(f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet")
-        if not self.front:
-            return "\n".join(lines)
-        lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}{self.changed_since_told()}:")
-        return "\n".join([*lines, *front_lines(self.problem, self.front)])
+        if self.front:
+            volume = f"{self.hypervolume():.4g}{self.changed_since_told()}"
+            lines.append(f"front of {len(self.front)}, hypervolume {volume}")
+        return lines
+
+    @property
+    def infeasible(self) -> tuple[TrialResult, ...]:
+        """The trials whose full training broke a bound, or whose value did when it was measured again."""
+        return tuple(trial for trial in self.trials if not trial.feasible)
+
+    def _infeasible_line(self) -> str:
+        """For people: how many trials are infeasible, and some of them with the bound that they break."""
+        trials = self.infeasible
+        some = "; ".join(f"trial {trial.id}, {printable(first_line(trial.reason))}" for trial in trials[:_SHOWN])
+        more = f"; and {len(trials) - _SHOWN} more" if len(trials) > _SHOWN else ""
+        return f"{len(trials)} infeasible, on no front ({some}{more})"
+
+    def ended(self) -> str:
+        """For people: why the search has ended; empty where it has not, or nobody knows."""
+        return ""
 
     def changed_since_told(self) -> str:
         """For people: why the hypervolume is not the one that was shown during the search; empty where it is."""

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
-from lightning_primo.results.cost_plot import plot_best, plot_hypervolume
 from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
-from lightning_primo.results.front_plot import plot_front
 from lightning_primo.results.generalization import read_tests, run_tests
+from lightning_primo.results.html_tables import escaped
+from lightning_primo.results.illustrated import IllustratedFindings
+from lightning_primo.results.interchange.optuna_export import study_of
+from lightning_primo.results.interchange.tensorboard import write_event_files
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.onnx_files import onnx_writer
 from lightning_primo.results.report import ReportArguments, write_report
-from lightning_primo.results.schedule_plot import plot_schedules
 from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.results.table import make_table
 from lightning_primo.results.table_files import write_table
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.options import TrainerArguments
 
+if TYPE_CHECKING:
+    import optuna
 
-class Result(StoredFindings):
+
+class Result(StoredFindings, IllustratedFindings):
     """A view of a search's log: what was found up to the moment when it was made.
 
     Values that were measured again when the search had ended are the medians of all their measurements, here and in all
@@ -85,6 +89,37 @@ class Result(StoredFindings):
         """
         return write_table(self.to_pandas(), path)
 
+    def to_optuna(self, storage: Any = None, *, study_name: str | None = None) -> optuna.Study:
+        """Everything as a new study of Optuna, for its dashboard, its pictures or its samplers; the extra ``optuna``.
+
+        Trials trained partly are pruned ones, failed ones fail; bounds are constraints. What becomes of what is told in
+        `results.interchange.optuna_export`.
+
+        Args:
+            storage: As for `optuna.create_study`: a URL such as ``"sqlite:///study.db"``, a storage, None for memory.
+            study_name: Default: the name of the search's directory.
+
+        Raises:
+            PrimoError: If Optuna is not installed.
+            InvalidArgumentError: If the storage has a study of this name.
+        """
+        return study_of(self, directory=self.directory, storage=storage, study_name=study_name)
+
+    def to_tensorboard(self, directory: str | Path) -> Path:
+        """Write event files by which TensorBoard's HParams shows an entry per trial, with its objectives.
+
+        Args:
+            directory: The folder to make, which must be empty if it is there: ``tensorboard --logdir`` of it.
+
+        Returns:
+            The folder.
+
+        Raises:
+            PrimoError: If TensorBoard is not installed.
+            InvalidArgumentError: If the folder is not empty.
+        """
+        return write_event_files(Path(directory), self.problem, self.trials)
+
     def load(self, trial: TrialResult | int) -> pl.LightningModule:
         """The trained module of a trial, on the CPU and in evaluation mode.
 
@@ -96,7 +131,7 @@ class Result(StoredFindings):
             PrimoError: If no training of it succeeded, its checkpoint was removed or does not fit, or it is not known
                 how the module is built.
         """
-        return load_module(self.directory, self._trial(trial), self._factory)
+        return load_module(self.directory, self.trial(trial), self._factory)
 
     def test(self) -> pd.DataFrame:
         """Run every member of the front on the test data, once: what was tested before is read from the directory.
@@ -146,7 +181,7 @@ class Result(StoredFindings):
         """
         target = Path(directory)
         check_target(target, overwrite=overwrite)
-        chosen = self.front if trials is None else tuple(dict.fromkeys(self._trial(trial) for trial in trials))
+        chosen = self.front if trials is None else tuple(dict.fromkeys(self.trial(trial) for trial in trials))
         writers = [onnx_writer(self.directory, self._factory, seed=self._seed)] if onnx else []
         export_trials(
             target,
@@ -188,65 +223,13 @@ class Result(StoredFindings):
         note = self.changed_since_told().strip(" ()")
         return {"directory": self.directory, "description": self._description, "note": note}
 
-    def plot_front(
-        self, path: str | Path | None = None, *, x: str | None = None, y: str | None = None, colour: str | None = None
-    ) -> Figure:
-        """Draw the front with trial numbers, or for a single objective the best value over the cost.
-
-        Args:
-            path: Where to save the picture, as PNG, SVG or PDF by its suffix.
-            x: Objective on the horizontal axis; with more than three objectives, all pairs are drawn by default.
-            y: Objective on the vertical axis.
-            colour: Objective that colours the front; by default, of three objectives, the one that is left.
-
-        Raises:
-            InvalidArgumentError: If these do not name different objectives, or for another suffix.
-        """
-        if len(self.problem.objectives) == 1 and x is None and y is None and colour is None:
-            return plot_best(self.problem, self.evaluations, path=path)
-        front = [trial.id for trial in self.front]
-        return plot_front(self.problem, self.trials, front, path=path, x=x, y=y, colour=colour)
-
-    def plot_hypervolume(
-        self, path: str | Path | None = None, *, reference: Mapping[str, float] | None = None
-    ) -> Figure:
-        """Draw how the hypervolume grew with the cost.
-
-        Args:
-            path: Where to save the picture, as PNG, SVG or PDF by its suffix.
-            reference: As for `hypervolume`.
-
-        Raises:
-            InvalidArgumentError: As for `hypervolume`, or for another suffix.
-        """
-        return plot_hypervolume(self.hypervolume_over_cost(reference), self.problem.max_epochs, path=path)
-
-    def plot_schedules(
-        self, path: str | Path | None = None, *, trials: Iterable[TrialResult | int] | None = None
-    ) -> Figure:
-        """Draw how the hyperparameters of trials changed while they were trained, as with `PBT`.
-
-        Args:
-            path: Where to save the picture, as PNG, SVG or PDF by its suffix.
-            trials: Trials or their ids, in place of the front.
-
-        Raises:
-            InvalidArgumentError: If there is no such trial, or for another suffix.
-        """
-        chosen = self.front if trials is None else [self._trial(trial) for trial in trials]
-        return plot_schedules(self.problem, chosen, path=path)
-
     def __repr__(self) -> str:
         return f"<Result of {str(self.directory)!r}>\n{self.summary()}"
 
-    def _trial(self, trial: TrialResult | int) -> TrialResult:
-        trial_id = trial.id if isinstance(trial, TrialResult) else trial
-        for known in self.trials:
-            if known.id == trial_id:
-                return known
-        raise InvalidArgumentError(
-            f"'trial' is {trial_id!r}, but the search has {len(self.trials)} trials, numbered from 0"
-        )
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<div>{escaped(line)}</div>" for line in self.overview())
+        front = self.front._repr_html_() if self.front else ""
+        return f"<div>search in {escaped(str(self.directory))}</div>{lines}{front}"
 
     @property
     def _factory(self) -> Factory:

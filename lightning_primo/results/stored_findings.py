@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.results.ended import read_ended
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
 
@@ -30,6 +31,10 @@ class StoredFindings(Findings):
         self._measured_again = len(remeasured)
         self._told_events = tuple(events) if remeasured else ()
         super().__init__(problem, with_remeasured(problem, events, remeasured))
+
+    @override
+    def ended(self) -> str:
+        return read_ended(self.directory)
 
     @override
     def changed_since_told(self) -> str:

@@ -29,7 +29,7 @@ class TrialResult:
             a trial that took over the training of its parent those of that before its own, of any other its own from 0
             on.
         status: How its last evaluation ended; None before the first.
-        reason: Why, if it did not end well, or the bound that it breaks since it was measured again.
+        reason: Why, if it did not end well, or the bound that it breaks since it was trained or measured again.
         epoch: Epochs trained successfully.
         cost: Epochs trained over all evaluations, those that failed included.
         seconds: Wall-clock seconds over all evaluations.
@@ -40,6 +40,8 @@ class TrialResult:
         measured_on: Where and how measured values were measured, by the objective's name.
         curve: The objectives after each epoch: ``{epoch: {name: value}}``.
         trained_fully: Whether it was trained to the full budget, or as far as its training goes.
+        feasible: Whether its full training keeps all bounds; True of one that is not trained fully, of which nobody
+            knows.
     """
 
     id: int
@@ -59,6 +61,7 @@ class TrialResult:
     measured_on: Mapping[str, Place] = field(default_factory=dict, hash=False)
     curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict, hash=False)
     trained_fully: bool = False
+    feasible: bool = True
 
     @classmethod
     def of(cls, trial: Trial, problem: Problem, *, line: Sequence[Trial] = ()) -> TrialResult:
@@ -73,6 +76,7 @@ class TrialResult:
         last = evaluations[-1] if evaluations else None
         successful = [evaluation for evaluation in evaluations if evaluation.ok]
         full = trial.at(problem.max_epochs)
+        broken = None if full is None else problem.infeasibility(full)
         best = full or max(successful, key=lambda evaluation: evaluation.epoch, default=last)
         curve = {epoch: losses for evaluation in evaluations for epoch, losses in evaluation.curve.items()}
         measurements: dict[str, float] = {}
@@ -90,7 +94,7 @@ class TrialResult:
             known=trial.known,
             schedule=schedule(line or (trial,)),
             status=trial.status,
-            reason=last.reason if last else "",
+            reason=(last.reason if last else "") or broken or "",
             epoch=trial.epoch if successful else 0,
             cost=trial.cost,
             seconds=sum(evaluation.seconds for evaluation in evaluations),
@@ -99,6 +103,7 @@ class TrialResult:
             measured_on=measured_on,
             curve={epoch: _values(problem, curve[epoch]) for epoch in sorted(curve)},
             trained_fully=full is not None,
+            feasible=broken is None,
         )
 
     @property

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_primo.search.search import Search
+    from lightning_primo.search.stopping import NoImprovement, StoppingRule, Target
     from lightning_primo.search.stored_search import read_result
 
-__all__ = ["Search", "read_result"]
+__all__ = ["NoImprovement", "Search", "StoppingRule", "Target", "read_result"]
 
-_HOMES = {"Search": "search", "read_result": "stored_search"}
+_HOMES = {
+    "NoImprovement": "stopping",
+    "Search": "search",
+    "StoppingRule": "stopping",
+    "Target": "stopping",
+    "read_result": "stored_search",
+}
 
 
 def __getattr__(name: str) -> Any:

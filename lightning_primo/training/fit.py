@@ -84,16 +84,16 @@ def _fit(
         taken_over = job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
         if taken_over is not None:
             checkpoint, settings = taken_over, Reconfigured()
-    objectives = copy.deepcopy(job.objectives)
-    trained = [callback for callback in objectives if isinstance(callback, TrainedCallback)]
+    trained = copy.deepcopy(job.trained)
     for callback in trained:
         callback.reads_itself = False
     recorder = Recorder(
-        objectives,
+        [*trained, *(callback for callback in job.objectives if not isinstance(callback, TrainedCallback))],
         record,
         directory=job.directory,
         target=job.epoch,
         every_seconds=job.checkpoint_every_seconds,
+        best_by=job.best_by,
         claim=claim,
     )
     before = open_run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import jsonargparse
@@ -51,8 +52,6 @@ def run(options: jsonargparse.Namespace) -> int:
         return 0
     from lightning_primo.cli.report_server import serve
 
-    try:
+    with suppress(KeyboardInterrupt):  # how a watch ends
         serve(result.directory, every=options.watch, port=options.port, started=print_text)
-    except KeyboardInterrupt:  # how a watch ends
-        pass
     return 0

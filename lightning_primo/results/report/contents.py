@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from ConfigSpace import CategoricalHyperparameter, Constant, OrdinalHyperparameter
+from ConfigSpace.hyperparameters import IntegerHyperparameter
 
 from lightning_primo.analysis import (
     ObjectiveModel,
@@ -31,7 +32,7 @@ from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import place_text, spread_name
 from lightning_primo.problem.trial import Trial, fold_events
 from lightning_primo.results.findings import Findings
-from lightning_primo.results.report.prior_effects import prior_effects
+from lightning_primo.results.report.prior_effects import PRIORS_NOTE, prior_effects
 from lightning_primo.results.report.units import is_share, units
 from lightning_primo.space import Encoding
 
@@ -96,6 +97,7 @@ def contents(
             for group in failure_groups(problem, trials)
         ],
         "priors": prior_effects(problem, trials, front, encoding, description),
+        "priorsNote": PRIORS_NOTE,
         "family": [asdict(relative) for relative in family(trials)],
         "tests": {str(trial_id): dict(metrics) for trial_id, metrics in tests.items()},
         "environment": list(environment),
@@ -149,7 +151,13 @@ def _space(problem: Problem) -> list[dict[str, Any]]:
         else:
             log = bool(getattr(hyperparameter, "log", False))
             rows.append(
-                {"name": name, "low": float(hyperparameter.lower), "high": float(hyperparameter.upper), "log": log}
+                {
+                    "name": name,
+                    "low": float(hyperparameter.lower),
+                    "high": float(hyperparameter.upper),
+                    "log": log,
+                    "integer": isinstance(hyperparameter, IntegerHyperparameter),
+                }
             )
     return rows
 
@@ -208,8 +216,7 @@ def _curves(findings: Findings) -> dict[str, Any]:
 def _rungs(trials: Sequence[Trial]) -> list[int]:
     """The epochs at which several trials were told of, as many as are common; none where each has its own."""
     counts = Counter(e.epoch for trial in trials for e in trial.evaluations if e.ok)
-    common = sorted(epoch for epoch, count in counts.most_common(12) if count > 1)
-    return common
+    return sorted(epoch for epoch, count in counts.most_common(12) if count > 1)
 
 
 def _model(model: ObjectiveModel | None) -> dict[str, Any] | None:

@@ -13,6 +13,12 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Trial
 from lightning_primo.space import Encoding, Prior
 
+PRIORS_NOTE = (
+    "A prior helped if its objective is better where the prior is denser, and hurt if it is worse there, by the ranks "
+    "of all trials at the shortest training. What is less sure than 97.5 %, or what full trainings contradict, is "
+    "undecided."
+)
+
 
 def stored_priors(description: Mapping[str, str]) -> dict[str, Prior]:
     """The priors per objective of the algorithm that a search was made with, or of a part of it; none without any.

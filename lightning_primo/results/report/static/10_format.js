@@ -43,6 +43,9 @@ function setting(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+// Of a hyperparameter on an axis: whole numbers where it has no others.
+const settingOn = (space) => (value) => setting(space.integer ? Math.round(value) : value);
+
 // One scale for the whole axis: what values are divided by, the unit in its title, and the format of its ticks.
 function axisScale(values, unit) {
   if (unit === "share") return { factor: 1, suffix: "", format: ".3~%" };

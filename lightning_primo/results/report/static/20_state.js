@@ -27,8 +27,21 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const COLOURS = ["--blue", "--green", "--amber", "--purple", "--teal", "--accent", "--dot2"];
 const palette = (index) => css(COLOURS[index % COLOURS.length]);
 
-const FATES = { "on the front": "--accent", "trained fully": "--blue", "trained partly": "--dot", pending: "--teal", rejected: "--amber" };
-const fateColour = (fate) => css(FATES[fate] ?? "--purple");
+const FATES = { "on the front": "--accent", "trained fully": "--blue", "trained partly": "--dot", pending: "--teal", rejected: "--amber", diverged: "--purple", error: "--pink", out_of_memory: "--brown" };
+const fateColour = (fate) => css(FATES[fate] ?? "--dot2");
+
+// Viridis, without the end that cannot be told from the ground.
+const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
+const isDark = () => parseInt(css("--bg").slice(1, 3), 16) < 128;
+const viridisSteps = () => (isDark() ? VIRIDIS.slice(2) : VIRIDIS.slice(0, -1));
+const viridisScale = () => viridisSteps().map((step, i, all) => [i / (all.length - 1), `rgb(${step.join(",")})`]);
+
+function viridis(share, steps) {
+  if (!known(share)) return css("--dot");
+  const at = Math.max(0, Math.min(1, share)) * (steps.length - 1);
+  const i = Math.min(Math.floor(at), steps.length - 2);
+  return `rgb(${steps[i].map((c, k) => Math.round(c + (at - i) * (steps[i + 1][k] - c))).join(",")})`;
+}
 
 function choose(trialId) {
   state.trial = trialId;

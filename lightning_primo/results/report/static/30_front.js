@@ -50,7 +50,7 @@ function drawFront(chart) {
         size: trials.map((trial) => (trial.id === state.trial ? 15 : onFront ? 10 : 6)),
         symbol: fate === "trained partly" ? "circle-open" : "circle",
         color: colours ? trials.map((trial) => colours.of(trial.values[jc])) : fateColour(fate),
-        ...(colours ? { colorscale: "Viridis", cmin: colours.low, cmax: colours.high, showscale: onFront, colorbar: colours.bar } : {}),
+        ...(colours ? { colorscale: viridisScale(), cmin: colours.low, cmax: colours.high, showscale: onFront, colorbar: colours.bar } : {}),
         opacity: onFront ? 1 : 0.6,
         line: { width: trials.map((trial) => (trial.id === state.trial ? 3 : onFront ? 1 : 0)), color: trials.map((trial) => (trial.id === state.trial ? css("--chosen") : css("--card"))) },
       },
@@ -67,7 +67,7 @@ function drawFront(chart) {
   chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (id !== undefined) choose(id); });
   const outside = new Set([...rx.outside, ...ry.outside]).size;
   const notes = [];
-  if (outside) notes.push(`${outside} of the fully trained lie outside; a double click shows all.`);
+  if (outside) notes.push(`Outside: ${outside} of the trials trained fully; a double click shows all.`);
   if (data.objectives.some((objective, j) => data.trials.some((trial) => known(trial.spreads?.[j])))) notes.push("Bars are a standard deviation of the measurement.");
   if (data.note) notes.push(data.note);
   document.getElementById("front-note").textContent = notes.join(" ");
@@ -109,7 +109,11 @@ function rangeOf(basis, members, index, objective, factor) {
   if (sorted.length < 2) return { range: null, outside: [] };
   const front = members.map(of);
   const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
-  const cut = objective.mode === "min" ? [sorted[0], at(0.97)] : [at(0.03), sorted[sorted.length - 1]];
+  const [least, most] = [sorted[0], sorted[sorted.length - 1]];
+  const far = (edge) => Math.abs(edge - (objective.mode === "min" ? most : least)) > 0.25 * Math.abs(most - least);
+  let cut = [least, most];
+  if (objective.mode === "min" && far(at(0.97))) cut = [least, at(0.97)];
+  if (objective.mode === "max" && far(at(0.03))) cut = [at(0.03), most];
   const low = Math.min(cut[0], ...front);
   const high = Math.max(cut[1], ...front);
   if (!(high > low)) return { range: null, outside: [] };

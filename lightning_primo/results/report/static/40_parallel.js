@@ -45,7 +45,7 @@ function axesOf(trials) {
     if (one.choices && one.choices.length < 2) continue;
     const values = trials.map((trial) => trial.config[one.name]);
     if (values.every((value) => value === undefined)) continue;
-    axes.push(one.choices ? choiceAxis(one, values) : numberAxis(one.name, (trial) => trial.config[one.name], one.low, one.high, one.log, setting));
+    axes.push(one.choices ? choiceAxis(one, values) : numberAxis(one.name, (trial) => trial.config[one.name], one.low, one.high, one.log, settingOn(one), one.integer));
     axes[axes.length - 1].some = values.some((value) => value === undefined);
   }
   data.objectives.forEach((objective, j) => {
@@ -68,12 +68,14 @@ function choiceAxis(one) {
   };
 }
 
-function numberAxis(name, of, low, high, log, text) {
+function numberAxis(name, of, low, high, log, text, whole = false) {
   const scale = (value) => (log ? Math.log(value) : value);
   const width = scale(high) - scale(low);
   const back = (share) => (log ? Math.exp(scale(low) + share * width) : low + share * width);
+  const few = whole && high - low <= 4;
+  const named = few ? Array.from({ length: high - low + 1 }, (_, i) => low + i) : [0, 0.25, 0.5, 0.75, 1].map(back);
   return {
-    name, ticks: width > 0 ? [0, 0.25, 0.5, 0.75, 1].map((share) => [share, text(back(share))]) : [[0.5, text(low)]],
+    name, ticks: width > 0 ? named.map((value) => [(scale(whole ? Math.round(value) : value) - scale(low)) / width, text(value)]) : [[0.5, text(low)]],
     place: (trial) => { const value = of(trial); return value === undefined ? null : width > 0 ? (scale(value) - scale(low)) / width : 0.5; },
   };
 }
@@ -107,7 +109,9 @@ function drawParallel(box, canvas, svg, count) {
   const lines = trials.map((trial) => ({ trial, at: axes.map((axis) => { const share = axis.place(trial); return share === null ? below : y(share); }) }));
   const j = objectiveIndex(state.tint);
   const colours = colourScale(trials.map((trial) => trial.values[j]), data.objectives[j]);
-  const repaint = () => paint(canvas.getContext("2d"), ratio, width, lines, x, (trial) => viridis((colours.of(trial.values[j]) - colours.low) / (colours.high - colours.low || 1)));
+  const steps = viridisSteps();
+  const tint = (trial) => viridis((colours.of(trial.values[j]) - colours.low) / (colours.high - colours.low || 1), steps);
+  const repaint = () => paint(canvas.getContext("2d"), ratio, width, lines, x, tint);
   repaint();
   svg.replaceChildren();
   axes.forEach((axis, i) => drawAxis(svg, axis, x(i), y, below, bottom));
@@ -216,11 +220,3 @@ function showTip(event, text) {
 }
 
 function hideTip() { document.getElementById("tip").hidden = true; }
-
-const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
-function viridis(share) {
-  if (!known(share)) return css("--dot");
-  const at = Math.max(0, Math.min(1, share)) * (VIRIDIS.length - 1);
-  const i = Math.min(Math.floor(at), VIRIDIS.length - 2);
-  return `rgb(${VIRIDIS[i].map((c, k) => Math.round(c + (at - i) * (VIRIDIS[i + 1][k] - c))).join(",")})`;
-}

@@ -76,7 +76,7 @@ function drawSlice(grid, slice, j) {
     type: "scatter", mode: "markers", x: trials.map((trial) => at(trial.config[slice.name])), y: trials.map((trial) => trial.values[j] / scale.factor), customdata: trials.map((trial) => trial.id), text: trials.map(hover), hoverinfo: "text",
     marker: { size: trials.map((trial) => (trial.fate === "on the front" ? 7 : 4)), color: trials.map((trial) => (trial.fate === "on the front" ? css("--accent") : css("--dot2"))), opacity: 0.7 },
   });
-  const horizontal = space.choices ? { type: "category", categoryorder: "array", categoryarray: space.choices.map(at) } : { type: space.log ? "log" : "linear", exponentformat: "power" };
+  const horizontal = space.choices ? { type: "category", categoryorder: "array", categoryarray: space.choices.map(at) } : { type: space.log ? "log" : "linear", ...(space.integer ? (space.log ? { dtick: "D2", tickformat: "~s" } : space.high - space.low <= 8 ? { dtick: 1 } : {}) : space.log ? { dtick: Math.ceil(Math.log10(space.high / space.low) / 6) } : {}) };
   const tops = [...trials.map((trial) => trial.values[j] / scale.factor), ...divided(slice.mean), ...divided(slice.low)].filter(known).sort((a, b) => a - b);
   const [low, high] = [tops[0], tops[Math.floor(0.98 * (tops.length - 1))]];
   const room = objective.log || !(high > low) ? {} : { range: [low - 0.08 * (high - low), high + 0.15 * (high - low)] };

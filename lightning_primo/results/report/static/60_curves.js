@@ -19,6 +19,11 @@ function drawCurves(chart, k, trained) {
   const fates = [...new Set(data.trials.map((trial) => trial.fate))].sort((a, b) => (a === "on the front") - (b === "on the front"));
   for (const fate of fates) groups.set(fate, []);
   for (const trial of data.trials) if (data.curves[trial.id]) groups.get(trial.fate).push(trial);
+  const counts = new Map([...groups].map(([fate, trials]) => [fate, trials.length]));
+  for (const [fate, trials] of groups) {
+    const step = fate === "on the front" ? 1 : Math.ceil(trials.length / 150); // more are but a surface
+    groups.set(fate, trials.filter((_, i) => i % step === 0));
+  }
   const everything = data.trials.flatMap((trial) => data.curves[trial.id]?.values[k] ?? []);
   const scale = axisScale(everything, objective.unit);
   const traces = [];
@@ -32,7 +37,7 @@ function drawCurves(chart, k, trained) {
       x.push(null); y.push(null); ids.push(null); texts.push("");
     }
     const front = fate === "on the front";
-    traces.push({ type: "scatter", mode: trials.some((trial) => data.curves[trial.id].epochs.length === 1) ? "lines+markers" : "lines", name: `${fate} (${trials.length})`, x, y, customdata: ids, text: texts, hoverinfo: "text", connectgaps: false, opacity: front ? 0.95 : data.trials.length > 200 ? 0.3 : 0.55, line: { color: fateColour(fate), width: front ? 2 : 1 }, marker: { size: 3, color: fateColour(fate) } });
+    traces.push({ type: "scatter", mode: trials.some((trial) => data.curves[trial.id].epochs.length === 1) ? "lines+markers" : "lines", name: `${fate} (${counts.get(fate)}${trials.length < counts.get(fate) ? `, ${trials.length} drawn` : ""})`, x, y, customdata: ids, text: texts, hoverinfo: "text", connectgaps: false, opacity: front ? 0.95 : 0.5, line: { color: fateColour(fate), width: front ? 2 : 1 }, marker: { size: 3, color: fateColour(fate) } });
   }
   const chosen = data.curves[state.trial];
   if (chosen) traces.push({ type: "scatter", mode: "lines+markers", name: `trial ${state.trial}`, x: chosen.epochs, y: chosen.values[k].map((value) => (known(value) ? value / scale.factor : null)), line: { color: css("--chosen"), width: 3 }, marker: { size: 5 }, hoverinfo: "skip" });

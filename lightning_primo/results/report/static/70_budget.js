@@ -4,6 +4,7 @@ views.push({
   id: "budget", title: "Where the budget went", present: () => data.spending.length > 0,
   draw(body) {
     const chart = element("div");
+    body.append(chart);
     const totals = { trials: 0, epochs: 0, seconds: 0, measuring: 0 };
     for (const spent of data.spending) for (const key of Object.keys(totals)) totals[key] += spent[key];
     const rows = ["trials", "epochs", "seconds"].filter((key) => totals[key] > 0);
@@ -17,11 +18,11 @@ views.push({
       table.append(element("tr", {}, element("td", { class: "text" }, spent.fate), ...[String(spent.trials), digits(spent.epochs, 5), share(spent.epochs, totals.epochs), duration(spent.seconds), share(spent.seconds, totals.seconds), duration(spent.measuring)].map((text) => element("td", {}, text))));
     }
     const heads = ["", "trials", "epochs", "", "seconds of workers", "", "of these measuring"];
-    body.append(chart, element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text, i) => element("th", { class: i ? null : "text" }, text)))), table), element("p", { class: "faint" }, workers(data.occupancy)));
+    body.append(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text, i) => element("th", { class: i ? null : "text" }, text)))), table), element("p", { class: "faint" }, workers(data.occupancy)));
   },
 });
 
-const share = (part, whole) => (whole > 0 ? digits((100 * part) / whole, 2) + " %" : "");
+const share = (part, whole) => (whole > 0 ? ((100 * part) / whole).toFixed(part > 0.1 * whole ? 0 : 1) + " %" : "");
 
 function workers(seen) {
   const whole = seen.workers * seen.seconds;

@@ -68,8 +68,7 @@ function drawn(view) {
 }
 
 function turn() {
-  const dark = getComputedStyle(document.documentElement).getPropertyValue("--bg").trim() === "#12161c";
-  document.documentElement.dataset.theme = dark ? "light" : "dark";
+  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
   build();
 }
 
