@@ -136,6 +136,8 @@ class Result(StoredFindings, IllustratedFindings):
     def test(self) -> pd.DataFrame:
         """Run every member of the front on the test data, once: what was tested before is read from the directory.
 
+        Those whose results were known already are left out, as their weights are not here.
+
         Returns:
             The rows of `to_pandas` that are on the front, sorted like it, with the columns ``test_…``.
 
@@ -143,7 +145,7 @@ class Result(StoredFindings, IllustratedFindings):
             PrimoError: If there is no test data, or a member cannot be loaded.
         """
         tests = read_tests(self.directory)
-        if untested := [trial for trial in self.front if trial.id not in tests]:
+        if untested := [trial for trial in self.front if trial.id not in tests and not trial.known]:
             run_tests(self.directory, untested, self._factory, seed=self._seed, trainer=self._trainer)
         return self._rows(self.front)
 

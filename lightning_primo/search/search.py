@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ from lightning_primo.search.steering import Steered
 from lightning_primo.search.stopping import StoppingRule, check_rules
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
+from lightning_primo.study.beginning import Beginning
+from lightning_primo.study.earlier_search import Continuation
 from lightning_primo.training import check_indices, preflight
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
@@ -70,6 +72,11 @@ class Search(Steered):
         constraints: What only bounds the search and is not optimised: costs such as ``FLOPs(at_most=1e7)``, and metrics
             such as ``Metric("val_acc", at_least=0.9)``.
         algorithm: Default `PriMO()`.
+        first: Configurations to try first, ``[{"lr": 1e-3}]``; what they leave out has the space's defaults.
+        known: Results that exist already, as observations that cost nothing: ``[(config, values)]``, with the epoch as
+            a third where it is not the full training, a CSV file, an earlier search's directory or its result.
+        continues: An earlier search to go on from in this directory, with another space, other objectives or another
+            algorithm; `Continuation` where a full training has another length.
         trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they
             can be searched over. Callbacks and loggers are copied for each trial; CSV and TensorBoard loggers write
             into the trial's directory. ``logger`` may also be a function ``directory -> Logger``, as W&B and MLflow
@@ -108,6 +115,9 @@ class Search(Steered):
         example_inputs: Any = None,
         constraints: Sequence[ObjectiveCallback] = (),
         algorithm: Algorithm | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
+        known: Any = (),
+        continues: str | Path | Continuation | None = None,
         trainer: TrainerArguments | None = None,
         workers: int | None = None,
         executor: Executor | None = None,
@@ -155,6 +165,10 @@ class Search(Steered):
             check_validated(self.options.trainer, min_epochs, max_epochs)
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
+        self._beginning = Beginning.of(
+            self.problem, directory=self.directory, first=first, known=known, continues=continues
+        )
+        self._beginning.enqueue(self.algorithm)
         self._description = describe(
             self.problem,
             objectives=self.objectives,
@@ -227,6 +241,7 @@ class Search(Steered):
                     store,
                     ending,
                     make_workers(self.executor, self.workers, self.options.trainer),
+                    beginning=self._beginning,
                     keep_all_checkpoints=self.keep_all_checkpoints,
                     remeasure=self.remeasure,
                     show=progress,
@@ -268,6 +283,9 @@ class Search(Steered):
             StorageError: The disk is full or cannot be written to.
         """
         plan = self._plan()
+        self.algorithm.start(self.problem, seed=self.seed)
+        for config in self._beginning.first:
+            self.algorithm.enqueue(config)
         job = first_job(self.algorithm, plan)
         return None if job is None else preflight(job, others=some_configurations(plan), report=report)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jsonargparse
 
 from lightning_primo.checks import printable
+from lightning_primo.cli.beginning_options import add_beginning
 from lightning_primo.cli.limits import DEFAULT_FULL_TRAININGS, read_budget, read_epochs, read_stop
 from lightning_primo.cli.main import STOPPED
 from lightning_primo.cli.output import print_note, print_text
@@ -115,6 +116,7 @@ def parser() -> jsonargparse.ArgumentParser:
         help="what the model is called with to measure its costs: a function of the configuration in the project, or a "
         "value; an objective's init_args may have their own (default: example_input_array, or a sample of the data)",
     )
+    add_beginning(made)
     made.add_argument("--trial_timeout", type=float | None, help="seconds that a trial may take over all its trainings")
     made.add_argument(
         "--retry_out_of_memory",
@@ -146,6 +148,7 @@ def run(options: jsonargparse.Namespace) -> int:
         ProjectError: If the project's code raised an exception before the search.
         PrimoError: If the search failed.
     """
+    from lightning_primo.cli.beginning_file import own_config_first
     from lightning_primo.cli.cluster import cluster_at
     from lightning_primo.cli.project import Project
     from lightning_primo.cli.space_check import check_space_fits
@@ -162,6 +165,8 @@ def run(options: jsonargparse.Namespace) -> int:
             asked = _asked(options, space)
             project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1], choices=space.choices)
             check_space_fits(project, space)
+            if options.config_first:
+                asked["first"] = [*own_config_first(project, space), *asked["first"]]
             search = _made(options, project, space, epochs=epochs, executor=executor, **asked)
             budget, stop = read_budget(options, search), read_stop(options.stop, search)
             if options.only_print:
@@ -176,13 +181,17 @@ def run(options: jsonargparse.Namespace) -> int:
 
 
 def _asked(options: jsonargparse.Namespace, space: SearchSpace) -> dict[str, Any]:
-    """Objectives, constraints and algorithm."""
+    """Objectives, constraints, algorithm, and what is known or to be tried first."""
+    from lightning_primo.cli.beginning_file import read_continues, read_first, read_known
     from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
 
     return {
         "objectives": read_objectives(options.objectives or []),
         "constraints": read_constraints(options.constraints or []),
         "algorithm": read_algorithm(options.algorithm, space),
+        "first": read_first(options.first or [], space),
+        "known": read_known(options.known or [], space),
+        "continues": read_continues(options.continues),
     }
 
 
