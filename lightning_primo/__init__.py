@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TorchMetric, TrainingTime
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
     from lightning_primo.results import Comparison, Result, from_optuna
-    from lightning_primo.search import Search, read_result
+    from lightning_primo.search import NoImprovement, Search, Target, read_result
     from lightning_primo.space import Prior
 
 __all__ = [
@@ -88,6 +88,7 @@ __all__ = [
     "LogExpectedImprovement",
     "MaxValueEntropy",
     "Metric",
+    "NoImprovement",
     "ParameterCount",
     "PeakMemory",
     "Perturb",
@@ -104,6 +105,7 @@ __all__ = [
     "SecondsPrice",
     "SobolSampler",
     "SuccessiveHalving",
+    "Target",
     "ThompsonSampling",
     "TorchMetric",
     "TrainingTime",

@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.halving import Ranking, check_ranking, rung_epochs
+from lightning_primo.algorithms.parts.observations import losses_at
 from lightning_primo.algorithms.parts.rung import Rung
 from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler, draw
 from lightning_primo.checks import check_whole
@@ -39,7 +40,7 @@ class MOASHA(Algorithm):
         super().start(problem, seed=seed)
         self.sampler.check(problem)
         self.rungs = rung_epochs(problem.min_epochs, problem.max_epochs, self.eta)
-        self._rungs = {epoch: Rung(problem, self.ranking) for epoch in self.rungs}
+        self._rungs = {epoch: Rung(self.feasibility, self.ranking) for epoch in self.rungs}
 
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
@@ -65,6 +66,14 @@ class MOASHA(Algorithm):
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         if evaluation.status is Status.REJECTED:
             return
-        self._rungs[target].add(trial.id, evaluation.losses if evaluation.ok else None)
+        self._rungs[target].add(trial.id, evaluation if evaluation.ok else None)
         if evaluation.finished:
             self._rungs[target].promote(trial.id)
+
+    def _learned(self, trial: Trial) -> None:
+        """Others are compared with it where it is known, and it holds a place among those that went on."""
+        for epoch, rung in self._rungs.items():
+            losses = losses_at(trial, epoch)
+            if losses is not None:
+                rung.add(trial.id, losses)
+                rung.promote(trial.id)

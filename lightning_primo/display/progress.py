@@ -46,6 +46,7 @@ class Snapshot:
         front: The values of the front's members by objective, sorted by the first objective.
         hypervolume: The front's hypervolume, of the values that the search has seen.
         partly: The trials trained partly, which are on no front.
+        n_infeasible: Full trainings that broke a bound, which are on no front either.
     """
 
     spent: float = 0.0
@@ -57,6 +58,7 @@ class Snapshot:
     front: Sequence[Mapping[str, float]] = ()
     hypervolume: float = 0.0
     partly: PartlyTrained = field(default_factory=PartlyTrained)
+    n_infeasible: int = 0
 
 
 class Progress:
@@ -108,7 +110,7 @@ class PlainProgress(Progress):
         parts = [
             f"[{spent.rjust(len(whole))}] trial {evaluation.trial_id} -> epoch {evaluation.epoch}: "
             f"{outcome(self._objectives, evaluation)}",
-            f"front {len(snapshot.front)}{_partly(snapshot)}",
+            f"front {len(snapshot.front)}{_not_on_front(snapshot)}",
             f"hypervolume {snapshot.hypervolume:.4g}",
         ]
         failures = sum(snapshot.failures.values())
@@ -200,7 +202,7 @@ class RichProgress(Progress):
             lines.append(_line("training  ", tasks))
         if self._last:
             lines.append(_line("last      ", self._last))
-        if snapshot is not None and (snapshot.front or snapshot.partly.count):
+        if snapshot is not None and (snapshot.front or snapshot.partly.count or snapshot.n_infeasible):
             lines.append(self._front(snapshot))
         return Group(*lines)
 
@@ -233,7 +235,7 @@ class RichProgress(Progress):
         members = list(snapshot.front)
         shown = _spread(len(members), MAX_ROWS)
         title = f"front of {len(members)}" + (f" ({len(shown)} shown)" if len(shown) < len(members) else "")
-        title += _partly(snapshot)
+        title += _not_on_front(snapshot)
         partly = snapshot.partly
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
         for objective in self._objectives:
@@ -248,8 +250,9 @@ class RichProgress(Progress):
         return table
 
 
-def _partly(snapshot: Snapshot) -> str:
-    return f", {snapshot.partly.count} trained partly" if snapshot.partly.count else ""
+def _not_on_front(snapshot: Snapshot) -> str:
+    partly = f", {snapshot.partly.count} trained partly" if snapshot.partly.count else ""
+    return partly + (f", {snapshot.n_infeasible} infeasible" if snapshot.n_infeasible else "")
 
 
 def _line(label: str, text: str) -> Text:

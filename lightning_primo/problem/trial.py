@@ -35,11 +35,23 @@ class Status(str, Enum):
     """The worker's process died."""
     ERROR = "error"
     """The user's code raised an exception."""
+    STOPPED = "stopped"
+    """The user has ended it."""
 
     @property
     def failed(self) -> bool:
         """Whether the trial is lost; a rejected one is not counted, as nothing was tried."""
         return self not in (Status.OK, Status.REJECTED)
+
+
+class Origin(str, Enum):
+    """Who decided that there is a trial of a configuration."""
+
+    ALGORITHM = "algorithm"
+    GIVEN = "given"
+    """The user: it takes the place of the one that the algorithm would have begun with then."""
+    KNOWN = "known"
+    """The user, who also knows what comes of it: nothing is trained, and nothing of the budget spent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +70,8 @@ class Proposal:
             `start_epoch` is 0; else from all that its checkpoint of that epoch holds, with another configuration.
         final: Whether the trial is fully trained at `epoch`, though that may be less than the full budget: its result
             counts as one of the full budget, and it is not continued.
+        origin: Who decided on it. One that is `Origin.KNOWN` is not carried out; its evaluation follows at once.
+        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
     """
 
     trial_id: int
@@ -68,6 +82,8 @@ class Proposal:
     operation: str = "sample"
     inherits: bool = False
     final: bool = False
+    origin: Origin = Origin.ALGORITHM
+    prior: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -92,11 +108,13 @@ class Evaluation:
         curve: Losses after each epoch trained for this proposal: ``{epoch: losses}``.
         measurements: Further values by name, in their own unit, for the table: constraints, quartiles of a latency,
             hyperparameters that a callback has tuned during the training.
+        constraints: Values of the trained constraints after each epoch of `curve`: ``{epoch: {name: value}}``.
         deviations: Standard deviations of measured values that are noisy, in their own unit, by the objective's name.
         measured_on: Where and how values were measured, by the objective's name; only such as were measured on the
             same device are comparable (`same_place`).
         cost: Epochs trained for this proposal; 0 if rejected.
         seconds: Wall-clock seconds of this proposal.
+        measuring: Of these, those in which costs were measured, with the building of the module for that.
         finished: Whether the training ended before `R`, by itself or as it was proposed to, so that the trial cannot be
             continued.
     """
@@ -109,10 +127,12 @@ class Evaluation:
     signature: str = ""
     curve: Mapping[int, Losses] = field(default_factory=dict)
     measurements: Mapping[str, float] = field(default_factory=dict)
+    constraints: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     deviations: Mapping[str, float] = field(default_factory=dict)
     measured_on: Mapping[str, Place] = field(default_factory=dict)
     cost: float = 0.0
     seconds: float = 0.0
+    measuring: float = 0.0
     finished: bool = False
 
     @property
@@ -135,6 +155,8 @@ class Trial:
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about.
         start_epoch: Epochs of its parent's training that it has taken over; 0 where its training is all its own.
+        origin: Who decided that there is this trial.
+        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
         evaluations: What was told so far, in order.
         pending: The epoch up to which it is being trained now, or None.
     """
@@ -144,6 +166,8 @@ class Trial:
     parent: int | None = None
     operation: str = "sample"
     start_epoch: int = 0
+    origin: Origin = Origin.ALGORITHM
+    prior: str | None = None
     evaluations: tuple[Evaluation, ...] = ()
     pending: int | None = None
 
@@ -156,8 +180,15 @@ class Trial:
             parent=proposal.parent,
             operation=proposal.operation,
             start_epoch=proposal.start_epoch,
+            origin=proposal.origin,
+            prior=proposal.prior,
             pending=proposal.epoch,
         )
+
+    @property
+    def known(self) -> bool:
+        """Whether its result was there already, so that it was not trained here and has no weights."""
+        return self.origin is Origin.KNOWN
 
     @property
     def epoch(self) -> int:

@@ -47,5 +47,5 @@ def format_spent(spent: float, total: float, unit: str) -> str:
         unit: What both are counted in.
     """
     decimals = max(1, 2 - math.floor(math.log10(total))) if math.isfinite(total) else 2
-    amount = f"{spent:,.{decimals}f}" if unit == "hours" else format_value(spent)
+    amount = f"{spent:,.{decimals}f}" if unit.endswith("hours") else format_value(spent)
     return f"{amount}/{format_value(total)} {unit}"

@@ -37,6 +37,7 @@ Array = npt.NDArray[np.float64]
 FRONT = "#c1392b"
 FULL = "#6f8196"
 _PARTIAL = "#cbd3dc"
+_INFEASIBLE = "#b5b0a6"
 _COLOURS = "viridis"
 
 
@@ -169,9 +170,12 @@ def _scatter(axes: Axes, scene: _Scene, across: ObjectiveAxis, up: ObjectiveAxis
     style(axes)
     across.horizontal(axes)
     up.vertical(axes)
-    full = [trial for trial in scene.trials if trial.trained_fully and trial.id not in scene.front]
+    feasible = [trial for trial in scene.trials if trial.trained_fully and trial.feasible]
+    full = [trial for trial in feasible if trial.id not in scene.front]
+    infeasible = [trial for trial in scene.trials if not trial.feasible]
     partly = [trial for trial in scene.trials if not trial.trained_fully]
     for members, label, color, size, order in (
+        (infeasible, "infeasible", _INFEASIBLE, 14, 1),
         (partly, "trained partly", _PARTIAL, 14, 1),
         (full, "dominated", FULL, 20, 2),
         (scene.members, "front", FRONT, 34, 4),

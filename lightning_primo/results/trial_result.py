@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lightning_primo.errors import first_line
-from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Losses, Status, Trial, schedule
 from lightning_primo.results.formatting import format_setting, format_value, format_values
@@ -27,7 +27,7 @@ class TrialResult:
             a trial that took over the training of its parent those of that before its own, of any other its own from 0
             on.
         status: How its last evaluation ended; None before the first.
-        reason: Why, if it did not end well, or the bound that it breaks since it was measured again.
+        reason: Why, if it did not end well, or the bound that it breaks since it was trained or measured again.
         epoch: Epochs trained successfully.
         cost: Epochs trained over all evaluations, those that failed included.
         seconds: Wall-clock seconds over all evaluations.
@@ -38,6 +38,8 @@ class TrialResult:
         measured_on: Where and how measured values were measured, by the objective's name.
         curve: The objectives after each epoch: ``{epoch: {name: value}}``.
         trained_fully: Whether it was trained to the full budget, or as far as its training goes.
+        feasible: Whether its full training keeps all bounds; True of one that is not trained fully, of which nobody
+            knows.
     """
 
     id: int
@@ -55,6 +57,7 @@ class TrialResult:
     measured_on: Mapping[str, Place] = field(default_factory=dict, hash=False)
     curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict, hash=False)
     trained_fully: bool = False
+    feasible: bool = True
 
     @classmethod
     def of(cls, trial: Trial, problem: Problem, *, line: Sequence[Trial] = ()) -> TrialResult:
@@ -69,6 +72,7 @@ class TrialResult:
         last = evaluations[-1] if evaluations else None
         successful = [evaluation for evaluation in evaluations if evaluation.ok]
         full = trial.at(problem.max_epochs)
+        broken = None if full is None else problem.infeasibility(full)
         best = full or max(successful, key=lambda evaluation: evaluation.epoch, default=last)
         curve = {epoch: losses for evaluation in evaluations for epoch, losses in evaluation.curve.items()}
         measurements: dict[str, float] = {}
@@ -84,7 +88,7 @@ class TrialResult:
             operation=trial.operation,
             schedule=schedule(line or (trial,)),
             status=trial.status,
-            reason=last.reason if last else "",
+            reason=(last.reason if last else "") or broken or "",
             epoch=trial.epoch if successful else 0,
             cost=trial.cost,
             seconds=sum(evaluation.seconds for evaluation in evaluations),
@@ -93,6 +97,7 @@ class TrialResult:
             measured_on=measured_on,
             curve={epoch: _values(problem, curve[epoch]) for epoch in sorted(curve)},
             trained_fully=full is not None,
+            feasible=broken is None,
         )
 
     @property

@@ -34,21 +34,24 @@ from lightning_primo.search.arguments import (
 )
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
+from lightning_primo.search.ending import Ending, note_plans
 from lightning_primo.search.interrupt import TERMINATED
+from lightning_primo.search.leavings import leave_report, record_environment
 from lightning_primo.search.overview import search_html
-from lightning_primo.search.session import first_job, run_session, some_configurations
+from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
+from lightning_primo.search.steering import Steered
+from lightning_primo.search.stopping import StoppingRule, check_rules
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
-from lightning_primo.training import check_indices, devices_per_trial, preflight
+from lightning_primo.training import check_indices, preflight
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.training.trainer import check_validated
-from lightning_primo.workers import ExecutorWorkers, InProcess, LocalProcesses, Workers
 
 _MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
 
 
-class Search:
+class Search(Steered):
     """A multi-objective search over architectures and hyperparameters.
 
     Args:
@@ -62,9 +65,10 @@ class Search:
         datamodule: A LightningDataModule for all, a callable ``config -> LightningDataModule``, a LightningDataModule
             class, plain DataLoaders, or None where the module has its own.
         example_inputs: What modules are called with to measure their costs: a tensor, a tuple of positional or a dict
-            of keyword arguments, or a function ``config -> `` one of these. Default: the module's
+            of keyword arguments, or a function of the configuration that makes one of these. Default: the module's
             `example_input_array`, else one sample of its training data. An objective may have its own.
-        constraints: Costs that only bound the search, for example ``FLOPs(at_most=1e7)``.
+        constraints: What only bounds the search and is not optimised: costs such as ``FLOPs(at_most=1e7)``, and metrics
+            such as ``Metric("val_acc", at_least=0.9)``.
         algorithm: Default `PriMO()`.
         trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they
             can be searched over. Callbacks and loggers are copied for each trial; CSV and TensorBoard loggers write
@@ -102,7 +106,7 @@ class Search:
         directory: str | Path,
         datamodule: Any = None,
         example_inputs: Any = None,
-        constraints: Sequence[CostCallback] = (),
+        constraints: Sequence[ObjectiveCallback] = (),
         algorithm: Algorithm | None = None,
         trainer: TrainerArguments | None = None,
         workers: int | None = None,
@@ -115,8 +119,7 @@ class Search:
     ) -> None:
         check_space(space)
         check_choices(space)
-        check_objectives("objectives", objectives, ObjectiveCallback)
-        check_objectives("constraints", constraints, CostCallback)
+        check_objectives(objectives, constraints)
         min_epochs, max_epochs = check_pair(epochs)
         check_algorithm(algorithm)
         check_executor(executor)
@@ -166,8 +169,11 @@ class Search:
         full_trainings: float | None = None,
         epochs: float | None = None,
         hours: float | None = None,
+        device_hours: float | None = None,
         trials: int | None = None,
+        stop: StoppingRule | Sequence[StoppingRule] | None = None,
         progress: bool = True,
+        report: bool = True,
     ) -> Result:
         """Search until the budget is used up, counting what earlier runs in the same directory have spent.
 
@@ -178,15 +184,20 @@ class Search:
             full_trainings: Budget in trainings of the full number of epochs.
             epochs: Budget in epochs.
             hours: Budget in hours of wall-clock time during which the search ran.
+            device_hours: Budget in hours of the devices that trained, added up.
             trials: Budget in configurations started, those rejected before training not counted. The search ends with
                 the last one's first training: with algorithms that promote, other budgets say more.
+            stop: Rules that end the search before, such as ``NoImprovement(of=0.01, in_full_trainings=5)`` and
+                ``Target(val_error=0.05)``; see `search.stopping` on resuming.
             progress: Whether to show what is going on, on standard error.
+            report: Whether to write ``report.html`` into the directory at the end, see `Result.report`. It takes a
+                second or a few; what keeps it from being written is said and changes nothing else.
 
         Returns:
             What was found so far, also after Ctrl-C.
 
         Raises:
-            InvalidArgumentError: For a budget that is none.
+            InvalidArgumentError: For a budget that is none, or a rule that does not fit the search.
             MetricNotLoggedError: The module does not log one of the objectives.
             TrialFailedError: The first trials, or many in a row, failed in the same way or broke the bounds.
             ExecutorError: The executor that was given takes no more jobs.
@@ -197,31 +208,40 @@ class Search:
             SystemExit: A SIGTERM has ended the search; the exit code is 143.
         """
         budget = Budget(
-            full_trainings=full_trainings, epochs=epochs, hours=hours, trials=trials, max_epochs=self.problem.max_epochs
+            full_trainings=full_trainings,
+            epochs=epochs,
+            hours=hours,
+            device_hours=device_hours,
+            trials=trials,
+            max_epochs=self.problem.max_epochs,
         )
-        if budget.total_epochs < self.algorithm.planned_epochs:
-            note(
-                f"{type(self.algorithm).__name__} plans with {self.algorithm.planned_epochs:g} epochs in all, and this "
-                f"run ends at {budget.total_epochs:g}: few trials or none may be fully trained by then"
-            )
+        check_bool("report", report)
+        plan = self._plan()
+        ending = Ending(budget, check_rules(stop), self.problem, plan.devices)
+        note_plans(self.algorithm, budget)
         with Store(self.directory, self._description) as store:
+            record_environment(self.directory, workers=self.workers, executor=self.executor)
             try:
                 run_session(
                     self.algorithm,
-                    self._plan(),
+                    plan,
                     store,
-                    budget,
-                    self._workers(),
+                    ending,
+                    make_workers(self.executor, self.workers, self.options.trainer),
                     keep_all_checkpoints=self.keep_all_checkpoints,
                     remeasure=self.remeasure,
                     show=progress,
                 )
             except KeyboardInterrupt:
-                return self._stopped("Ctrl-C", store)
-            except SIGTERMException as stop:
+                result = self._stopped("Ctrl-C", store)
+            except SIGTERMException as termination:
                 self._stopped("SIGTERM", store)
-                raise SIGTERMException(TERMINATED) from stop
-            return self._result(store.events())
+                raise SIGTERMException(TERMINATED) from termination
+            else:
+                result = self._result(store.events())
+        if report:
+            leave_report(result)
+        return result
 
     def result(self) -> Result:
         """What was found so far, without searching; also while another process searches.
@@ -256,15 +276,6 @@ class Search:
 
     def _repr_html_(self) -> str:
         return search_html(self.problem, self.algorithm, directory=self.directory, seed=self.seed)
-
-    def _workers(self) -> Workers:
-        """The user's executor, or workers of ours."""
-        if self.executor is not None:
-            return ExecutorWorkers(self.executor, self.workers)
-        if self.workers is None or self.workers == 1:
-            return InProcess()
-        devices = None if callable(self.options.trainer) else devices_per_trial(self.options.trainer)
-        return LocalProcesses(self.workers, devices=devices)
 
     def _plan(self) -> TrainingPlan:
         return TrainingPlan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 
 import numpy as np
 
@@ -10,15 +11,17 @@ from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
 from lightning_primo.layout import preflight_directory
 from lightning_primo.problem.trial import Config, Evaluation, Proposal
-from lightning_primo.search.budget import Budget
+from lightning_primo.results.ended import forget_ended
+from lightning_primo.search.ending import Ending
 from lightning_primo.search.front_measurement import measure_front_again
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.loop import Loop
 from lightning_primo.search.worker_calls import preflight_elsewhere
 from lightning_primo.space import Encoding
 from lightning_primo.store import Store
-from lightning_primo.training import Job, TrainingPlan, preflight
-from lightning_primo.workers import Workers
+from lightning_primo.training import Job, TrainingPlan, devices_per_trial, preflight
+from lightning_primo.training.options import TrainerArguments
+from lightning_primo.workers import ExecutorWorkers, InProcess, LocalProcesses, Workers
 from lightning_primo.workers.rank_group import end_ranks
 
 _N_BUILT = 8  # configurations besides the first, before a search begins
@@ -29,20 +32,20 @@ def run_session(
     algorithm: Algorithm,
     plan: TrainingPlan,
     store: Store,
-    budget: Budget,
+    ending: Ending,
     workers: Workers,
     *,
     keep_all_checkpoints: bool,
     remeasure: int,
     show: bool,
 ) -> None:
-    """Go on with a search until its budget is used up.
+    """Go on with a search until it is to end.
 
     Args:
         algorithm: Is started anew and restored from the log.
         plan: Makes jobs of proposals.
         store: The log, opened for writing.
-        budget: When to stop.
+        ending: When to stop.
         workers: Where jobs run; closed in the end.
         keep_all_checkpoints: Whether to keep every checkpoint.
         remeasure: How often the noisy objectives of the front are measured again in the end.
@@ -53,6 +56,7 @@ def run_session(
         KeyboardInterrupt: On Ctrl-C.
     """
     events = store.events()
+    forget_ended(store.directory)
     _restore(algorithm, plan, store, (event for event, _ in events))
     with Interrupt() as interrupt, workers:
         workers.start()
@@ -62,7 +66,7 @@ def run_session(
             algorithm,
             plan,
             store,
-            budget,
+            ending,
             workers,
             events=events,
             show=show,
@@ -79,6 +83,21 @@ def run_session(
                 show=show,
                 interrupt=interrupt,
             )
+
+
+def make_workers(executor: Executor | None, workers: int | None, trainer: TrainerArguments) -> Workers:
+    """Where a search trains: below the user's executor, in this process, or in local ones.
+
+    Args:
+        executor: The user's, if there is one.
+        workers: Trainings at a time; None for as many as it has.
+        trainer: Arguments of the Trainer, or a function that gives them.
+    """
+    if executor is not None:
+        return ExecutorWorkers(executor, workers)
+    if workers is None or workers == 1:
+        return InProcess()
+    return LocalProcesses(workers, devices=None if callable(trainer) else devices_per_trial(trainer))
 
 
 def first_job(algorithm: Algorithm, plan: TrainingPlan) -> Job | None:
@@ -112,6 +131,8 @@ def _restore(algorithm: Algorithm, plan: TrainingPlan, store: Store, events: Ite
     algorithm.start(plan.problem, seed=plan.seed)
     try:
         algorithm.restore(events)
+        for config in store.added():
+            algorithm.enqueue(config)
     except Exception as error:
         raise CorruptStoreError(
             f"{str(store.path)!r} holds what {type(algorithm).__name__} never asked or was told "

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ConfigSpace import ConfigurationSpace
-
+from lightning_primo.checks import check_path
 from lightning_primo.errors import CorruptStoreError, StoreError
-from lightning_primo.factory import Factory
 from lightning_primo.layout import STORE, store_file
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.results import Result
-from lightning_primo.search.arguments import check_directory, check_trainer
+from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.store import Event, read_search
-from lightning_primo.training.options import TrainerArguments
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+    from lightning_primo.factory import Factory
+    from lightning_primo.results import Result
+    from lightning_primo.training.options import TrainerArguments
 
 _EPOCHS = re.compile(r"\((\d+), (\d+)\)")
 _NEARBY = ("", "*/", "*/*/")  # how far below a directory searches are looked for
@@ -32,7 +37,9 @@ class StoredSearch:
 
     Args:
         directory: The search's.
-        problem: What is searched; without the oracles, which need code: what was told is known all the same.
+        problem: What is searched; without the oracles, which need code: what was told is known all the same. Its space
+            is made of its text when it is asked for, and a CorruptStoreError is raised then if that cannot be read.
+        hyperparameters: Their names, in the space's order.
         algorithm: The algorithm's class by name (``"class"``), and its hyperparameters.
         seed: The search's.
         description: All that identifies the search, as text by key.
@@ -41,6 +48,7 @@ class StoredSearch:
 
     directory: Path
     problem: Problem
+    hyperparameters: tuple[str, ...]
     algorithm: Mapping[str, Any]
     seed: int
     description: Mapping[str, str] = field(repr=False)
@@ -54,24 +62,24 @@ class StoredSearch:
             StoreError: There is no search in it; the message names searches nearby.
             CorruptStoreError: Its file is damaged, or what it describes cannot be read by this version.
         """
-        folder = check_directory(directory)
+        folder = check_path("directory", directory, example="runs/first")
         if not store_file(folder).exists():
             raise StoreError(_no_search(folder))
         description, events = read_search(folder)
-        try:
+        with _readable(folder):
             return cls(
                 directory=folder,
-                problem=problem_of(description),
+                problem=problem_of(description, folder),
+                hyperparameters=tuple(json.loads(description["space"])["hyperparameters"]),
                 algorithm=json.loads(description["algorithm"]),
                 seed=int(description["seed"]),
                 description=description,
                 events=tuple(events),
             )
-        except Exception as error:  # whatever ConfigSpace raises for what it does not know
-            raise CorruptStoreError(
-                f"{str(store_file(folder))!r} does not say what was searched in a way that this version reads "
-                f"({type(error).__name__}: {error}); open it by the Search that made it: Search(...).result()"
-            ) from error
+
+    def findings(self) -> StoredFindings:
+        """What was found, as far as that is known without torch: trials, front, hypervolume."""
+        return StoredFindings(self.problem, self.events, directory=self.directory)
 
     def result(self, *, build: Factory | None = None, trainer: TrainerArguments | None = None) -> Result:
         """What was found.
@@ -80,6 +88,8 @@ class StoredSearch:
             build: How module and data of a configuration are built; None where that is not known.
             trainer: Arguments of the Trainer, or a function that gives them, for `Result.test`.
         """
+        from lightning_primo.results.result import Result
+
         return Result(
             self.problem,
             self.events,
@@ -89,6 +99,25 @@ class StoredSearch:
             trainer=trainer,
             description=self.description,
         )
+
+
+class StoredProblem(Problem):
+    """A problem as a log describes it, whose space is made when it is asked for: ConfigSpace takes a second to import.
+
+    Args:
+        make_space: Makes the space.
+        goals: The other arguments of a `Problem`.
+    """
+
+    def __init__(self, make_space: Callable[[], ConfigurationSpace], **goals: Any) -> None:
+        super().__init__(space=make_space, **goals)  # type: ignore[arg-type]
+        vars(self)["_make_space"] = vars(self).pop("space")
+
+    @cached_property
+    def space(self) -> ConfigurationSpace:
+        """The search space."""
+        made: ConfigurationSpace = vars(self)["_make_space"]()
+        return made
 
 
 def read_result(
@@ -110,27 +139,32 @@ def read_result(
         StoreError: There is no search in the directory; the message names searches nearby.
         CorruptStoreError: Its file is damaged, or what it describes cannot be read by this version.
     """
+    from lightning_primo.factory import Factory
+    from lightning_primo.search.arguments import check_trainer
+
     search = StoredSearch.open(directory)
+    names = list(search.problem.space.keys())  # one that cannot be read is told of here
     build = None if module is None else Factory(module, datamodule)
     if build is not None:
-        build.check(list(search.problem.space.keys()))
+        build.check(names)
     return search.result(build=build, trainer=check_trainer(trainer))
 
 
-def problem_of(description: Mapping[str, str]) -> Problem:
+def problem_of(description: Mapping[str, str], directory: Path) -> Problem:
     """The problem that `search.description.describe` has described, but for its oracles.
 
+    Args:
+        description: The description.
+        directory: Where it was read, for messages.
+
     Raises:
-        Exception: What ConfigSpace or the values raise for a description that they do not understand.
+        Exception: What the values raise for a description that they do not understand.
     """
-    space = json.loads(description["space"])
     epochs = _EPOCHS.fullmatch(description["epochs"])
     if epochs is None:
         raise ValueError(f"'epochs' is {description['epochs']!r}")
-    return Problem(
-        space=ConfigurationSpace.from_serialized_dict(
-            {**space, "hyperparameters": list(space["hyperparameters"].values())}
-        ),
+    return StoredProblem(
+        partial(_space_of, description["space"], directory),
         objectives=_objectives(description["objectives"]),
         constraints=_objectives(description["constraints"]),
         min_epochs=int(epochs[1]),
@@ -144,6 +178,27 @@ def searches_near(directory: Path) -> list[Path]:
         directory = directory.parent
     found = (path.parent for pattern in _NEARBY for path in directory.glob(f"{pattern}{STORE}"))
     return sorted(found)[:_MOST_NEARBY]
+
+
+def _space_of(text: str, directory: Path) -> ConfigurationSpace:
+    from ConfigSpace import ConfigurationSpace
+
+    with _readable(directory):
+        space = json.loads(text)
+        return ConfigurationSpace.from_serialized_dict(
+            {**space, "hyperparameters": list(space["hyperparameters"].values())}
+        )
+
+
+@contextmanager
+def _readable(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever ConfigSpace raises for what it does not know
+        raise CorruptStoreError(
+            f"{str(store_file(directory))!r} does not say what was searched in a way that this version reads "
+            f"({type(error).__name__}: {error}); open it by the Search that made it: Search(...).result()"
+        ) from error
 
 
 def _no_search(directory: Path) -> str:

@@ -16,7 +16,9 @@ from lightning_primo.cli.output import print_json, print_note, print_table, prin
 from lightning_primo.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from lightning_primo.results import Result, TrialResult
+    from lightning_primo.results import TrialResult
+    from lightning_primo.results.findings import Findings
+    from lightning_primo.search.stored_search import StoredSearch
 
 
 def parser() -> jsonargparse.ArgumentParser:
@@ -62,31 +64,26 @@ def run(options: jsonargparse.Namespace) -> int:
     """
     from lightning_primo.results.ordering import best_first
     from lightning_primo.results.partial_training import partly_line
-    from lightning_primo.results.table_files import write_table
-    from lightning_primo.search import read_result
+    from lightning_primo.search.stored_search import StoredSearch
 
     if options.choose is None and (options.at_most or options.at_least):
         raise InvalidArgumentError("'--at_most' and '--at_least' bound what --choose chooses; add --choose")
     if options.choose is not None and (options.all or options.sort):
         raise InvalidArgumentError("'--choose' shows one member of the front; leave out --all and --sort")
-    result = read_result(options.directory)
+    search = StoredSearch.open(options.directory)
+    result = search.findings()  # needs no torch, as the whole table does
     objectives = result.problem.objectives
     if options.choose is not None:
         trials = [chosen(result, options.choose, at_most=options.at_most, at_least=options.at_least)]
     else:
         by = objectives[0].name if options.sort is None else options.sort
         trials = best_first(result.trials if options.all else result.front, objectives, by, argument="--sort")
-    table = result.to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
-    if options.out is not None:
-        with writing(options.out):
-            print_text(f"table of {len(trials)} trials: {write_table(table, options.out)}")
-    elif options.csv:
-        text = table.to_csv(index=False, lineterminator="\n")
-        sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)  # a program gets all as it is
+    if options.out is not None or options.csv:
+        _write(search, trials, options.out)
     elif options.json:
         print_json([_described(trial, result) for trial in trials])
     elif trials:
-        _print(trials, result, everything=options.all)
+        _print(trials, result, search.hyperparameters, everything=options.all)
         if options.choose is not None:
             command = f"lightning-primo export {quote(str(options.directory))} --trial {trials[0].id} --out FOLDER"
             print_note(f"chosen of {len(result.front)}; its network as files: {command}")
@@ -99,8 +96,21 @@ def run(options: jsonargparse.Namespace) -> int:
     return 0
 
 
+def _write(search: StoredSearch, trials: Sequence[TrialResult], out: Path | None) -> None:
+    """Write all columns of trials into a file, or print them as CSV."""
+    from lightning_primo.results.table_files import write_table
+
+    table = search.result().to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
+    if out is not None:
+        with writing(out):
+            print_text(f"table of {len(trials)} trials: {write_table(table, out)}")
+        return
+    text = table.to_csv(index=False, lineterminator="\n")
+    sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)  # a program gets all as it is
+
+
 def chosen(
-    result: Result, words: Sequence[str], *, at_most: Sequence[str] | None, at_least: Sequence[str] | None
+    result: Findings, words: Sequence[str], *, at_most: Sequence[str] | None, at_least: Sequence[str] | None
 ) -> TrialResult:
     """The member of the front that ``--choose`` and the bounds mean.
 
@@ -139,11 +149,11 @@ def _numbers(option: str, words: Sequence[str]) -> dict[str, float]:
     return numbers
 
 
-def _print(trials: Sequence[TrialResult], result: Result, *, everything: bool) -> None:
+def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str], *, everything: bool) -> None:
     from lightning_primo.results.formatting import format_setting, format_value
 
     objectives = [objective.name for objective in result.problem.objectives]
-    hyperparameters = [name for name in result.problem.space if any(name in trial.config for trial in trials)]
+    hyperparameters = [name for name in names if any(name in trial.config for trial in trials)]
     front = {trial.id for trial in result.front}
     state = ["front", "status", "epoch"] if everything else []
     rows = []
@@ -156,7 +166,7 @@ def _print(trials: Sequence[TrialResult], result: Result, *, everything: bool) -
     print_table(["trial", *objectives, *state, *hyperparameters], rows, left=("status",), dim=dim)
 
 
-def _described(trial: TrialResult, result: Result) -> dict[str, object]:
+def _described(trial: TrialResult, result: Findings) -> dict[str, object]:
     return {
         "trial": trial.id,
         "objectives": trial.values,

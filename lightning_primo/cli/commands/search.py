@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jsonargparse
 
 from lightning_primo.checks import printable
-from lightning_primo.cli.limits import DEFAULT_FULL_TRAININGS, read_budget, read_epochs
+from lightning_primo.cli.limits import DEFAULT_FULL_TRAININGS, read_budget, read_epochs, read_stop
 from lightning_primo.cli.main import STOPPED
 from lightning_primo.cli.output import print_note, print_text
 from lightning_primo.cli.search_file_action import SearchFileAction
@@ -84,7 +84,13 @@ def parser() -> jsonargparse.ArgumentParser:
     )
     made.add_argument("--budget.epochs", type=float | None, help="in total")
     made.add_argument("--budget.hours", type=float | None, help="in total")
+    made.add_argument("--budget.device_hours", type=float | None, help="of all devices that train, in total")
     made.add_argument("--budget.trials", type=int | None, help="configurations started, in total")
+    made.add_argument(
+        "--stop",
+        type=str | dict | list | None,
+        help="what ends the search before, such as [NoImprovement, {class_path: Target, init_args: {val_error: 0.05}}]",
+    )
     made.add_argument(
         "--directory", type=str | None, help="where everything is kept (default: runs/ and the search file's name)"
     )
@@ -157,14 +163,14 @@ def run(options: jsonargparse.Namespace) -> int:
             project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1], choices=space.choices)
             check_space_fits(project, space)
             search = _made(options, project, space, epochs=epochs, executor=executor, **asked)
-            budget = read_budget(options, search)
+            budget, stop = read_budget(options, search), read_stop(options.stop, search)
             if options.only_print:
                 return _tried_out(search, project, space, budget)
             _note(search, project)
         for key in project.left_out:
             print_note(f"{key} of the config is not heeded: the search sets it itself")
         with _told_of(options):
-            result = search.run(**budget, progress=not options.quiet)
+            result = search.run(**budget, stop=stop, progress=not options.quiet)
         write_artifacts(result, show=not options.quiet)
     return STOPPED if interruptions else 0
 
