@@ -18,6 +18,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from lightning_primo import BayesianOptimization, from_optuna
 from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.past import PastSearch
 from lightning_primo.problem.trial import Status
 from tests.results.search_log import ACCURACY, ERROR, PARAMETERS, Log, make_problem, two_objective_log
@@ -177,6 +178,38 @@ def test_steps_from_zero_are_epochs_from_one() -> None:
     assert dict(found.trials[0].curve) == {epoch: {"value": 0.1} for epoch in (1, 2, 3)}
     assert (found.trials[0].trained_fully, found.trials[1].trained_partly, found.trials[1].epoch) == (True, True, 2)
     assert [trial.id for trial in found.front] == [0]
+
+
+def test_trials_that_break_a_constraint_are_on_no_front() -> None:
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    distribution = optuna.distributions.FloatDistribution(0.0, 1.0)
+    for lr, broken in ((0.1, 2.0), (0.3, -1.0), (0.5, 0.0)):
+        trial = optuna.trial.create_trial(
+            values=[lr, 1.0 - lr],
+            params={"lr": lr},
+            distributions={"lr": distribution},
+            constraints={"memory": broken},
+        )
+        study.add_trial(trial)
+    found = from_optuna(study)
+    assert [trial.id for trial in found.front] == [trial.number for trial in study.best_trials] == [1, 2]
+    assert [trial.feasible for trial in found.trials] == [False, True, True]
+    with pytest.raises(InvalidArgumentError, match="'names' holds 'memory', which is a constraint of the study"):
+        from_optuna(study, names=["memory", "loss"])
+
+
+def test_infeasible_trials_go_out_and_come_back(tmp_path: Path) -> None:
+    accurate = Objective(name="accuracy", mode="max", at_least=0.5)
+    log = Log(make_problem(accurate, PARAMETERS))
+    log.train(0, (0.4, 10.0))
+    log.train(1, (0.6, 100.0))
+    result = log.result(tmp_path)
+    study = result.to_optuna()
+    assert study.trials[0].constraints["accuracy at least"] == pytest.approx(0.1)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE"]
+    found = from_optuna(study)
+    assert [trial.id for trial in result.front] == [trial.id for trial in found.front] == [1]
+    assert [trial.number for trial in study.best_trials] == [1]
 
 
 def test_what_is_no_study_is_refused() -> None:
