@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from lightning_primo.namespaces import alias_pytorch_lightning
     from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TorchMetric, TrainingTime
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
-    from lightning_primo.results import Comparison, Result
-    from lightning_primo.search import Search, read_result
+    from lightning_primo.results import Comparison, Result, from_optuna
+    from lightning_primo.search import NoImprovement, Search, Target, read_result
     from lightning_primo.space import Prior
     from lightning_primo.study import Continuation, Objective, Problem, Study
 
@@ -90,6 +90,7 @@ __all__ = [
     "LogExpectedImprovement",
     "MaxValueEntropy",
     "Metric",
+    "NoImprovement",
     "Objective",
     "ParameterCount",
     "PeakMemory",
@@ -109,6 +110,7 @@ __all__ = [
     "SobolSampler",
     "Study",
     "SuccessiveHalving",
+    "Target",
     "ThompsonSampling",
     "TorchMetric",
     "TrainingTime",
@@ -117,6 +119,7 @@ __all__ = [
     "UpperConfidenceBound",
     "WeightedSum",
     "alias_pytorch_lightning",
+    "from_optuna",
     "read_result",
 ]
 

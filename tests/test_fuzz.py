@@ -53,6 +53,7 @@ from lightning_primo import (
     Latency,
     LogExpectedImprovement,
     Metric,
+    NoImprovement,
     ParameterCount,
     PeakMemory,
     Perturb,
@@ -66,6 +67,7 @@ from lightning_primo import (
     SobolSampler,
     Study,
     SuccessiveHalving,
+    Target,
     TorchMetric,
     TrainingTime,
     UniformSampler,
@@ -87,7 +89,7 @@ from lightning_primo.cli.beginning_file import (
     with_own_defaults,
 )
 from lightning_primo.cli.commands.search import parser
-from lightning_primo.cli.limits import read_epochs
+from lightning_primo.cli.limits import read_epochs, read_stop
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
 from lightning_primo.cli.space_file import read_space
@@ -95,7 +97,9 @@ from lightning_primo.errors import PrimoError
 from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.search import StoppingRule
 from lightning_primo.search.budget import Budget
+from lightning_primo.search.stopping import check_rules
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 
 N_CASES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
@@ -215,6 +219,8 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     Prior: {"center": {"lr": 0.01}},
     Objective: {"name": "loss"},
     Metric: {"name": "val_loss"},
+    NoImprovement: {},
+    Target: {"val_loss": 0.1},
     TorchMetric: {"metric": BinaryAccuracy()},
     ParameterCount: {},
     FLOPs: {},
@@ -252,6 +258,10 @@ def test_constructors(data: st.DataObject) -> None:
         made = target(**{**WITH[target], **changes})
         if isinstance(made, Algorithm) and not isinstance(made, BulkAndCut):
             search(algorithm=made).algorithm.propose(np.random.default_rng(0))
+        if isinstance(made, StoppingRule):
+            made.watch(search().problem)
+        if isinstance(made, Metric):
+            search(objectives=[made], constraints=[Metric("val_acc", at_least=0.5, at="best")])
 
 
 @cases
@@ -300,6 +310,15 @@ def test_studies(data: st.DataObject) -> None:
 
 
 @cases
+@given(stop=st.one_of(anything, st.lists(anything, max_size=2)))
+def test_rules(stop: Any) -> None:
+    with contextlib.suppress(PrimoError):
+        check_rules(stop)
+    with contextlib.suppress(PrimoError):
+        Target(stop).watch(search().problem)
+
+
+@cases
 @given(directory=anything)
 def test_directories(directory: Any) -> None:
     with contextlib.suppress(PrimoError):
@@ -321,17 +340,21 @@ space:
   model.size: {choice: [1, 2, 4], ordered: true, if: {model.pool: max}}
   optimizer: [null, [1, 2], {class_path: torch.optim.Adam}]
 objectives:
-- {class_path: Metric, init_args: {name: val_loss}}
+- {class_path: Metric, init_args: {name: val_loss, at: best, at_most: 2.5}}
 - ParameterCount
 constraints:
 - {class_path: FLOPs, init_args: {at_most: 10000}}
+- {class_path: Metric, init_args: {name: val_acc, mode: max, at_least: 0.9}}
 algorithm:
   class_path: PriMO
   init_args:
     priors: {val_loss: {center: {model.lr: 0.001, model.pool: max}, confidence: 0.5}}
     initial_design: {class_path: MOASHA, init_args: {eta: 3}}
 epochs: [1, 9]
-budget: {full_trainings: 20}
+budget: {full_trainings: 20, device_hours: 8}
+stop:
+- {class_path: NoImprovement, init_args: {of: 0.01, in_full_trainings: 5}}
+- {class_path: Target, init_args: {val_loss: 0.1}}
 workers: 1
 seed: 3
 first: [{model.lr: 0.01}]
@@ -440,7 +463,8 @@ def read(text: str) -> None:
             passed = ("workers", "keep_all_checkpoints", "trial_timeout", "retry_out_of_memory", "remeasure")
             named = {name: options[name] for name in passed}
             seed = 0 if options.seed is None else options.seed
-            search(space=space.space, module=lambda config: Net(), seed=seed, **asked, **named)
+            made_search = search(space=space.space, module=lambda config: Net(), seed=seed, **asked, **named)
+            check_rules(read_stop(options.stop, made_search))
             Budget(**(limits or {"trials": 1}), max_epochs=9)
 
 

@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "space": VALUES,
     "pareto": VALUES,
     "surrogates": VALUES | {"space", "pareto"},
+    "analysis": VALUES | {"space", "surrogates"},
     "acquisitions": VALUES | {"space", "pareto", "surrogates"},
     "algorithms": VALUES | {"space", "pareto", "surrogates", "acquisitions"},
     "testing": SEARCHING,
@@ -46,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workers": VALUES | {"namespaces"},
     "training": TRAINING | {"pareto"},
     "store": STORING,
-    "results": TRAINING | STORING | {"pareto"},
+    "results": TRAINING | STORING | {"pareto", "space", "analysis"},
     "study": SEARCHING | STORING | {"results"},
     "display": VALUES | {"results"},
     "search": SEARCHING | TRAINING | STORING | {"results", "display", "study"},
@@ -57,8 +58,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # Packages that these must do without.
 WITHOUT: list[tuple[set[str], set[str]]] = [
-    ({"algorithms", "pareto", "space", "testing", "study", *VALUES, *STORING}, {"torch", "botorch", "gpytorch"}),
-    (SEARCHING | STORING | {"testing", "study"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
+    (
+        {"algorithms", "analysis", "pareto", "space", "testing", "study", *VALUES, *STORING},
+        {"torch", "botorch", "gpytorch"},
+    ),
+    (SEARCHING | STORING | {"analysis", "testing", "study"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
     (set(MAY_IMPORT), {"torchvision", "pytorch_lightning", "models", "datamodules", "recipes", "benchmarks"}),
     ({"models", "datamodules"}, {PACKAGE, "recipes", "benchmarks"}),
     ({"models"}, {"datamodules"}),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -23,8 +23,10 @@ from typing_extensions import override
 
 from lightning_primo.acquisitions.acquisition_function import Acquisition, AcquisitionFunction
 from lightning_primo.acquisitions.expected_improvement import log_expected_improvement
+from lightning_primo.acquisitions.feasibility import constrained, expected_feasible
 from lightning_primo.pareto import non_dominated
 from lightning_primo.surrogates.cokriging import CoKriging, combined
+from lightning_primo.surrogates.limits import LimitModel
 from lightning_primo.surrogates.observations import Fits, Observations
 
 Array = npt.NDArray[np.float64]
@@ -40,6 +42,9 @@ class HypervolumeImprovement(AcquisitionFunction):
     - The reference point is that of the observations.
     - The front is that of the models' means, as noisy losses that are low by chance would hide what is better.
     - Pending configurations count as if they came out as predicted; failed ones are bad in all that is not exact.
+    - With bounds on what is trained the front is that of feasible configurations. Where an objective has a bound on its
+      bad side, the reference point lies there or nearer: what breaks the bound adds nothing. The rest is the
+      probability of feasibility (`ConstrainedAcquisition`).
 
     With one objective it is expected improvement.
     """
@@ -47,6 +52,8 @@ class HypervolumeImprovement(AcquisitionFunction):
     @override
     def on(self, data: Observations, fits: Fits, rng: np.random.Generator) -> Acquisition:
         pending = data.encoding.features(data.pending)
+        limits = data.limit_models(fits)
+        counts = np.concatenate([data.feasible, expected_feasible(limits, pending)])
         front = np.concatenate([data.losses, data.pending_losses])
         models: list[CoKriging | None] = []
         for j, exact in enumerate(data.exact):
@@ -56,7 +63,24 @@ class HypervolumeImprovement(AcquisitionFunction):
             model = data.objective(j, fits)
             front[:, j] = np.concatenate([_smoothed(model, data, j), model.predict(pending)[0]])
             models.append(model.believing(pending))
-        return _HypervolumeAcquisition(data, tuple(models), LogExpectedHypervolumeImprovement(front, data.reference))
+        improvement = LogExpectedHypervolumeImprovement(front[counts], _within_bounds(data))
+        return constrained(_HypervolumeAcquisition(data, tuple(models), improvement), data, _of_the_rest(data, limits))
+
+
+def _within_bounds(data: Observations) -> Array:
+    """The reference point, where an objective has a bound on its bad side no farther than that."""
+    reference = data.reference.copy()
+    for limit in data.limits:
+        j = limit.objective
+        if j is not None and data.high[j] > data.low[j]:
+            reference[j] = min(reference[j], (limit.high - data.low[j]) / (data.high[j] - data.low[j]))
+    return reference
+
+
+def _of_the_rest(data: Observations, limits: tuple[LimitModel, ...]) -> tuple[LimitModel, ...]:
+    """The limits without the bounds that the reference point keeps."""
+    pairs = zip(limits, data.limits, strict=True)
+    return tuple(limit if seen.objective is None else replace(limit, high=np.inf) for limit, seen in pairs)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lightning_primo.acquisitions.acquisition_function import Acquisition, AcquisitionFunction
+from lightning_primo.acquisitions.feasibility import constrained, expected_feasible
 from lightning_primo.checks import check_instance
 from lightning_primo.pareto import Scalarization, WeightedSum, sample_weights
 from lightning_primo.surrogates.cokriging import CoKriging
@@ -92,7 +93,8 @@ class ScalarizedAcquisition(AcquisitionFunction):
     """What the scalarised loss is worth, with weights drawn uniformly from the simplex.
 
     The part of the loss that is not exact is modelled by one process, the exact part added to its posterior. With one
-    objective it is the loss itself.
+    objective it is the loss itself. With bounds on what is trained, improvements are over the feasible configurations,
+    and the rest is the probability of feasibility (`ConstrainedAcquisition`).
 
     Args:
         scalarization: From normalised losses to one. Default `WeightedSum()`, that of PriMO (Basu et al. 2025);
@@ -137,9 +139,17 @@ class ScalarizedAcquisition(AcquisitionFunction):
         # Pending points count as if they were observed. Failures are known to be bad, but are never the best.
         offset = scalarization.split(top.losses, weights, exact)[1].copy()
         offset[data.n :] = math.inf
-        offset = np.concatenate([offset, scalarization.known(data.pending_losses, weights, exact)])
+        limits, pending = data.limit_models(fits), data.encoding.features(data.pending)
+        offset[: data.n][~data.feasible] = math.inf
+        known = np.where(
+            expected_feasible(limits, pending), scalarization.known(data.pending_losses, weights, exact), math.inf
+        )
+        offset = np.concatenate([offset, known])
+        if not np.isfinite(offset).any():
+            return constrained(None, data, limits)
         baseline = Baseline(data.encoding.features(np.concatenate([top.vectors, data.pending])), offset)
-        return _Scalarized(data, scalarization, weights, self.utility(model, baseline, data, rng))
+        scalarized = _Scalarized(data, scalarization, weights, self.utility(model, baseline, data, rng))
+        return constrained(scalarized, data, limits)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.algorithms.parts.feasibility import Feasibility
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Origin, Proposal, Trial
@@ -45,6 +46,7 @@ class Algorithm(ABC):
 
     problem: Problem
     encoding: Encoding
+    feasibility: Feasibility
     seed: int
 
     def start(self, problem: Problem, *, seed: int = 0) -> None:
@@ -59,6 +61,7 @@ class Algorithm(ABC):
         """
         self.problem = problem
         self.encoding = Encoding(problem.space)
+        self.feasibility = Feasibility(problem)
         self.seed = seed
         self.n_asked = 0
         self.epochs_committed = 0.0
@@ -147,6 +150,7 @@ class Algorithm(ABC):
         target, planned = trial.pending, trial.pending - trial.epoch
         self.trials[trial.id] = replace(trial, evaluations=(*trial.evaluations, evaluation), pending=None)
         self._pending.discard(trial.id)
+        self.feasibility.add(self.trials[trial.id])
         if trial.known:
             self._learned(self.trials[trial.id])
             return

@@ -19,7 +19,7 @@ from lightning_primo.algorithms.parts.prices import EpochPrice, Price
 from lightning_primo.algorithms.parts.prior_influence import PriorInfluence
 from lightning_primo.algorithms.parts.prior_trust import FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw
-from lightning_primo.algorithms.parts.transfer import PastTask, portfolio
+from lightning_primo.algorithms.parts.transfer import Experience
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.checks import check_instance, check_mapping, check_number, check_probability
 from lightning_primo.pareto import nds_epsilon_net_order
@@ -30,8 +30,6 @@ from lightning_primo.space import Prior
 from lightning_primo.surrogates.observations import Fits, Observations
 
 _OPERATION = "bayesian"
-_TRANSFER = "transfer"
-_STREAM = 0x7A57  # keeps what earlier configurations leave open apart from the numbers of the asks
 _LONGEST_DESIGN = 2  # times what is planned, while nothing has been learnt
 _MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
 
@@ -115,9 +113,7 @@ class BayesianOptimization(Algorithm):
         self._own: set[int] = set()  # the trials whose pending training was proposed here, and not by the design
         self._search = AcquisitionSearch(self)
         self._fits = Fits()
-        rng = np.random.default_rng([seed, _STREAM])
-        self._past = [PastTask.of(past, problem, self.encoding, rng) for past in self.learn_from]
-        self._portfolio = portfolio(self._past, problem.max_epochs)
+        self._experience = Experience.of(self.learn_from, self)
 
     @override
     def may_continue(self, trial: Trial) -> bool:
@@ -164,9 +160,7 @@ class BayesianOptimization(Algorithm):
     def _proven(self, proposal: Proposal) -> Proposal:
         """A proposal of the design; of a new trial with a configuration that earlier searches found, as long as any."""
         if proposal.trial_id == len(self.trials) and not proposal.inherits:
-            for config in self._portfolio:
-                if not self.seen(config) and self.problem.violation(config) is None:
-                    return self.new_trial(config, proposal.epoch, operation=_TRANSFER)
+            return self._experience.proven(self, proposal.epoch) or proposal
         return proposal
 
     def _design_goes_on(self) -> bool:
@@ -199,18 +193,19 @@ class BayesianOptimization(Algorithm):
         else:
             starts = np.concatenate([starts, prior.sample(rng)])
             config = self._search.best(prior.of(acquisition), starts, rng)
-        if self.pause is None:
-            return self._new(config, rng, epoch=self.problem.max_epochs)
-        trial = self.pause.resumed(self, data, acquisition, config)
-        if trial is not None:
-            return self._next_rung(trial)
-        return self._new(config, rng)
+        resumed = None if self.pause is None else self.pause.resumed(self, data, acquisition, config)
+        if resumed is not None:
+            return self._next_rung(resumed)
+        proposal = self._new(config, rng, epoch=self.problem.max_epochs if self.pause is None else None)
+        if proposal is None or prior is None or config is None:
+            return proposal
+        return replace(proposal, prior=prior.objective)
 
     def _observed(self) -> Observations:
         """What was observed, by the search and by earlier ones."""
         data = observe(self, self.rungs)
         epochs = [rung.epoch for rung in data.rungs]
-        past = tuple(seen for task in self._past if (seen := task.observations(epochs)) is not None)
+        past = tuple(seen for task in self._experience.tasks if (seen := task.observations(epochs)) is not None)
         return replace(data, past=past)
 
     def _most_trained(self) -> Proposal | None:
@@ -221,7 +216,7 @@ class BayesianOptimization(Algorithm):
             return None
         epoch = max(trial.epoch for trial in waiting)
         longest = [trial for trial in waiting if trial.epoch == epoch]
-        losses = self.problem.scaled_losses([trial.evaluations[-1].losses for trial in longest])
+        losses = self.feasibility.losses([trial.evaluations[-1] for trial in longest])
         best = longest[nds_epsilon_net_order(losses)[0]]
         return replace(self.promotion(best.id, self.problem.max_epochs), operation=_OPERATION)
 

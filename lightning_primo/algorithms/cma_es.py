@@ -25,7 +25,7 @@ from lightning_primo.algorithms.parts.sampling import UniformSampler, draw
 from lightning_primo.checks import check_number, check_optional, check_whole
 from lightning_primo.pareto import nds_hssp_ranking
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Evaluation, Losses, Origin, Proposal, Trial
+from lightning_primo.problem.trial import Evaluation, Origin, Proposal, Trial
 
 _OPERATION = "cma-es"
 _UNIFORM = "uniform"
@@ -78,7 +78,7 @@ class CMAES(Algorithm):
         super().start(problem, seed=seed)
         self._generation = 0
         self._sampled: dict[int, tuple[int, Solution]] = {}  # by pending trial: from which generation, and what
-        self._results: list[tuple[Solution, Losses | None]] = []  # of this generation; None where it failed
+        self._results: list[tuple[Solution, Evaluation | None]] = []  # of this generation; None where it failed
         self._distribution: MixedDistribution | None = None  # where nothing is variable
         if self.encoding.dimensions:
             self._begin(self.population_size or default_population_size(self.encoding.dimensions))
@@ -127,13 +127,13 @@ class CMAES(Algorithm):
         generation, sample = self._sampled.pop(trial.id, (-1, None))
         if sample is None or generation < self._generation - 1:
             return
-        self._results.append((sample, evaluation.losses if evaluation.counts_at(self.problem.max_epochs) else None))
+        self._results.append((sample, evaluation if evaluation.counts_at(self.problem.max_epochs) else None))
         if len(self._results) == self._size:
             self._end_generation()
 
     def _end_generation(self) -> None:
         results, self._results = self._results, []
-        losses = self.problem.scaled_losses([losses for _, losses in results])
+        losses = self.feasibility.losses([evaluation for _, evaluation in results])
         if self._distribution is None or np.isnan(losses).any(axis=1).all():
             return
         self._distribution.update([results[row][0] for row in self.ranking(losses)])

@@ -18,11 +18,12 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.feasibility import Feasibility
 from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler, draw
 from lightning_primo.checks import check_function, check_optional, check_whole
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Trial
+from lightning_primo.problem.trial import Config, Evaluation, Proposal, Trial
 
 Ranking = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.intp]]
 """From scaled losses, `n x m`, to the order of the rows, best first; rows with NaN last."""
@@ -63,8 +64,8 @@ class Bracket:
     sizes: tuple[int, ...]
     epochs: tuple[int, ...]
     started: list[list[int]] = field(init=False)
-    results: list[dict[int, Losses | None]] = field(init=False)
-    _ranked: dict[int, tuple[int, list[int]]] = field(init=False, default_factory=dict)
+    results: list[dict[int, Evaluation | None]] = field(init=False)
+    _ranked: dict[int, tuple[tuple[int, int], list[int]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.started = [[] for _ in self.sizes]
@@ -80,18 +81,18 @@ class Bracket:
         """Whether everything is started and told, so that it will never have anything to promote again."""
         if self.wants_new or any(map(operator.ne, map(len, self.started), map(len, self.results))):
             return False
-        n_alive = (sum(losses is not None for losses in results.values()) for results in self.results)
+        n_alive = (sum(result is not None for result in results.values()) for results in self.results)
         rungs = zip(n_alive, self.sizes[1:], self.started[1:], strict=False)
         return all(len(started) == min(size, n) for n, size, started in rungs)
 
     def next_promotion(
-        self, ranking: Ranking, problem: Problem, *, full: bool = False, share: float = 1.0
+        self, ranking: Ranking, feasibility: Feasibility, *, full: bool = False, share: float = 1.0
     ) -> tuple[int, int] | None:
         """The next trial to continue and its epoch; None while a rung is unfinished or when the bracket is done.
 
         Args:
             ranking: Order of a rung's losses.
-            problem: What is searched.
+            feasibility: What is known of the bounds on what is trained.
             full: Whether to take the lowest rung for full, as where the space has nothing left to fill it with.
             share: Share of a rung's trials that has to be finished before the best of them go on, to the same share of
                 the places in the next rung. Those that come later take what places are left.
@@ -104,21 +105,21 @@ class Bracket:
             if n_expected == 0 or n_results < share * n_expected:
                 return None
             n_places = math.ceil(self.sizes[i] * n_results / n_expected)
-            survivors = self._survivors(i, ranking, problem)[:n_places]
+            survivors = self._survivors(i, ranking, feasibility)[:n_places]
             waiting = [trial_id for trial_id in survivors if trial_id not in self.started[i]]
             if waiting and len(self.started[i]) < n_places:
                 return waiting[0], self.epochs[i]
             n_expected = len(self.started[i]) if n_results == n_expected else self.sizes[i]
         return None
 
-    def _survivors(self, i: int, ranking: Ranking, problem: Problem) -> list[int]:
-        """The best of rung `i - 1`, best first; ranked again only when it has more results."""
-        n_results = len(self.results[i - 1])
-        if self._ranked.get(i, (-1, []))[0] != n_results:
-            ids = [trial_id for trial_id, losses in self.results[i - 1].items() if losses is not None]
-            rows = problem.scaled_losses([self.results[i - 1][trial_id] for trial_id in ids])
-            best = ranking(rows)[: self.sizes[i]].tolist() if ids else []
-            self._ranked[i] = (n_results, [ids[row] for row in best])
+    def _survivors(self, i: int, ranking: Ranking, feasibility: Feasibility) -> list[int]:
+        """The best of rung `i - 1`, best first; ranked again only when more is known."""
+        known = len(self.results[i - 1]), feasibility.version
+        if i not in self._ranked or self._ranked[i][0] != known:
+            told = {trial_id: result for trial_id, result in self.results[i - 1].items() if result is not None}
+            ids = list(told)
+            best = ranking(feasibility.losses([*told.values()]))[: self.sizes[i]].tolist() if ids else []
+            self._ranked[i] = (known, [ids[row] for row in best])
         return self._ranked[i][1]
 
 
@@ -180,7 +181,7 @@ class Brackets(Algorithm):
 
     def _promotion(self, brackets: Iterable[Bracket], *, full: bool = False, share: float = 1.0) -> Proposal | None:
         for bracket in brackets:
-            promotion = bracket.next_promotion(self.ranking, self.problem, full=full, share=share)
+            promotion = bracket.next_promotion(self.ranking, self.feasibility, full=full, share=share)
             if promotion is not None:
                 return self.promotion(*promotion)
         return None
@@ -200,7 +201,7 @@ class Brackets(Algorithm):
         bracket = self._bracket_of[trial.id]
         # A trial that ended by itself has its final result: it holds its place in the rung but can't go on.
         survives = evaluation.ok and not evaluation.finished
-        bracket.results[bracket.epochs.index(target)][trial.id] = evaluation.losses if survives else None
+        bracket.results[bracket.epochs.index(target)][trial.id] = evaluation if survives else None
         if bracket.done:
             self._going = [other for other in self._going if other is not bracket]
 

@@ -17,10 +17,12 @@ from typing_extensions import override
 from lightning_primo.algorithms.halving import Bracket, Brackets
 from lightning_primo.algorithms.parts.observations import lost_trials
 from lightning_primo.algorithms.parts.sampling import UniformSampler
+from lightning_primo.algorithms.parts.transfer import Experience
 from lightning_primo.checks import check_number, check_whole
 from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Trial
+from lightning_primo.problem.past import Found, PastSearch, past_searches
+from lightning_primo.problem.trial import Config, Evaluation, Proposal, Trial
 from lightning_primo.space import mutate_gaussian
 from lightning_primo.surrogates.ensemble import NetworkEnsemble
 from lightning_primo.surrogates.outliers import without_outliers
@@ -53,6 +55,8 @@ class MOBANANAS(Brackets):
             hyperparameters. Far below the default, hardly any categorical hyperparameter changes.
         eta: The halving factor, at least 2.
         ensemble_size: Networks in the ensemble, at least 2.
+        learn_from: Results of earlier searches, such as ``read_result("runs/earlier")``, whose best configurations are
+            tried first; of what else they found the model is told nothing.
 
     Raises:
         InvalidArgumentError: If an argument is out of its range.
@@ -67,6 +71,7 @@ class MOBANANAS(Brackets):
         sigma: float = 0.3,
         eta: int = 3,
         ensemble_size: int = 5,
+        learn_from: Sequence[Found | PastSearch] = (),
     ) -> None:
         self.n_init = check_whole("n_init", n_init, least=1)
         self.n_mutants = check_whole("n_mutants", n_mutants, least=1)
@@ -74,6 +79,7 @@ class MOBANANAS(Brackets):
         self.sigma = check_number("sigma", sigma, "a positive, finite standard deviation", above=0)
         self.eta = check_whole("eta", eta, least=2)
         self.ensemble_size = check_whole("ensemble_size", ensemble_size, least=2)
+        self.learn_from = past_searches(learn_from)
         self.sampler = UniformSampler()
         self.ranking = nds_crowding_order
 
@@ -81,6 +87,7 @@ class MOBANANAS(Brackets):
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         super().start(problem, seed=seed)
         self._n_told = 0
+        self._experience = Experience.of(self.learn_from, self)
         self._trained: tuple[int, NetworkEnsemble] | None = None  # a cache: the ensemble after so many evaluations
 
     @override
@@ -97,6 +104,9 @@ class MOBANANAS(Brackets):
 
     @override
     def _new(self, bracket: Bracket, rng: np.random.Generator) -> Proposal | None:
+        proven = self._experience.proven(self, bracket.epochs[0])
+        if proven is not None:
+            return proven
         mutant = None if self._is_first(bracket) else self._mutant(rng)
         if mutant is None:
             return super()._new(bracket, rng)
@@ -124,23 +134,28 @@ class MOBANANAS(Brackets):
         """The `n_mutants` best members of the population: from the highest rung down, each by fronts and crowding."""
         # A trial's last result counts; one that failed later is none to go on from.
         going = [result for result in self._results() if result[0].evaluations[-1].ok]
-        reached = {trial.id: (trial, level, losses) for trial, level, losses in going}
+        reached = {trial.id: (trial, level, evaluation) for trial, level, evaluation in going}
         parents: list[Trial] = []
         for rung in sorted({level for _, level, _ in reached.values()}, reverse=True):
-            members = [(trial, losses) for trial, level, losses in reached.values() if level == rung]
-            order = nds_crowding_order(self.problem.scaled_losses([losses for _, losses in members]))
+            members = [(trial, evaluation) for trial, level, evaluation in reached.values() if level == rung]
+            order = nds_crowding_order(self.feasibility.losses([evaluation for _, evaluation in members]))
             parents += [members[row][0] for row in order]
         return parents[: self.n_mutants]
 
     def _draw(self, configs: Sequence[Config], rng: np.random.Generator) -> Array:
-        """One value per configuration and objective, scaled, `n x m`: drawn where predicted, and exact where exact."""
+        """One value per configuration and objective, scaled, `n x m`: drawn where predicted, and exact where exact.
+
+        Where what is drawn of the bounded quantities breaks a bound, they are those of constrained domination.
+        """
         modelled = ~self.problem.exact_mask
         draws = self.problem.scaled_losses([self.problem.known(config) for config in configs])
-        if modelled.any():
-            features = self.encoding.features(self.encoding.vectors(configs))
-            mean, deviation = self._model().predict(_at_level(features, np.ones(len(configs))))
-            draws[:, modelled] = mean + deviation * rng.standard_normal(mean.shape)
-        return draws
+        if not modelled.any() and not self.feasibility:
+            return draws
+        features = self.encoding.features(self.encoding.vectors(configs))
+        mean, deviation = self._model().predict(_at_level(features, np.ones(len(configs))))
+        drawn = mean + deviation * rng.standard_normal(mean.shape)
+        draws[:, modelled] = drawn[:, : modelled.sum()]
+        return self.feasibility.constrained(draws, drawn[:, modelled.sum() :])
 
     def _model(self) -> NetworkEnsemble:
         """The ensemble for the data as they are; its random numbers follow from the seed and from these alone."""
@@ -152,22 +167,28 @@ class MOBANANAS(Brackets):
         return self._trained[1]
 
     def _data(self) -> tuple[Array, Array]:
-        """What the ensemble learns: features and level, `n x (d + 1)`, and the scaled losses that are not exact."""
+        """What the ensemble learns: features and level, `n x (d + 1)`, and what of them.
+
+        That is the scaled losses that are not exact, and then those of the bounded quantities.
+        """
         results = self._results()
         vectors = self.vectors(trial for trial, _, _ in results)
         levels = np.array([level for _, level, _ in results])
-        losses = without_outliers(self.problem.scaled_losses([losses for _, _, losses in results]))
+        evaluations = [evaluation for _, _, evaluation in results]
+        objectives = self.problem.scaled_losses([evaluation.losses for evaluation in evaluations])
+        limited = self.feasibility.scaled([self.problem.limited(evaluation) for evaluation in evaluations])
+        losses = without_outliers(np.column_stack([objectives[:, ~self.problem.exact_mask], limited]))
         failed = self.vectors(lost_trials(self))  # known to be bad, though not how bad
         x = _at_level(
             self.encoding.features(np.concatenate([vectors, failed])), np.append(levels, np.ones(len(failed)))
         )
         y = np.concatenate([losses, np.tile(losses.max(axis=0), (len(failed), 1))])
-        return x, y[:, ~self.problem.exact_mask]
+        return x, y
 
-    def _results(self) -> list[tuple[Trial, float, Losses]]:
-        """All results at all rungs: the trial, the level of the rung in [0, 1], and the losses."""
+    def _results(self) -> list[tuple[Trial, float, Evaluation]]:
+        """All results at all rungs: the trial, the level of the rung in [0, 1], and what was told there."""
         return [
-            (trial, self._level(evaluation), evaluation.losses)
+            (trial, self._level(evaluation), evaluation)
             for trial in self.trials
             for evaluation in trial.evaluations
             if evaluation.ok

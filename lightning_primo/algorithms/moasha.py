@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from typing_extensions import override
 
@@ -40,7 +42,7 @@ class MOASHA(Algorithm):
         super().start(problem, seed=seed)
         self.sampler.check(problem)
         self.rungs = rung_epochs(problem.min_epochs, problem.max_epochs, self.eta)
-        self._rungs = {epoch: Rung(problem, self.ranking) for epoch in self.rungs}
+        self._rungs = {epoch: Rung(self.feasibility, self.ranking) for epoch in self.rungs}
 
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
@@ -66,14 +68,16 @@ class MOASHA(Algorithm):
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         if evaluation.status is Status.REJECTED:
             return
-        self._rungs[target].add(trial.id, evaluation.losses if evaluation.ok else None)
+        self._rungs[target].add(trial.id, evaluation if evaluation.ok else None)
         if evaluation.finished:
             self._rungs[target].promote(trial.id)
 
     def _learned(self, trial: Trial) -> None:
         """Others are compared with it where it is known, and it holds a place among those that went on."""
+        last = trial.evaluations[-1]
         for epoch, rung in self._rungs.items():
             losses = losses_at(trial, epoch)
             if losses is not None:
-                rung.add(trial.id, losses)
+                here = last.measurements if epoch >= last.epoch else last.constraints.get(epoch, {})
+                rung.add(trial.id, replace(last, losses=losses, measurements=here))
                 rung.promote(trial.id)

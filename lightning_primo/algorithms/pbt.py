@@ -169,7 +169,7 @@ class PBT(Algorithm):
         """Another population, empty."""
         self._going.append(
             Population(
-                problem=self.problem,
+                feasibility=self.feasibility,
                 ranking=self.ranking,
                 size=self.population,
                 epochs=self.epochs,

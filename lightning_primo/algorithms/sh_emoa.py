@@ -262,7 +262,7 @@ class SHEMOA(Algorithm):
     def _losses(self, ids: Sequence[int], number: int) -> Array:
         """Scaled losses at the budget of a level, `n x m`."""
         evaluations = [self.trials[trial_id].at(self.schedule.budgets[number]) for trial_id in ids]
-        return self.problem.scaled_losses([e.losses if e else None for e in evaluations])
+        return self.feasibility.losses(evaluations)
 
     def _reference(self, losses: Array) -> Array:
         """The reference point of the hypervolume for a population with these scaled losses, `m`."""

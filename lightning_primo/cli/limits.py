@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import jsonargparse
 
     from lightning_primo.cli.project import Project
-    from lightning_primo.search import Search
+    from lightning_primo.search import Search, StoppingRule
 
 DEFAULT_FULL_TRAININGS = 20.0
 """Of a search that is given no budget."""
@@ -51,3 +51,22 @@ def read_budget(options: jsonargparse.Namespace, search: Search) -> dict[str, An
     budget = given or {"full_trainings": getattr(search.algorithm, "full_trainings", DEFAULT_FULL_TRAININGS)}
     Budget(**budget, max_epochs=search.problem.max_epochs)
     return budget
+
+
+def read_stop(entries: Any, search: Search) -> list[StoppingRule]:
+    """The rules that end the search before its budget does.
+
+    Args:
+        entries: ``{class_path: NoImprovement, init_args: {of: 0.01}}``, a name alone, or a list of such; None for none.
+        search: Which they are to end.
+
+    Raises:
+        InvalidArgumentError: If one cannot be made, or does not fit the search.
+        UnknownNameError: For a rule, an argument, or an objective in a target that there is not.
+    """
+    from lightning_primo.cli.search_file import read_rule
+
+    rules = [read_rule(entry) for entry in (entries if isinstance(entries, list) else [entries] if entries else [])]
+    for rule in rules:
+        rule.watch(search.problem)
+    return rules

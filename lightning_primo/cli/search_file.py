@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from lightning_primo.algorithms import Algorithm, BayesianOptimization, GridSearch
+from lightning_primo.algorithms import Algorithm, GridSearch
 from lightning_primo.algorithms.parts.sampling import Sampler
 from lightning_primo.checks import shown
 from lightning_primo.cli.messages import one_line
@@ -19,9 +19,9 @@ from lightning_primo.cli.space_file import SearchSpace
 from lightning_primo.cli.torch_types import register_torch_types
 from lightning_primo.cli.user_code import user_code
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.objectives import CostCallback, ObjectiveCallback
+from lightning_primo.objectives import ObjectiveCallback
 from lightning_primo.problem.past import past_searches
-from lightning_primo.search import read_result
+from lightning_primo.search import StoppingRule, Target, read_result
 from lightning_primo.space import Prior
 
 _CENTER = "center"  # of a prior
@@ -47,7 +47,7 @@ def read_objectives(entries: Any) -> list[ObjectiveCallback]:
     return [_made("objectives", ObjectiveCallback, entry) for entry in entries]
 
 
-def read_constraints(entries: Any) -> list[CostCallback]:
+def read_constraints(entries: Any) -> list[ObjectiveCallback]:
     """The constraints of a search file.
 
     Args:
@@ -62,7 +62,25 @@ def read_constraints(entries: Any) -> list[CostCallback]:
             "'constraints' must be a list such as [{class_path: FLOPs, init_args: {at_most: 1e7}}], got "
             f"{shown(entries)}"
         )
-    return [_made("constraints", CostCallback, entry) for entry in entries]
+    return [_made("constraints", ObjectiveCallback, entry) for entry in entries]
+
+
+def read_rule(entry: Any) -> StoppingRule:
+    """A rule of ``stop`` in a search file.
+
+    Args:
+        entry: ``{class_path: …, init_args: …}``, or the name of a class that needs no arguments. The arguments of
+            `Target` are the objectives' names.
+
+    Raises:
+        InvalidArgumentError: If it cannot be made.
+        UnknownNameError: For a class or an argument that there is not.
+    """
+    spec = _spec("stop", entry)
+    if spec[CLASS] == Target.__name__:
+        return Target(spec[INIT])
+    rule: StoppingRule = _made("stop", StoppingRule, spec)
+    return rule
 
 
 def read_algorithm(entry: Any, space: SearchSpace) -> Algorithm | None:
@@ -90,7 +108,7 @@ def read_algorithm(entry: Any, space: SearchSpace) -> Algorithm | None:
 
 def _learn_from(algorithm: Algorithm, directories: Any) -> None:
     """Give an algorithm what the searches in some directories found."""
-    if not isinstance(algorithm, BayesianOptimization):
+    if not hasattr(algorithm, _PAST):
         raise InvalidArgumentError(
             f"'algorithm' has {type(algorithm).__name__!r}, which does not learn from earlier searches; leave out "
             f"{_PAST!r}, or take PriMO"
@@ -99,7 +117,7 @@ def _learn_from(algorithm: Algorithm, directories: Any) -> None:
         raise InvalidArgumentError(
             f"{_PAST!r} must be a list of the directories of earlier searches, got {shown(directories)}"
         )
-    algorithm.learn_from = past_searches([read_result(folder) for folder in directories])
+    vars(algorithm)[_PAST] = past_searches([read_result(folder) for folder in directories])
 
 
 def _made(label: str, base: type, entry: Any) -> Any:

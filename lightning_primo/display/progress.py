@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_primo.checks import printable
+from lightning_primo.display.notebook import NotebookLive
 from lightning_primo.display.streams import RedirectedStreams
 from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
@@ -45,6 +46,7 @@ class Snapshot:
         front: The values of the front's members by objective, sorted by the first objective.
         hypervolume: The front's hypervolume, of the values that the search has seen.
         partly: The trials trained partly, which are on no front.
+        n_infeasible: Full trainings that broke a bound, which are on no front either.
     """
 
     spent: float = 0.0
@@ -56,6 +58,7 @@ class Snapshot:
     front: Sequence[Mapping[str, float]] = ()
     hypervolume: float = 0.0
     partly: PartlyTrained = field(default_factory=PartlyTrained)
+    n_infeasible: int = 0
 
 
 class Progress:
@@ -107,7 +110,7 @@ class PlainProgress(Progress):
         parts = [
             f"[{spent.rjust(len(whole))}] trial {evaluation.trial_id} -> epoch {evaluation.epoch}: "
             f"{outcome(self._objectives, evaluation)}",
-            f"front {len(snapshot.front)}{_partly(snapshot)}",
+            f"front {len(snapshot.front)}{_not_on_front(snapshot)}",
             f"hypervolume {snapshot.hypervolume:.4g}",
         ]
         failures = sum(snapshot.failures.values())
@@ -154,19 +157,21 @@ class RichProgress(Progress):
         self._stack = ExitStack()
 
     def __enter__(self) -> RichProgress:
-        live = Live(
+        with ExitStack() as stack:
+            stack.enter_context(NotebookLive(self.render) if self._console.is_jupyter else self._live())
+            if self._console.is_terminal:
+                stack.enter_context(RedirectedStreams(self._console))
+            self._stack = stack.pop_all()
+        return self
+
+    def _live(self) -> Live:
+        return Live(
             console=self._console,
             get_renderable=self.render,
             refresh_per_second=2,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        with ExitStack() as stack:
-            stack.enter_context(live)
-            if self._console.is_terminal:
-                stack.enter_context(RedirectedStreams(self._console))
-            self._stack = stack.pop_all()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -197,7 +202,7 @@ class RichProgress(Progress):
             lines.append(_line("training  ", tasks))
         if self._last:
             lines.append(_line("last      ", self._last))
-        if snapshot is not None and (snapshot.front or snapshot.partly.count):
+        if snapshot is not None and (snapshot.front or snapshot.partly.count or snapshot.n_infeasible):
             lines.append(self._front(snapshot))
         return Group(*lines)
 
@@ -230,7 +235,7 @@ class RichProgress(Progress):
         members = list(snapshot.front)
         shown = _spread(len(members), MAX_ROWS)
         title = f"front of {len(members)}" + (f" ({len(shown)} shown)" if len(shown) < len(members) else "")
-        title += _partly(snapshot)
+        title += _not_on_front(snapshot)
         partly = snapshot.partly
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
         for objective in self._objectives:
@@ -245,8 +250,9 @@ class RichProgress(Progress):
         return table
 
 
-def _partly(snapshot: Snapshot) -> str:
-    return f", {snapshot.partly.count} trained partly" if snapshot.partly.count else ""
+def _not_on_front(snapshot: Snapshot) -> str:
+    partly = f", {snapshot.partly.count} trained partly" if snapshot.partly.count else ""
+    return partly + (f", {snapshot.n_infeasible} infeasible" if snapshot.n_infeasible else "")
 
 
 def _line(label: str, text: str) -> Text:

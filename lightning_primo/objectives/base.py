@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -18,8 +18,14 @@ from typing_extensions import override
 
 from lightning_primo.measure.inputs import Sample
 from lightning_primo.objectives.example_inputs import fit_inputs
-from lightning_primo.problem.objective import Objective
-from lightning_primo.problem.place import Place, spread_name
+from lightning_primo.problem.objective import Objective, spread_name
+from lightning_primo.problem.place import Place
+
+At = Literal["last", "best"]
+"""Which epoch of a training counts."""
+
+LAST: At = "last"
+BEST: At = "best"
 
 
 class ObjectiveCallback(Callback, ABC):
@@ -133,10 +139,13 @@ class TrainedCallback(ObjectiveCallback):
     """An objective that is known after an epoch: `Kind.TRAINED`.
 
     Attributes:
+        at: Which epoch of a training up to a rung counts, for all values and for the weights: the ``"last"``, or the
+            ``"best"`` by this one.
         reads_itself: Whether it reads itself after every epoch, and raises where there is nothing to be read; in a
             search the training's recorder does, which knows at which epochs the value must be there.
     """
 
+    at: At = LAST
     reads_itself = True
 
     @abstractmethod

@@ -11,8 +11,14 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
-from lightning_primo.errors import MetricNotLoggedError, NonPositiveValueError, UnsynchronizedMetricWarning
-from lightning_primo.objectives.base import TrainedCallback
+from lightning_primo.checks import shown
+from lightning_primo.errors import (
+    InvalidArgumentError,
+    MetricNotLoggedError,
+    NonPositiveValueError,
+    UnsynchronizedMetricWarning,
+)
+from lightning_primo.objectives.base import BEST, LAST, At, TrainedCallback
 from lightning_primo.objectives.metric_logging import Logged, LoggedInEpoch
 from lightning_primo.problem.objective import Kind, Mode, Objective
 
@@ -29,6 +35,12 @@ class Metric(TrainedCallback):
         mode: Whether it is to be minimised or maximised.
         reference: Coordinate of the hypervolume's reference point: the worst value still of interest.
         log: Whether it spans orders of magnitude and is positive.
+        at_most: The largest value that is allowed after a full training, inclusive; see `Objective`.
+        at_least: The smallest value that is allowed.
+        at: In a search, which epoch of those up to a rung counts: the ``"last"``, or the ``"best"`` by this metric. The
+            weights of that epoch are then the trial's, wherever they are exported, tested or inherited, and all other
+            metrics are taken at that epoch, too; the training itself goes on from the last one. Of all objectives and
+            constraints one at most may be taken at its best.
 
     Attributes:
         value: The value of the last epoch that had one; an epoch without validation has none of what is logged there.
@@ -40,8 +52,31 @@ class Metric(TrainedCallback):
         NonPositiveValueError: In a Trainer, after an epoch with a value of zero or below, if `log` is set.
     """
 
-    def __init__(self, name: str, mode: Mode = "min", *, reference: float | None = None, log: bool = False) -> None:
-        super().__init__(Objective(name=name, mode=mode, kind=Kind.TRAINED, log=log, reference=reference))
+    def __init__(
+        self,
+        name: str,
+        mode: Mode = "min",
+        *,
+        reference: float | None = None,
+        log: bool = False,
+        at_most: float | None = None,
+        at_least: float | None = None,
+        at: At = LAST,
+    ) -> None:
+        if at not in (LAST, BEST):
+            raise InvalidArgumentError(f"'at' of objective {name!r} must be {LAST!r} or {BEST!r}, got {shown(at)}")
+        super().__init__(
+            Objective(
+                name=name,
+                mode=mode,
+                kind=Kind.TRAINED,
+                log=log,
+                at_most=at_most,
+                at_least=at_least,
+                reference=reference,
+            )
+        )
+        self.at = at
         self._epochs = 0
         self._validated = False
         self._logged = LoggedInEpoch(name)

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objectives.base import log_value
+from lightning_primo.objectives.base import LAST, At, log_value
 from lightning_primo.objectives.metric import Metric
 from lightning_primo.problem.objective import Mode
 
@@ -50,6 +50,9 @@ class TorchMetric(Metric):
         name: Name of the objective; default: the metric's class in snake case, ``multiclass_accuracy``.
         reference: Coordinate of the hypervolume's reference point: the worst value still of interest.
         log: Whether it spans orders of magnitude and is positive.
+        at_most: The largest value that is allowed after a full training, inclusive; see `Objective`.
+        at_least: The smallest value that is allowed.
+        at: Which epoch counts, see `Metric`.
 
     Attributes:
         definition: The metric's class and settings as text, another one where they are others.
@@ -72,6 +75,9 @@ class TorchMetric(Metric):
         name: str | None = None,
         reference: float | None = None,
         log: bool = False,
+        at_most: float | None = None,
+        at_least: float | None = None,
+        at: At = LAST,
     ) -> None:
         _check_metric(metric)
         kind = type(metric).__name__
@@ -80,7 +86,7 @@ class TorchMetric(Metric):
                 raise InvalidArgumentError(f"'mode' must be given: {kind} does not say whether higher is better")
             mode = "max" if metric.higher_is_better else "min"
         name = _WORD_BEGINS.sub("_", kind).lower() if name is None else name
-        super().__init__(name, mode, reference=reference, log=log)
+        super().__init__(name, mode, reference=reference, log=log, at_most=at_most, at_least=at_least, at=at)
         self.metric = metric
         self.definition = _text(metric)
 

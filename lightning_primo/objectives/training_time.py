@@ -23,10 +23,13 @@ class TrainingTime(TrainedCallback):
     Args:
         name: Name of the objective.
         reference: Coordinate of the hypervolume's reference point, in seconds.
+        at_most: The longest full training that is allowed, in seconds; see `Objective`.
     """
 
-    def __init__(self, *, name: str = "training_seconds", reference: float | None = None) -> None:
-        super().__init__(Objective(name=name, mode="min", kind=Kind.TRAINED, reference=reference))
+    def __init__(
+        self, *, name: str = "training_seconds", reference: float | None = None, at_most: float | None = None
+    ) -> None:
+        super().__init__(Objective(name=name, mode="min", kind=Kind.TRAINED, at_most=at_most, reference=reference))
         self._before = 0.0
         self._started: float | None = None
 

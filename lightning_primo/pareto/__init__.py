@@ -6,6 +6,7 @@ row with NaN is dominated by every row without and is never on the front.
 
 from __future__ import annotations
 
+from lightning_primo.pareto.constrained import constrained_losses, excess
 from lightning_primo.pareto.dominance import dominates, fronts, non_dominated, non_dominated_sort
 from lightning_primo.pareto.hypervolume import (
     contributions,
@@ -40,11 +41,13 @@ __all__ = [
     "GrowingFronts",
     "Scalarization",
     "WeightedSum",
+    "constrained_losses",
     "contributions",
     "crowding_distance",
     "default_reference",
     "dominates",
     "epsilon_net",
+    "excess",
     "fronts",
     "hssp_drop",
     "hssp_order",

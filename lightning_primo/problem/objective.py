@@ -42,15 +42,16 @@ class Objective:
         kind: When the value becomes known.
         log: Whether the value spans orders of magnitude; surrogates, scalarisations and the hypervolume then use its
             base-10 logarithm. Such values are positive: a trial with another one fails.
-        at_most: Configurations with a larger value are rejected (inclusive bound).
-        at_least: Configurations with a smaller value are rejected (inclusive bound).
+        at_most: The largest value that is allowed (inclusive). What is exact or measured is known before training:
+            configurations that break the bound are rejected. What is trained is known after it: trials that break it at
+            the full budget are infeasible, which is on no front, and algorithms learn to keep it.
+        at_least: The smallest value that is allowed (inclusive).
         reference: Coordinate of the hypervolume's reference point, as a value: the worst value that is still of
             interest. Default: the bound, where there is one on the bad side, otherwise the worst value observed.
 
     Raises:
-        InvalidArgumentError: For an empty name, an unknown mode, bounds or a reference that are not finite (positive if
-            `log`) or cross, or bounds on a trained objective (they would be known only after the training that they
-            are to save).
+        InvalidArgumentError: For an empty name, an unknown mode, or bounds or a reference that are not finite (positive
+            if `log`) or cross.
     """
 
     name: str
@@ -87,11 +88,6 @@ class Objective:
             raise InvalidArgumentError(
                 f"'at_least' of objective {self.name!r} ({_shown(self.at_least)}) exceeds its "
                 f"'at_most' ({_shown(self.at_most)})"
-            )
-        if self.kind is Kind.TRAINED and (self.at_most is not None or self.at_least is not None):
-            raise InvalidArgumentError(
-                f"objective {self.name!r} is known only after training, so 'at_most' and 'at_least' cannot reject a "
-                "configuration before it; leave them out and use 'reference' to say which values are of interest"
             )
 
     def loss(self, value: float) -> float:
@@ -135,6 +131,20 @@ class Objective:
         reference = bound if self.reference is None else self.reference
         return None if reference is None else self.loss(reference)
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it has a bound."""
+        return self.at_most is not None or self.at_least is not None
+
+    @property
+    def scaled_bounds(self) -> tuple[float, float]:
+        """The lowest and the highest scaled loss that keep the bounds; infinite where there is none."""
+        low, high = (self.at_least, self.at_most) if self.mode == "min" else (self.at_most, self.at_least)
+        return (
+            -math.inf if low is None else float(self.scaled([self.loss(low)])[0]),
+            math.inf if high is None else float(self.scaled([self.loss(high)])[0]),
+        )
+
     def violation(self, value: float) -> str | None:
         """Why `value` breaks a bound, or None when it does not. NaN breaks none."""
         if self.at_most is not None and value > self.at_most:
@@ -142,6 +152,11 @@ class Objective:
         if self.at_least is not None and value < self.at_least:
             return f"{self.name} = {_shown(value)} is below at_least = {_shown(self.at_least)}"
         return None
+
+
+def spread_name(objective: str) -> str:
+    """The name under which an objective's standard deviation is logged and shown."""
+    return f"{objective}_spread"
 
 
 def _shown(number: float) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.checks import LARGEST_WHOLE, shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.architecture import ArchitectureOracle, NetworkOracle
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Config, Evaluation, Losses
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace  # takes a second to import
 
 ExactOracle = Callable[[Config], Mapping[str, float]]
 """The values of the exact objectives and constraints of a configuration, by name; NaN where they can't be computed."""
@@ -33,7 +37,7 @@ class Problem:
         objectives: What is optimised; their order is the order of every loss vector.
         min_epochs: The lowest fidelity: the shortest training whose result is worth looking at.
         max_epochs: The full budget `R`: the longest training, at which the Pareto front is judged.
-        constraints: Exact quantities that only bound the search; each has a bound and is not optimised.
+        constraints: Quantities that only bound the search; each has a bound and is not optimised.
         exact: The oracle of the exact objectives and constraints; it may be slow (milliseconds) but caches.
         architecture: The oracle of the networks' architectures, for algorithms that grow and prune; None where there
             are no networks.
@@ -66,7 +70,7 @@ class Problem:
                 )
         check_epochs(self.min_epochs, self.max_epochs)
         for constraint in self.constraints:
-            if constraint.at_most is None and constraint.at_least is None:
+            if not constraint.is_bounded:
                 raise InvalidArgumentError(
                     f"'constraints' holds {constraint.name!r} without a bound; give it at_most or at_least"
                 )
@@ -94,8 +98,37 @@ class Problem:
         return tuple(
             objective
             for objective in (*self.objectives, *self.constraints)
-            if objective.kind is Kind.EXACT and (objective.at_most is not None or objective.at_least is not None)
+            if objective.kind is Kind.EXACT and objective.is_bounded
         )
+
+    @cached_property
+    def limits(self) -> tuple[Objective, ...]:
+        """The trained objectives and constraints that have a bound: only a full training says whether it is kept."""
+        return tuple(
+            objective
+            for objective in (*self.objectives, *self.constraints)
+            if objective.kind is Kind.TRAINED and objective.is_bounded
+        )
+
+    def limited(self, evaluation: Evaluation, epoch: int | None = None) -> Losses:
+        """The losses of the `limits`, `c`, as an evaluation tells them; NaN for unknown ones.
+
+        Args:
+            evaluation: What was told.
+            epoch: One that its curve has. Default: its own.
+        """
+        losses = evaluation.losses if epoch is None else evaluation.curve[epoch]
+        values = evaluation.measurements if epoch is None else evaluation.constraints.get(epoch, {})
+        return tuple(
+            limit.loss(values.get(limit.name, math.nan)) if column is None else losses[column]
+            for limit, column in zip(self.limits, self._limited_objectives, strict=True)
+        )
+
+    @cached_property
+    def _limited_objectives(self) -> tuple[int | None, ...]:
+        """Which objective each of the limits is; None for one that is a constraint alone."""
+        columns = {objective.name: column for column, objective in enumerate(self.objectives)}
+        return tuple(columns.get(limit.name) for limit in self.limits)
 
     def violation(self, config: Config) -> str | None:
         """Why `config` breaks a bound on an exact quantity, or None when it keeps them all."""
@@ -112,14 +145,22 @@ class Problem:
     def broken_bound(self, losses: Losses) -> str | None:
         """Why `losses` break the bound of an objective, or None when they keep them all.
 
-        What broke one when it was first measured was not trained; this is for values that were measured again since.
+        What broke one before its training was not trained; this is for what is trained or was measured again since.
         """
         violations = (o.violation(o.value(loss)) for o, loss in zip(self.objectives, losses, strict=True))
         return next(filter(None, violations), None)
 
+    def infeasibility(self, evaluation: Evaluation) -> str | None:
+        """Which bound a success at the full budget breaks; None if it keeps them all, or is no such success."""
+        if not evaluation.counts_at(self.max_epochs):
+            return None
+        broken = self.broken_bound(evaluation.losses)
+        limits = zip(self.limits, self.limited(evaluation), strict=True)
+        return broken or next(filter(None, (limit.violation(limit.value(loss)) for limit, loss in limits)), None)
+
     def counts(self, evaluation: Evaluation) -> bool:
-        """Whether `evaluation` is a success at the full budget that keeps the objectives' bounds."""
-        return evaluation.counts_at(self.max_epochs) and self.broken_bound(evaluation.losses) is None
+        """Whether `evaluation` is a success at the full budget that keeps all bounds: feasible, in the field's word."""
+        return evaluation.counts_at(self.max_epochs) and self.infeasibility(evaluation) is None
 
     def deviations(self, evaluation: Evaluation) -> Losses:
         """The standard deviations of an evaluation's losses, in the objectives' order; 0 where none was told."""

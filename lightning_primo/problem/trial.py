@@ -35,6 +35,8 @@ class Status(str, Enum):
     """The worker's process died."""
     ERROR = "error"
     """The user's code raised an exception."""
+    STOPPED = "stopped"
+    """The user has ended it."""
 
     @property
     def failed(self) -> bool:
@@ -69,6 +71,7 @@ class Proposal:
         final: Whether the trial is fully trained at `epoch`, though that may be less than the full budget: its result
             counts as one of the full budget, and it is not continued.
         origin: Who decided on it. One that is `Origin.KNOWN` is not carried out; its evaluation follows at once.
+        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
     """
 
     trial_id: int
@@ -80,6 +83,7 @@ class Proposal:
     inherits: bool = False
     final: bool = False
     origin: Origin = Origin.ALGORITHM
+    prior: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -104,11 +108,13 @@ class Evaluation:
         curve: Losses after each epoch trained for this proposal: ``{epoch: losses}``.
         measurements: Further values by name, in their own unit, for the table: constraints, quartiles of a latency,
             hyperparameters that a callback has tuned during the training.
+        constraints: Values of the trained constraints after each epoch of `curve`: ``{epoch: {name: value}}``.
         deviations: Standard deviations of measured values that are noisy, in their own unit, by the objective's name.
         measured_on: Where and how values were measured, by the objective's name; only such as were measured on the
             same device are comparable (`same_place`).
         cost: Epochs trained for this proposal; 0 if rejected.
         seconds: Wall-clock seconds of this proposal.
+        measuring: Of these, those in which costs were measured, with the building of the module for that.
         finished: Whether the training ended before `R`, by itself or as it was proposed to, so that the trial cannot be
             continued.
     """
@@ -121,10 +127,12 @@ class Evaluation:
     signature: str = ""
     curve: Mapping[int, Losses] = field(default_factory=dict)
     measurements: Mapping[str, float] = field(default_factory=dict)
+    constraints: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     deviations: Mapping[str, float] = field(default_factory=dict)
     measured_on: Mapping[str, Place] = field(default_factory=dict)
     cost: float = 0.0
     seconds: float = 0.0
+    measuring: float = 0.0
     finished: bool = False
 
     @property
@@ -149,6 +157,7 @@ class Trial:
         start_epoch: Epochs of its parent's training that it has taken over; 0 where its training is all its own.
         inherits: Whether its training began with its parent's weights.
         origin: Who decided that there is this trial.
+        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
         evaluations: What was told so far, in order.
         pending: The epoch up to which it is being trained now, or None.
     """
@@ -160,6 +169,7 @@ class Trial:
     start_epoch: int = 0
     inherits: bool = False
     origin: Origin = Origin.ALGORITHM
+    prior: str | None = None
     evaluations: tuple[Evaluation, ...] = ()
     pending: int | None = None
 
@@ -174,6 +184,7 @@ class Trial:
             start_epoch=proposal.start_epoch,
             inherits=proposal.inherits,
             origin=proposal.origin,
+            prior=proposal.prior,
             pending=proposal.epoch,
         )
 

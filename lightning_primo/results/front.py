@@ -120,11 +120,13 @@ class FrontTracker:
 
     Attributes:
         hypervolume: The hypervolume so far; 0 before the first full training.
+        n_infeasible: Full trainings so far that broke a bound.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.hypervolume = 0.0
+        self.n_infeasible = 0
         n_objectives = len(problem.objectives)
         self._points = GrowingDistinct(n_objectives)
         self._extremes = np.empty((0, n_objectives))  # lowest and highest scaled losses seen: two rows
@@ -145,6 +147,7 @@ class FrontTracker:
         """
         self._partly.add(evaluation)
         if not self.problem.counts(evaluation):
+            self.n_infeasible += self.problem.infeasibility(evaluation) is not None
             return False
         point = np.array([evaluation.losses])
         others = self._points.losses

@@ -74,7 +74,8 @@ def _corrected(problem: Problem, evaluation: Evaluation, objectives: Mapping[str
         medians[index] = objective.loss(float(np.median(values)))
         deviations[objective.name] = float(np.std(values, ddof=1))
     losses = _replaced(evaluation.losses, medians)
-    broken = problem.broken_bound(losses) if medians and evaluation.ok else None
+    violations = (problem.objectives[i].violation(problem.objectives[i].value(losses[i])) for i in medians)
+    broken = next(filter(None, violations), None) if evaluation.ok else None
     return replace(
         evaluation,
         losses=losses,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from lightning_primo.checks import printable
 from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
-from lightning_primo.problem.place import UNSTEADY, place_text, spread_name
+from lightning_primo.problem.objective import spread_name
+from lightning_primo.problem.place import UNSTEADY, place_text
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.trial_result import TrialResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")
 """The columns that every table has, whatever the search."""
@@ -41,6 +44,8 @@ def make_table(
         ``latency_cpu_measured_on``), test metrics, epoch, cost, seconds, status, reason (its first line), parent,
         operation, on_front.
     """
+    import pandas as pd
+
     on_front = set(front)
     taken = set(FIXED_COLUMNS)
     objectives = _columns("objective", (objective.name for objective in problem.objectives), taken)

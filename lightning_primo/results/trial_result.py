@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
-from lightning_primo.problem.place import Place, spread_name
+from lightning_primo.problem.objective import spread_name
+from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Losses, Origin, Status, Trial, schedule
-from lightning_primo.results.formatting import format_values
+from lightning_primo.results.formatting import format_setting, format_value, format_values
+from lightning_primo.results.html_tables import pairs_html
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -27,7 +30,7 @@ class TrialResult:
             a trial that took over the training of its parent those of that before its own, of any other its own from 0
             on.
         status: How its last evaluation ended; None before the first.
-        reason: Why, if it did not end well, or the bound that it breaks since it was measured again.
+        reason: Why, if it did not end well, or the bound that it breaks since it was trained or measured again.
         epoch: Epochs trained successfully.
         cost: Epochs trained over all evaluations, those that failed included.
         seconds: Wall-clock seconds over all evaluations.
@@ -38,6 +41,8 @@ class TrialResult:
         measured_on: Where and how measured values were measured, by the objective's name.
         curve: The objectives after each epoch: ``{epoch: {name: value}}``.
         trained_fully: Whether it was trained to the full budget, or as far as its training goes.
+        feasible: Whether its full training keeps all bounds; True of one that is not trained fully, of which nobody
+            knows.
     """
 
     id: int
@@ -57,6 +62,7 @@ class TrialResult:
     measured_on: Mapping[str, Place] = field(default_factory=dict, hash=False)
     curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict, hash=False)
     trained_fully: bool = False
+    feasible: bool = True
 
     @classmethod
     def of(cls, trial: Trial, problem: Problem, *, line: Sequence[Trial] = ()) -> TrialResult:
@@ -71,6 +77,7 @@ class TrialResult:
         last = evaluations[-1] if evaluations else None
         successful = [evaluation for evaluation in evaluations if evaluation.ok]
         full = trial.at(problem.max_epochs)
+        broken = None if full is None else problem.infeasibility(full)
         best = full or max(successful, key=lambda evaluation: evaluation.epoch, default=last)
         curve = {epoch: losses for evaluation in evaluations for epoch, losses in evaluation.curve.items()}
         measurements: dict[str, float] = {}
@@ -88,7 +95,7 @@ class TrialResult:
             known=trial.known,
             schedule=schedule(line or (trial,)),
             status=trial.status,
-            reason=last.reason if last else "",
+            reason=(last.reason if last else "") or broken or "",
             epoch=trial.epoch if successful else 0,
             cost=trial.cost,
             seconds=sum(evaluation.seconds for evaluation in evaluations),
@@ -97,6 +104,7 @@ class TrialResult:
             measured_on=measured_on,
             curve={epoch: _values(problem, curve[epoch]) for epoch in sorted(curve)},
             trained_fully=full is not None,
+            feasible=broken is None,
         )
 
     @property
@@ -112,6 +120,12 @@ class TrialResult:
     def __repr__(self) -> str:
         values = format_values(self.values) or "no values"
         return f"<trial {self.id}: {values}; {self.outcome}, epoch {self.epoch}>"
+
+    def _repr_html_(self) -> str:
+        known = {name: format_value(value) for name, value in {**self.values, **self.measurements}.items()}
+        config = {name: format_setting(value) for name, value in self.config.items()}
+        pairs = {**known, **config, "status": self.outcome, "why": first_line(self.reason)}
+        return pairs_html(pairs, caption=f"trial {self.id}, trained for {self.epoch} epochs")
 
 
 def _values(problem: Problem, losses: Losses) -> dict[str, float]:

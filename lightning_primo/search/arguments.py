@@ -21,12 +21,16 @@ from lightning_primo.checks import (
 )
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.json_values import is_json, is_written, plain
-from lightning_primo.objectives import CostCallback, ObjectiveCallback
+from lightning_primo.objectives import ObjectiveCallback, TrainedCallback
+from lightning_primo.objectives.base import BEST
 from lightning_primo.training import check_trainer_arguments
 from lightning_primo.training.options import TrainerArguments
 from lightning_primo.workers.executor import tells_its_size
 
-_EXAMPLES = {"objectives": "Metric('val_loss') or ParameterCount()", "constraints": "FLOPs(at_most=1e7)"}
+_EXAMPLES = {
+    "objectives": "Metric('val_loss') or ParameterCount()",
+    "constraints": "FLOPs(at_most=1e7) or Metric('val_acc', at_least=0.9)",
+}
 
 
 def check_choices(space: ConfigurationSpace) -> None:
@@ -49,21 +53,27 @@ def check_choices(space: ConfigurationSpace) -> None:
                 )
 
 
-def check_objectives(label: str, callbacks: object, kind: type[ObjectiveCallback]) -> None:
-    """Raise an InvalidArgumentError unless the argument called `label` is a sequence of callbacks of `kind`."""
+def check_objectives(objectives: object, constraints: object) -> None:
+    """Raise an InvalidArgumentError unless both are lists of objectives, of which one at most counts at its best."""
+    callbacks = [*_listed("objectives", objectives), *_listed("constraints", constraints)]
+    best = [c.objective.name for c in callbacks if isinstance(c, TrainedCallback) and c.at == BEST]
+    if len(best) > 1:
+        raise InvalidArgumentError(
+            f'{" and ".join(map(repr, best))} are all taken at="best", but weights are those of one epoch; leave it to '
+            "the metric that is to choose it, the others are taken at the same epoch"
+        )
+
+
+def _listed(label: str, callbacks: object) -> Sequence[ObjectiveCallback]:
     example = _EXAMPLES[label]
     if isinstance(callbacks, str) or not isinstance(callbacks, Sequence):
         raise InvalidArgumentError(f"{label!r} must be a list of objects like {example}, got {shown(callbacks)}")
     for callback in callbacks:
-        if isinstance(callback, type) and issubclass(callback, kind):
+        if isinstance(callback, type) and issubclass(callback, ObjectiveCallback):
             raise InvalidArgumentError(f"{label!r} holds the class {callback.__name__}; write {callback.__name__}(...)")
-        if kind is CostCallback and isinstance(callback, ObjectiveCallback) and not isinstance(callback, kind):
-            raise InvalidArgumentError(
-                f"{label!r} holds {shown(callback)}, which is known only after training; a constraint must be a cost "
-                f"that is known before, such as {example}"
-            )
-        if not isinstance(callback, kind):
+        if not isinstance(callback, ObjectiveCallback):
             raise InvalidArgumentError(f"{label!r} must hold objects like {example}, got {shown(callback)}")
+    return callbacks
 
 
 def check_pair(epochs: object) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""How long a search goes on: in full trainings, epochs, hours or trials. Always the total over all its runs."""
+"""How long a search goes on: full trainings, epochs, hours, device hours or trials, in total over all its runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from numbers import Integral
 
 from lightning_primo.checks import check_number, shown
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.results.formatting import format_value
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -22,6 +23,8 @@ class Budget:
         full_trainings: Epochs, in units of a full training.
         epochs: Epochs.
         hours: Wall-clock hours during which the search ran.
+        device_hours: Hours of all devices that trained, added up: two GPUs that train for an hour are two, in one trial
+            or two. A training counts when it is back.
         trials: Configurations started, those rejected before training not counted.
         max_epochs: Epochs of a full training.
 
@@ -32,11 +35,12 @@ class Budget:
     full_trainings: float | None = None
     epochs: float | None = None
     hours: float | None = None
+    device_hours: float | None = None
     trials: int | None = None
     max_epochs: int
 
     def __post_init__(self) -> None:
-        limits = {name: getattr(self, name) for name in ("full_trainings", "epochs", "hours", "trials")}
+        limits = {name: getattr(self, name) for name in ("full_trainings", "epochs", "hours", "device_hours", "trials")}
         given = {name: limit for name, limit in limits.items() if limit is not None}
         if not given:
             raise InvalidArgumentError(
@@ -57,20 +61,37 @@ class Budget:
             limits.append(float(self.full_trainings) * self.max_epochs)
         return min(limits)
 
-    def spent(self, *, epochs: float, seconds: float, trials: int) -> float:
+    def spent(self, *, epochs: float, seconds: float, trials: int, device_seconds: float = 0.0) -> float:
         """The share of the budget that is used up, by the limit that is nearest; 1 or more ends the search."""
-        shares = [epochs / self.total_epochs]
-        if self.hours is not None:
-            shares.append(seconds / (self.hours * SECONDS_PER_HOUR))
-        if self.trials is not None:
-            shares.append(trials / self.trials)
-        return max(shares)
+        rows = self._rows(epochs, seconds, trials, device_seconds)
+        return max(spent / total for spent, total, _ in rows)
 
-    def display(self, *, epochs: float, seconds: float, trials: int) -> tuple[float, float, str]:
+    def used_up(self, *, epochs: float, seconds: float, trials: int, device_seconds: float = 0.0) -> str | None:
+        """Which limit is reached, for people: ``"the budget of 20 full trainings is used up"``; None for none."""
+        rows = self._rows(epochs, seconds, trials, device_seconds)
+        spent, total, unit = max(rows, key=lambda row: row[0] / row[1])
+        if spent / total < 1:
+            return None
+        if unit == "epochs" and self.epochs != total:
+            total, unit = total / self.max_epochs, "full trainings"
+        return f"the budget of {format_value(total)} {unit} is used up"
+
+    def display(
+        self, *, epochs: float, seconds: float, trials: int, device_seconds: float = 0.0
+    ) -> tuple[float, float, str]:
         """Spent, total and unit of the limit that is nearest."""
+        rows = self._rows(epochs, seconds, trials, device_seconds)
+        return max(rows, key=lambda row: row[0] / row[1] if math.isfinite(row[1]) else -1.0)
+
+    def _rows(
+        self, epochs: float, seconds: float, trials: int, device_seconds: float
+    ) -> list[tuple[float, float, str]]:
+        """Spent, total and unit of every limit; that in epochs is always among them, and may be infinite."""
         rows = [(epochs, self.total_epochs, "epochs")]
         if self.hours is not None:
             rows.append((seconds / SECONDS_PER_HOUR, self.hours, "hours"))
+        if self.device_hours is not None:
+            rows.append((device_seconds / SECONDS_PER_HOUR, self.device_hours, "device hours"))
         if self.trials is not None:
             rows.append((float(trials), float(self.trials), "trials"))
-        return max(rows, key=lambda row: row[0] / row[1] if math.isfinite(row[1]) else -1.0)
+        return rows

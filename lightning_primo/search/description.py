@@ -28,7 +28,7 @@ def describe(
     Args:
         problem: What is searched.
         objectives: What is optimised.
-        constraints: Costs that only bound the search.
+        constraints: What only bounds the search.
         algorithm: With its hyperparameters.
         seed: The search's.
     """

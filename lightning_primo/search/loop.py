@@ -15,12 +15,14 @@ from lightning_primo.display.notes import note
 from lightning_primo.objectives.places import Places
 from lightning_primo.problem.trial import Evaluation, Proposal, Status, lineage
 from lightning_primo.results import FrontTracker
+from lightning_primo.results.ended import write_ended
 from lightning_primo.results.formatting import format_spent
-from lightning_primo.search.budget import Budget
+from lightning_primo.search.ending import Ending
 from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.outcomes import Outcomes
+from lightning_primo.search.requests import Requests
 from lightning_primo.search.worker_calls import check_places, train
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job
@@ -40,7 +42,7 @@ class Loop:
         algorithm: Restored to the state of `events`.
         plan: Makes jobs of proposals.
         store: Where everything is recorded before it counts.
-        budget: When to stop.
+        ending: When to stop.
         workers: Where jobs run.
         events: What was asked and told in earlier runs.
         show: Whether to show progress.
@@ -53,7 +55,7 @@ class Loop:
         algorithm: Algorithm,
         plan: TrainingPlan,
         store: Store,
-        budget: Budget,
+        ending: Ending,
         workers: Workers,
         *,
         events: Sequence[Event],
@@ -64,7 +66,7 @@ class Loop:
         self._algorithm = algorithm
         self._plan = plan
         self._store = store
-        self._budget = budget
+        self._ending = ending
         self._workers = workers
         self._show = show
         self._interrupt = interrupt
@@ -76,6 +78,7 @@ class Loop:
         self._tracker = FrontTracker(plan.problem)
         self._places = Places()
         self._places_are_checked = False
+        self._requests = Requests(store, algorithm)
         self._futility = Futility()
         self._failures: dict[str, int] = {}
         self._n_rejected = 0
@@ -87,7 +90,7 @@ class Loop:
                 self._count(event)
 
     def run(self) -> None:
-        """Go on until the budget is used up or the algorithm has nothing left to propose.
+        """Go on until the budget is used up, a rule is fulfilled, or the algorithm has nothing left to propose.
 
         Raises:
             TrialFailedError: Going on would only waste the budget.
@@ -105,12 +108,13 @@ class Loop:
             finally:
                 self._abandon()
             self._prune(completely=True)
-        if self._share_spent() < 1:
-            spent, total, unit = self._spent()
-            note(
-                "the algorithm has nothing left to propose, every configuration that it could find was tried; "
-                f"{format_spent(spent, total, unit)} were spent"
-            )
+        reason = self._ended()
+        if reason is None:
+            reason = "the algorithm has nothing left to propose, every configuration that it could find was tried"
+            note(f"{reason}; {format_spent(*self._spent())} were spent")
+        elif self._show:
+            note(f"the search has ended: {reason}")
+        write_ended(self._store.directory, reason)
 
     def _fill(self) -> bool:
         """Keep every worker busy while there is budget; whether any is busy then."""
@@ -162,11 +166,13 @@ class Loop:
         """A proposal that an earlier run left unfinished, or a new one, recorded."""
         if self._unfinished:
             return self._unfinished.pop(0)
-        if self._share_spent() >= 1:
+        if self._ended() is not None:
             return None
+        self._requests.take(elapsed=self._elapsed())
         proposal = self._algorithm.ask()
         self._interrupt.check()  # a Ctrl-C that compiled code has swallowed may have spoiled what it computed
         if proposal is not None:
+            self._requests.forget_stop(proposal.trial_id)
             self._store.ask(proposal, elapsed=self._elapsed())
         return proposal
 
@@ -209,6 +215,7 @@ class Loop:
         if self._algorithm.trials[evaluation.trial_id].known:
             self._tracker.add(evaluation)
             self._places.add(evaluation)
+            self._ending.told(evaluation, self._algorithm.trials[evaluation.trial_id].config)
             return
         if evaluation.ok:
             self._outcomes.logged()
@@ -216,6 +223,7 @@ class Loop:
         if self._checkpoints is not None:
             self._checkpoints.add(evaluation)
         self._places.add(evaluation)
+        self._ending.told(evaluation, self._algorithm.trials[evaluation.trial_id].config)
         self._futility.add(evaluation)
         if evaluation.status.failed:
             self._failures[evaluation.status.value] = self._failures.get(evaluation.status.value, 0) + 1
@@ -230,8 +238,9 @@ class Loop:
     def _elapsed(self) -> float:
         return self._seconds_before + time.monotonic() - self._started
 
-    def _share_spent(self) -> float:
-        return self._budget.spent(
+    def _ended(self) -> str | None:
+        """Why nothing more is begun; None as long as something is."""
+        return self._ending.reason(
             epochs=self._algorithm.epochs_committed,
             seconds=self._elapsed(),
             trials=self._n_begun,
@@ -244,7 +253,7 @@ class Loop:
 
     def _spent(self) -> tuple[float, float, str]:
         pending = (*(proposal for proposal, _ in self._running.values()), *self._unfinished)
-        return self._budget.display(
+        return self._ending.display(
             epochs=self._algorithm.epochs_committed - sum(proposal.epochs for proposal in pending),
             seconds=self._elapsed(),
             trials=self._n_begun,
@@ -262,6 +271,7 @@ class Loop:
             front=self._tracker.values,
             hypervolume=self._tracker.hypervolume,
             partly=self._tracker.partly,
+            n_infeasible=self._tracker.n_infeasible,
         )
 
 

@@ -12,7 +12,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_primo.algorithms import Algorithm, PriMO
 from lightning_primo.checks import LARGEST_SEED, check_bool, check_whole
-from lightning_primo.display.notes import note
 from lightning_primo.factory import Factory
 from lightning_primo.nas.architecture_oracle import Architectures
 from lightning_primo.nas.network_texts import NetworkTexts
@@ -34,8 +33,13 @@ from lightning_primo.search.arguments import (
 )
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
+from lightning_primo.search.ending import Ending, note_plans
 from lightning_primo.search.interrupt import TERMINATED
+from lightning_primo.search.leavings import leave_report, note_stopped, record_environment
+from lightning_primo.search.overview import search_html
 from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
+from lightning_primo.search.steering import Steered
+from lightning_primo.search.stopping import StoppingRule, check_rules
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
 from lightning_primo.study.beginning import Beginning
@@ -48,7 +52,7 @@ from lightning_primo.training.trainer import check_validated
 _MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
 
 
-class Search:
+class Search(Steered):
     """A multi-objective search over architectures and hyperparameters.
 
     Args:
@@ -62,9 +66,10 @@ class Search:
         datamodule: A LightningDataModule for all, a callable ``config -> LightningDataModule``, a LightningDataModule
             class, plain DataLoaders, or None where the module has its own.
         example_inputs: What modules are called with to measure their costs: a tensor, a tuple of positional or a dict
-            of keyword arguments, or a function ``config -> `` one of these. Default: the module's
+            of keyword arguments, or a function of the configuration that makes one of these. Default: the module's
             `example_input_array`, else one sample of its training data. An objective may have its own.
-        constraints: Costs that only bound the search, for example ``FLOPs(at_most=1e7)``.
+        constraints: What only bounds the search and is not optimised: costs such as ``FLOPs(at_most=1e7)``, and metrics
+            such as ``Metric("val_acc", at_least=0.9)``.
         algorithm: Default `PriMO()`.
         first: Configurations to try first, ``[{"lr": 1e-3}]``; what they leave out has the space's defaults.
         known: Results that exist already, as observations that cost nothing: ``[(config, values)]``, with the epoch as
@@ -107,7 +112,7 @@ class Search:
         directory: str | Path,
         datamodule: Any = None,
         example_inputs: Any = None,
-        constraints: Sequence[CostCallback] = (),
+        constraints: Sequence[ObjectiveCallback] = (),
         algorithm: Algorithm | None = None,
         first: Sequence[Mapping[str, Any]] = (),
         known: Any = (),
@@ -123,8 +128,7 @@ class Search:
     ) -> None:
         check_space(space)
         check_choices(space)
-        check_objectives("objectives", objectives, ObjectiveCallback)
-        check_objectives("constraints", constraints, CostCallback)
+        check_objectives(objectives, constraints)
         min_epochs, max_epochs = check_pair(epochs)
         check_algorithm(algorithm)
         check_executor(executor)
@@ -178,8 +182,11 @@ class Search:
         full_trainings: float | None = None,
         epochs: float | None = None,
         hours: float | None = None,
+        device_hours: float | None = None,
         trials: int | None = None,
+        stop: StoppingRule | Sequence[StoppingRule] | None = None,
         progress: bool = True,
+        report: bool = True,
     ) -> Result:
         """Search until the budget is used up, counting what earlier runs in the same directory have spent.
 
@@ -190,15 +197,20 @@ class Search:
             full_trainings: Budget in trainings of the full number of epochs.
             epochs: Budget in epochs.
             hours: Budget in hours of wall-clock time during which the search ran.
+            device_hours: Budget in hours of the devices that trained, added up.
             trials: Budget in configurations started, those rejected before training not counted. The search ends with
                 the last one's first training: with algorithms that promote, other budgets say more.
+            stop: Rules that end the search before, such as ``NoImprovement(of=0.01, in_full_trainings=5)`` and
+                ``Target(val_error=0.05)``; see `search.stopping` on resuming.
             progress: Whether to show what is going on, on standard error.
+            report: Whether to write ``report.html`` into the directory at the end, see `Result.report`. It takes a
+                second or a few; what keeps it from being written is said and changes nothing else.
 
         Returns:
             What was found so far, also after Ctrl-C.
 
         Raises:
-            InvalidArgumentError: For a budget that is none.
+            InvalidArgumentError: For a budget that is none, or a rule that does not fit the search.
             MetricNotLoggedError: The module does not log one of the objectives.
             TrialFailedError: The first trials, or many in a row, failed in the same way or broke the bounds.
             ExecutorError: The executor that was given takes no more jobs.
@@ -209,20 +221,25 @@ class Search:
             SystemExit: A SIGTERM has ended the search; the exit code is 143.
         """
         budget = Budget(
-            full_trainings=full_trainings, epochs=epochs, hours=hours, trials=trials, max_epochs=self.problem.max_epochs
+            full_trainings=full_trainings,
+            epochs=epochs,
+            hours=hours,
+            device_hours=device_hours,
+            trials=trials,
+            max_epochs=self.problem.max_epochs,
         )
-        if budget.total_epochs < self.algorithm.planned_epochs:
-            note(
-                f"{type(self.algorithm).__name__} plans with {self.algorithm.planned_epochs:g} epochs in all, and this "
-                f"run ends at {budget.total_epochs:g}: few trials or none may be fully trained by then"
-            )
+        check_bool("report", report)
+        plan = self._plan()
+        ending = Ending(budget, check_rules(stop), self.problem, plan.devices)
+        note_plans(self.algorithm, budget)
         with Store(self.directory, self._description) as store:
+            record_environment(self.directory, workers=self.workers, executor=self.executor)
             try:
                 run_session(
                     self.algorithm,
-                    self._plan(),
+                    plan,
                     store,
-                    budget,
+                    ending,
                     make_workers(self.executor, self.workers, self.options.trainer),
                     beginning=self._beginning,
                     keep_all_checkpoints=self.keep_all_checkpoints,
@@ -230,11 +247,15 @@ class Search:
                     show=progress,
                 )
             except KeyboardInterrupt:
-                return self._stopped("Ctrl-C", store)
-            except SIGTERMException as stop:
+                result = self._stopped("Ctrl-C", store)
+            except SIGTERMException as termination:
                 self._stopped("SIGTERM", store)
-                raise SIGTERMException(TERMINATED) from stop
-            return self._result(store.events())
+                raise SIGTERMException(TERMINATED) from termination
+            else:
+                result = self._result(store.events())
+        if report:
+            leave_report(result)
+        return result
 
     def result(self) -> Result:
         """What was found so far, without searching; also while another process searches.
@@ -264,11 +285,11 @@ class Search:
             StorageError: The disk is full or cannot be written to.
         """
         plan = self._plan()
-        self.algorithm.start(self.problem, seed=self.seed)
-        for config in self._beginning.first:
-            self.algorithm.enqueue(config)
         job = first_job(self.algorithm, plan)
         return None if job is None else preflight(job, others=some_configurations(plan), report=report)
+
+    def _repr_html_(self) -> str:
+        return search_html(self.problem, self.algorithm, directory=self.directory, seed=self.seed)
 
     def _plan(self) -> TrainingPlan:
         return TrainingPlan(
@@ -284,10 +305,7 @@ class Search:
     def _stopped(self, by: str, store: Store) -> Result:
         """What was found before something stopped the search, which is said."""
         result = self._result(store.events())
-        note(
-            f"stopped by {by} after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that was told is "
-            f"kept in {str(self.directory)!r}, and the same call goes on from there"
-        )
+        note_stopped(result, by)
         return result
 
     def _result(self, events: Sequence[Event]) -> Result:

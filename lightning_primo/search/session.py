@@ -12,7 +12,8 @@ from lightning_primo.display.notes import note
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.layout import preflight_directory
 from lightning_primo.problem.trial import Config, Proposal
-from lightning_primo.search.budget import Budget
+from lightning_primo.results.ended import forget_ended
+from lightning_primo.search.ending import Ending
 from lightning_primo.search.front_measurement import measure_front_again
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.loop import Loop
@@ -33,7 +34,7 @@ def run_session(
     algorithm: Algorithm,
     plan: TrainingPlan,
     store: Store,
-    budget: Budget,
+    ending: Ending,
     workers: Workers,
     *,
     beginning: Beginning,
@@ -41,13 +42,13 @@ def run_session(
     remeasure: int,
     show: bool,
 ) -> None:
-    """Go on with a search until its budget is used up.
+    """Go on with a search until it is to end.
 
     Args:
         algorithm: Is started anew and restored from the log.
         plan: Makes jobs of proposals.
         store: The log, opened for writing.
-        budget: When to stop.
+        ending: When to stop.
         workers: Where jobs run; closed in the end.
         beginning: The configurations that are tried first, and the results that are known.
         keep_all_checkpoints: Whether to keep every checkpoint.
@@ -62,6 +63,7 @@ def run_session(
     for sentence in beginning.enter(algorithm, store, elapsed=events[-1][1] if events else 0.0):
         note(sentence)
     events = store.events()
+    forget_ended(store.directory)
     with Interrupt() as interrupt, workers:
         workers.start()
         if not any(trial.evaluations and not trial.known for trial in algorithm.trials):
@@ -70,7 +72,7 @@ def run_session(
             algorithm,
             plan,
             store,
-            budget,
+            ending,
             workers,
             events=events,
             show=show,

@@ -28,6 +28,7 @@ def encode_proposal(proposal: Proposal) -> str:
         "inherits": proposal.inherits,
         "final": proposal.final,
         "origin": proposal.origin.value,
+        **({} if proposal.prior is None else {"prior": proposal.prior}),
     }
     return json.dumps(fields, allow_nan=False)
 
@@ -51,6 +52,7 @@ def decode_proposal(text: str | bytes) -> Proposal:
         inherits=bool(fields["inherits"]),
         final=bool(fields["final"]),
         origin=Origin(fields["origin"]),
+        prior=str(fields["prior"]) if "prior" in fields else None,
     )
 
 
@@ -93,15 +95,17 @@ def encode_evaluation(evaluation: Evaluation) -> str:
         "reason": evaluation.reason,
         "signature": evaluation.signature,
         "curve": {str(epoch): _encode_losses(losses) for epoch, losses in evaluation.curve.items()},
-        "measurements": dict(
-            zip(evaluation.measurements, _encode_losses(evaluation.measurements.values()), strict=True)
-        ),
-        "deviations": dict(zip(evaluation.deviations, _encode_losses(evaluation.deviations.values()), strict=True)),
+        "measurements": _encode_values(evaluation.measurements),
+        "deviations": _encode_values(evaluation.deviations),
         "measured_on": {name: dict(place) for name, place in evaluation.measured_on.items()},
         "cost": float(evaluation.cost),
         "seconds": float(evaluation.seconds),
+        "measuring": float(evaluation.measuring),
         "finished": bool(evaluation.finished),
     }
+    if evaluation.constraints:  # most searches have none
+        constraints = evaluation.constraints.items()
+        fields["constraints"] = {str(epoch): _encode_values(values) for epoch, values in constraints}
     return json.dumps(fields, allow_nan=False)
 
 
@@ -121,11 +125,13 @@ def decode_evaluation(text: str | bytes) -> Evaluation:
             reason=str(fields["reason"]),
             signature=str(fields["signature"]),
             curve={int(epoch): _decode_losses(losses) for epoch, losses in fields["curve"].items()},
-            measurements={name: float(value) for name, value in fields["measurements"].items()},
-            deviations={name: float(value) for name, value in fields["deviations"].items()},
+            measurements=_decode_values(fields["measurements"]),
+            constraints={int(epoch): _decode_values(values) for epoch, values in fields.get("constraints", {}).items()},
+            deviations=_decode_values(fields["deviations"]),
             measured_on={name: _place(place) for name, place in fields["measured_on"].items()},
             cost=float(fields["cost"]),
             seconds=float(fields["seconds"]),
+            measuring=float(fields.get("measuring", 0.0)),
             finished=bool(fields["finished"]),
         )
     except (TypeError, AttributeError) as error:
@@ -161,6 +167,14 @@ def _encode_losses(losses: Iterable[float]) -> list[float | str]:
 
 def _decode_losses(losses: Iterable[float | str]) -> Losses:
     return tuple(float(loss) for loss in losses)
+
+
+def _encode_values(values: Mapping[str, float]) -> dict[str, float | str]:
+    return dict(zip(values, _encode_losses(values.values()), strict=True))
+
+
+def _decode_values(values: Mapping[str, float | str]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
 
 
 def differences(stored: Mapping[str, str], given: Mapping[str, str]) -> list[str]:

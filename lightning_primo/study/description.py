@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
-from ConfigSpace import ConfigurationSpace
-
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.problem import Problem
-from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.objective import Objective
 
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")  # in the default repr of objects and functions: another in each process
-_EPOCHS = re.compile(r"\((\d+), (\d+)\)")
 
 
 def describe_problem(problem: Problem, *, algorithm: Algorithm, seed: int) -> dict[str, str]:
@@ -47,36 +44,6 @@ def describe_problem(problem: Problem, *, algorithm: Algorithm, seed: int) -> di
 def described(objective: Objective) -> dict[str, Any]:
     """The fields of an objective that are set."""
     return {name: value for name, value in asdict(objective).items() if value is not None}
-
-
-def problem_of(description: Mapping[str, str]) -> Problem:
-    """The problem that was described, but for its oracles.
-
-    Raises:
-        Exception: What ConfigSpace or the values raise for a description that they do not understand.
-    """
-    space = json.loads(description["space"])
-    epochs = _EPOCHS.fullmatch(description["epochs"])
-    if epochs is None:
-        raise ValueError(f"'epochs' is {description['epochs']!r}")
-    return Problem(
-        space=ConfigurationSpace.from_serialized_dict(
-            {**space, "hyperparameters": list(space["hyperparameters"].values())}
-        ),
-        objectives=_objectives(description["objectives"]),
-        constraints=_objectives(description["constraints"]),
-        min_epochs=int(epochs[1]),
-        max_epochs=int(epochs[2]),
-    )
-
-
-def _objectives(text: str) -> tuple[Objective, ...]:
-    """The objectives without what their callbacks add, such as the device of a latency."""
-    names = {known.name for known in fields(Objective)}
-    entries: list[dict[str, Any]] = [
-        {name: value for name, value in entry.items() if name in names} for entry in json.loads(text).values()
-    ]
-    return tuple(Objective(**{**entry, "kind": Kind(entry["kind"])}) for entry in entries)
 
 
 def _algorithm(algorithm: Algorithm) -> dict[str, Any]:

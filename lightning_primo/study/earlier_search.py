@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_primo.checks import check_bool, check_path
-from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
+from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.layout import store_file
 from lightning_primo.problem import Problem
-from lightning_primo.problem.place import spread_name
+from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.trial import Config, Status
 from lightning_primo.results.findings import Findings
-from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
+from lightning_primo.results.stored_findings import StoredFindings
+from lightning_primo.results.stored_problem import problem_of, readable
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.space import Encoding, completed
 from lightning_primo.store import read_search
-from lightning_primo.study.description import problem_of
 from lightning_primo.study.known_trials import KnownSource, KnownTrial, trained_names
 
 
@@ -59,14 +59,9 @@ def read_findings(directory: Path, label: str) -> Findings:
     if not store_file(directory).exists():
         raise InvalidArgumentError(f"{label!r} names {str(directory)!r}, which holds no search")
     description, events = read_search(directory)
-    try:
-        problem = problem_of(description)
-    except Exception as error:  # whatever ConfigSpace raises for what it does not know
-        raise CorruptStoreError(
-            f"{str(store_file(directory))!r} does not say what was searched in a way that this version reads "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    return Findings(problem, with_remeasured(problem, events, read_remeasured(directory)))
+    with readable(directory):
+        problem = problem_of(description, directory)
+    return StoredFindings(problem, events, directory=directory)
 
 
 def known_source(
@@ -146,7 +141,8 @@ def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding
     finished = trial.trained_fully and last == trial.epoch < before.max_epochs
     if not known:
         return "trained for less than the shortest training"
-    known[last] |= {c.name: trial.measurements[c.name] for c in problem.constraints if c.name in trial.measurements}
+    if last == trial.epoch:
+        known[last] |= {c.name: trial.measurements[c.name] for c in problem.constraints if c.name in trial.measurements}
     deviations = {n: trial.measurements[spread_name(n)] for n in names if spread_name(n) in trial.measurements}
     measured_on = {n: place for n, place in trial.measured_on.items() if n in names}
     return KnownTrial(config=config, curve=known, finished=finished, deviations=deviations, measured_on=measured_on)

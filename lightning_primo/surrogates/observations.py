@@ -12,6 +12,7 @@ from lightning_primo.pareto import normalise
 from lightning_primo.space import Encoding
 from lightning_primo.surrogates.cokriging import CoKriging, Posterior, Rung
 from lightning_primo.surrogates.gp import GaussianProcess
+from lightning_primo.surrogates.limits import LimitModel, LimitObservations
 from lightning_primo.surrogates.ranking_ensemble import ensemble_trend
 from lightning_primo.surrogates.trends import Trend, no_trend
 
@@ -53,6 +54,7 @@ class Observations:
         high: The front's nadir point, scaled, `m`.
         reference: Normalised reference point of the hypervolume, `m`.
         past: The same of earlier tasks, at the same rungs or at the full budget alone.
+        limits: The bounded quantities among what is trained.
     """
 
     encoding: Encoding
@@ -64,6 +66,7 @@ class Observations:
     high: Array
     reference: Array
     past: tuple[Observations, ...] = ()
+    limits: tuple[LimitObservations, ...] = ()
 
     @property
     def n(self) -> int:
@@ -80,6 +83,12 @@ class Observations:
         """Their normalised losses, `n x m`; beyond 1 off the front."""
         return self.rungs[-1].losses[: self.n]
 
+    @property
+    def feasible(self) -> npt.NDArray[np.bool_]:
+        """Which of them keep all bounds on what is trained, `n`."""
+        kept = [limit.kept for limit in self.limits]
+        return np.all(kept, axis=0) if kept else np.ones(self.n, dtype=np.bool_)
+
     def normalise(self, scaled: Array) -> Array:
         """Scaled losses, `q x m`, on the scale of the observations'."""
         return normalise(scaled, self.low, self.high)
@@ -87,6 +96,27 @@ class Observations:
     def objective(self, j: int, fits: Fits) -> CoKriging:
         """A model of one objective, see `model`."""
         return self.model(lambda rung: (rung.losses[:, j], rung.below[:, j], rung.variances[:, j]), fits)
+
+    def limit_models(self, fits: Fits) -> tuple[LimitModel, ...]:
+        """A model of each of the `limits`.
+
+        Args:
+            fits: Fits the processes.
+        """
+        return tuple(self._limit_model(limit, fits) for limit in self.limits)
+
+    def _limit_model(self, limit: LimitObservations, fits: Fits) -> LimitModel:
+        known = [np.flatnonzero(np.isfinite(values)) for values in limit.values]
+        numbers = tuple(number for number, rows in enumerate(known) if len(rows))
+        data = [
+            Rung(
+                x=self.encoding.features(self.rungs[k].vectors[known[k]]),
+                y=limit.values[k][known[k]],
+                below=limit.below[k][known[k]] if k - 1 in numbers else np.full(len(known[k]), np.nan),
+            )
+            for k in numbers
+        ]
+        return LimitModel(CoKriging.fit(data, fits.fit), numbers, limit.low, limit.high)
 
     def model(self, target: Callable[[RungObservations], tuple[Array, Array, Array]], fits: Fits) -> CoKriging:
         """A model of one quantity over the rungs.

@@ -1,11 +1,11 @@
-"""What every algorithm must do, as a test suite to inherit.
+"""What every algorithm must do, as a test suite to inherit::
 
-```python
-class TestMyAlgorithm(AlgorithmConformance):
-    @pytest.fixture
-    def algorithm(self):
-        return MyAlgorithm()
-```
+    class TestMyAlgorithm(AlgorithmConformance):
+        @pytest.fixture
+        def algorithm(self):
+            return MyAlgorithm()
+
+The tests run on the toy problems of `testing.problems`, and train nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
 from lightning_primo.testing.known_conformance import KnownConformance
 from lightning_primo.testing.parallel_conformance import ParallelConformance
-from lightning_primo.testing.problems import drive, evaluator, network_size, toy_problem
+from lightning_primo.testing.problems import drive, evaluator, limited_problem, network_size, toy_problem
 from lightning_primo.testing.trainings import Trainings, continued
 
 _FULL_TRAININGS = 9
@@ -183,6 +183,17 @@ class AlgorithmConformance(ParallelConformance, KnownConformance):
         assert Status.REJECTED in statuses
         last = statuses[-12:]
         assert last.count(Status.OK) >= 2  # 45 % of the space keep the bound
+
+    def test_trains_to_the_end_under_bounds_on_what_is_trained(self, algorithm: Algorithm) -> None:
+        problem = limited_problem(2)
+        algorithm.start(problem, seed=12)
+        events = drive(algorithm, evaluator(problem), epochs=_FULL_TRAININGS * 27, n_pending=2)
+        full = [event for event in events if isinstance(event, Evaluation) and event.counts_at(27)]
+        assert len(full) >= _FULL_TRAININGS / 3  # what breaks a bound at a rung may keep it in the end
+        restored = copy.deepcopy(algorithm)
+        restored.start(problem, seed=12)
+        restored.restore(events[: -len(events) // 4])
+        assert_goes_on(restored, events[-len(events) // 4 :])
 
     def test_exact_objectives_that_cannot_be_computed_are_no_obstacle(self, algorithm: Algorithm) -> None:
         problem = toy_problem(2)

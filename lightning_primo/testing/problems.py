@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -73,6 +74,17 @@ def network_error(config: Config, epoch: int) -> float:
     misfit += {"relu": 0.05, "tanh": 0.1, "gelu": 0.0}[str(config["activation"])] + (0.0 if config["norm"] else 0.04)
     capacity = 0.5 / (1 + 0.6 * math.log10(network_size(config) / 100 + 1))
     return float(np.clip(1 - math.exp(-misfit - capacity) + 0.5 / (epoch + 1), 0.0, 1.0))
+
+
+def limited_problem(n_objectives: int = 2) -> Problem:
+    """`toy_problem` with bounds on what is trained: a fifth of the space keeps both.
+
+    One is on the error, its first objective, one on its training time, which is a constraint alone.
+    """
+    problem = toy_problem(n_objectives)
+    error, *others = problem.objectives
+    seconds = Objective(name="seconds", log=True, at_most=6.0)
+    return replace(problem, objectives=(replace(error, at_most=0.44), *others), constraints=(seconds,))
 
 
 def toy_problem(n_objectives: int = 2, *, max_epochs: int = 27, at_most: float | None = None) -> Problem:
@@ -189,15 +201,18 @@ def evaluator(
                 reason="the loss became NaN",
                 cost=1.0,
             )
-        curve = {}
-        for epoch in range(proposal.start_epoch + 1, proposal.epoch + 1):
-            at_epoch = values(proposal.config, epoch)
-            curve[epoch] = tuple(objective.loss(at_epoch[objective.name]) for objective in problem.objectives)
+        epochs = range(proposal.start_epoch + 1, proposal.epoch + 1)
+        known = {epoch: values(proposal.config, epoch) for epoch in epochs}
+        curve = {epoch: tuple(o.loss(at[o.name]) for o in problem.objectives) for epoch, at in known.items()}
+        names = [constraint.name for constraint in problem.constraints if constraint.kind is Kind.TRAINED]
+        constraints = {epoch: {name: at[name] for name in names} for epoch, at in known.items()} if names else {}
         return Evaluation(
             trial_id=proposal.trial_id,
             epoch=proposal.epoch,
             losses=curve[proposal.epoch],
             curve=curve,
+            measurements=constraints.get(proposal.epoch, {}),
+            constraints=constraints,
             cost=float(proposal.epochs),
             finished=proposal.final and proposal.epoch < problem.max_epochs,
         )

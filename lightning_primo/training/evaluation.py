@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from lightning_primo.errors import first_line
-from lightning_primo.problem.place import spread_name
+from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.trial import Evaluation, Status
+from lightning_primo.training.checkpoint.best_epoch import counted_epoch
 from lightning_primo.training.checkpoint.record import Record, read_own_record
 from lightning_primo.training.checkpoint.writing import remove_partial
 from lightning_primo.training.cost_measurement import cost_callbacks
@@ -16,8 +17,13 @@ from lightning_primo.training.job import Job
 MICRO_BATCHES = "micro_batches"
 """The measurement that says in how many parts the batches of a trial are trained."""
 
+BEST_EPOCH = "best_epoch"
+"""The measurement that says which epoch counts, where that is the best by a metric."""
 
-def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds: float) -> Evaluation:
+
+def evaluation_of(
+    job: Job, record: Record, failure: Failure | None, *, seconds: float, measuring: float = 0.0
+) -> Evaluation:
     """The evaluation of `job`.
 
     Args:
@@ -25,11 +31,13 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
         record: What its training has reached, in this job and those before it.
         failure: Why it reached no more; None if it reached what was asked for, or has ended by itself.
         seconds: Wall-clock seconds of the job.
+        measuring: Of these, those in which costs were measured.
     """
     epoch = min(job.epoch, max(record.epoch, 0 if failure is None else job.start_epoch))
-    values = record.curve[epoch] if failure is None else record.costs
+    counted = counted_epoch(record.curve, epoch, job.best_by)
+    values = record.curve[counted] if failure is None else record.costs
     if failure is None:
-        broken = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+        broken = [f"{name} is {value}" for name, value in record.curve[epoch].items() if not math.isfinite(value)]
         if broken:
             failure = Failure(status=Status.DIVERGED, message="; ".join(broken))
     status = Status.OK if failure is None else failure.status
@@ -37,6 +45,11 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
     names = {callback.objective.name for callback in job.objectives}
     spreads = {spread_name(callback.objective.name): callback.objective.name for callback in cost_callbacks(job)}
     division = {MICRO_BATCHES: float(record.micro_batches)} if record.micro_batches > 1 else {}
+    curve = {
+        reached: record.curve[counted_epoch(record.curve, reached, job.best_by)]
+        for reached in sorted(record.curve)
+        if job.start_epoch < reached <= job.epoch
+    }
     spent = epoch if status in (Status.OK, Status.REJECTED) else max(epoch, record.begun)
     return Evaluation(
         trial_id=job.trial_id,
@@ -45,20 +58,24 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
         status=status,
         reason="" if failure is None else failure.reason,
         signature="" if failure is None else failure.signature,
-        curve={
-            reached: job.losses(record.curve[reached])
-            for reached in sorted(record.curve)
-            if job.start_epoch < reached <= job.epoch
-        },
+        curve={reached: job.losses(at_epoch) for reached, at_epoch in curve.items()},
         measurements={
             **{name: value for name, value in record.costs.items() if name not in names and name not in spreads},
             **division,
-            **record.tuned.get(epoch, {}),
+            **record.tuned.get(counted, {}),
+            **({BEST_EPOCH: float(counted)} if job.best_by is not None and failure is None else {}),
+            **{name: values[name] for name in job.trained_constraints if name in values},
         },
+        constraints={
+            reached: {name: at_epoch[name] for name in job.trained_constraints} for reached, at_epoch in curve.items()
+        }
+        if job.trained_constraints
+        else {},
         deviations={spreads[name]: value for name, value in record.costs.items() if name in spreads},
         measured_on=record.measured_on,
         cost=float(max(0, spent - job.start_epoch)),
         seconds=seconds,
+        measuring=measuring,
         finished=finished and status is Status.OK,
     )
 

@@ -13,9 +13,10 @@ from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
 from lightning_primo.callbacks.reconfigured import ConfiguredSettings, Reconfigured
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
+from lightning_primo.callbacks.stop_file import StopFile
 from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTimeoutError
-from lightning_primo.layout import checkpoint_file
+from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import Record
@@ -83,16 +84,16 @@ def _fit(
         taken_over = job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
         if taken_over is not None:
             checkpoint, settings = taken_over, Reconfigured()
-    objectives = copy.deepcopy(job.objectives)
-    trained = [callback for callback in objectives if isinstance(callback, TrainedCallback)]
+    trained = copy.deepcopy(job.trained)
     for callback in trained:
         callback.reads_itself = False
     recorder = Recorder(
-        objectives,
+        [*trained, *(callback for callback in job.objectives if not isinstance(callback, TrainedCallback))],
         record,
         directory=job.directory,
         target=job.epoch,
         every_seconds=job.checkpoint_every_seconds,
+        best_by=job.best_by,
         claim=claim,
     )
     before = open_run()
@@ -103,6 +104,7 @@ def _fit(
         before=[
             *_pauses(job),
             *limit,
+            StopFile(stop_file(job.directory)),
             ReproducibleEpochs(job.seed),
             division,
             NonFiniteGuard(),

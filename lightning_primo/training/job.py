@@ -11,7 +11,8 @@ import lightning.pytorch as pl
 
 from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.factory import Factory
-from lightning_primo.objectives.base import CostCallback, ObjectiveCallback
+from lightning_primo.objectives.base import BEST, ObjectiveCallback, TrainedCallback
+from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Losses, configuration_key
 from lightning_primo.training.inheritance import Inheritance
@@ -37,7 +38,7 @@ class Job:
         start_epoch: Epochs that were told already; the cost counts from there.
         final: Whether the trial is fully trained at `epoch`, and not to be continued.
         inheritance: From whom the initial weights come; None for the module's own.
-        constraints: Costs that only have bounds, and are no losses.
+        constraints: Quantities that only have bounds, and are no losses.
         known: Values of exact (or measured) objectives that are known already, by name.
         measured_on: Where the search's values were measured so far, by the objective's name; others are refused.
         options: What the user has set.
@@ -58,7 +59,7 @@ class Job:
     start_epoch: int = 0
     final: bool = False
     inheritance: Inheritance | None = None
-    constraints: tuple[CostCallback, ...] = ()
+    constraints: tuple[ObjectiveCallback, ...] = ()
     known: Mapping[str, float] = field(default_factory=dict)
     measured_on: Mapping[str, Place] = field(default_factory=dict)
     options: TrainingOptions = field(default_factory=TrainingOptions)
@@ -76,6 +77,21 @@ class Job:
     def identity(self) -> str:
         """Tells the trial from others that a directory may hold a checkpoint of."""
         return f"{configuration_key(self.config)} seed={self.seed} max_epochs={self.max_epochs}"
+
+    @property
+    def trained(self) -> tuple[TrainedCallback, ...]:
+        """The objectives and constraints that are read after every epoch."""
+        return tuple(c for c in (*self.objectives, *self.constraints) if isinstance(c, TrainedCallback))
+
+    @property
+    def trained_constraints(self) -> tuple[str, ...]:
+        """The names of those that are constraints alone."""
+        return tuple(c.objective.name for c in self.constraints if isinstance(c, TrainedCallback))
+
+    @property
+    def best_by(self) -> Objective | None:
+        """The metric whose best epoch counts; None where the last epoch does."""
+        return next((c.objective for c in self.trained if c.at == BEST), None)
 
     def losses(self, values: Mapping[str, float]) -> Losses:
         """Values by name as losses in the objectives' order; NaN for those that are missing or not finite."""

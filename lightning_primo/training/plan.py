@@ -11,13 +11,14 @@ import numpy as np
 
 from lightning_primo.factory import Factory
 from lightning_primo.layout import trial_directory
-from lightning_primo.objectives.base import CostCallback, ObjectiveCallback
+from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Evaluation, Proposal, Status, Trial
+from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
 from lightning_primo.training.inheritance import Inheritance, Morphism, TakeOver
 from lightning_primo.training.job import Job
 from lightning_primo.training.options import TrainingOptions
-from lightning_primo.training.trainer import check_validated
+from lightning_primo.training.parallelism import devices_per_trial, processes_per_trial
+from lightning_primo.training.trainer import check_validated, trainer_arguments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class TrainingPlan:
     Args:
         factory: Builds module and data.
         objectives: What is optimised.
-        constraints: Costs that only bound the search.
+        constraints: What only bounds the search.
         problem: What is searched.
         directory: The search's directory.
         seed: The search's seed; each trial's own follows from it and the trial's number.
@@ -36,7 +37,7 @@ class TrainingPlan:
 
     factory: Factory
     objectives: tuple[ObjectiveCallback, ...]
-    constraints: tuple[CostCallback, ...]
+    constraints: tuple[ObjectiveCallback, ...]
     problem: Problem
     directory: Path
     seed: int
@@ -77,6 +78,11 @@ class TrainingPlan:
             options=self.options,
             seconds_before=seconds,
         )
+
+    def devices(self, config: Config) -> int:
+        """On how many devices a configuration is trained."""
+        arguments = trainer_arguments(self.options.trainer, config)
+        return max(1, devices_per_trial(arguments) or processes_per_trial(arguments))
 
     def _seed(self, proposal: Proposal, line: Sequence[Trial]) -> int:
         """The trial's own, or that of the training that it goes on with: the data then come as they would have."""

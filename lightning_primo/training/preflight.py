@@ -201,7 +201,7 @@ def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]
 
 def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: int) -> _Names:
     """Train one batch in each of so many epochs."""
-    trained = [copy.deepcopy(callback) for callback in job.objectives if isinstance(callback, TrainedCallback)]
+    trained = list(copy.deepcopy(job.trained))
     for callback in trained:
         callback.reads_itself = False
     collected = _Names(trained)

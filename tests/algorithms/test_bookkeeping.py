@@ -49,8 +49,8 @@ def test_brackets_that_are_done_are_not_asked_again(fails: bool) -> None:
     for bracket in algorithm._brackets:
         assert bracket.done == (bracket not in algorithm._going)
         if bracket.done:
-            assert bracket.next_promotion(algorithm.ranking, problem) is None
-            assert bracket.next_promotion(algorithm.ranking, problem, full=True) is None
+            assert bracket.next_promotion(algorithm.ranking, algorithm.feasibility) is None
+            assert bracket.next_promotion(algorithm.ranking, algorithm.feasibility, full=True) is None
     assert sum(isinstance(event, Proposal) and event.epoch == 27 for event in events) > 10
 
 

@@ -292,3 +292,38 @@ def test_ctrl_c_and_the_same_command_again(forks: Forks, tmp_path: Path, workers
     assert again.returncode == 0, again.stderr
     assert int(again.stdout.split()[0]) >= n_trials + 1
     assert "error" not in again.stdout
+
+
+def test_bounds_on_metrics_the_best_epoch_and_rules_that_end_it(
+    classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = {
+        "cli": "main.py",
+        "space": {"model.learning_rate": {"float": [1e-4, 0.1], "log": True}},
+        "objectives": [{"class_path": "Metric", "init_args": {"name": "val_loss", "at": "best"}}],
+        "constraints": [{"class_path": "Metric", "init_args": {"name": "val_acc", "mode": "max", "at_least": 1.5}}],
+        "epochs": [1, 1],
+        "algorithm": "RandomSearch",
+        "budget": {"full_trainings": 9, "device_hours": 1},
+        "stop": ["NoImprovement", {"class_path": "Target", "init_args": {"val_loss": 1e9}}],
+    }
+    arguments = ["search", "--config", "config.yaml", "--search", written(tmp_path, search)]
+    arguments += ["--directory", str(tmp_path / "run"), "--quiet"]
+    assert main([*arguments, "--budget.trials", "2"]) == 0
+    result = read_result(tmp_path / "run")
+    assert result.front == ()  # no accuracy is above 1, so that no target is reached either
+    assert [trial.feasible for trial in result.trials] == [False, False]
+    assert result.ended() == "the budget of 2 trials is used up"
+    assert all(trial.measurements["best_epoch"] == 1 for trial in result.trials)
+    capsys.readouterr()
+    for stop, words in (
+        ([{"class_path": "Target", "init_args": {"val_los": 1}}], ["'val_los'", "val_loss"]),
+        (["NoImprovment"], ["'NoImprovment'", "NoImprovement", "Target"]),
+        ({"class_path": "NoImprovement", "init_args": {"off": 0.1}}, ["'off'", "in_full_trainings"]),
+        ([{"class_path": "NoImprovement", "init_args": {"of": 2}}], ["'of'", "below 1"]),
+        ([3], ["'stop'", "3"]),
+    ):
+        path = written(tmp_path, {**search, "stop": stop})
+        assert main([*arguments[:3], "--search", path, "--directory", str(tmp_path / "other"), "--print"]) == 2
+        error = capsys.readouterr().err
+        assert all(word in error for word in words), error

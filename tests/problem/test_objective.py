@@ -90,7 +90,8 @@ def test_a_violation_is_seen_in_its_message() -> None:
         ({"reference": math.nan}, ["'reference'", "nan"]),
         ({"log": True, "reference": 0.0}, ["'reference'", "positive", "0.0"]),
         ({"kind": Kind.EXACT, "at_most": 1, "at_least": 2}, ["'at_least'", "(2)", "(1)"]),
-        ({"at_most": 1}, ["'at_most'", "after training", "'reference'"]),
+        ({"kind": Kind.TRAINED, "at_most": 1, "at_least": 2}, ["'at_least'", "(2)", "(1)"]),
+        ({"kind": Kind.TRAINED, "log": True, "at_most": 0.0}, ["'at_most'", "positive", "0.0"]),
     ],
 )
 def test_errors_name_what_is_wrong(fields: dict[str, Any], words: list[str]) -> None:

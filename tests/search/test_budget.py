@@ -31,6 +31,20 @@ def test_of_several_limits_the_nearest_counts() -> None:
     assert budget.display(epochs=30, seconds=0, trials=9) == (30, 30, "epochs")
 
 
+def test_devices_are_counted_and_what_is_used_up_is_named() -> None:
+    budget = Budget(full_trainings=2, device_hours=3, max_epochs=27)
+    assert budget.spent(epochs=27, seconds=1e9, trials=99, device_seconds=2.25 * 3600) == 0.75
+    assert budget.display(epochs=27, seconds=0, trials=1, device_seconds=9 * 600) == (27, 54, "epochs")
+    assert budget.display(epochs=0, seconds=0, trials=1, device_seconds=5400) == (1.5, 3, "device hours")
+    assert budget.used_up(epochs=53.9, seconds=0, trials=1, device_seconds=0) is None
+    assert budget.used_up(epochs=54, seconds=0, trials=1) == "the budget of 2 full trainings is used up"
+    spent = budget.used_up(epochs=0, seconds=0, trials=1, device_seconds=10801)
+    assert spent == "the budget of 3 device hours is used up"
+    used_up = Budget(epochs=30, full_trainings=2, trials=4, max_epochs=27).used_up
+    assert used_up(epochs=30, seconds=0, trials=0) == "the budget of 30 epochs is used up"
+    assert used_up(epochs=3, seconds=0, trials=4) == "the budget of 4 trials is used up"
+
+
 def test_without_a_limit_in_epochs_another_unit_is_shown() -> None:
     assert Budget(hours=2, max_epochs=3).display(epochs=50, seconds=0, trials=5) == (0.0, 2, "hours")
     assert Budget(trials=2, max_epochs=3).display(epochs=50, seconds=9, trials=0) == (0.0, 2.0, "trials")
@@ -49,9 +63,10 @@ def test_numbers_of_numpy_are_numbers() -> None:
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        ({}, ["full_trainings, epochs, hours, trials", "run(full_trainings=20)"]),
+        ({}, ["full_trainings, epochs, hours, device_hours, trials", "run(full_trainings=20)"]),
         ({"epochs": 0}, ["'epochs'", "positive", "0"]),
         ({"hours": -1.5}, ["'hours'", "positive", "-1.5"]),
+        ({"device_hours": 0}, ["'device_hours'", "positive", "0"]),
         ({"full_trainings": math.nan}, ["'full_trainings'", "nan"]),
         ({"full_trainings": "20"}, ["'full_trainings'", "'20'"]),
         ({"epochs": True}, ["'epochs'", "True"]),

@@ -66,9 +66,8 @@ def test_a_problem_comes_back_from_its_description() -> None:
         max_epochs=27,
     )
     algorithm = PriMO(priors={"accuracy": Prior({"lr": 1e-3}, confidence=0.75)})
-    read = problem_of(
-        describe(problem, objectives=objectives, constraints=constraints, algorithm=algorithm, seed=7),
-    )
+    description = describe(problem, objectives=objectives, constraints=constraints, algorithm=algorithm, seed=7)
+    read = problem_of(description, Path("runs"))
     assert read.objectives == problem.objectives
     assert read.constraints == problem.constraints
     assert (read.min_epochs, read.max_epochs) == (3, 27)

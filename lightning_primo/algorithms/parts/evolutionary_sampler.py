@@ -88,7 +88,7 @@ def best_trials(algorithm: Algorithm, n: int) -> list[Trial]:
             rungs.setdefault(algorithm.problem.max_epochs if last.finished else last.epoch, []).append(trial)
     best: list[Trial] = []
     for _, trials in sorted(rungs.items(), reverse=True):
-        order = nds_epsilon_net_order(algorithm.problem.scaled_losses([t.evaluations[-1].losses for t in trials]))
+        order = nds_epsilon_net_order(algorithm.feasibility.losses([t.evaluations[-1] for t in trials]))
         best += [trials[row] for row in order]
         if len(best) >= n:
             break

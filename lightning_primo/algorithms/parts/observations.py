@@ -13,12 +13,14 @@ from lightning_primo.pareto import default_reference, non_dominated, normalise, 
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.trial import Evaluation, Losses, Status, Trial
+from lightning_primo.surrogates.limits import LimitObservations, drawn_in
 from lightning_primo.surrogates.observations import Observations, RungObservations
 from lightning_primo.surrogates.outliers import without_outliers
 
 Array = npt.NDArray[np.float64]
 
 _LEAST_WIDTH = 0.1
+_LEAST_FEASIBLE = 2  # fewer span no range
 _MANY_STEPS = 5  # the range of a dozen values of pure noise is three of its deviations
 
 
@@ -27,7 +29,8 @@ def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observ
 
     They are normalised by the range of the Pareto front at `R`, from the ideal to the nadir point, so that equal
     weights mean an even trade along the front; a range over everything seen would be stretched by what is bad in every
-    respect. Outliers among what is not exact are drawn in, see `without_outliers`.
+    respect. The front is that of feasible trials, where there are two. Outliers among what is not exact are drawn in,
+    see `without_outliers`.
 
     The reference point is the problem's. Where an objective has none it lies a tenth of the range of all observations
     at `R` beyond the worst: a point just beyond the front's nadir would make whatever lengthens the front worthless.
@@ -41,7 +44,9 @@ def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observ
     rungs = [epoch for epoch, losses in at.items() if losses or epoch == problem.max_epochs]
     reached = [at[epoch] for epoch in rungs]
     scaled = [_capped(problem, list(losses.values())) for losses in reached]
-    low, high = front_ranges(scaled[-1])
+    limits = _limits(algorithm, rungs, reached)
+    feasible = np.all([limit.kept for limit in limits], axis=0) if limits else np.ones(len(scaled[-1]), dtype=np.bool_)
+    low, high = front_ranges(scaled[-1][feasible] if feasible.sum() >= _LEAST_FEASIBLE else scaled[-1])
     normalised = [
         dict(zip(ids, normalise(losses, low, high), strict=True)) for ids, losses in zip(reached, scaled, strict=True)
     ]
@@ -60,7 +65,34 @@ def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observ
         low=low,
         high=high,
         reference=np.where(nowhere, default_reference(normalise(scaled[-1], low, high)), given),
+        limits=limits,
     )
+
+
+def _limits(
+    algorithm: Algorithm, rungs: Sequence[int], reached: Sequence[Mapping[int, Losses]]
+) -> tuple[LimitObservations, ...]:
+    """What was observed of the bounded quantities; those of which nothing is known at the full budget are left out."""
+    problem, feasibility, trials = algorithm.problem, algorithm.feasibility, algorithm.trials
+    if not feasibility:
+        return ()
+    unknown = np.full(len(problem.limits), math.nan)
+    at = [
+        dict(zip(ids, feasibility.scaled([feasibility.limited_at(trials[i], epoch) for i in ids]), strict=True))
+        for epoch, ids in zip(rungs, reached, strict=True)
+    ]
+    observed = []
+    for column, limit in enumerate(problem.limits):
+        low, high = limit.scaled_bounds
+        values = [np.array([row[column] for row in rows.values()]) for rows in at]
+        before: list[Mapping[int, Array]] = [{}, *at[:-1]]
+        below = [
+            np.array([under.get(i, unknown)[column] for i in rows]) for under, rows in zip(before, at, strict=True)
+        ]
+        if np.isfinite(values[-1]).any():
+            objective = problem.objectives.index(limit) if limit in problem.objectives else None
+            observed.append(LimitObservations(low, high, objective, drawn_in(values, high), drawn_in(below, high)))
+    return tuple(observed)
 
 
 def _at_rung(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lightning_primo.algorithms.halving import Ranking
-from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Evaluation, Losses, Trial
+from lightning_primo.algorithms.parts.feasibility import Feasibility
+from lightning_primo.problem.trial import Evaluation, Trial
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Population:
     A place is filled by a new configuration, and refilled by whoever replaces its trial.
 
     Args:
-        problem: What is searched.
+        feasibility: What is known of the bounds on what is trained.
         ranking: Order of losses.
         size: How many places there are.
         epochs: At which members are compared, ascending; `R` is the last.
@@ -25,7 +25,7 @@ class Population:
         trials: All of the search, by their ids; kept up to date by who owns them.
     """
 
-    problem: Problem
+    feasibility: Feasibility
     ranking: Ranking
     size: int
     epochs: tuple[int, ...]
@@ -33,9 +33,9 @@ class Population:
     trials: list[Trial] = field(repr=False)
     places: list[list[int]] = field(init=False)
     _place_of: dict[int, int] = field(init=False, default_factory=dict)
-    _results: dict[int, dict[int, Losses]] = field(init=False)
+    _results: dict[int, dict[int, Evaluation]] = field(init=False)
     _parents: dict[int, set[int]] = field(init=False)  # whose training may be taken over, by the epoch
-    _ranked: dict[int, tuple[int, list[int]]] = field(init=False, default_factory=dict)
+    _ranked: dict[int, tuple[tuple[int, int], list[int]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.places = [[] for _ in range(self.size)]
@@ -87,7 +87,7 @@ class Population:
     def told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
         """Take in what came of a member's training up to `target`."""
         if evaluation.ok:
-            self._results[target][trial.id] = evaluation.losses
+            self._results[target][trial.id] = evaluation
             if not evaluation.finished and target in self._parents:
                 self._parents[target].add(trial.id)
         self._give_up_parents()
@@ -157,10 +157,11 @@ class Population:
         return min(n // 2, max(1, int(self.share * n + 0.5)))
 
     def _order(self, epoch: int) -> Sequence[int]:
-        """The trials with a result at `epoch`, best first; ranked again only when there are more."""
+        """The trials with a result at `epoch`, best first; ranked again only when more is known."""
         results = self._results.get(epoch, {})
-        if self._ranked.get(epoch, (-1, []))[0] != len(results):
+        known = len(results), self.feasibility.version
+        if epoch not in self._ranked or self._ranked[epoch][0] != known:
             ids = list(results)
-            best = self.ranking(self.problem.scaled_losses([results[trial_id] for trial_id in ids])).tolist()
-            self._ranked[epoch] = (len(ids), [ids[row] for row in best])
+            best = self.ranking(self.feasibility.losses([*results.values()])).tolist()
+            self._ranked[epoch] = (known, [ids[row] for row in best])
         return self._ranked[epoch][1]

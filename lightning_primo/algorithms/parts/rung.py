@@ -6,35 +6,36 @@ import math
 from itertools import islice
 
 from lightning_primo.algorithms.halving import Ranking
+from lightning_primo.algorithms.parts.feasibility import Feasibility
 from lightning_primo.pareto import GrowingFronts, iterate_epsilon_net, nds_epsilon_net_order, ranges
-from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Losses
+from lightning_primo.problem.trial import Evaluation
 
 
 class Rung:
     """The trials that were trained to a rung, ranked; asked again and again while results come in one by one.
 
     By the default ranking, `nds_epsilon_net_order`, fronts are kept up to date, and the order inside a front is looked
-    at only where there is somebody to promote. Any other ranking is computed anew for each new result.
+    at only where there is somebody to promote. Any other ranking, and that of trials which may be infeasible, is
+    computed anew whenever more is known.
 
     Args:
-        problem: What is searched.
+        feasibility: What is known of the bounds on what is trained.
         ranking: Order of the losses.
     """
 
-    def __init__(self, problem: Problem, ranking: Ranking) -> None:
-        self._problem = problem
+    def __init__(self, feasibility: Feasibility, ranking: Ranking) -> None:
+        self._feasibility = feasibility
         self._ranking = ranking
-        self._results: dict[int, Losses | None] = {}
+        self._results: dict[int, Evaluation | None] = {}
         self._promoted: set[int] = set()
-        self._fronts = GrowingFronts(len(problem.objectives))
+        self._fronts = GrowingFronts(len(feasibility.problem.objectives))
         self._successful: list[int] = []  # the trials of the fronts' rows, and of those that are still to be added
-        self._answer: tuple[tuple[int, int, int], int | None] | None = None  # to which question, and what it was
+        self._answer: tuple[tuple[int, ...], int | None] | None = None  # to which question, and what it was
 
-    def add(self, trial_id: int, losses: Losses | None) -> None:
+    def add(self, trial_id: int, result: Evaluation | None) -> None:
         """Take in the result of a trial; None if it failed, so that it holds its place but is never continued."""
-        self._results[trial_id] = losses
-        if losses is not None:
+        self._results[trial_id] = result
+        if result is not None:
             self._successful.append(trial_id)
 
     def promote(self, trial_id: int) -> None:
@@ -45,15 +46,15 @@ class Rung:
         """The best trial that is not promoted yet among the best `share` of all; None if there is none."""
         n_best = math.floor(len(self._results) * share + 1e-9)
         # Results and promotions are only ever added, so their numbers say whether there are new ones.
-        question = (n_best, len(self._results), len(self._promoted))
+        question = (n_best, len(self._results), len(self._promoted), self._feasibility.version)
         if self._answer is None or self._answer[0] != question:
-            by_fronts = self._ranking is nds_epsilon_net_order
+            by_fronts = self._ranking is nds_epsilon_net_order and not self._feasibility
             self._answer = (question, self._first_of_fronts(n_best) if by_fronts else self._first_ranked(n_best))
         return self._answer[1]
 
     def _first_of_fronts(self, n_best: int) -> int | None:
         for trial_id in self._successful[len(self._fronts) :]:
-            self._fronts.add(self._problem.scaled_losses([self._results[trial_id]])[0])
+            self._fronts.add(self._feasibility.losses([self._results[trial_id]])[0])
         losses = self._fronts.losses
         for rank in range(self._fronts.n_fronts):
             if n_best <= 0:
@@ -72,7 +73,7 @@ class Rung:
         if n_best == 0:
             return None
         ids = list(self._results)
-        order = self._ranking(self._problem.scaled_losses(list(self._results.values())))
+        order = self._ranking(self._feasibility.losses(list(self._results.values())))
         for row in order[:n_best].tolist():
             trial_id: int = ids[row]
             if trial_id not in self._promoted and self._results[trial_id] is not None:

@@ -82,5 +82,5 @@ class SteadyStateEvolution(Algorithm):
     def _ranked(self, members: Sequence[int]) -> list[int]:
         """The members by the ranking of their losses, best first."""
         evaluations = [self.trials[trial_id].at(self.problem.max_epochs) for trial_id in members]
-        order = self.ranking(self.problem.scaled_losses([e.losses if e else None for e in evaluations]))
+        order = self.ranking(self.feasibility.losses(evaluations))
         return [members[row] for row in order]

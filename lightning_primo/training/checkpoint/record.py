@@ -20,6 +20,9 @@ from lightning_primo.problem.place import Place
 KEY = "Recorder"
 """The entry of a checkpoint's callback states that holds the record."""
 
+BEST_WEIGHTS = "best_weights"
+"""Where the weights of the best epoch lie beside it, if they are the trial's and not the last ones."""
+
 
 @dataclass(kw_only=True)
 class Record:
@@ -119,14 +122,16 @@ def read_weights(directory: Path) -> dict[str, torch.Tensor]:
 
 
 def weights_in(path: Path) -> dict[str, torch.Tensor]:
-    """The module's state dict in a checkpoint, on the CPU, as if nothing were compiled.
+    """The trial's weights in a checkpoint, on the CPU, as if nothing were compiled: the last ones, or the best.
 
     Raises:
         FileNotFoundError: If there is none.
         CheckpointError: If it cannot be read.
     """
     try:
-        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        recorded = checkpoint.get("callbacks", {}).get(KEY, {})
+        weights: dict[str, torch.Tensor] = recorded.get(BEST_WEIGHTS, checkpoint["state_dict"])
         return {_plain_name(name): tensor for name, tensor in weights.items()}
     except FileNotFoundError:
         raise

@@ -17,8 +17,10 @@ from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.callbacks.tuning import TuningCallback
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.objectives.base import ObjectiveCallback, TrainedCallback, log_value
+from lightning_primo.problem.objective import Objective
+from lightning_primo.training.checkpoint.best_epoch import counted_epoch
 from lightning_primo.training.checkpoint.claim import Claim
-from lightning_primo.training.checkpoint.record import KEY, Record
+from lightning_primo.training.checkpoint.record import BEST_WEIGHTS, KEY, Record
 from lightning_primo.training.checkpoint.writing import write_checkpoint
 
 
@@ -33,11 +35,13 @@ class Recorder(Checkpoint):
     EarlyStopping, wants the training to end; that is why it contains `StopAtEpoch` and does not go with another one.
 
     Args:
-        objectives: All objectives; the trained ones are read, the others taken from the record's costs.
+        objectives: All objectives and the trained constraints; what is trained is read, the others taken from the
+            record's costs.
         record: What the training has reached, which is taken down here; its costs come before those of a checkpoint.
         directory: Where the checkpoint is kept.
         target: The epoch, counted from 1, after which the training is stopped.
         every_seconds: Least time between two checkpoints before `target`.
+        best_by: The metric whose best epoch counts, so that its weights are kept beside the last ones; None for none.
         claim: This attempt's, which the training ends without; None if there can be no other attempt.
         clock: Seconds, monotonic.
     """
@@ -50,6 +54,7 @@ class Recorder(Checkpoint):
         directory: Path,
         target: int,
         every_seconds: float = 30.0,
+        best_by: Objective | None = None,
         claim: Claim | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,12 +63,14 @@ class Recorder(Checkpoint):
         self.directory = directory
         self.target = target
         self.every_seconds = every_seconds
+        self.best_by = best_by
         self.claim = claim
         self._stop = StopAtEpoch(target)
         self._clock = clock
         self._last_save = 0.0
         self._stop_asked = False
         self._plateau: dict[int, torch.Tensor] = {}
+        self._best_weights: dict[str, Any] | None = None
 
     @property
     @override
@@ -106,6 +113,8 @@ class Recorder(Checkpoint):
                 values[name] = self.record.costs[name]
                 log_value(trainer, pl_module, name, values[name])
         self.record.curve[epoch] = values
+        if self.best_by is not None and counted_epoch(self.record.curve, epoch, self.best_by) == epoch:
+            self._best_weights = _copied(trainer.strategy.lightning_module_state_dict())
         self.record.tuned[epoch] = _tuned(trainer)
         self.record.finished = epoch < (trainer.max_epochs or 0) and _ended_by_itself(trainer, epoch)
         self._stop_asked = trainer.should_stop
@@ -123,7 +132,8 @@ class Recorder(Checkpoint):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {**self.record.state(), "stop_asked": self._stop_asked, "plateau": dict(self._plateau)}
+        best = {} if self._best_weights is None else {BEST_WEIGHTS: self._best_weights}
+        return {**self.record.state(), "stop_asked": self._stop_asked, "plateau": dict(self._plateau), **best}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -138,6 +148,7 @@ class Recorder(Checkpoint):
         record.finished = known.finished
         self._stop_asked = state_dict["stop_asked"]
         self._plateau = dict(state_dict["plateau"])
+        self._best_weights = state_dict.get(BEST_WEIGHTS)
 
     def _read(self, callback: TrainedCallback, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
         """The objective's value; NaN as long as the module has not begun to log it, but not at the rung."""
@@ -151,6 +162,11 @@ class Recorder(Checkpoint):
 
     def _save(self, trainer: pl.Trainer) -> None:
         write_checkpoint(trainer, self.directory, self.claim)
+
+
+def _copied(weights: dict[str, Any]) -> dict[str, Any]:
+    """Weights on the CPU, which training does not change."""
+    return {name: value.detach().cpu().clone() if torch.is_tensor(value) else value for name, value in weights.items()}
 
 
 def _tuned(trainer: pl.Trainer) -> dict[str, float]:

@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 
 from lightning_primo.algorithms.parts import rung as rung_module
+from lightning_primo.algorithms.parts.feasibility import Feasibility
 from lightning_primo.algorithms.parts.rung import Rung
 from lightning_primo.pareto import nds_epsilon_net_order
-from lightning_primo.problem.trial import Losses
+from lightning_primo.problem.trial import Evaluation, Losses
 from lightning_primo.testing.problems import trade_off_problem
 
 PROBLEM = trade_off_problem(3)
+
+
+def told(trial_id: int, losses: Losses) -> Evaluation:
+    return Evaluation(trial_id=trial_id, epoch=1, losses=losses)
 
 
 class Recomputed:
@@ -35,11 +40,11 @@ class Recomputed:
 def test_promotes_whom_ranking_everything_again_would(seed: int, default: bool) -> None:
     rng = np.random.default_rng(seed)
     ranking = nds_epsilon_net_order if default else lambda losses: nds_epsilon_net_order(losses)
-    rung, expected = Rung(PROBLEM, ranking), Recomputed()
+    rung, expected = Rung(Feasibility(PROBLEM), ranking), Recomputed()
     n_promoted = 0
     for trial_id in rng.permutation(120).tolist():
         losses = None if rng.random() < 0.1 else tuple(rng.normal(size=3).round(1).tolist())
-        rung.add(trial_id, losses)
+        rung.add(trial_id, None if losses is None else told(trial_id, losses))
         expected.results[trial_id] = losses
         for share in (1 / 3, 1.0) if rng.random() < 0.05 else (1 / 3,):
             best = rung.promotable(share)
@@ -52,9 +57,9 @@ def test_promotes_whom_ranking_everything_again_would(seed: int, default: bool) 
 
 
 def test_nothing_is_ranked_for_a_question_that_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    rung = Rung(PROBLEM, nds_epsilon_net_order)
+    rung = Rung(Feasibility(PROBLEM), nds_epsilon_net_order)
     for trial_id in range(6):
-        rung.add(trial_id, (float(trial_id), 0.0, 0.0))
+        rung.add(trial_id, told(trial_id, (float(trial_id), 0.0, 0.0)))
     assert rung.promotable(1 / 3) == 0
 
     def fails(*arguments: object, **options: object) -> None:
@@ -68,9 +73,9 @@ def test_nothing_is_ranked_for_a_question_that_was_answered(monkeypatch: pytest.
 
 
 def test_the_order_within_a_front_is_not_looked_at_where_all_are_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    rung = Rung(PROBLEM, nds_epsilon_net_order)
+    rung = Rung(Feasibility(PROBLEM), nds_epsilon_net_order)
     for trial_id in range(6):
-        rung.add(trial_id, (float(trial_id), 0.0, 0.0))
+        rung.add(trial_id, told(trial_id, (float(trial_id), 0.0, 0.0)))
     rung.promote(0)
     looked_at: list[int] = []
     order = rung_module.iterate_epsilon_net
