@@ -28,6 +28,19 @@ def record_environment(directory: Path, *, workers: int | None, executor: Execut
         note(f"the versions and devices of this run are not recorded ({_told(error)})")
 
 
+def note_stopped(result: Result, by: str) -> None:
+    """Say what is there of a search that was stopped, and how to go on.
+
+    Args:
+        result: What was found.
+        by: What stopped it.
+    """
+    note(
+        f"stopped by {by} after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that was told is "
+        f"kept in {str(result.directory)!r}, and the same call goes on from there"
+    )
+
+
 def leave_report(result: Result) -> Result:
     """The result, when its report is written; what keeps that from being written is said, Ctrl-C included."""
     try:
