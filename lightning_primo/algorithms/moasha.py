@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from typing_extensions import override
 
@@ -75,5 +77,5 @@ class MOASHA(Algorithm):
         for epoch, rung in self._rungs.items():
             losses = losses_at(trial, epoch)
             if losses is not None:
-                rung.add(trial.id, losses)
+                rung.add(trial.id, replace(trial.evaluations[-1], epoch=epoch, losses=losses))
                 rung.promote(trial.id)

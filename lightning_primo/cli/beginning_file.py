@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from ConfigSpace import ConfigurationSpace
 
-from lightning_primo.checks import shown
+from lightning_primo.checks import check_path, shown
+from lightning_primo.cli.config_changes import config_changes
 from lightning_primo.cli.output import print_note
-from lightning_primo.cli.overlay import CLASS, MISSING, look_up, same_class
+from lightning_primo.cli.overlay import CLASS, MISSING, look_up, overlay, same_class
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.space_file import SearchSpace
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.problem.trial import Config
 from lightning_primo.space import Encoding
-from lightning_primo.study.earlier_search import Continuation
+from lightning_primo.study.earlier_search import Continuation, read_findings
 
 _KNOWN = ("config", "values", "epoch")
 _CONTINUES = ("directory", "any_length")
@@ -38,21 +41,23 @@ def read_first(entries: Any, space: SearchSpace) -> list[Any]:
     return [_encoded(entry, space) for entry in entries]
 
 
-def read_known(entries: Any, space: SearchSpace) -> list[Any]:
+def read_known(entries: Any, space: SearchSpace, project: Project) -> list[Any]:
     """The known results of a search file, as `Search` takes them.
 
     Args:
         entries: A path, or a list of paths and of ``{config: …, values: …, epoch: …}``.
         space: The space of the search file.
+        project: What is searched over.
 
     Raises:
-        InvalidArgumentError: If it is none of these.
+        InvalidArgumentError: If it is none of these, or an earlier search was over another config.
         UnknownNameError: For an entry of a mapping that there is not.
     """
     items = entries if isinstance(entries, list) else [entries]
     known: list[Any] = []
     for number, item in enumerate(items, start=1):
         if isinstance(item, str):
+            _check_same_project("known", item, space, project)
             known.append(item)
             continue
         if not isinstance(item, Mapping) or not {"config", "values"} <= item.keys():
@@ -66,14 +71,16 @@ def read_known(entries: Any, space: SearchSpace) -> list[Any]:
     return known
 
 
-def read_continues(entry: Any) -> Continuation | None:
+def read_continues(entry: Any, space: SearchSpace, project: Project) -> Continuation | None:
     """The search that a search file continues; None for none.
 
     Args:
         entry: A directory, or ``{directory: …, any_length: …}``.
+        space: The space of the search file.
+        project: What is searched over.
 
     Raises:
-        InvalidArgumentError: If it is none of these.
+        InvalidArgumentError: If it is none of these, or the earlier search was over another config.
         UnknownNameError: For an entry of a mapping that there is not.
     """
     if entry is None:
@@ -83,7 +90,28 @@ def read_continues(entry: Any) -> Continuation | None:
         raise InvalidArgumentError(f"'continues' must be the directory of an earlier search, got {shown(entry)}")
     if unknown := [name for name in given if name not in _CONTINUES]:
         raise UnknownNameError("part of 'continues'", str(unknown[0]), _CONTINUES)
+    _check_same_project("continues", given["directory"], space, project)
     return Continuation(**given)
+
+
+def with_own_defaults(space: SearchSpace, project: Project) -> SearchSpace:
+    """The space with the values of the project's own config as its defaults, where they lie in it.
+
+    So what a configuration leaves out is what the project is trained with, and what an earlier search did not vary is
+    what it was trained with.
+
+    Args:
+        space: The space of the search file.
+        project: What is searched over.
+    """
+    described = space.space.to_serialized_dict()
+    encoding = Encoding(space.space)
+    for entry in described["hyperparameters"]:
+        key = entry["name"]
+        value = _as_choice(key, look_up(project.base, key), space)
+        if "default_value" in entry and encoding.axes[encoding.names.index(key)].accepts(value):
+            entry["default_value"] = value
+    return replace(space, space=ConfigurationSpace.from_serialized_dict(described))
 
 
 def own_config(project: Project, space: SearchSpace) -> Config | str:
@@ -112,19 +140,37 @@ def own_config(project: Project, space: SearchSpace) -> Config | str:
         return str(error)
 
 
-def own_config_first(project: Project, space: SearchSpace) -> list[Config]:
-    """The project's own config, if it is to be tried; what becomes of it is said.
+def own_config_first(project: Project, space: SearchSpace, *, show: bool) -> list[Config]:
+    """The project's own config, if it is in the space.
 
     Args:
         project: The project.
         space: What is searched.
+        show: Whether to say what becomes of it.
     """
     own = own_config(project, space)
+    told = "is tried first (config_first: false leaves it out)"
     if isinstance(own, str):
-        print_note(f"the project's own config is not tried, as it is not in the space: {own}")
-        return []
-    print_note("the project's own config is tried first (config_first: false leaves it out)")
-    return [own]
+        told = f"is not tried, as it is not in the space: {own}"
+    if show:
+        print_note(f"the project's own config {told}")
+    return [] if isinstance(own, str) else [own]
+
+
+def _check_same_project(label: str, directory: Any, space: SearchSpace, project: Project) -> None:
+    """Refuse an earlier search over the project with another config, whose results are those of other trainings."""
+    folder = check_path(label, directory, example="runs/old")
+    before = Project.of_search(folder)
+    if before is None:
+        return
+    there = read_findings(folder, label).problem.space
+    searched = {key: None for key in space.space if key in there and not key.endswith(CLASS)}
+    changed = config_changes(overlay(before.base, searched), overlay(project.base, searched))
+    if changed:
+        raise InvalidArgumentError(
+            f"{label!r} names {str(folder)!r}, a search over the project with another config: {changed}; undo the "
+            "change, or leave it out"
+        )
 
 
 def _encoded(config: Any, space: SearchSpace) -> Any:
@@ -135,6 +181,8 @@ def _encoded(config: Any, space: SearchSpace) -> Any:
 
 def _as_choice(key: str, value: Any, space: SearchSpace) -> Any:
     """A value of the config as the space has it; a class by the name that it has there."""
+    if value is MISSING:
+        return MISSING
     if key.endswith(CLASS):
         value = next((choice for choice in space.choices.get(key, ()) if same_class(choice, value)), value)
     return space.encode(key, value)

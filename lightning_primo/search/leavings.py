@@ -28,8 +28,8 @@ def record_environment(directory: Path, *, workers: int | None, executor: Execut
         note(f"the versions and devices of this run are not recorded ({_told(error)})")
 
 
-def leave_report(result: Result) -> None:
-    """Write the report into the search's directory; what keeps it from being written is said, Ctrl-C included."""
+def leave_report(result: Result) -> Result:
+    """The result, when its report is written; what keeps that from being written is said, Ctrl-C included."""
     try:
         result.report()
     except (Exception, KeyboardInterrupt) as error:
@@ -37,6 +37,7 @@ def leave_report(result: Result) -> None:
             f"the report was not written ({_told(error)}); the search itself is complete, and "
             f"lightning-primo report {str(result.directory)!r} writes it"
         )
+    return result
 
 
 def _told(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from lightning_primo.algorithms import Algorithm, PriMO
-from lightning_primo.checks import LARGEST_SEED, check_instance, check_path, check_whole
+from lightning_primo.checks import LARGEST_SEED, check_bool, check_instance, check_path, check_whole, shown
 from lightning_primo.errors import InvalidArgumentError, TrialFailedError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal, Status, Trial
@@ -20,7 +19,7 @@ from lightning_primo.study.beginning import Beginning, restore
 from lightning_primo.study.description import describe_problem
 from lightning_primo.study.earlier_search import Continuation
 from lightning_primo.study.study_result import StudyResult
-from lightning_primo.study.told_values import told_losses
+from lightning_primo.study.told import failed, told
 
 _REJECTED_IN_A_ROW = 50  # configurations that break a bound; what keeps it is then not to be found by chance
 
@@ -111,7 +110,7 @@ class Study:
             reason = self.problem.violation(proposal.config)
             if reason is None:
                 return proposal
-            self._record(self._failure(proposal, Status.REJECTED, reason, proposal.start_epoch, cost=0.0))
+            self._record(failed(proposal, self.problem, reason, status=Status.REJECTED))
         raise TrialFailedError(
             f"the last {_REJECTED_IN_A_ROW} configurations all broke a bound, the last one by {reason}; loosen the "
             "bound, or narrow the space to what keeps it"
@@ -149,31 +148,18 @@ class Study:
             StoreError: If it cannot be recorded; it is still pending then.
         """
         proposal = self._proposal(trial_id)
-        last = self._last_epoch(proposal, epoch, finished=finished)
-        losses = told_losses(values, self.problem, proposal.config, "values")
-        told = {
-            check_whole("epoch of 'curve'", at, least=proposal.start_epoch + 1, most=last): told_losses(
-                at_epoch, self.problem, proposal.config, "curve"
-            )
-            for at, at_epoch in (curve or {}).items()
-        }
-        known = [objective.name for objective in self.problem.objectives]
-        diverged = [name for name, loss in zip(known, losses, strict=True) if not math.isfinite(loss)]
-        self._record(
-            Evaluation(
-                trial_id=proposal.trial_id,
-                epoch=last,
-                losses=losses,
-                status=Status.DIVERGED if diverged else Status.OK,
-                reason=f"{diverged[0]} is not finite" if diverged else "",
-                curve={**told, last: losses} if not diverged else told,
-                measurements={name: float(value) for name, value in (measurements or {}).items()},
-                deviations={name: float(value) for name, value in (deviations or {}).items()},
-                cost=float(last - proposal.start_epoch),
-                seconds=float(seconds),
-                finished=not diverged and last < self.problem.max_epochs and (finished or proposal.final),
-            )
+        evaluation = told(
+            proposal,
+            self.problem,
+            values,
+            curve=curve,
+            epoch=epoch,
+            finished=check_bool("finished", finished),
+            deviations=deviations,
+            measurements=measurements,
+            seconds=seconds,
         )
+        self._record(evaluation)
 
     def fail(self, trial_id: int, reason: str, *, status: Status = Status.ERROR, epoch: int | None = None) -> None:
         """Record that a proposal failed: the algorithm keeps away from it.
@@ -189,12 +175,7 @@ class Study:
             StoreError: If it cannot be recorded; it is still pending then.
         """
         proposal = self._proposal(trial_id)
-        if not isinstance(status, Status) or status is Status.OK:
-            raise InvalidArgumentError(f"'status' must be one of a failure, such as Status.ERROR, got {status!r}")
-        last = proposal.start_epoch if epoch is None else epoch
-        check_whole("epoch", last, least=proposal.start_epoch, most=proposal.epoch)
-        cost = float(last - proposal.start_epoch)
-        self._record(self._failure(proposal, status, str(reason), last, cost=cost))
+        self._record(failed(proposal, self.problem, reason, status=status, epoch=epoch))
 
     def add(self, config: Mapping[str, Any]) -> None:
         """Let a configuration be among the next that are proposed; what it leaves out has the space's defaults.
@@ -258,27 +239,13 @@ class Study:
         return proposal
 
     def _proposal(self, trial_id: int) -> Proposal:
-        proposal = self._pending.get(trial_id) if isinstance(trial_id, int) else None
+        is_whole = isinstance(trial_id, int) and not isinstance(trial_id, bool)
+        proposal = self._pending.get(trial_id) if is_whole else None
         if proposal is None:
-            raise InvalidArgumentError(f"'trial_id' is {trial_id!r}, which is not pending; pending: {[*self._pending]}")
-        return proposal
-
-    def _last_epoch(self, proposal: Proposal, epoch: int | None, *, finished: bool) -> int:
-        if epoch is None:
-            return proposal.epoch
-        last = check_whole("epoch", epoch, least=proposal.start_epoch + 1, most=proposal.epoch)
-        if last < proposal.epoch and not finished:
             raise InvalidArgumentError(
-                f"'epoch' is {last}, but trial {proposal.trial_id} was to be trained to {proposal.epoch}; say "
-                "finished=True if its training ended by itself"
+                f"'trial_id' is {shown(trial_id)}, which is not pending; pending: {[*self._pending]}"
             )
-        return last
-
-    def _failure(self, proposal: Proposal, status: Status, reason: str, epoch: int, *, cost: float) -> Evaluation:
-        losses = self.problem.known(proposal.config)
-        return Evaluation(
-            trial_id=proposal.trial_id, epoch=epoch, losses=losses, status=status, reason=reason, cost=cost
-        )
+        return proposal
 
     def _record(self, evaluation: Evaluation) -> None:
         self._store.tell(evaluation, elapsed=self._elapsed())

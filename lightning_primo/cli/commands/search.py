@@ -148,7 +148,7 @@ def run(options: jsonargparse.Namespace) -> int:
         ProjectError: If the project's code raised an exception before the search.
         PrimoError: If the search failed.
     """
-    from lightning_primo.cli.beginning_file import own_config_first
+    from lightning_primo.cli.beginning_file import own_config_first, with_own_defaults
     from lightning_primo.cli.cluster import cluster_at
     from lightning_primo.cli.project import Project
     from lightning_primo.cli.space_check import check_space_fits
@@ -162,11 +162,12 @@ def run(options: jsonargparse.Namespace) -> int:
     with project.active(), _interruptions() as interruptions, cluster_at(cluster) as executor:
         with _told_of(options):
             epochs = read_epochs(options, project)
-            asked = _asked(options, space)
+            space = with_own_defaults(space, project)
+            asked = _asked(options, space, project)
             project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1], choices=space.choices)
             check_space_fits(project, space)
             if options.config_first:
-                asked["first"] = [*own_config_first(project, space), *asked["first"]]
+                asked["first"] = [*own_config_first(project, space, show=not options.quiet), *asked["first"]]
             search = _made(options, project, space, epochs=epochs, executor=executor, **asked)
             budget, stop = read_budget(options, search), read_stop(options.stop, search)
             if options.only_print:
@@ -180,7 +181,7 @@ def run(options: jsonargparse.Namespace) -> int:
     return STOPPED if interruptions else 0
 
 
-def _asked(options: jsonargparse.Namespace, space: SearchSpace) -> dict[str, Any]:
+def _asked(options: jsonargparse.Namespace, space: SearchSpace, project: Project) -> dict[str, Any]:
     """Objectives, constraints, algorithm, and what is known or to be tried first."""
     from lightning_primo.cli.beginning_file import read_continues, read_first, read_known
     from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
@@ -190,8 +191,8 @@ def _asked(options: jsonargparse.Namespace, space: SearchSpace) -> dict[str, Any
         "constraints": read_constraints(options.constraints or []),
         "algorithm": read_algorithm(options.algorithm, space),
         "first": read_first(options.first or [], space),
-        "known": read_known(options.known or [], space),
-        "continues": read_continues(options.continues),
+        "known": read_known(options.known or [], space, project),
+        "continues": read_continues(options.continues, space, project),
     }
 
 

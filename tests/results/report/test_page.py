@@ -70,7 +70,7 @@ def test_a_file_of_ones_own_and_what_cannot_be_one(tmp_path: Path) -> None:
     assert result.report(target) == target
     assert not report_file(tmp_path / "search").exists()
     for wrong in (tmp_path, tmp_path / "page.pdf"):
-        with pytest.raises(InvalidArgumentError, match="must be a file that ends with .html"):
+        with pytest.raises(InvalidArgumentError, match="must be a file that ends with"):
             result.report(wrong)
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -95,8 +95,7 @@ def test_nothing_that_a_user_names_can_leave_its_place(tmp_path: Path) -> None:
     assert page.count("<img") == 0
     assert page.count("</script>") == 3  # the data, the library, the code
     assert shown(page)["objectives"][0]["name"] == evil
-    text = page.encode("utf-8").decode()
-    assert "&lt;/script&gt;&lt;img" in text.split("</title>")[0]
+    assert "script&gt;&lt;img" in page.split("</title>")[0]
 
 
 def test_the_page_loads_nothing_and_runs_nothing_but_its_own(tmp_path: Path) -> None:
