@@ -124,16 +124,13 @@ def chosen(
         InvalidArgumentError: If they mean nothing, or no member keeps the bounds.
         PrimoError: If the front is empty.
     """
-    bounds = {
-        "at_most": _numbers("--at_most", at_most or []),
-        "at_least": _numbers("--at_least", at_least or []),
-    }
+    most, least = _numbers("--at_most", at_most or []), _numbers("--at_least", at_least or [])
     names = [objective.name for objective in result.problem.objectives]
     if len(words) == 1 and (words[0] in names or "=" not in words[0]):
         if words[0] == "knee" and "knee" not in names:
-            return result.choose(knee=True, **bounds)
-        return result.choose(words[0], **bounds)
-    return result.choose(weights=_numbers("--choose", words), **bounds)
+            return result.choose(knee=True, at_most=most, at_least=least)
+        return result.choose(words[0], at_most=most, at_least=least)
+    return result.choose(weights=_numbers("--choose", words), at_most=most, at_least=least)
 
 
 def _numbers(option: str, words: Sequence[str]) -> dict[str, float]:
