@@ -47,6 +47,7 @@ def loggers_of_trial(
             name = entries[index][INIT].get("run_name") or directory.name
             search = search_directory(directory).name
             (parent,) = made([_with(entries[index], {"run_name": search, "run_id": None})])
+            assert isinstance(parent, MLFlowLogger)  # it is of a kind of these
             tags = {**mlflow_parent(directory, parent, key=str(index)), **(entries[index][INIT].get("tags") or {})}
             begun = _with(entries[index], {"run_name": name, "run_id": None, "tags": tags})
             (logger,) = made([begun])  # connects to nothing before it is asked for its run
