@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+LOWEST_PYTHON ?= 3.10
+PARALLEL = --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: install demo test slow fuzz coverage check format clean
+.PHONY: install demo test test-lowest test-newest slow fuzz coverage check docs wheel format clean
 
 install: $(VENV)/.installed
 
@@ -16,7 +18,22 @@ demo: install
 	$(BIN)/python -m recipes.digits
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
+
+# The tests in environments of their own, each with a PyTorch of several gigabytes: on the lowest Python with the lowest
+# releases that pyproject.toml declares, and with the newest ones that there are. What the lowest ones need in turn is as
+# new as they let it be, so that these warn of how they are called.
+test-lowest:
+	$(PYTHON) -m venv --clear $(VENV)-uv
+	$(VENV)-uv/bin/python -m pip install --quiet uv
+	$(VENV)-uv/bin/uv venv --quiet --clear --python $(LOWEST_PYTHON) $(VENV)-lowest
+	$(VENV)-uv/bin/uv pip install --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable ".[dev]"
+	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest $(PARALLEL) -W ignore::DeprecationWarning -W ignore::FutureWarning
+
+test-newest:
+	$(PYTHON) -m venv --clear $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[dev]"
+	OMP_NUM_THREADS=1 $(VENV)-newest/bin/python -m pytest $(PARALLEL)
 
 slow: install
 	$(BIN)/python -m pytest -m slow
@@ -25,16 +42,25 @@ fuzz: install
 	FUZZ_EXAMPLES=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 0 tests/test_fuzz.py
 
 coverage: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --cov=lightning_primo --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --cov=lightning_primo --cov-report=term:skip-covered
 
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: install
+	$(BIN)/sphinx-build -q -W --keep-going docs site
+
+# What a release would be: built from the source distribution alone, and used where this repository is not.
+wheel: install
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	PYTHON=$(BIN)/python .ci/wheel dist/*.whl
+
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs dist .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest $(VENV)-uv runs dist site .coverage .pytest_cache .mypy_cache .ruff_cache

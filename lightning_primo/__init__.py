@@ -52,9 +52,10 @@ if TYPE_CHECKING:
     from lightning_primo.namespaces import alias_pytorch_lightning
     from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TorchMetric, TrainingTime
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
-    from lightning_primo.results import Comparison, Result
+    from lightning_primo.results import Comparison, Result, from_optuna
     from lightning_primo.search import NoImprovement, Search, Target, read_result
     from lightning_primo.space import Prior
+    from lightning_primo.study import Continuation, Objective, Problem, Study
 
 __all__ = [
     "CMAES",
@@ -72,6 +73,7 @@ __all__ = [
     "BulkAndCut",
     "CentersFirst",
     "Comparison",
+    "Continuation",
     "EarnedTrust",
     "EpochPrice",
     "EvolutionarySampler",
@@ -89,6 +91,7 @@ __all__ = [
     "MaxValueEntropy",
     "Metric",
     "NoImprovement",
+    "Objective",
     "ParameterCount",
     "PeakMemory",
     "Perturb",
@@ -96,6 +99,7 @@ __all__ = [
     "Prior",
     "PriorSampler",
     "ProbabilityOfImprovement",
+    "Problem",
     "RandomSearch",
     "RegularizedEvolution",
     "Resample",
@@ -104,6 +108,7 @@ __all__ = [
     "Search",
     "SecondsPrice",
     "SobolSampler",
+    "Study",
     "SuccessiveHalving",
     "Target",
     "ThompsonSampling",
@@ -114,21 +119,23 @@ __all__ = [
     "UpperConfidenceBound",
     "WeightedSum",
     "alias_pytorch_lightning",
+    "from_optuna",
     "read_result",
 ]
 
 __version__ = "0.1.0"
 
-_HOMES = (
+_HOMES = (  # those that need neither torch nor Lightning first
     "acquisitions",
     "algorithms",
+    "pareto",
+    "space",
+    "study",
     "hypergradients",
     "objectives",
     "namespaces",
-    "pareto",
     "results",
     "search",
-    "space",
 )
 
 

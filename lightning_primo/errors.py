@@ -102,6 +102,10 @@ class TrialTimeoutError(PrimoError):
     """A training has taken longer than it may."""
 
 
+class TrialStoppedError(PrimoError):
+    """The user has ended a training."""
+
+
 class SupersededError(PrimoError):
     """A training has ended because the same trial is trained elsewhere, or because its search has ended."""
 
@@ -196,6 +200,10 @@ class StoreError(PrimoError):
 
 class DirectoryInUseError(StoreError):
     """Another process runs a search in this directory."""
+
+
+class NotSearchingError(StoreError):
+    """What is asked of a running search is asked of one that nobody carries out now."""
 
 
 class SearchMismatchError(StoreError):

@@ -5,15 +5,20 @@ directory/
   search.sqlite           the log: what was asked and told
   search.lock             held by the process that searches; search.owner says who that is
   project.json            the LightningCLI project, of a search from the command line
+  requests/               configurations that a user asks a search that runs to try; it takes them away
   ended.txt               why it has ended; not there while it goes on
   remeasured.json         what was measured again when the budget was used up
+  environment.json      where the search has run: versions, devices, commands
+  report.html           the report, written at the end of every run
   test.json               what the front reaches on the test data
+  runs.json               runs of its own at logging services; runs.lock is held while one is begun
   trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
   preflight/              during the preflight, one batch before the search
   trials/00012/           a trial's own
     last.ckpt             its checkpoint; last.ckpt.*.partial while that is written
     epoch_00004.ckpt      the same as it was after that epoch, as long as another trial may go on from there
     attempt               the ticket of the training that may write here
+    stop                  the user's wish that the training here end
     runs.json             its runs at logging services
     logs/, checkpoints/   what loggers and the user's ModelCheckpoint write
 ```
@@ -53,6 +58,11 @@ def project_file(directory: Path) -> Path:
     return directory / "project.json"
 
 
+def requests_directory(directory: Path) -> Path:
+    """Where a user leaves the configurations that the search in `directory` is asked to try next."""
+    return directory / "requests"
+
+
 def ended_file(directory: Path) -> Path:
     """Why the search in `directory` has ended."""
     return directory / "ended.txt"
@@ -66,6 +76,16 @@ def remeasured_file(directory: Path) -> Path:
 def tests_file(directory: Path) -> Path:
     """The test metrics of the front of the search in `directory`."""
     return directory / "test.json"
+
+
+def environment_file(directory: Path) -> Path:
+    """Where the search of `directory` has run, an entry per run."""
+    return directory / "environment.json"
+
+
+def report_file(directory: Path) -> Path:
+    """The report on the search of `directory`."""
+    return directory / "report.html"
 
 
 def table_file(directory: Path) -> Path:
@@ -96,6 +116,12 @@ def trials_directory(directory: Path) -> Path:
 def trial_directory(directory: Path, trial_id: int) -> Path:
     """Where a trial of the search in `directory` keeps its files."""
     return trials_directory(directory) / f"{trial_id:05d}"
+
+
+def search_directory(trial: Path) -> Path:
+    """The directory of the search that a trial's, or its preflight's, lies in."""
+    parent = trial.parent
+    return parent.parent if parent.name == trials_directory(parent).name else parent
 
 
 def checkpoint_file(trial: Path) -> Path:
@@ -131,9 +157,19 @@ def attempt_file(trial: Path) -> Path:
     return trial / "attempt"
 
 
-def runs_file(trial: Path) -> Path:
-    """The runs that a trial has at logging services."""
-    return trial / "runs.json"
+def stop_file(trial: Path) -> Path:
+    """The user's wish that what is trained in `trial` end."""
+    return trial / "stop"
+
+
+def runs_file(directory: Path) -> Path:
+    """The runs that a trial, or a search, has at logging services."""
+    return directory / "runs.json"
+
+
+def runs_lock_file(directory: Path) -> Path:
+    """What is locked while a search begins a run of its own."""
+    return directory / "runs.lock"
 
 
 def model_checkpoints_directory(trial: Path) -> Path:

@@ -13,6 +13,7 @@ def conv_net_space(
     *,
     seed: int | None = None,
     max_conv: int = 3,
+    min_filters: int = 16,
     max_filters: int = 1024,
     max_fc: int = 3,
     max_neurons: int = 512,
@@ -31,7 +32,8 @@ def conv_net_space(
     Args:
         seed: Seed of the space's own sampling.
         max_conv: Most convolutions. Each halves the image, which must have `2 ** max_conv` pixels a side.
-        max_filters: Most filters of a convolution, from 16.
+        min_filters: Fewest filters of a convolution.
+        max_filters: Most filters of a convolution.
         max_fc: Most fully connected layers.
         max_neurons: Most neurons of a fully connected layer, from 2.
         min_batch_size: Smallest batch.
@@ -49,7 +51,7 @@ def conv_net_space(
     if min_batch_size < 1:
         raise ValueError(f"'min_batch_size' must be at least 1, got {min_batch_size}")
     space = ConfigurationSpace(seed=seed)
-    _add_layers(space, "conv", max_conv, "filters", (16, max_filters))
+    _add_layers(space, "conv", max_conv, "filters", (min_filters, max_filters))
     if optional_pooling:
         pools = [Categorical(f"pool_{i}", [True, False], weights=[1, 0], default=True) for i in range(1, max_conv + 1)]
         _add_per_layer(space, "n_conv", pools)

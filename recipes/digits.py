@@ -1,7 +1,9 @@
-"""Handwritten digits: validation error, size and CPU latency of a convolutional network, in a minute or two.
+"""Handwritten digits: validation error against the size of a convolutional network, in about three minutes.
 
 The images come with scikit-learn, so nothing is downloaded. Architecture (layers, widths, kernel, normalisation,
-pooling) and training (learning rate, batch size) are searched jointly, with an expert prior per objective.
+pooling) and training (learning rate, batch size) are searched jointly, with an expert prior per objective; the training
+images are shifted at random, so that larger networks have something to learn. The latency on this machine is a third
+objective if asked for: it depends on what else the machine does.
 """
 
 from __future__ import annotations
@@ -14,34 +16,46 @@ from models import ConvNetClassifier, conv_net_space
 from recipes.common import Recipe, pooling_changes, search_arguments, search_parser
 
 PRIORS = {
-    "val_error": Prior({"lr": 3e-3, "batch_size": 32, "batch_norm": True, "n_fc": 1}, confidence=0.75),
-    "parameters": Prior({"n_conv": 1, "n_filters_1": 16, "global_average_pooling": True, "n_fc": 1}, confidence=0.5),
+    "val_error": Prior(
+        {"n_conv": 2, "n_filters_1": 32, "n_neurons_1": 64, "batch_norm": True, "lr": 5e-3, "batch_size": 32},
+        confidence=0.75,
+    ),
+    "parameters": Prior(
+        {"n_filters_1": 4, "n_filters_2": 4, "kernel_size": 3, "batch_norm": True, "n_neurons_1": 8, "lr": 2e-2},
+        confidence=0.75,
+    ),
 }
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    return search_parser(__doc__, directory="runs/digits", full_trainings=12, epochs=(1, 9))
+    command = search_parser(__doc__, directory="runs/digits", full_trainings=40, epochs=(1, 9))
+    command.add_argument("--latency", action="store_true", help="search for a short latency on this CPU too")
+    return command
 
 
 def run(options: argparse.Namespace) -> Result:
     """Search, as the options of `parser` say."""
     space = conv_net_space(
         max_conv=2,
+        min_filters=2,
         max_filters=64,
+        max_fc=2,
         max_neurons=128,
         min_batch_size=16,
-        max_batch_size=256,
+        max_batch_size=128,
+        min_lr=1e-4,
+        max_lr=1e-1,
         optional_pooling=pooling_changes(options),
     )
     search = Search(
         space,
         module=lambda config: ConvNetClassifier(**config, in_channels=1, image_size=8, n_classes=10),
-        datamodule=lambda config: Digits(batch_size=config["batch_size"]),
+        datamodule=lambda config: Digits(batch_size=config["batch_size"], crop_padding=1),
         objectives=[
             Metric("val_error", mode="min", reference=1.0),
             ParameterCount(reference=1e6),
-            Latency("cpu", batch_size=1, reference=1e-2),
+            *([Latency("cpu", batch_size=1, reference=1e-2)] if options.latency else []),
         ],
         **search_arguments(options, PRIORS),
     )

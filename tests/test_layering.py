@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "space": VALUES,
     "pareto": VALUES,
     "surrogates": VALUES | {"space", "pareto"},
+    "analysis": VALUES | {"space", "surrogates"},
     "acquisitions": VALUES | {"space", "pareto", "surrogates"},
     "algorithms": VALUES | {"space", "pareto", "surrogates", "acquisitions"},
     "testing": SEARCHING,
@@ -46,18 +47,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "workers": VALUES | {"namespaces"},
     "training": TRAINING | {"pareto"},
     "store": STORING,
-    "results": TRAINING | STORING | {"pareto"},
+    "results": TRAINING | STORING | {"pareto", "space", "analysis"},
+    "study": SEARCHING | STORING | {"results"},
     "display": VALUES | {"results"},
-    "search": SEARCHING | TRAINING | STORING | {"results", "display"},
-    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search", "__init__"},
+    "search": SEARCHING | TRAINING | STORING | {"results", "display", "study"},
+    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "study", "search", "__init__"},
     "__main__": {"cli"},
-    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results"},
+    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results", "study"},
 }
 
 # Packages that these must do without.
 WITHOUT: list[tuple[set[str], set[str]]] = [
-    ({"algorithms", "pareto", "space", "testing", *VALUES, *STORING}, {"torch", "botorch", "gpytorch"}),
-    (SEARCHING | STORING | {"testing"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
+    (
+        {"algorithms", "analysis", "pareto", "space", "testing", "study", *VALUES, *STORING},
+        {"torch", "botorch", "gpytorch"},
+    ),
+    (SEARCHING | STORING | {"analysis", "testing", "study"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
     (set(MAY_IMPORT), {"torchvision", "pytorch_lightning", "models", "datamodules", "recipes", "benchmarks"}),
     ({"models", "datamodules"}, {PACKAGE, "recipes", "benchmarks"}),
     ({"models"}, {"datamodules"}),

@@ -13,6 +13,10 @@ without repeating any of the work that led to the proposals.
 
 An algorithm may leave a part of its search to another one: it starts that one too, takes proposals from its `propose`,
 and passes on by `register` and `tell` what has become of them.
+
+Not every trial is the algorithm's idea. A configuration that was enqueued takes the place of the next one that the
+algorithm begins a training with, whatever that is trained to. A result that is known already (`Origin.KNOWN`) is
+registered and told like any other, and spends nothing; `_learned` says what an algorithm makes of it.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ import numpy.typing as npt
 from lightning_primo.algorithms.parts.feasibility import Feasibility
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Config, Evaluation, Proposal, Trial
+from lightning_primo.problem.trial import Config, Evaluation, Origin, Proposal, Trial
 from lightning_primo.space import Encoding
 
 
@@ -64,6 +68,7 @@ class Algorithm(ABC):
         self.trials: list[Trial] = []
         self._pending: set[int] = set()
         self._keys: set[str] = set()
+        self._queue: list[tuple[str, Config]] = []
         self._vectors = np.empty((0, len(self.encoding.names)))  # of the first trials, those whose keys are taken
 
     def ask(self) -> Proposal | None:
@@ -71,10 +76,46 @@ class Algorithm(ABC):
 
         None with nothing pending means that the space is exhausted.
         """
-        proposal = self.propose(np.random.default_rng([self.seed, self.n_asked]))
+        proposal = self.peek()
         if proposal is not None:
             self.register(proposal)
         return proposal
+
+    def peek(self) -> Proposal | None:
+        """What `ask` returns, without taking note of it."""
+        proposal = self.propose(np.random.default_rng([self.seed, self.n_asked]))
+        config = next(iter(self.queue), None)
+        if config is None:
+            return proposal
+        if proposal is None:  # what a grid does not hold, or a sampler did not find
+            proposal = None if self._pending else self.new_trial(config, self.problem.max_epochs)
+        elif proposal.trial_id < len(self.trials) or proposal.inherits:
+            return proposal
+        return proposal and replace(proposal, config=dict(config), parent=None, origin=Origin.GIVEN)
+
+    def enqueue(self, config: Config) -> None:
+        """Let a configuration take the place of the next one that `ask` begins a training with.
+
+        Those that wait come in the order in which they were enqueued; one that a trial has is left out. What is
+        proposed is a function of what was ever enqueued and of the trials, whenever it was enqueued.
+
+        Args:
+            config: The active hyperparameters.
+
+        Raises:
+            UnknownNameError: If it has a hyperparameter that is not in the space.
+            InvalidArgumentError: If it is not in the space.
+        """
+        self._queue.append((self.encoding.key(config), config))
+
+    @property
+    def queue(self) -> list[Config]:
+        """The configurations that were enqueued and that no trial has yet."""
+        if not self._queue:
+            return []
+        unseen = set(self.unseen(key for key, _ in self._queue))
+        self._queue = [(key, config) for key, config in self._queue if key in unseen]
+        return [config for _, config in self._queue]
 
     @abstractmethod
     def propose(self, rng: np.random.Generator) -> Proposal | None:
@@ -87,6 +128,8 @@ class Algorithm(ABC):
         else:
             self.trials[proposal.trial_id] = replace(self.trials[proposal.trial_id], pending=proposal.epoch)
         self._pending.add(proposal.trial_id)
+        if proposal.origin is Origin.KNOWN:
+            return
         self.n_asked += 1
         self.epochs_committed += proposal.epochs
         self._registered(proposal)
@@ -105,10 +148,13 @@ class Algorithm(ABC):
                 f"pending: {[t.id for t in self.pending]}"
             )
         target, planned = trial.pending, trial.pending - trial.epoch
-        self.epochs_committed += evaluation.cost - planned
         self.trials[trial.id] = replace(trial, evaluations=(*trial.evaluations, evaluation), pending=None)
         self._pending.discard(trial.id)
         self.feasibility.add(self.trials[trial.id])
+        if trial.known:
+            self._learned(self.trials[trial.id])
+            return
+        self.epochs_committed += evaluation.cost - planned
         self._told(self.trials[trial.id], target, evaluation)
 
     def restore(self, events: Iterable[Proposal | Evaluation]) -> None:
@@ -127,7 +173,7 @@ class Algorithm(ABC):
             trial: One that was told and is not pending.
         """
         last = trial.evaluations[-1]
-        return last.ok and not last.finished and last.epoch < self.problem.max_epochs
+        return not trial.known and last.ok and not last.finished and last.epoch < self.problem.max_epochs
 
     def may_fork(self, trial: Trial, epoch: int) -> bool:
         """Whether a later proposal may take over this trial's training as it was after `epoch` epochs.
@@ -146,12 +192,17 @@ class Algorithm(ABC):
         return 0.0
 
     @property
+    def n_known(self) -> int:
+        """How many trials have a result that was known already."""
+        return sum(trial.known for trial in self.trials)
+
+    @property
     def pending(self) -> list[Trial]:
         """The trials that are being trained now."""
         return [self.trials[trial_id] for trial_id in sorted(self._pending)]
 
     def seen(self, config: Config) -> bool:
-        """Whether a trial of this configuration exists."""
+        """Whether a trial of this configuration exists; one that is known below the full budget alone is none."""
         return not self.unseen([self.encoding.key(config)])
 
     def unseen(self, keys: Iterable[str]) -> list[str]:
@@ -170,13 +221,18 @@ class Algorithm(ABC):
         if new:
             vectors = self.encoding.vectors([trial.config for trial in new])
             self._vectors = np.concatenate([self._vectors, vectors])
-            self._keys.update(self.encoding.keys_of(vectors))
+            taken = [not trial.known or trial.at(self.problem.max_epochs) is not None for trial in new]
+            self._keys.update(self.encoding.keys_of(vectors[taken]))
 
     def new_trial(
         self, config: Config, epoch: int, *, operation: str = "sample", parent: int | None = None
     ) -> Proposal:
         """A proposal that trains a new configuration up to `epoch`."""
         return Proposal(trial_id=len(self.trials), config=config, epoch=epoch, operation=operation, parent=parent)
+
+    def known_trial(self, config: Config, epoch: int) -> Proposal:
+        """What stands for the training of a result that is known already; it is registered, and told at once."""
+        return replace(self.new_trial(config, epoch, operation=Origin.KNOWN.value), origin=Origin.KNOWN)
 
     def fork(self, trial: Trial, start_epoch: int, config: Config, epoch: int, *, operation: str) -> Proposal:
         """A proposal that takes over the training of a trial as it was after `start_epoch` epochs.
@@ -222,6 +278,13 @@ class Algorithm(ABC):
             trial: The trial, with `evaluation` as its last.
             target: The epoch up to which it was proposed to train.
             evaluation: What came back.
+        """
+
+    def _learned(self, trial: Trial) -> None:  # noqa: B027
+        """Take note of a result that was known already; `trials` has it, of which models learn.
+
+        Args:
+            trial: It is not to be continued, nor are its weights there to begin with.
         """
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from lightning_primo.algorithms.parts.prices import EpochPrice, Price
 from lightning_primo.algorithms.parts.prior_influence import PriorInfluence
 from lightning_primo.algorithms.parts.prior_trust import FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw
-from lightning_primo.algorithms.parts.transfer import PastTask, portfolio
+from lightning_primo.algorithms.parts.transfer import Experience
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.checks import check_instance, check_mapping, check_number, check_probability
 from lightning_primo.pareto import nds_epsilon_net_order
@@ -30,8 +30,6 @@ from lightning_primo.space import Prior
 from lightning_primo.surrogates.observations import Fits, Observations
 
 _OPERATION = "bayesian"
-_TRANSFER = "transfer"
-_STREAM = 0x7A57  # keeps what earlier configurations leave open apart from the numbers of the asks
 _LONGEST_DESIGN = 2  # times what is planned, while nothing has been learnt
 _MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
 
@@ -48,7 +46,8 @@ class BayesianOptimization(Algorithm):
 
     Args:
         design: The algorithm of the first phase. Default `RandomSearch()`.
-        n_init: Full trainings' worth of epochs that the design spends; with several workers it goes on until half of
+        n_init: Full trainings' worth of epochs that the design spends, less the full trainings whose results were known
+            already; with several workers it goes on until half of
             that is back, as on less a model is but chance, and up to twice as long while no training has learnt
             anything that a model could go by (`objectives_vary`). Where they bring fewer than two full trainings, the
             best of those that were trained longest are trained to the end.
@@ -114,9 +113,7 @@ class BayesianOptimization(Algorithm):
         self._own: set[int] = set()  # the trials whose pending training was proposed here, and not by the design
         self._search = AcquisitionSearch(self)
         self._fits = Fits()
-        rng = np.random.default_rng([seed, _STREAM])
-        self._past = [PastTask.of(past, problem, self.encoding, rng) for past in self.learn_from]
-        self._portfolio = portfolio(self._past, problem.max_epochs)
+        self._experience = Experience.of(self.learn_from, self)
 
     @override
     def may_continue(self, trial: Trial) -> bool:
@@ -129,7 +126,7 @@ class BayesianOptimization(Algorithm):
         return goes_on and trial.id < len(self.design.trials) and self.design.may_fork(trial, epoch)
 
     def _registered(self, proposal: Proposal) -> None:
-        if proposal.operation != _OPERATION:
+        if proposal.operation != _OPERATION and not self._design_is_over:
             self.design.register(proposal)
             return
         # The design knows nothing of what is done with its trials here, so it must not go on.
@@ -146,6 +143,12 @@ class BayesianOptimization(Algorithm):
         if evaluation.status is Status.REJECTED and len(trial.evaluations) == 1:
             self._influence.count(-1)  # the prior fades with what was evaluated
 
+    def _learned(self, trial: Trial) -> None:
+        if not self._design_is_over:
+            known = self.design.known_trial(trial.config, trial.evaluations[-1].epoch)
+            self.design.register(known)
+            self.design.tell(trial.evaluations[-1])
+
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
         if not self._design_is_over and self._design_goes_on():
@@ -157,14 +160,13 @@ class BayesianOptimization(Algorithm):
     def _proven(self, proposal: Proposal) -> Proposal:
         """A proposal of the design; of a new trial with a configuration that earlier searches found, as long as any."""
         if proposal.trial_id == len(self.trials) and not proposal.inherits:
-            for config in self._portfolio:
-                if not self.seen(config) and self.problem.violation(config) is None:
-                    return self.new_trial(config, proposal.epoch, operation=_TRANSFER)
+            return self._experience.proven(self, proposal.epoch) or proposal
         return proposal
 
     def _design_goes_on(self) -> bool:
         """Whether epochs are left for the design, or what is back is too little for a model."""
-        planned = self.n_init * self.problem.max_epochs
+        known = sum(trial.known and trial.at(self.problem.max_epochs) is not None for trial in self.trials)
+        planned = (self.n_init - known) * self.problem.max_epochs
         if self.design.epochs_committed < planned:
             return True
         pending = sum((trial.pending or 0) - trial.epoch for trial in self.design.pending)
@@ -191,18 +193,19 @@ class BayesianOptimization(Algorithm):
         else:
             starts = np.concatenate([starts, prior.sample(rng)])
             config = self._search.best(prior.of(acquisition), starts, rng)
-        if self.pause is None:
-            return self._new(config, rng, epoch=self.problem.max_epochs)
-        trial = self.pause.resumed(self, data, acquisition, config)
-        if trial is not None:
-            return self._next_rung(trial)
-        return self._new(config, rng)
+        resumed = None if self.pause is None else self.pause.resumed(self, data, acquisition, config)
+        if resumed is not None:
+            return self._next_rung(resumed)
+        proposal = self._new(config, rng, epoch=self.problem.max_epochs if self.pause is None else None)
+        if proposal is None or prior is None or config is None:
+            return proposal
+        return replace(proposal, prior=prior.objective)
 
     def _observed(self) -> Observations:
         """What was observed, by the search and by earlier ones."""
         data = observe(self, self.rungs)
         epochs = [rung.epoch for rung in data.rungs]
-        past = tuple(seen for task in self._past if (seen := task.observations(epochs)) is not None)
+        past = tuple(seen for task in self._experience.tasks if (seen := task.observations(epochs)) is not None)
         return replace(data, past=past)
 
     def _most_trained(self) -> Proposal | None:

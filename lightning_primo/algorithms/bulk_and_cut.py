@@ -19,16 +19,19 @@ from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.observations import objectives_vary, scaled_deviations
 from lightning_primo.algorithms.parts.offspring import lowest_width, pareto_epsilon_greedy, pruned_widths
 from lightning_primo.algorithms.parts.sampling import UniformSampler, draw, first_new
+from lightning_primo.algorithms.parts.transfer import TRANSFER, Experience
 from lightning_primo.checks import as_float, check_full_trainings, check_number, shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.architecture import Architecture
 from lightning_primo.problem.objective import Kind
+from lightning_primo.problem.past import Found, PastSearch, past_searches
 from lightning_primo.problem.trial import Config, Proposal, Status, Trial
 from lightning_primo.surrogates.network_regression import NetworkRegression, Networks
 from lightning_primo.surrogates.outliers import without_outliers
 
 _SAMPLE, _DEEPEN, _PRUNE = "sample", "deepen", "prune"
+_NOT_PRUNED = (_SAMPLE, TRANSFER, _DEEPEN)
 _INIT, _BULK_UP, _CUT_DOWN = range(3)
 _NETWORK_IS_UNFIT = (Status.REJECTED, Status.OUT_OF_MEMORY, Status.TIMEOUT, Status.CRASHED, Status.ERROR)
 _LONGEST_INIT = 1.5  # times its share
@@ -63,6 +66,8 @@ class BulkAndCut(Algorithm):
         shares: Of init, bulk-up and cut-down in the budget; they sum to 1.
         stop_probability: With which the walk through the fronts stops at each but the last, where it always does.
         kappa: Standard deviations that the confidence bound lies below the mean.
+        learn_from: Results of earlier searches, such as ``read_result("runs/earlier")``, whose best configurations are
+            tried first; of what else they found the model is told nothing.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class BulkAndCut(Algorithm):
         shares: tuple[float, float, float] = (0.35, 0.40, 0.25),
         stop_probability: float = 0.85,
         kappa: float = 2.5,
+        learn_from: Sequence[Found | PastSearch] = (),
     ) -> None:
         self.full_trainings = check_full_trainings(full_trainings)
         self.shares = _checked_shares(shares)
@@ -79,6 +85,7 @@ class BulkAndCut(Algorithm):
             "stop_probability", stop_probability, "a probability in (0, 1]", above=0, most=1
         )
         self.kappa = check_number("kappa", kappa, "a finite number of at least 0", least=0)
+        self.learn_from = past_searches(learn_from)
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:
@@ -88,6 +95,7 @@ class BulkAndCut(Algorithm):
                 "give the oracle, or take an algorithm that needs none, such as PriMO()"
             )
         super().start(problem, seed=seed)
+        self._experience = Experience.of(self.learn_from, self)
         self._oracle = problem.architecture
         trained = [j for j, objective in enumerate(problem.objectives) if objective.kind is Kind.TRAINED]
         self._target = trained[0] if trained else 0
@@ -101,7 +109,9 @@ class BulkAndCut(Algorithm):
 
     @override
     def may_continue(self, trial: Trial) -> bool:
-        return trial.at(self.problem.max_epochs) is not None  # each may become a parent, whose weights are then needed
+        return (
+            not trial.known and trial.at(self.problem.max_epochs) is not None
+        )  # each may become a parent, whose weights are then needed
 
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
@@ -110,7 +120,7 @@ class BulkAndCut(Algorithm):
             inherited = self._grow(rng)
         elif self._phase == _CUT_DOWN:
             inherited = self._cut(rng)
-        return inherited or self._sample(rng)
+        return inherited or self._experience.proven(self, self.problem.max_epochs) or self._sample(rng)
 
     @property
     def _phase(self) -> int:
@@ -127,7 +137,7 @@ class BulkAndCut(Algorithm):
         config = draw(self, UniformSampler(), rng)
         if config is None:
             return None
-        config = self._with_training(config, (_SAMPLE, _DEEPEN), rng)
+        config = self._with_training(config, _NOT_PRUNED, rng)
         return self.new_trial(config, self.problem.max_epochs, operation=_SAMPLE)
 
     def _grow(self, rng: np.random.Generator) -> Proposal | None:
@@ -142,7 +152,7 @@ class BulkAndCut(Algorithm):
         weights = np.square(np.maximum(worst - losses[:, self._target], 0.0))
         parent = parents[pareto_epsilon_greedy(losses, self.stop_probability, rng, weights=weights)]
         deeper = options[parent.id]
-        child = self._with_training(deeper[rng.integers(len(deeper))], (_SAMPLE, _DEEPEN), rng)
+        child = self._with_training(deeper[rng.integers(len(deeper))], _NOT_PRUNED, rng)
         proposal = self.new_trial(child, self.problem.max_epochs, operation=_DEEPEN, parent=parent.id)
         return replace(proposal, inherits=True)
 
@@ -163,9 +173,9 @@ class BulkAndCut(Algorithm):
         return None
 
     def _parents(self, operation: str) -> list[Trial]:
-        """The trained trials without a child by this operation that was unfit."""
+        """The trials that were trained here without a child by this operation that was unfit."""
         unfit = {t.parent for t in self.trials if t.operation == operation and t.status in _NETWORK_IS_UNFIT}
-        return [trial for trial in self._trained() if trial.id not in unfit]
+        return [trial for trial in self._trained() if trial.id not in unfit and not trial.known]
 
     def _deeper(self, trial: Trial) -> list[Config]:
         """The new configurations with one layer more that are legal and keep the exact bounds."""

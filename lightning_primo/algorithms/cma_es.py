@@ -25,7 +25,7 @@ from lightning_primo.algorithms.parts.sampling import UniformSampler, draw
 from lightning_primo.checks import check_number, check_optional, check_whole
 from lightning_primo.pareto import nds_hssp_ranking
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Evaluation, Proposal, Trial
+from lightning_primo.problem.trial import Evaluation, Origin, Proposal, Trial
 
 _OPERATION = "cma-es"
 _UNIFORM = "uniform"
@@ -111,6 +111,8 @@ class CMAES(Algorithm):
                 yield solutions[row], vectors[row]
 
     def _registered(self, proposal: Proposal) -> None:
+        if proposal.origin is Origin.GIVEN:
+            return
         if proposal.operation == _UNIFORM and self._distribution is not None and self._distribution.generation:
             self._restart()
         if proposal.operation != _OPERATION:

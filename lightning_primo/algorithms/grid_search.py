@@ -18,7 +18,7 @@ from lightning_primo.algorithms.parts.grid import LARGEST_GRID, Levels, check_si
 from lightning_primo.checks import check_mapping, check_whole, shown
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Config, Proposal, Status
+from lightning_primo.problem.trial import Config, Proposal, Status, Trial
 from lightning_primo.space import CategoricalAxis
 
 _POINTS = 3  # of a hyperparameter that a mapping leaves out
@@ -75,7 +75,14 @@ class GridSearch(Algorithm):
                     self._breaking.add(place)
 
     def _registered(self, proposal: Proposal) -> None:
-        vector = self.encoding.vector(proposal.config)
+        self._take(proposal.config)
+
+    def _learned(self, trial: Trial) -> None:
+        if trial.at(self.problem.max_epochs) is not None:
+            self._take(trial.config)
+
+    def _take(self, config: Config) -> None:
+        vector = self.encoding.vector(config)
         same = (self._grid == vector) | (np.isnan(self._grid) & np.isnan(vector))
         self._taken |= same.all(axis=1)
 

@@ -17,9 +17,11 @@ from typing_extensions import override
 from lightning_primo.algorithms.halving import Bracket, Brackets
 from lightning_primo.algorithms.parts.observations import lost_trials
 from lightning_primo.algorithms.parts.sampling import UniformSampler
+from lightning_primo.algorithms.parts.transfer import Experience
 from lightning_primo.checks import check_number, check_whole
 from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem import Problem
+from lightning_primo.problem.past import Found, PastSearch, past_searches
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Trial
 from lightning_primo.space import mutate_gaussian
 from lightning_primo.surrogates.ensemble import NetworkEnsemble
@@ -53,6 +55,8 @@ class MOBANANAS(Brackets):
             hyperparameters. Far below the default, hardly any categorical hyperparameter changes.
         eta: The halving factor, at least 2.
         ensemble_size: Networks in the ensemble, at least 2.
+        learn_from: Results of earlier searches, such as ``read_result("runs/earlier")``, whose best configurations are
+            tried first; of what else they found the model is told nothing.
 
     Raises:
         InvalidArgumentError: If an argument is out of its range.
@@ -67,6 +71,7 @@ class MOBANANAS(Brackets):
         sigma: float = 0.3,
         eta: int = 3,
         ensemble_size: int = 5,
+        learn_from: Sequence[Found | PastSearch] = (),
     ) -> None:
         self.n_init = check_whole("n_init", n_init, least=1)
         self.n_mutants = check_whole("n_mutants", n_mutants, least=1)
@@ -74,6 +79,7 @@ class MOBANANAS(Brackets):
         self.sigma = check_number("sigma", sigma, "a positive, finite standard deviation", above=0)
         self.eta = check_whole("eta", eta, least=2)
         self.ensemble_size = check_whole("ensemble_size", ensemble_size, least=2)
+        self.learn_from = past_searches(learn_from)
         self.sampler = UniformSampler()
         self.ranking = nds_crowding_order
 
@@ -81,6 +87,7 @@ class MOBANANAS(Brackets):
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         super().start(problem, seed=seed)
         self._n_told = 0
+        self._experience = Experience.of(self.learn_from, self)
         self._trained: tuple[int, NetworkEnsemble] | None = None  # a cache: the ensemble after so many evaluations
 
     @override
@@ -92,8 +99,14 @@ class MOBANANAS(Brackets):
         super()._told(trial, target, evaluation)
         self._n_told += 1
 
+    def _learned(self, trial: Trial) -> None:
+        self._n_told += 1
+
     @override
     def _new(self, bracket: Bracket, rng: np.random.Generator) -> Proposal | None:
+        proven = self._experience.proven(self, bracket.epochs[0])
+        if proven is not None:
+            return proven
         mutant = None if self._is_first(bracket) else self._mutant(rng)
         if mutant is None:
             return super()._new(bracket, rng)

@@ -7,17 +7,21 @@ Optimization", arXiv 2105.01015, algorithms 2 and 3; it extends BOHB (Falkner, K
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 from typing_extensions import override
 
-from lightning_primo.algorithms.halving import Hyperband
+from lightning_primo.algorithms.halving import Bracket, Hyperband
 from lightning_primo.algorithms.parts.observations import losses_at
 from lightning_primo.algorithms.parts.sampling import first_new
+from lightning_primo.algorithms.parts.transfer import Experience
 from lightning_primo.checks import check_number, check_optional, check_probability, check_whole
 from lightning_primo.pareto import nds_hssp_ranking
-from lightning_primo.problem.trial import Config
+from lightning_primo.problem import Problem
+from lightning_primo.problem.past import Found, PastSearch, past_searches
+from lightning_primo.problem.trial import Config, Proposal
 from lightning_primo.surrogates.parzen import ParzenDensity
 
 _OPERATION = "parzen"
@@ -47,6 +51,8 @@ class MOBOHB(Hyperband):
         quantile: Share of the observations that are good, between 0 and 1.
         n_samples: Samples of the good ones' density that are compared, at least 1.
         n_min: Observations that a model needs, at least 2. Default: `2 d + 1` for `d` hyperparameters.
+        learn_from: Results of earlier searches, such as ``read_result("runs/earlier")``, whose best configurations are
+            tried first; of what else they found the model is told nothing.
 
     Raises:
         InvalidArgumentError: If an argument is out of its range.
@@ -60,12 +66,23 @@ class MOBOHB(Hyperband):
         quantile: float = 0.1,
         n_samples: int = 24,
         n_min: int | None = None,
+        learn_from: Sequence[Found | PastSearch] = (),
     ) -> None:
         super().__init__(eta=eta, ranking=nds_hssp_ranking)
         self.random_fraction = check_probability("random_fraction", random_fraction)
         self.quantile = check_number("quantile", quantile, "a share between 0 and 1", above=0, below=1)
         self.n_samples = check_whole("n_samples", n_samples, least=1)
         self.n_min = check_optional(n_min, partial(check_whole, "n_min", least=_LEAST_GOOD))
+        self.learn_from = past_searches(learn_from)
+
+    @override
+    def start(self, problem: Problem, *, seed: int = 0) -> None:
+        super().start(problem, seed=seed)
+        self._experience = Experience.of(self.learn_from, self)
+
+    @override
+    def _new(self, bracket: Bracket, rng: np.random.Generator) -> Proposal | None:
+        return self._experience.proven(self, bracket.epochs[0]) or super()._new(bracket, rng)
 
     @override
     def _sample(self, rng: np.random.Generator) -> tuple[Config, str] | None:

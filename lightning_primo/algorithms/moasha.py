@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from typing_extensions import override
 
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.halving import Ranking, check_ranking, rung_epochs
+from lightning_primo.algorithms.parts.observations import losses_at
 from lightning_primo.algorithms.parts.rung import Rung
 from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler, draw
 from lightning_primo.checks import check_whole
@@ -68,3 +71,13 @@ class MOASHA(Algorithm):
         self._rungs[target].add(trial.id, evaluation if evaluation.ok else None)
         if evaluation.finished:
             self._rungs[target].promote(trial.id)
+
+    def _learned(self, trial: Trial) -> None:
+        """Others are compared with it where it is known, and it holds a place among those that went on."""
+        last = trial.evaluations[-1]
+        for epoch, rung in self._rungs.items():
+            losses = losses_at(trial, epoch)
+            if losses is not None:
+                here = last.measurements if epoch >= last.epoch else last.constraints.get(epoch, {})
+                rung.add(trial.id, replace(last, epoch=epoch, losses=losses, measurements=here))
+                rung.promote(trial.id)

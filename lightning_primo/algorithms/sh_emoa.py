@@ -164,13 +164,17 @@ class SHEMOA(Algorithm):
 
     def _after(self, level: _Level) -> _Level:
         """The level that follows; members whose training has ended by itself are evaluated already."""
-        epoch = self.schedule.budgets[level.number + 1]
+        number, epoch = level.number + 1, self.schedule.budgets[level.number + 1]
         done = {trial_id for trial_id in level.members if self.trials[trial_id].at(epoch) is not None}
+        members = tuple(trial_id for trial_id in level.members if trial_id in done)
+        for trial in self.trials if number == self._last else ():
+            if trial.known and trial.at(epoch) is not None:
+                members = self._selected((*members, trial.id), number)
         return _Level(
-            number=level.number + 1,
+            number=number,
             before=level.members,
             waiting=tuple(trial_id for trial_id in level.members if trial_id not in done),
-            members=tuple(trial_id for trial_id in level.members if trial_id in done),
+            members=members,
         )
 
     def _parents(self, level: _Level) -> list[int]:
@@ -239,6 +243,12 @@ class SHEMOA(Algorithm):
             before = self._selected((*level.before, trial.id), level.number - 1)
             waiting = tuple(trial_id for trial_id in (*level.waiting, trial.id) if trial_id in before)
             self._level = replace(level, before=before, waiting=waiting)
+
+    def _learned(self, trial: Trial) -> None:
+        """It joins the population at the full budget, where it can be compared."""
+        level = self._level
+        if level.number == self._last and trial.at(self.problem.max_epochs) is not None:
+            self._level = replace(level, members=self._selected((*level.members, trial.id), level.number))
 
     def _selected(self, ids: tuple[int, ...], number: int) -> tuple[int, ...]:
         """A population without the one too many, which contributes the least to its last front."""

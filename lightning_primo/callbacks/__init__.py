@@ -6,6 +6,7 @@ from lightning_primo.callbacks.reconfigured import ConfiguredSettings, Reconfigu
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.callbacks.scheduled_hyperparameters import ScheduledHyperparameters
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
+from lightning_primo.callbacks.stop_file import StopFile
 from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.callbacks.tuning import TuningCallback
 
@@ -17,6 +18,7 @@ __all__ = [
     "ReproducibleEpochs",
     "ScheduledHyperparameters",
     "StopAtEpoch",
+    "StopFile",
     "TimeLimit",
     "TuningCallback",
 ]

@@ -12,9 +12,14 @@ COMMANDS = {
     "search": "search the hyperparameters of an existing LightningCLI project",
     "status": "say how far a search is",
     "front": "show the Pareto front of a search as a table",
+    "report": "write all that is known of a search as one page, or serve it while it runs",
     "plot": "draw the front, and the hypervolume over the cost",
     "export": "write the networks of the front as plain files",
     "measure": "parameters, FLOPs, memory and latency of one model on this machine",
+    "add": "let a search that runs try a configuration of yours",
+    "stop": "end a trial of a search that runs",
+    "new": "make a small project to begin with, and its search",
+    "recipe": "launch one of the searches that come with the package",
 }
 """The subcommands, each a module of this package with `parser` and `run`."""
 

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning_primo.checks import printable, printable_lines
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.json_values import to_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def print_text(text: str) -> None:
@@ -34,8 +37,20 @@ def print_table(
         left: Names of the columns that are aligned on the left.
         dim: Which rows are greyed; none by default.
     """
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+
+    table = make_table(header, rows, left=left, dim=dim)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(1, console.measure(table, options=console.options.update(width=100_000)).maximum)
+    console.print(table)
+
+
+def make_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = (), dim: Sequence[bool] = ()
+) -> Table:
+    """The table that `print_table` prints."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
@@ -44,10 +59,7 @@ def print_table(
         table.add_column(Text(printable(name)), justify="left" if name in left else "right", overflow="fold")
     for row, grey in zip(rows, dim or [False] * len(rows), strict=True):
         table.add_row(*(Text(printable(cell)) for cell in row), style="dim" if grey else None)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(1, console.measure(table, options=console.options.update(width=100_000)).maximum)
-    console.print(table)
+    return table
 
 
 def print_json(values: Any, *, indent: int | None = 2) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from lightning_primo.algorithms import Algorithm, BayesianOptimization, GridSearch
+from lightning_primo.algorithms import Algorithm, GridSearch
 from lightning_primo.algorithms.parts.sampling import Sampler
 from lightning_primo.checks import shown
 from lightning_primo.cli.messages import one_line
@@ -111,7 +111,7 @@ def read_algorithm(entry: Any, space: SearchSpace) -> Algorithm | None:
 
 def _learn_from(algorithm: Algorithm, directories: Any) -> None:
     """Give an algorithm what the searches in some directories found."""
-    if not isinstance(algorithm, BayesianOptimization):
+    if not hasattr(algorithm, _PAST):
         raise InvalidArgumentError(
             f"'algorithm' has {type(algorithm).__name__!r}, which does not learn from earlier searches; leave out "
             f"{_PAST!r}, or take PriMO"
@@ -120,7 +120,7 @@ def _learn_from(algorithm: Algorithm, directories: Any) -> None:
         raise InvalidArgumentError(
             f"{_PAST!r} must be a list of the directories of earlier searches, got {shown(directories)}"
         )
-    algorithm.learn_from = past_searches([read_result(folder) for folder in directories])
+    vars(algorithm)[_PAST] = past_searches([read_result(folder) for folder in directories])
 
 
 def _made(label: str, base: type, entry: Any) -> Any:

@@ -1,4 +1,7 @@
-"""The loggers of a project's config that have runs at a service: one per trial, which goes on when it is promoted."""
+"""The loggers of a project's config that have runs at a service: one per trial, which goes on when it is promoted.
+
+Those of a search are a group at W&B, and at MLflow the children of a run that is the search's.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,11 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from lightning_primo.cli.overlay import INIT
-from lightning_primo.training.loggers import listed, run_id
+from lightning_primo.layout import search_directory
+from lightning_primo.training.loggers import listed, mlflow_parent, run_id
+
+FURTHER = "dict_kwargs"
+"""Where a config has the arguments that a class takes as ``**kwargs``."""
 
 
 def loggers_of_trial(
@@ -34,10 +41,14 @@ def loggers_of_trial(
 
     for index, kind in enumerate(kinds):
         if issubclass(kind, WandbLogger):
+            entries[index] = _grouped(entries[index], search_directory(directory).name)
             entries[index] = _with(entries[index], _of_wandb(entries[index][INIT], directory, str(index)))
         elif issubclass(kind, MLFlowLogger):
             name = entries[index][INIT].get("run_name") or directory.name
-            begun = _with(entries[index], {"run_name": name, "run_id": None})
+            search = search_directory(directory).name
+            (parent,) = made([_with(entries[index], {"run_name": search, "run_id": None})])
+            tags = {**mlflow_parent(directory, parent, key=str(index)), **(entries[index][INIT].get("tags") or {})}
+            begun = _with(entries[index], {"run_name": name, "run_id": None, "tags": tags})
             (logger,) = made([begun])  # connects to nothing before it is asked for its run
             run = run_id(directory, key=str(index), start=functools.partial(getattr, logger, "run_id"))
             entries[index] = _with(begun, {"run_id": run})
@@ -54,6 +65,13 @@ def _of_wandb(given: Mapping[str, Any], directory: Path, key: str) -> dict[str, 
         "version": None,
         "save_dir": given["save_dir"] if given.get("save_dir") not in (None, ".") else str(directory),
     }
+
+
+def _grouped(entry: Mapping[str, Any], search: str) -> dict[str, Any]:
+    """A logger's entry with the search's name as the group, unless it has one; WandbLogger hands it to wandb.init."""
+    if "group" in entry[INIT]:  # W&B is installed, which the parser knows wandb.init of
+        return _with(entry, {"group": entry[INIT]["group"] or search})
+    return {**entry, FURTHER: {"group": search, **(entry.get(FURTHER) or {})}}
 
 
 def _with(entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

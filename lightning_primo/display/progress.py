@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_primo.checks import printable
+from lightning_primo.display.notebook import NotebookLive
 from lightning_primo.display.streams import RedirectedStreams
 from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
@@ -156,19 +157,21 @@ class RichProgress(Progress):
         self._stack = ExitStack()
 
     def __enter__(self) -> RichProgress:
-        live = Live(
+        with ExitStack() as stack:
+            stack.enter_context(NotebookLive(self.render) if self._console.is_jupyter else self._live())
+            if self._console.is_terminal:
+                stack.enter_context(RedirectedStreams(self._console))
+            self._stack = stack.pop_all()
+        return self
+
+    def _live(self) -> Live:
+        return Live(
             console=self._console,
             get_renderable=self.render,
             refresh_per_second=2,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        with ExitStack() as stack:
-            stack.enter_context(live)
-            if self._console.is_terminal:
-                stack.enter_context(RedirectedStreams(self._console))
-            self._stack = stack.pop_all()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

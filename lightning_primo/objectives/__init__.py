@@ -1,12 +1,8 @@
 """The objectives as Lightning callbacks: each works in a search, and alone in the Trainer of any project.
 
-| objective | module | kind |
-|---|---|---|
-| `Metric` | `metric` | trained: the module logs it |
-| `TorchMetric` | `torch_metric` | trained: computed from what the validation steps return |
-| `TrainingTime` | `training_time` | trained |
-| `ParameterCount`, `FLOPs` | `costs` | exact |
-| `Latency`, `PeakMemory` | `costs` | measured |
+Of what a training brings are `Metric` (the module logs it), `TorchMetric` (computed from what the validation steps
+return) and `TrainingTime`; `ParameterCount` and `FLOPs` are exact, known before anything is built; `Latency` and
+`PeakMemory` are measured before a training.
 
 The contract of all is in `base`; `exact_costs` is the oracle of those that need no training, `example_inputs` what a
 module is measured with, `places` where that was.

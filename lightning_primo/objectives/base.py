@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from lightning_primo.measure.inputs import Sample
 from lightning_primo.objectives.example_inputs import fit_inputs
-from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.objective import Objective, spread_name
 from lightning_primo.problem.place import Place
 
 At = Literal["last", "best"]
@@ -163,11 +163,6 @@ class TrainedCallback(ObjectiveCallback):
         """The value that all processes agree on, called in all of them: that of rank zero."""
         self.value = float(trainer.strategy.broadcast(self.read(trainer, pl_module), src=0))
         return self.value
-
-
-def spread_name(objective: str) -> str:
-    """The name under which an objective's standard deviation is logged and shown."""
-    return f"{objective}_spread"
 
 
 def log_value(trainer: pl.Trainer, pl_module: pl.LightningModule, name: str, value: float) -> None:

@@ -6,16 +6,19 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from ConfigSpace import ConfigurationSpace
 
 from lightning_primo.checks import LARGEST_WHOLE, shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.architecture import ArchitectureOracle, NetworkOracle
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Config, Evaluation, Losses
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace  # takes a second to import
 
 ExactOracle = Callable[[Config], Mapping[str, float]]
 """The values of the exact objectives and constraints of a configuration, by name; NaN where they can't be computed."""

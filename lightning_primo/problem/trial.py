@@ -35,11 +35,23 @@ class Status(str, Enum):
     """The worker's process died."""
     ERROR = "error"
     """The user's code raised an exception."""
+    STOPPED = "stopped"
+    """The user has ended it."""
 
     @property
     def failed(self) -> bool:
         """Whether the trial is lost; a rejected one is not counted, as nothing was tried."""
         return self not in (Status.OK, Status.REJECTED)
+
+
+class Origin(str, Enum):
+    """Who decided that there is a trial of a configuration."""
+
+    ALGORITHM = "algorithm"
+    GIVEN = "given"
+    """The user: it takes the place of the one that the algorithm would have begun with then."""
+    KNOWN = "known"
+    """The user, who also knows what comes of it: nothing is trained, and nothing of the budget spent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +70,8 @@ class Proposal:
             `start_epoch` is 0; else from all that its checkpoint of that epoch holds, with another configuration.
         final: Whether the trial is fully trained at `epoch`, though that may be less than the full budget: its result
             counts as one of the full budget, and it is not continued.
+        origin: Who decided on it. One that is `Origin.KNOWN` is not carried out; its evaluation follows at once.
+        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
     """
 
     trial_id: int
@@ -68,6 +82,8 @@ class Proposal:
     operation: str = "sample"
     inherits: bool = False
     final: bool = False
+    origin: Origin = Origin.ALGORITHM
+    prior: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -98,6 +114,7 @@ class Evaluation:
             same device are comparable (`same_place`).
         cost: Epochs trained for this proposal; 0 if rejected.
         seconds: Wall-clock seconds of this proposal.
+        measuring: Of these, those in which costs were measured, with the building of the module for that.
         finished: Whether the training ended before `R`, by itself or as it was proposed to, so that the trial cannot be
             continued.
     """
@@ -115,6 +132,7 @@ class Evaluation:
     measured_on: Mapping[str, Place] = field(default_factory=dict)
     cost: float = 0.0
     seconds: float = 0.0
+    measuring: float = 0.0
     finished: bool = False
 
     @property
@@ -137,6 +155,9 @@ class Trial:
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about.
         start_epoch: Epochs of its parent's training that it has taken over; 0 where its training is all its own.
+        inherits: Whether its training began with its parent's weights.
+        origin: Who decided that there is this trial.
+        prior: The objective whose expert prior weighted the choice of the configuration; None for none.
         evaluations: What was told so far, in order.
         pending: The epoch up to which it is being trained now, or None.
     """
@@ -146,6 +167,9 @@ class Trial:
     parent: int | None = None
     operation: str = "sample"
     start_epoch: int = 0
+    inherits: bool = False
+    origin: Origin = Origin.ALGORITHM
+    prior: str | None = None
     evaluations: tuple[Evaluation, ...] = ()
     pending: int | None = None
 
@@ -158,8 +182,16 @@ class Trial:
             parent=proposal.parent,
             operation=proposal.operation,
             start_epoch=proposal.start_epoch,
+            inherits=proposal.inherits,
+            origin=proposal.origin,
+            prior=proposal.prior,
             pending=proposal.epoch,
         )
+
+    @property
+    def known(self) -> bool:
+        """Whether its result was there already, so that it was not trained here and has no weights."""
+        return self.origin is Origin.KNOWN
 
     @property
     def epoch(self) -> int:

@@ -1,10 +1,47 @@
 """What a search has found: its trials and their front, as objects, tables, files and pictures."""
 
-from lightning_primo.results.comparison import Comparison
-from lightning_primo.results.export import check_target
-from lightning_primo.results.front import FrontTracker
-from lightning_primo.results.partial_training import PartlyTrained
-from lightning_primo.results.result import Result
-from lightning_primo.results.trial_result import TrialResult
+from __future__ import annotations
 
-__all__ = ["Comparison", "FrontTracker", "PartlyTrained", "Result", "TrialResult", "check_target"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightning_primo.results.comparison import Comparison
+    from lightning_primo.results.export import check_target
+    from lightning_primo.results.front import FrontTracker
+    from lightning_primo.results.interchange.optuna_import import from_optuna
+    from lightning_primo.results.ordering import Front
+    from lightning_primo.results.partial_training import PartlyTrained
+    from lightning_primo.results.result import Result
+    from lightning_primo.results.trial_result import TrialResult
+
+__all__ = [
+    "Comparison",
+    "Front",
+    "FrontTracker",
+    "PartlyTrained",
+    "Result",
+    "TrialResult",
+    "check_target",
+    "from_optuna",
+]
+
+_HOMES = {
+    "Comparison": "comparison",
+    "check_target": "export",
+    "Front": "ordering",
+    "from_optuna": "interchange.optuna_import",
+    "FrontTracker": "front",
+    "PartlyTrained": "partial_training",
+    "Result": "result",
+    "TrialResult": "trial_result",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # What reads a log alone does not wait for the import of torch and Lightning.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found

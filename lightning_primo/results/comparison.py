@@ -17,7 +17,8 @@ from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.results.front import reference_point, values_of
-from lightning_primo.results.picture_style import TEXT, as_label, check_suffix, named, over_cost, saved, style
+from lightning_primo.results.objective_axes import ObjectiveAxis
+from lightning_primo.results.picture_style import TEXT, Picture, as_label, check_suffix, over_cost, saved, style
 from lightning_primo.results.result import Result
 
 Array = npt.NDArray[np.float64]
@@ -168,7 +169,7 @@ class Comparison:
         """
         check_suffix(path)
         others = self.problem.objectives[1:]
-        figure = Figure(figsize=(5.2 * (1 + len(others)), 4.2), layout="constrained")
+        figure = Picture(figsize=(5.2 * (1 + len(others)), 4.2), layout="constrained")
         panels = figure.subplots(1, 1 + len(others), squeeze=False)[0]
         colours = {method: _COLOURS[i % len(_COLOURS)] for i, method in enumerate(self.results)}
         self._draw_curves(panels[0], colours)
@@ -202,12 +203,13 @@ class Comparison:
             points = points[non_dominated(points * signs)]
             axes.step(points[:, 0], points[:, 1], where="post", color=colours[method], lw=1.2, alpha=0.8)
             axes.scatter(points[:, 0], points[:, 1], s=14, color=colours[method], lw=0)
-        if horizontal.log:
-            axes.set_xscale("log")
-        if vertical.log:
-            axes.set_yscale("log")
-        axes.set_xlabel(named(horizontal), color=TEXT)
-        axes.set_ylabel(named(vertical), color=TEXT)
+        everything = np.concatenate(list(fronts.values()))
+        across = ObjectiveAxis.of(horizontal, everything[:, 0], np.empty(0))
+        up = ObjectiveAxis.of(vertical, everything[:, column], np.empty(0))
+        across.horizontal(axes)
+        up.vertical(axes)
+        across.name_horizontal(axes)
+        up.name_vertical(axes)
 
 
 def _problem(results: Mapping[str, Sequence[Result]]) -> Problem:

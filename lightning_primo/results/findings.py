@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from lightning_primo.checks import printable
-from lightning_primo.errors import first_line
+from lightning_primo.errors import InvalidArgumentError, first_line
 from lightning_primo.pareto import hypervolume, hypervolume_over_time
 from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events, lineage
+from lightning_primo.results.choosing import choose, rule_of
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
+from lightning_primo.results.ordering import Front
 from lightning_primo.results.partial_training import partly_line
 from lightning_primo.results.table import front_lines
 from lightning_primo.results.trial_result import TrialResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SHOWN = 3  # infeasible trials of a summary
 
@@ -32,15 +37,17 @@ class Findings:
         events: What was asked and told, with the seconds of search by then, in order.
 
     Attributes:
+        events: As given.
         trials: All trials, in the order in which they were proposed.
         front: Those that no other one dominates, among the feasible trials trained to the full budget; sorted by the
-            first objective, the best first. Noisy values that differ by no more than their spread count as equal here
-            (see `pareto.noise`), so that a trial that is worse in all else is not on the front by noise; the
-            hypervolume is of the values as they are.
+            first objective, the best first, and by `Front.sort` as you like. Noisy values that differ by no more than
+            their spread count as equal here (see `pareto.noise`), so that a trial that is worse in all else is not on
+            the front by noise; the hypervolume is of the values as they are.
     """
 
     def __init__(self, problem: Problem, events: Sequence[tuple[Proposal | Evaluation, float]]) -> None:
         self.problem = problem
+        self.events = tuple(events)
         trials = fold_events(event for event, _ in events)
         self.trials: tuple[TrialResult, ...] = tuple(
             TrialResult.of(trial, problem, line=lineage(trials, trial)) for trial in trials
@@ -52,7 +59,7 @@ class Findings:
         mask = on_front(losses, self._matrix([problem.deviations(evaluation) for evaluation in counted]))
         members = sorted((e.losses, e.trial_id) for e, keep in zip(counted, mask, strict=True) if keep)
         by_id = {trial.id: trial for trial in self.trials}
-        self.front: tuple[TrialResult, ...] = tuple(by_id[trial_id] for _, trial_id in members)
+        self.front = Front((by_id[trial_id] for _, trial_id in members), problem.objectives)
         self._scaled = problem.scaled(losses)
 
     @property
@@ -84,6 +91,50 @@ class Findings:
             if objective.reference_loss is not None or len(self._scaled)
         }
 
+    def trial(self, trial: TrialResult | int) -> TrialResult:
+        """A trial by its number; a trial as it is known here.
+
+        Raises:
+            InvalidArgumentError: If there is no such trial.
+        """
+        trial_id = trial.id if isinstance(trial, TrialResult) else trial
+        for known in self.trials:
+            if known.id == trial_id:
+                return known
+        raise InvalidArgumentError(
+            f"'trial' is {trial_id!r}, but the search has {len(self.trials)} trials, numbered from 0"
+        )
+
+    def choose(
+        self,
+        best: str | None = None,
+        *,
+        weights: Mapping[str, float] | None = None,
+        knee: bool = False,
+        at_most: Mapping[str, float] | None = None,
+        at_least: Mapping[str, float] | None = None,
+    ) -> TrialResult:
+        """One member of the front, by one of three rules and within bounds.
+
+        Args:
+            best: The best in this objective.
+            weights: How much each objective counts; only their ratios matter, one that is left out counts nothing. It
+                is the member whose largest weighted distance from the best values is the smallest (see
+                `results.choosing.Weights`).
+            knee: The member where the front bends the most (`results.choosing.Knee`).
+            at_most: The member's values are at most these, in the user's units: of objectives, or of measurements such
+                as those of a constraint.
+            at_least: The member's values are at least these.
+
+        Raises:
+            InvalidArgumentError: Without a rule, with several, or if no member keeps the bounds; it says how near they
+                come.
+            UnknownNameError: For an objective or measurement that there is not.
+            PrimoError: If the front is empty.
+        """
+        rule = rule_of(self.problem, best, weights, knee)
+        return choose(self.problem, self.front, rule, at_most=at_most, at_least=at_least)
+
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
         """The hypervolume of the trials trained to the full budget; 0 without any.
 
@@ -111,6 +162,8 @@ class Findings:
         Raises:
             InvalidArgumentError: As for `hypervolume`.
         """
+        import pandas as pd
+
         point = reference_point(self.problem, self._scaled, reference)
         unknown = (np.nan,) * len(self.problem.objectives)
         rows = [evaluation.losses if self.problem.counts(evaluation) else unknown for evaluation in self.evaluations]
@@ -135,6 +188,13 @@ class Findings:
 
     def summary(self) -> str:
         """A few lines for a person: the trials by status, what they cost, and the front."""
+        lines = self.overview()
+        if not self.front:
+            return "\n".join(lines)
+        return "\n".join([*lines[:-1], f"{lines[-1]}:", *front_lines(self.problem, self.front)])
+
+    def overview(self) -> list[str]:
+        """The lines of `summary` but for the table of the front."""
         counts = Counter(trial.outcome for trial in self.trials)
         statuses = ", ".join(f"{number} {status}" for status, number in counts.most_common())
         lines = [
@@ -145,14 +205,16 @@ class Findings:
             lines.append(f"ended: {ended}")
         if partly := [trial.epoch for trial in self.trials if trial.trained_partly]:
             lines.append(partly_line(partly, self.problem.max_epochs))
+        if n_known := sum(trial.known for trial in self.trials):
+            lines.append(f"{n_known} of the trials were known already, and cost nothing here")
         if self.infeasible:
             lines.append(self._infeasible_line())
         elif not self.front:
             lines.append(f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet")
-        if not self.front:
-            return "\n".join(lines)
-        lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}{self.changed_since_told()}:")
-        return "\n".join([*lines, *front_lines(self.problem, self.front)])
+        if self.front:
+            volume = f"{self.hypervolume():.4g}{self.changed_since_told()}"
+            lines.append(f"front of {len(self.front)}, hypervolume {volume}")
+        return lines
 
     @property
     def infeasible(self) -> tuple[TrialResult, ...]:

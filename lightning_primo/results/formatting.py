@@ -22,6 +22,13 @@ def format_values(values: Mapping[str, float]) -> str:
     return ", ".join(f"{printable(name)} {format_value(value)}" for name, value in values.items())
 
 
+def format_setting(value: object) -> str:
+    """A hyperparameter's value in few characters; ``-`` where it is inactive."""
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def format_duration(seconds: float) -> str:
     """Seconds as ``h:mm:ss``; ``-`` where they are not known."""
     if not math.isfinite(seconds):

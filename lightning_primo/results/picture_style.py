@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,22 @@ from matplotlib.figure import Figure
 from lightning_primo.checks import printable
 from lightning_primo.disk import storage_explained
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem.objective import Objective
 
 SUFFIXES = (".png", ".svg", ".pdf")
 """What pictures are saved as."""
 
 TEXT = "#333333"
-_FAINT = "#6f8196"
+FAINT = "#6f8196"
+NOTHING = "no trial at the full budget yet"
+
+
+class Picture(Figure):
+    """A figure without pyplot: it needs no display, leaves the user's figures alone, and is shown by notebooks."""
+
+    def _repr_png_(self) -> bytes:
+        image = io.BytesIO()
+        self.savefig(image, format="png", dpi=100)
+        return image.getvalue()
 
 
 def over_cost(axes: Axes, max_epochs: int, label: str) -> None:
@@ -45,12 +55,14 @@ def style(axes: Axes) -> None:
 
 def note(axes: Axes, text: str) -> None:
     """Text in the middle of axes that show nothing."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=_FAINT)
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=FAINT)
 
 
-def named(objective: Objective) -> str:
-    """An axis label that says which direction is better."""
-    return f"{as_label(objective.name)} ({'lower' if objective.mode == 'min' else 'higher'} is better)"
+def legend(axes: Axes) -> None:
+    """A legend within the axes, what is drawn on top first."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        axes.legend(handles[::-1], labels[::-1], edgecolor="none", framealpha=0.85, fontsize=9, labelcolor=TEXT)
 
 
 def as_label(name: str) -> str:

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import pandas as pd
-from matplotlib.figure import Figure
-from typing_extensions import override
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
-from lightning_primo.results import plotting
-from lightning_primo.results.ended import read_ended
 from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
-from lightning_primo.results.findings import Findings
 from lightning_primo.results.generalization import read_tests, run_tests
+from lightning_primo.results.html_tables import escaped
+from lightning_primo.results.illustrated import IllustratedFindings
+from lightning_primo.results.interchange.optuna_export import study_of
+from lightning_primo.results.interchange.tensorboard import write_event_files
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.onnx_files import onnx_writer
-from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
-from lightning_primo.results.schedule_plot import plot_schedules
+from lightning_primo.results.report import ReportArguments, write_report
+from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.results.table import make_table
+from lightning_primo.results.table_files import write_table
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.options import TrainerArguments
 
+if TYPE_CHECKING:
+    import optuna
 
-class Result(Findings):
+
+class Result(StoredFindings, IllustratedFindings):
     """A view of a search's log: what was found up to the moment when it was made.
 
     Values that were measured again when the search had ended are the medians of all their measurements, here and in all
@@ -57,27 +61,11 @@ class Result(Findings):
         trainer: TrainerArguments | None = None,
         description: Mapping[str, str] | None = None,
     ) -> None:
-        self.directory = Path(directory)
+        super().__init__(problem, events, directory=directory)
         self._build = build
         self._seed = seed
         self._trainer: TrainerArguments = trainer or {}
         self._description = dict(description or {})
-        remeasured = read_remeasured(self.directory)
-        self._measured_again = len(remeasured)
-        self._told_events = tuple(events) if remeasured else ()
-        super().__init__(problem, with_remeasured(problem, events, remeasured))
-
-    @override
-    def ended(self) -> str:
-        return read_ended(self.directory)
-
-    @override
-    def changed_since_told(self) -> str:
-        if not self._measured_again:
-            return ""
-        told = Findings(self.problem, self._told_events).hypervolume()
-        trials = "1 trial was" if self._measured_again == 1 else f"{self._measured_again} trials were"
-        return f" ({told:.4g} with the values that the search saw; {trials} measured again, and the medians count)"
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per trial: configuration, objectives in their own unit, measurements, test metrics, cost and status.
@@ -87,6 +75,50 @@ class Result(Findings):
         """
         front = [trial.id for trial in self.front]
         return make_table(self.problem, self.trials, front=front, tests=read_tests(self.directory))
+
+    def save_table(self, path: str | Path) -> Path:
+        """Write `to_pandas` as a file, as its suffix says: ``.csv``, ``.json`` or ``.parquet`` (the extra ``parquet``).
+
+        Returns:
+            The file.
+
+        Raises:
+            InvalidArgumentError: For another suffix.
+            PrimoError: If Parquet is asked for without pyarrow.
+            StorageError: If the disk is full or cannot be written to.
+        """
+        return write_table(self.to_pandas(), path)
+
+    def to_optuna(self, storage: Any = None, *, study_name: str | None = None) -> optuna.Study:
+        """Everything as a new study of Optuna, for its dashboard, its pictures or its samplers; the extra ``optuna``.
+
+        Trials trained partly are pruned ones, failed ones fail; bounds are constraints. What becomes of what is told in
+        `results.interchange.optuna_export`.
+
+        Args:
+            storage: As for `optuna.create_study`: a URL such as ``"sqlite:///study.db"``, a storage, None for memory.
+            study_name: Default: the name of the search's directory.
+
+        Raises:
+            PrimoError: If Optuna is not installed.
+            InvalidArgumentError: If the storage has a study of this name.
+        """
+        return study_of(self, directory=self.directory, storage=storage, study_name=study_name)
+
+    def to_tensorboard(self, directory: str | Path) -> Path:
+        """Write event files by which TensorBoard's HParams shows an entry per trial, with its objectives.
+
+        Args:
+            directory: The folder to make, which must be empty if it is there: ``tensorboard --logdir`` of it.
+
+        Returns:
+            The folder.
+
+        Raises:
+            PrimoError: If TensorBoard is not installed.
+            InvalidArgumentError: If the folder is not empty.
+        """
+        return write_event_files(Path(directory), self.problem, self.trials)
 
     def load(self, trial: TrialResult | int) -> pl.LightningModule:
         """The trained module of a trial, on the CPU and in evaluation mode.
@@ -99,10 +131,12 @@ class Result(Findings):
             PrimoError: If no training of it succeeded, its checkpoint was removed or does not fit, or it is not known
                 how the module is built.
         """
-        return load_module(self.directory, self._trial(trial), self._factory)
+        return load_module(self.directory, self.trial(trial), self._factory)
 
     def test(self) -> pd.DataFrame:
         """Run every member of the front on the test data, once: what was tested before is read from the directory.
+
+        Those whose results were known already are left out, as their weights are not here.
 
         Returns:
             The rows of `to_pandas` that are on the front, sorted like it, with the columns ``test_…``.
@@ -111,7 +145,7 @@ class Result(Findings):
             PrimoError: If there is no test data, or a member cannot be loaded.
         """
         tests = read_tests(self.directory)
-        if untested := [trial for trial in self.front if trial.id not in tests]:
+        if untested := [trial for trial in self.front if trial.id not in tests and not trial.known]:
             run_tests(self.directory, untested, self._factory, seed=self._seed, trainer=self._trainer)
         return self._rows(self.front)
 
@@ -147,7 +181,7 @@ class Result(Findings):
         """
         target = Path(directory)
         check_target(target, overwrite=overwrite)
-        chosen = self.front if trials is None else tuple(dict.fromkeys(self._trial(trial) for trial in trials))
+        chosen = self.front if trials is None else tuple(dict.fromkeys(self.trial(trial) for trial in trials))
         writers = [onnx_writer(self.directory, self._factory, seed=self._seed)] if onnx else []
         export_trials(
             target,
@@ -162,62 +196,40 @@ class Result(Findings):
         )
         return target
 
-    def plot_front(self, path: str | Path | None = None, *, x: str | None = None, y: str | None = None) -> Figure:
-        """Draw the front, or for a single objective the best value over the cost.
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report: one HTML file with all that is known of the search, which needs no network to be read.
+
+        It has the front of any objectives, each trial with its configuration, curve and the command that exports it,
+        the importance of hyperparameters and what a model expects along each, where the budget went, what failed, what
+        priors did, who descends from whom, and where it ran. A search writes it at the end of every run.
 
         Args:
-            path: Where to save the picture, as PNG, SVG or PDF by its suffix.
-            x: Objective on the horizontal axis; with more than two objectives, all pairs are drawn by default.
-            y: Objective on the vertical axis.
+            path: Where to; default: ``report.html`` in the search's directory.
+
+        Returns:
+            The file, of 2 MB and a few hundred bytes per trial.
 
         Raises:
-            InvalidArgumentError: If `x` and `y` do not name two objectives, or for another suffix.
+            InvalidArgumentError: If the path is a folder, or does not end with .html.
+            StorageError: If it cannot be written.
         """
-        if len(self.problem.objectives) == 1 and x is None and y is None:
-            return plotting.plot_best(self.problem, self.evaluations, path=path)
-        front = [trial.id for trial in self.front]
-        return plotting.plot_front(self.problem, self.trials, front, path=path, x=x, y=y)
+        if path is not None and (Path(path).suffix.lower() not in (".html", ".htm") or Path(path).is_dir()):
+            raise InvalidArgumentError(f"'path' must be a file that ends with .html, got {str(path)!r}")
+        return write_report(self, path, **self.reported)
 
-    def plot_hypervolume(
-        self, path: str | Path | None = None, *, reference: Mapping[str, float] | None = None
-    ) -> Figure:
-        """Draw how the hypervolume grew with the cost.
-
-        Args:
-            path: Where to save the picture, as PNG, SVG or PDF by its suffix.
-            reference: As for `hypervolume`.
-
-        Raises:
-            InvalidArgumentError: As for `hypervolume`, or for another suffix.
-        """
-        return plotting.plot_hypervolume(self.hypervolume_over_cost(reference), self.problem.max_epochs, path=path)
-
-    def plot_schedules(
-        self, path: str | Path | None = None, *, trials: Iterable[TrialResult | int] | None = None
-    ) -> Figure:
-        """Draw how the hyperparameters of trials changed while they were trained, as with `PBT`.
-
-        Args:
-            path: Where to save the picture, as PNG, SVG or PDF by its suffix.
-            trials: Trials or their ids, in place of the front.
-
-        Raises:
-            InvalidArgumentError: If there is no such trial, or for another suffix.
-        """
-        chosen = self.front if trials is None else [self._trial(trial) for trial in trials]
-        return plot_schedules(self.problem, chosen, path=path)
+    @property
+    def reported(self) -> ReportArguments:
+        """What the report says besides what was found."""
+        note = self.changed_since_told().strip(" ()")
+        return {"directory": self.directory, "description": self._description, "note": note}
 
     def __repr__(self) -> str:
         return f"<Result of {str(self.directory)!r}>\n{self.summary()}"
 
-    def _trial(self, trial: TrialResult | int) -> TrialResult:
-        trial_id = trial.id if isinstance(trial, TrialResult) else trial
-        for known in self.trials:
-            if known.id == trial_id:
-                return known
-        raise InvalidArgumentError(
-            f"'trial' is {trial_id!r}, but the search has {len(self.trials)} trials, numbered from 0"
-        )
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<div>{escaped(line)}</div>" for line in self.overview())
+        front = self.front._repr_html_() if self.front else ""
+        return f"<div>search in {escaped(str(self.directory))}</div>{lines}{front}"
 
     @property
     def _factory(self) -> Factory:

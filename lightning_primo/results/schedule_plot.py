@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from lightning_primo.problem import Problem
-from lightning_primo.results.picture_style import TEXT, as_label, check_suffix, note, saved, style
+from lightning_primo.results.picture_style import TEXT, Picture, as_label, check_suffix, note, saved, style
 from lightning_primo.results.trial_result import TrialResult
 
 _COLOURS = ("#c1392b", "#2c6fbb", "#2e8b57", "#8e5ea2", "#d98c1f", "#17a2a2", "#6f8196", "#b5651d")
@@ -28,7 +28,7 @@ def plot_schedules(problem: Problem, trials: Sequence[TrialResult], *, path: str
     """
     check_suffix(path)
     names = changing(problem, trials)
-    figure = Figure(figsize=(6.4, 1.2 + 2.0 * max(1, len(names))), layout="constrained")
+    figure = Picture(figsize=(6.4, 1.2 + 2.0 * max(1, len(names))), layout="constrained")
     panels = figure.subplots(max(1, len(names)), 1, squeeze=False, sharex=True)[:, 0]
     for axes in panels:
         style(axes)

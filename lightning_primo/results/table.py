@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from lightning_primo.checks import printable
 from lightning_primo.errors import first_line
-from lightning_primo.objectives.base import spread_name
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.place import UNSTEADY, place_text
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.trial_result import TrialResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")
 """The columns that every table has, whatever the search."""
@@ -42,6 +44,8 @@ def make_table(
         ``latency_cpu_measured_on``), test metrics, epoch, cost, seconds, status, reason (its first line), parent,
         operation, on_front.
     """
+    import pandas as pd
+
     on_front = set(front)
     taken = set(FIXED_COLUMNS)
     objectives = _columns("objective", (objective.name for objective in problem.objectives), taken)
@@ -76,11 +80,15 @@ def make_table(
 def front_lines(problem: Problem, front: Sequence[TrialResult]) -> list[str]:
     """A line per trial with its values, noisy ones with their relative spread; then where they were measured.
 
-    A value of which the spread is so wide that it says little of the module is marked as unsteady.
+    One whose result was known already is marked as such. A value of which the spread is so wide that it says little of
+    the module is marked as unsteady.
     """
     names = [objective.name for objective in problem.objectives]
     header = ["trial", *map(printable, names)]
-    rows = [[str(trial.id), *(_value(trial, name) for name in names)] for trial in front]
+    rows = [
+        [f"{trial.id} (known)" if trial.known else str(trial.id), *(_value(trial, name) for name in names)]
+        for trial in front
+    ]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = ["  " + "  ".join(map(str.rjust, row, widths)) for row in (header, *rows)]
     places = {name: trial.measured_on[name] for trial in front for name in names if name in trial.measured_on}

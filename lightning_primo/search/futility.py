@@ -9,6 +9,7 @@ _ALIKE_FROM_THE_START = 3  # the user's bug, not the configurations'
 _ALIKE_IN_A_ROW = 20  # something broke on the way: the data are gone, the disk is full, the GPU is lost
 _LOST_FROM_THE_START = 10  # diverged, out of memory or time: a space may hold many such configurations
 _LOST_IN_A_ROW = 30
+_NOT_TRIED = (Status.REJECTED, Status.STOPPED)  # which say nothing of how trainings end by themselves
 _WITHOUT_AN_EPOCH = 50  # such trials spend nothing of the budget, so it would never end
 
 
@@ -25,7 +26,7 @@ class Futility:
     def add(self, evaluation: Evaluation) -> None:
         """Count an evaluation."""
         self._without_an_epoch = self._without_an_epoch + 1 if evaluation.cost == 0 and not evaluation.ok else 0
-        if evaluation.status is Status.REJECTED:
+        if evaluation.status in _NOT_TRIED:
             return
         self._n_tried += 1
         self._n_succeeded += evaluation.ok
@@ -36,7 +37,7 @@ class Futility:
     def check(self, evaluation: Evaluation) -> None:
         """Raise a TrialFailedError if nothing else is to be expected than what `evaluation`, counted last, met."""
         n, told = self._alike, bool(evaluation.signature)
-        if evaluation.status is not Status.REJECTED and n >= self._patience(told):
+        if evaluation.status not in _NOT_TRIED and n >= self._patience(told):
             which = f"the first {n}" if n == self._n_tried else f"the last {n}"
             raise TrialFailedError(_failed_alike(which, evaluation) if told else _lost_alike(which, evaluation))
         self._raise_if_nothing_is_trained(evaluation)

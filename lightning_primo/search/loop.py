@@ -22,6 +22,7 @@ from lightning_primo.search.front_measurement import noisy_names
 from lightning_primo.search.futility import Futility
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.outcomes import Outcomes
+from lightning_primo.search.requests import Requests
 from lightning_primo.search.worker_calls import check_places, train
 from lightning_primo.store import Event, Store
 from lightning_primo.training import Job
@@ -77,6 +78,7 @@ class Loop:
         self._tracker = FrontTracker(plan.problem)
         self._places = Places()
         self._places_are_checked = False
+        self._requests = Requests(store, algorithm)
         self._futility = Futility()
         self._failures: dict[str, int] = {}
         self._n_rejected = 0
@@ -166,9 +168,11 @@ class Loop:
             return self._unfinished.pop(0)
         if self._ended() is not None:
             return None
+        self._requests.take(elapsed=self._elapsed())
         proposal = self._algorithm.ask()
         self._interrupt.check()  # a Ctrl-C that compiled code has swallowed may have spoiled what it computed
         if proposal is not None:
+            self._requests.forget_stop(proposal.trial_id)
             self._store.ask(proposal, elapsed=self._elapsed())
         return proposal
 
@@ -208,6 +212,11 @@ class Loop:
         self._futility.check(evaluation)
 
     def _count(self, evaluation: Evaluation) -> None:
+        if self._algorithm.trials[evaluation.trial_id].known:
+            self._tracker.add(evaluation)
+            self._places.add(evaluation)
+            self._ending.told(evaluation, self._algorithm.trials[evaluation.trial_id].config)
+            return
         if evaluation.ok:
             self._outcomes.logged()
         self._tracker.add(evaluation)
@@ -234,15 +243,20 @@ class Loop:
         return self._ending.reason(
             epochs=self._algorithm.epochs_committed,
             seconds=self._elapsed(),
-            trials=len(self._algorithm.trials) - self._n_rejected,
+            trials=self._n_begun,
         )
+
+    @property
+    def _n_begun(self) -> int:
+        """The configurations that count for a budget of trials."""
+        return len(self._algorithm.trials) - self._algorithm.n_known - self._n_rejected
 
     def _spent(self) -> tuple[float, float, str]:
         pending = (*(proposal for proposal, _ in self._running.values()), *self._unfinished)
         return self._ending.display(
             epochs=self._algorithm.epochs_committed - sum(proposal.epochs for proposal in pending),
             seconds=self._elapsed(),
-            trials=len(self._algorithm.trials) - self._n_rejected,
+            trials=self._n_begun,
         )
 
     def _snapshot(self) -> Snapshot:

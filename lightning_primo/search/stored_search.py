@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ConfigSpace import ConfigurationSpace
-
-from lightning_primo.errors import CorruptStoreError, StoreError
-from lightning_primo.factory import Factory
+from lightning_primo.checks import check_path
+from lightning_primo.errors import StoreError
 from lightning_primo.layout import STORE, store_file
 from lightning_primo.problem import Problem
-from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.results import Result
-from lightning_primo.search.arguments import check_directory, check_trainer
+from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.store import Event, read_search
-from lightning_primo.training.options import TrainerArguments
+from lightning_primo.store.described_problem import problem_of, readable
 
-_EPOCHS = re.compile(r"\((\d+), (\d+)\)")
+if TYPE_CHECKING:
+    from lightning_primo.factory import Factory
+    from lightning_primo.results import Result
+    from lightning_primo.training.options import TrainerArguments
+
 _NEARBY = ("", "*/", "*/*/")  # how far below a directory searches are looked for
 _MOST_NEARBY = 10
 
@@ -32,7 +31,9 @@ class StoredSearch:
 
     Args:
         directory: The search's.
-        problem: What is searched; without the oracles, which need code: what was told is known all the same.
+        problem: What is searched; without the oracles, which need code: what was told is known all the same. Its space
+            is made of its text when it is asked for, and a CorruptStoreError is raised then if that cannot be read.
+        hyperparameters: Their names, in the space's order.
         algorithm: The algorithm's class by name (``"class"``), and its hyperparameters.
         seed: The search's.
         description: All that identifies the search, as text by key.
@@ -41,6 +42,7 @@ class StoredSearch:
 
     directory: Path
     problem: Problem
+    hyperparameters: tuple[str, ...]
     algorithm: Mapping[str, Any]
     seed: int
     description: Mapping[str, str] = field(repr=False)
@@ -54,24 +56,24 @@ class StoredSearch:
             StoreError: There is no search in it; the message names searches nearby.
             CorruptStoreError: Its file is damaged, or what it describes cannot be read by this version.
         """
-        folder = check_directory(directory)
+        folder = check_path("directory", directory, example="runs/first")
         if not store_file(folder).exists():
             raise StoreError(_no_search(folder))
         description, events = read_search(folder)
-        try:
+        with readable(folder):
             return cls(
                 directory=folder,
-                problem=problem_of(description),
+                problem=problem_of(description, folder),
+                hyperparameters=tuple(json.loads(description["space"])["hyperparameters"]),
                 algorithm=json.loads(description["algorithm"]),
                 seed=int(description["seed"]),
                 description=description,
                 events=tuple(events),
             )
-        except Exception as error:  # whatever ConfigSpace raises for what it does not know
-            raise CorruptStoreError(
-                f"{str(store_file(folder))!r} does not say what was searched in a way that this version reads "
-                f"({type(error).__name__}: {error}); open it by the Search that made it: Search(...).result()"
-            ) from error
+
+    def findings(self) -> StoredFindings:
+        """What was found, as far as that is known without torch: trials, front, hypervolume."""
+        return StoredFindings(self.problem, self.events, directory=self.directory)
 
     def result(self, *, build: Factory | None = None, trainer: TrainerArguments | None = None) -> Result:
         """What was found.
@@ -80,6 +82,8 @@ class StoredSearch:
             build: How module and data of a configuration are built; None where that is not known.
             trainer: Arguments of the Trainer, or a function that gives them, for `Result.test`.
         """
+        from lightning_primo.results.result import Result
+
         return Result(
             self.problem,
             self.events,
@@ -110,32 +114,15 @@ def read_result(
         StoreError: There is no search in the directory; the message names searches nearby.
         CorruptStoreError: Its file is damaged, or what it describes cannot be read by this version.
     """
+    from lightning_primo.factory import Factory
+    from lightning_primo.search.arguments import check_trainer
+
     search = StoredSearch.open(directory)
+    names = list(search.problem.space.keys())  # one that cannot be read is told of here
     build = None if module is None else Factory(module, datamodule)
     if build is not None:
-        build.check(list(search.problem.space.keys()))
+        build.check(names)
     return search.result(build=build, trainer=check_trainer(trainer))
-
-
-def problem_of(description: Mapping[str, str]) -> Problem:
-    """The problem that `search.description.describe` has described, but for its oracles.
-
-    Raises:
-        Exception: What ConfigSpace or the values raise for a description that they do not understand.
-    """
-    space = json.loads(description["space"])
-    epochs = _EPOCHS.fullmatch(description["epochs"])
-    if epochs is None:
-        raise ValueError(f"'epochs' is {description['epochs']!r}")
-    return Problem(
-        space=ConfigurationSpace.from_serialized_dict(
-            {**space, "hyperparameters": list(space["hyperparameters"].values())}
-        ),
-        objectives=_objectives(description["objectives"]),
-        constraints=_objectives(description["constraints"]),
-        min_epochs=int(epochs[1]),
-        max_epochs=int(epochs[2]),
-    )
 
 
 def searches_near(directory: Path) -> list[Path]:
@@ -154,12 +141,3 @@ def _no_search(directory: Path) -> str:
     if not nearby:
         return f"'directory' {str(directory)!r} {what}"
     return f"'directory' {str(directory)!r} {what}; searches nearby: {', '.join(map(str, nearby))}"
-
-
-def _objectives(text: str) -> tuple[Objective, ...]:
-    """The objectives without what their callbacks add, such as the device of a latency."""
-    names = {known.name for known in fields(Objective)}
-    entries: list[dict[str, Any]] = [
-        {name: value for name, value in entry.items() if name in names} for entry in json.loads(text).values()
-    ]
-    return tuple(Objective(**{**entry, "kind": Kind(entry["kind"])}) for entry in entries)

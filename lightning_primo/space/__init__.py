@@ -6,6 +6,7 @@ search goes through thousands of candidates per proposal; only finalists become 
 
 from lightning_primo.space.axis import Axis
 from lightning_primo.space.choice_axes import CategoricalAxis
+from lightning_primo.space.completion import completed
 from lightning_primo.space.encoding import Encoding, check_space
 from lightning_primo.space.numerical_axes import IntegerAxis
 from lightning_primo.space.prior import EncodedPrior, Prior
@@ -20,6 +21,7 @@ __all__ = [
     "IntegerAxis",
     "Prior",
     "check_space",
+    "completed",
     "crossover",
     "mutate_gaussian",
     "mutate_local",

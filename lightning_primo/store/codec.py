@@ -9,7 +9,7 @@ from typing import Any
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.json_values import is_json, plain
-from lightning_primo.problem.trial import Evaluation, Losses, Proposal, Status
+from lightning_primo.problem.trial import Config, Evaluation, Losses, Origin, Proposal, Status
 
 
 def encode_proposal(proposal: Proposal) -> str:
@@ -18,22 +18,17 @@ def encode_proposal(proposal: Proposal) -> str:
     Raises:
         InvalidArgumentError: If its configuration holds other values than JSON has.
     """
-    config = {name: plain(value) for name, value in proposal.config.items()}
-    for name, value in config.items():
-        if not is_json(value):
-            raise InvalidArgumentError(
-                f"trial {proposal.trial_id} has {name!r} = {value!r}, a {type(value).__name__}; a configuration must "
-                "hold finite numbers, booleans and strings, None, or lists and dicts of these, or it cannot be stored"
-            )
     fields = {
         "trial_id": proposal.trial_id,
-        "config": config,
+        "config": _storable(proposal.config, f"trial {proposal.trial_id}"),
         "epoch": proposal.epoch,
         "start_epoch": proposal.start_epoch,
         "parent": proposal.parent,
         "operation": proposal.operation,
         "inherits": proposal.inherits,
         "final": proposal.final,
+        "origin": proposal.origin.value,
+        **({} if proposal.prior is None else {"prior": proposal.prior}),
     }
     return json.dumps(fields, allow_nan=False)
 
@@ -56,7 +51,38 @@ def decode_proposal(text: str | bytes) -> Proposal:
         operation=str(fields["operation"]),
         inherits=bool(fields["inherits"]),
         final=bool(fields["final"]),
+        origin=Origin(fields["origin"]),
+        prior=str(fields["prior"]) if "prior" in fields else None,
     )
+
+
+def encode_addition(config: Config) -> str:
+    """A configuration that is to be tried, as JSON.
+
+    Raises:
+        InvalidArgumentError: If it holds other values than JSON has.
+    """
+    return json.dumps(_storable(config, "the configuration that is to be tried"), allow_nan=False)
+
+
+def decode_addition(text: str | bytes) -> Config:
+    """The inverse of `encode_addition`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    return dict(_fields(text))
+
+
+def _storable(config: Config, where: str) -> dict[str, Any]:
+    plainly = {name: plain(value) for name, value in config.items()}
+    for name, value in plainly.items():
+        if not is_json(value):
+            raise InvalidArgumentError(
+                f"{where} has {name!r} = {value!r}, a {type(value).__name__}; a configuration must hold finite "
+                "numbers, booleans and strings, None, or lists and dicts of these, or it cannot be stored"
+            )
+    return plainly
 
 
 def encode_evaluation(evaluation: Evaluation) -> str:
@@ -74,6 +100,7 @@ def encode_evaluation(evaluation: Evaluation) -> str:
         "measured_on": {name: dict(place) for name, place in evaluation.measured_on.items()},
         "cost": float(evaluation.cost),
         "seconds": float(evaluation.seconds),
+        "measuring": float(evaluation.measuring),
         "finished": bool(evaluation.finished),
     }
     if evaluation.constraints:  # most searches have none
@@ -104,6 +131,7 @@ def decode_evaluation(text: str | bytes) -> Evaluation:
             measured_on={name: _place(place) for name, place in fields["measured_on"].items()},
             cost=float(fields["cost"]),
             seconds=float(fields["seconds"]),
+            measuring=float(fields.get("measuring", 0.0)),
             finished=bool(fields["finished"]),
         )
     except (TypeError, AttributeError) as error:

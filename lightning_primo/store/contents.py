@@ -16,11 +16,11 @@ from typing import Any
 
 from lightning_primo.errors import CorruptStoreError, SearchMismatchError
 from lightning_primo.layout import trials_directory
-from lightning_primo.problem.trial import Evaluation, Proposal
-from lightning_primo.store.codec import decode_evaluation, decode_proposal, differences
+from lightning_primo.problem.trial import Config, Evaluation, Proposal
+from lightning_primo.store.codec import decode_addition, decode_evaluation, decode_proposal, differences
 from lightning_primo.store.sqlite_errors import damaged
 
-VERSION = 3
+VERSION = 4
 
 APPLICATION = 0x5072694D  # SQLite's mark of whose file it is: "PriM"
 _HEADER_BYTES = 100  # without which SQLite takes a file for a new one
@@ -29,7 +29,7 @@ _MAX_DIFFERENCES = 12
 _SCHEMA = (
     "CREATE TABLE description (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE event (
-        number INTEGER PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('ask', 'tell')), trial INTEGER NOT NULL,
+        number INTEGER PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('ask', 'tell', 'add')), trial INTEGER NOT NULL,
         elapsed REAL NOT NULL, payload TEXT NOT NULL, checksum INTEGER NOT NULL
     )""",
 )
@@ -38,7 +38,14 @@ Event = tuple[Proposal | Evaluation, float]
 """What was asked or told, and how many seconds the search had been running by then, over all its runs."""
 
 Row = tuple[int, str, int, float, str, int]
-"""An event as it is stored: number, kind, trial, elapsed, payload, checksum."""
+"""An event as it is stored: number, kind, trial, elapsed, payload, checksum.
+
+What was asked and told makes the trials. Beside that configurations are added that are to be tried; what is proposed
+does not depend on when (see `Algorithm.enqueue`), so that they are read apart.
+"""
+
+ADD = "add"
+NO_TRIAL = -1  # of what is added
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,8 @@ def events_of(contents: Contents, path: Path) -> Iterator[Event]:
         expected_checksum = next_checksum(expected_checksum, number, kind, of_trial, elapsed, payload)
         if checksum != expected_checksum:
             raise damaged(path, f"event {number}, or what the search is, has changed since it was written")
+        if kind == ADD:
+            continue
         try:
             event, seconds = decoders[kind](payload), float(elapsed)
         except (KeyError, TypeError, ValueError) as error:
@@ -159,6 +168,20 @@ def events_of(contents: Contents, path: Path) -> Iterator[Event]:
         n_trials = max(n_trials, trial + 1)
         pending = pending | {trial} if asks else pending - {trial}
         yield event, seconds
+
+
+def additions_of(contents: Contents, path: Path) -> Iterator[Config]:
+    """The configurations that were added, in order; `events_of` looks whether they are what was written.
+
+    Raises:
+        CorruptStoreError: If one cannot be read.
+    """
+    for number, kind, _, _, payload, _ in contents.rows:
+        if kind == ADD:
+            try:
+                yield decode_addition(payload)
+            except (TypeError, ValueError) as error:
+                raise damaged(path, f"event {number} cannot be read ({error})") from error
 
 
 def first_checksum(description: Mapping[str, str]) -> int:

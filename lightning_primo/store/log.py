@@ -17,10 +17,14 @@ from types import TracebackType
 
 from lightning_primo.errors import StoreError
 from lightning_primo.layout import store_file
-from lightning_primo.problem.trial import Evaluation, Proposal
-from lightning_primo.store.codec import encode_evaluation, encode_proposal
+from lightning_primo.problem.trial import Config, Evaluation, Proposal
+from lightning_primo.store.codec import encode_addition, encode_evaluation, encode_proposal
 from lightning_primo.store.contents import (
+    ADD,
+    NO_TRIAL,
     Event,
+    Row,
+    additions_of,
     check_description,
     create,
     describe_anew,
@@ -96,7 +100,7 @@ class Store:
             InvalidArgumentError: If its configuration holds values that are no finite numbers, booleans or strings.
             StoreError: If it can't be written.
         """
-        self._append("ask", proposal.trial_id, encode_proposal(proposal), elapsed)
+        self._append(("ask", proposal.trial_id, encode_proposal(proposal)), elapsed=elapsed)
 
     def tell(self, evaluation: Evaluation, *, elapsed: float) -> None:
         """Record an evaluation; it is on the disk when this returns.
@@ -104,25 +108,53 @@ class Store:
         Raises:
             StoreError: If it can't be written.
         """
-        self._append("tell", evaluation.trial_id, encode_evaluation(evaluation), elapsed)
+        self._append(("tell", evaluation.trial_id, encode_evaluation(evaluation)), elapsed=elapsed)
 
-    def _append(self, kind: str, trial_id: int, payload: str, elapsed: float) -> None:
-        number = self._number + 1
-        event = (number, kind, trial_id, float(elapsed), payload)
-        checksum = next_checksum(self._checksum, *event)
+    def learn(self, proposal: Proposal, evaluation: Evaluation, *, elapsed: float) -> None:
+        """Record a trial whose result was known already, all of it or nothing.
+
+        Args:
+            proposal: Of `Origin.KNOWN`.
+            evaluation: What came of it.
+            elapsed: Seconds that the search has been running.
+
+        Raises:
+            InvalidArgumentError: As for `ask`.
+            StoreError: If it can't be written.
+        """
+        asked = "ask", proposal.trial_id, encode_proposal(proposal)
+        self._append(asked, ("tell", evaluation.trial_id, encode_evaluation(evaluation)), elapsed=elapsed)
+
+    def add(self, config: Config, *, elapsed: float) -> None:
+        """Record a configuration that is to be tried next, before the algorithm is told of it.
+
+        Raises:
+            InvalidArgumentError: As for `ask`.
+            StoreError: If it can't be written.
+        """
+        self._append((ADD, NO_TRIAL, encode_addition(config)), elapsed=elapsed)
+
+    def _append(self, *entries: tuple[str, int, str], elapsed: float) -> None:
+        """Write entries of kind, trial and payload, all of them or none."""
+        number, checksum, rows = self._number, self._checksum, list[Row]()
+        for kind, trial_id, payload in entries:
+            number += 1
+            checksum = next_checksum(checksum, number, kind, trial_id, float(elapsed), payload)
+            rows.append((number, kind, trial_id, float(elapsed), payload, checksum))
         with explained(self.path):
             try:
                 # Only after the event that was written last, so that two who write find out before they spoil the log.
                 cursor = self._connection.execute(
-                    "INSERT INTO event SELECT ?, ?, ?, ?, ?, ? WHERE "
+                    f"INSERT INTO event SELECT * FROM (VALUES {', '.join(['(?, ?, ?, ?, ?, ?)'] * len(rows))}) WHERE "
                     "(SELECT max(number) FROM event) IS ? AND (SELECT checksum FROM event WHERE number = ?) IS ?",
-                    (*event, checksum, *((self._number, self._number, self._checksum) if self._number else _NOTHING)),
+                    [value for row in rows for value in row]
+                    + [*((self._number, self._number, self._checksum) if self._number else _NOTHING)],
                 )
             except sqlite3.OperationalError as error:
                 if self._is_in_place():
                     raise
                 raise StoreError(f"{str(self.path)!r} was removed or replaced while the search ran; {_LEFT}") from error
-        if cursor.rowcount != 1:
+        if cursor.rowcount != len(rows):
             raise StoreError(
                 f"{str(self.path)!r} was changed by something else while the search ran: another search in the same "
                 "directory, on a host that the locks of its file system do not reach, or a copy that was put in its "
@@ -140,6 +172,11 @@ class Store:
         """Everything that was asked and told, in order."""
         with explained(self.path):
             return list(events_of(read_contents(self._connection, self.path), self.path))
+
+    def added(self) -> list[Config]:
+        """The configurations that were added, in order."""
+        with explained(self.path):
+            return list(additions_of(read_contents(self._connection, self.path), self.path))
 
     def close(self) -> None:
         """Close the file and let go of the directory. May be called twice."""

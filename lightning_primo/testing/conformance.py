@@ -1,11 +1,11 @@
-"""What every algorithm must do, as a test suite to inherit.
+"""What every algorithm must do, as a test suite to inherit::
 
-```python
-class TestMyAlgorithm(AlgorithmConformance):
-    @pytest.fixture
-    def algorithm(self):
-        return MyAlgorithm()
-```
+    class TestMyAlgorithm(AlgorithmConformance):
+        @pytest.fixture
+        def algorithm(self):
+            return MyAlgorithm()
+
+The tests run on the toy problems of `testing.problems`, and train nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status
+from lightning_primo.testing.known_conformance import KnownConformance
 from lightning_primo.testing.parallel_conformance import ParallelConformance
 from lightning_primo.testing.problems import drive, evaluator, limited_problem, network_size, toy_problem
 from lightning_primo.testing.trainings import Trainings, continued
@@ -45,7 +46,7 @@ def assert_goes_on(algorithm: Algorithm, events: Sequence[Proposal | Evaluation]
             algorithm.tell(event)
 
 
-class AlgorithmConformance(ParallelConformance):
+class AlgorithmConformance(ParallelConformance, KnownConformance):
     """Inherit and give a fixture `algorithm`; every test then runs on the toy problems."""
 
     @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lightning_primo.errors import first_line
-from lightning_primo.objectives.base import spread_name
+from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training.checkpoint.best_epoch import counted_epoch
 from lightning_primo.training.checkpoint.record import Record, read_own_record
@@ -21,7 +21,9 @@ BEST_EPOCH = "best_epoch"
 """The measurement that says which epoch counts, where that is the best by a metric."""
 
 
-def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds: float) -> Evaluation:
+def evaluation_of(
+    job: Job, record: Record, failure: Failure | None, *, seconds: float, measuring: float = 0.0
+) -> Evaluation:
     """The evaluation of `job`.
 
     Args:
@@ -29,6 +31,7 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
         record: What its training has reached, in this job and those before it.
         failure: Why it reached no more; None if it reached what was asked for, or has ended by itself.
         seconds: Wall-clock seconds of the job.
+        measuring: Of these, those in which costs were measured.
     """
     epoch = min(job.epoch, max(record.epoch, 0 if failure is None else job.start_epoch))
     counted = counted_epoch(record.curve, epoch, job.best_by)
@@ -72,6 +75,7 @@ def evaluation_of(job: Job, record: Record, failure: Failure | None, *, seconds:
         measured_on=record.measured_on,
         cost=float(max(0, spent - job.start_epoch)),
         seconds=seconds,
+        measuring=measuring,
         finished=finished and status is Status.OK,
     )
 

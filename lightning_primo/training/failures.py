@@ -22,6 +22,7 @@ from lightning_primo.errors import (
     NonFiniteLossError,
     StorageError,
     SupersededError,
+    TrialStoppedError,
     TrialTimeoutError,
     first_line,
 )
@@ -158,6 +159,8 @@ def _status(error: BaseException) -> Status | None:
         return Status.DIVERGED
     if isinstance(error, TrialTimeoutError):
         return Status.TIMEOUT
+    if isinstance(error, TrialStoppedError):
+        return Status.STOPPED
     if isinstance(error, (MicroBatchError, torch.OutOfMemoryError, MemoryError)):
         return Status.OUT_OF_MEMORY
     if runtime and any(sign in message for sign in _OUT_OF_MEMORY):

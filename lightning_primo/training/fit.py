@@ -13,9 +13,10 @@ from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
 from lightning_primo.callbacks.reconfigured import ConfiguredSettings, Reconfigured
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
+from lightning_primo.callbacks.stop_file import StopFile
 from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTimeoutError
-from lightning_primo.layout import checkpoint_file
+from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import Record
@@ -103,6 +104,7 @@ def _fit(
         before=[
             *_pauses(job),
             *limit,
+            StopFile(stop_file(job.directory)),
             ReproducibleEpochs(job.seed),
             division,
             NonFiniteGuard(),

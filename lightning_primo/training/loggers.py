@@ -4,13 +4,16 @@ Loggers of files may be given for all trials, those of services as a function th
 
 ```python
 def logger(directory):  # .../trials/00012
-    return WandbLogger(project="digits", name=directory.name, id=run_id(directory), save_dir=directory)
+    group = search_directory(directory).name
+    return WandbLogger(project="digits", group=group, name=directory.name, id=run_id(directory), save_dir=directory)
 
 
 def logger(directory):
-    make = functools.partial(MLFlowLogger, "digits", run_name=directory.name)
-    return make(run_id=run_id(directory, start=lambda: make().run_id))
+    make = functools.partial(MLFlowLogger, "digits", tags=mlflow_parent(directory, MLFlowLogger("digits")))
+    return make(run_id=run_id(directory, start=lambda: make(run_name=directory.name).run_id))
 ```
+
+The trials of a search are a group at W&B, and at MLflow the children of the search's own run.
 """
 
 from __future__ import annotations
@@ -27,9 +30,12 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.layout import runs_file, write_atomically
+from lightning_primo.errors import InvalidArgumentError, StorageError
+from lightning_primo.file_lock import FileLock
+from lightning_primo.layout import runs_file, runs_lock_file, search_directory, write_atomically
 from lightning_primo.namespaces import foreign_hint
+
+_LONGEST_BEGIN = 120.0  # seconds that a run may take to begin
 
 SERVICES = (WandbLogger, MLFlowLogger)
 """Loggers that have one run each, so that trials cannot share them."""
@@ -77,10 +83,10 @@ def make_loggers(logger: Any, directory: Path) -> Any:
 
 
 def run_id(directory: Path, *, key: str = "run", start: Callable[[], str | None] | None = None) -> str | None:
-    """The id of a trial's run at a service, the same whenever the trial is continued.
+    """The id of a trial's run at a service, the same whenever the trial is continued; or of a search's own run.
 
     Args:
-        directory: The trial's own, where the id is kept.
+        directory: The trial's own, or the search's, where the id is kept.
         key: Tells several runs of a trial apart.
         start: Begins a run, where it is the service that makes its id; by default a new id is made up.
 
@@ -98,6 +104,38 @@ def run_id(directory: Path, *, key: str = "run", start: Callable[[], str | None]
             known[key] = begun
             write_atomically(path, json.dumps(known))
     return known.get(key)
+
+
+def mlflow_parent(directory: Path, logger: MLFlowLogger, *, key: str = "run") -> dict[str, str]:
+    """The tag by which a trial's run at MLflow is below that of its search, for the `tags` of an `MLFlowLogger`.
+
+    Args:
+        directory: The trial's own.
+        logger: Begins the search's run, where no trial has yet; give it the experiment and the `tracking_uri` of the
+            trials', and a `run_name`. It is ended at once: it holds nothing but the trials' runs.
+        key: Tells several services apart.
+
+    Raises:
+        StorageError: If the search's directory cannot be written to.
+    """
+
+    def begin() -> str | None:
+        begun = logger.run_id
+        if begun is not None:
+            logger.experiment.set_terminated(begun)
+        return begun
+
+    search = search_directory(directory)
+    lock = FileLock(runs_lock_file(search))
+    try:  # two workers may begin their first trials at once
+        if not lock.acquire(seconds=_LONGEST_BEGIN):
+            raise StorageError(
+                f"{str(runs_lock_file(search))!r} is locked by another trial that begins a run, for good"
+            )
+        parent = run_id(search, key=key, start=begin)
+    finally:
+        lock.close()
+    return {} if parent is None else {"mlflow.parentRunId": parent}
 
 
 def open_run() -> Any:

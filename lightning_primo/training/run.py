@@ -51,6 +51,7 @@ def run_job(job: Job) -> Evaluation:
 
 def _run(job: Job) -> Evaluation | Raised:
     started = time.perf_counter()
+    measuring = 0.0
     record = Record(identity=job.identity)
     failure: Failure | None
     try:
@@ -59,7 +60,9 @@ def _run(job: Job) -> Evaluation | Raised:
         if saved is None and job.inheritance is not None:
             record.micro_batches = job.inheritance.micro_batches()
         record = saved or record
+        began = time.perf_counter()
         failure = _rejection(job, record, saved is not None)
+        measuring = time.perf_counter() - began
         if failure is None and not _is_there(job, record):
             record, failure = _train(job, record, resume=saved is not None, started=started)
         if failure is None and not record.curve:
@@ -72,7 +75,7 @@ def _run(job: Job) -> Evaluation | Raised:
         if stop is not None:
             return Raised(stop)
         failure = classify(error)
-    return evaluation_of(job, record, failure, seconds=time.perf_counter() - started)
+    return evaluation_of(job, record, failure, seconds=time.perf_counter() - started, measuring=measuring)
 
 
 def _is_there(job: Job, record: Record) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lightning_primo.cli.commands import front
-from lightning_primo.errors import UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from tests.cli.searches import written
 from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem
 
@@ -82,3 +82,53 @@ def test_no_front_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert json.loads(printed(capsys, tmp_path, "--json")) == []
     assert printed(capsys, tmp_path, "--all").splitlines()[2].split()[:3] == ["0", "0.5", "10"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (["knee"], "2"),
+        (["val_error"], "1"),
+        (["parameters"], "4"),
+        (["val_error", "--at_most", "parameters=500"], "2"),
+        (["val_error=1", "parameters=0.01"], "1"),
+        (["parameters=1"], "4"),
+        (["knee", "--at_least", "flops=5"], "2"),
+    ],
+)
+def test_one_member_is_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: list[str], expected: str
+) -> None:
+    written(tmp_path)
+    assert front.run(front.parser().parse_args([str(tmp_path), "--choose", *rule])) == 0
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.out.splitlines()[2:]] == [expected]
+    assert f"chosen of 3; its network as files: lightning-primo export {tmp_path} --trial {expected} --out " in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--at_most", "parameters=5"], "add --choose"),
+        (["--choose", "knee", "--all"], "leave out --all and --sort"),
+        (["--choose", "knee", "--sort", "parameters"], "leave out --all and --sort"),
+        (["--choose", "knees"], "objective in 'best': 'knees'"),
+        (
+            ["--choose", "val_error", "parameters"],
+            "'--choose' takes NAME=NUMBER such as .*, got 'val_error'",
+        ),
+        (["--choose", "knee", "--at_most", "parameters"], "'--at_most' takes NAME=NUMBER"),
+        (["--choose", "knee", "--at_most", "parameters=1"], r"the least is 10 \(trial 4\)"),
+    ],
+)
+def test_choices_that_mean_nothing_are_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
+    written(tmp_path)
+    with pytest.raises(InvalidArgumentError, match=message):
+        front.run(front.parser().parse_args([str(tmp_path), *arguments]))
+
+
+def test_the_table_is_written_as_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path / "search")
+    out = tmp_path / "front.parquet"
+    assert printed(capsys, tmp_path / "search", "--out", out) == f"table of 3 trials: {out}\n"
+    assert pd.read_parquet(out)["id"].tolist() == [1, 2, 4]

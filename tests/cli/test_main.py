@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ import lightning_primo
 from lightning_primo.cli import main as main_module
 from lightning_primo.cli.main import COMMANDS, main
 from lightning_primo.errors import InvalidArgumentError, ProjectError, SearchMismatchError
+from tests.cli.searches import written
 
 
 def test_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,6 +44,19 @@ def test_help_imports_neither_torch_nor_lightning() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("command", [["status"], ["front"], ["front", "--all", "--json"]], ids=" ".join)
+def test_what_reads_a_log_imports_nothing_that_trains(tmp_path: Path, command: list[str]) -> None:
+    written(tmp_path)
+    code = (
+        "import sys; from lightning_primo.cli.main import main; code = main(sys.argv[1:])\n"
+        "heavy = ('torch', 'lightning', 'botorch', 'pandas', 'matplotlib', 'scipy.stats', 'ConfigSpace')\n"
+        "print(code, [name for name in heavy if name in sys.modules])"
+    )
+    arguments = [sys.executable, "-c", code, *command, str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("0 []\n")
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,9 @@ def test_loggers_of_services_come_as_a_function_that_makes_those_of_a_trial(
     assert (first.name, first.save_dir, named.save_dir) == ("p", str(first_trial), "elsewhere")
     assert first.version == again.version != second.version
     assert (csv.save_dir, named.version) == (str(first_trial), "abc-00000")
+    assert {logger._wandb_init["group"] for logger in (first, second, again, named)} == {tmp_path.name}
+    (own,) = loggers_elsewhere([{**entry, "dict_kwargs": {"group": "mine"}}], tmp_path)(first_trial)
+    assert own._wandb_init["group"] == "mine"
 
 
 def test_mlflow_loggers_of_a_project_have_a_run_per_trial(
@@ -192,7 +195,13 @@ def test_mlflow_loggers_of_a_project_have_a_run_per_trial(
     client = MlflowClient(where)
     names = [client.get_run(logger.run_id).info.run_name for logger in (first, second, named)]
     assert names == ["00000", "00001", "mine"]
-    assert len(client.search_runs([client.get_experiment_by_name("e").experiment_id])) == 4
+    runs = client.search_runs([client.get_experiment_by_name("e").experiment_id])
+    parents = {run.info.run_name: run.data.tags.get("mlflow.parentRunId") for run in runs}
+    searches = {run.info.run_id for run in runs if run.info.run_name == tmp_path.name}
+    assert len(searches) == len(loggers)
+    assert len(runs) == 4 + len(searches)
+    assert {parents["00000"], parents["00001"], parents["mine"]} == searches
+    assert (parents["00000"], parents[tmp_path.name]) == (parents["00001"], None)
 
 
 def test_a_value_that_is_no_scalar(networks: Path) -> None:

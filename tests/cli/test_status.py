@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from lightning_primo.problem.trial import Status
 from lightning_primo.search.stored_search import StoredSearch
 from lightning_primo.store import Store, owner_of
 from tests.cli.searches import written
+from tests.forks import Forks
 from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem
 
 
@@ -46,6 +48,7 @@ def test_status_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         "  spent          42 epochs = 4.667 full trainings, 0:00:42 h of search\n"
         "  to go on with  trial 7 (epoch 0 to 9)\n"
         "  front          3 trials, hypervolume 1.6\n"
+        "  rungs          epoch 0: 1 lost; epoch 3: 2 trained; epoch 9: 4 trained, 1 lost, 1 pending\n"
         "  last failure   trial 3, diverged: loss is nan\n"
         "  process        none searches here now\n"
     )
@@ -67,6 +70,8 @@ def test_status_as_json_while_it_is_searched(tmp_path: Path, capsys: pytest.Capt
     assert found["spent"] == {"epochs": 42.0, "full_trainings": 42 / 9, "hours": 42 / 3600}
     assert found["pending"] == [{"trial": 7, "from_epoch": 0, "to_epoch": 9}]
     assert found["front"]["size"] == 3
+    assert found["front"]["trials"][0] == {"trial": 1, "objectives": {"val_error": 0.2, "parameters": 1000.0}}
+    assert found["rungs"][1] == {"epoch": 3, "trained": 2, "lost": 0, "pending": 0}
     assert found["front"]["reference"] == pytest.approx({"val_error": 1.0, "parameters": 1e4})
     assert found["last_failure"] == {"trial": 3, "status": "diverged", "reason": "loss is nan"}
     assert found["objectives"][1] == {
@@ -104,6 +109,77 @@ def test_watch_repeats_until_ctrl_c(
     assert shown(tmp_path, "--json", "--watch", "2.5") == 0
     assert waits == [2.5] * 3
     assert [json.loads(line)["trials"]["total"] for line in capsys.readouterr().out.splitlines()] == [8] * 3
+
+
+def test_a_watch_that_is_piped_has_the_front_below_each_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = written(tmp_path)
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+        with Store(tmp_path, StoredSearch.open(tmp_path).description) as store:
+            store.tell(log.tell(7, (0.1, 2000.0)), elapsed=50.0)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert shown(tmp_path, "--watch") == 0
+    assert waits == [5.0] * 2
+    before, after = capsys.readouterr().out.split(f"{tmp_path}\n")[1:]
+    rows = [line.split() for line in before.partition("\n\n")[2].splitlines()]
+    assert rows == [
+        ["trial", "val_error", "parameters"],
+        *(["1", "0.2", "1,000"], ["2", "0.3", "100"], ["4", "0.9", "10"]),
+        [],
+    ]
+    assert ["7", "0.1", "2,000"] in [line.split() for line in after.splitlines()]
+
+
+def test_a_watch_in_a_terminal_stays_within_it_and_ends_with_ctrl_c(tmp_path: Path, forks: Forks) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    for n in range(40):
+        log.train(n, (0.01 * (n + 1), 1e4 - n))
+    written(tmp_path, log)
+    script = tmp_path / "terminal.py"
+    script.write_text(IN_A_TERMINAL)
+    run = forks.run([script, tmp_path])
+    assert run.returncode == 0, run.stderr
+    screen, code = json.loads(run.stdout)
+    assert code == 0
+    assert "Traceback" not in screen
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen))
+    assert max(map(len, lines)) <= 80
+    assert any(line.endswith("more; lightning-primo front shows them") for line in lines)
+    assert screen.count("hypervolume") >= 2  # shown again
+
+
+# Runs the command in a terminal of 24 lines and 80 columns, presses Ctrl-C once it was shown twice, and tells what was
+# on the screen and the exit code.
+IN_A_TERMINAL = """
+import fcntl, json, os, pty, struct, subprocess, sys, termios
+master, slave = pty.openpty()
+fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+command = [sys.executable, "-m", "lightning_primo", "status", sys.argv[1], "--watch", "0.1"]
+environment = {**os.environ, "TERM": "xterm"}
+environment.pop("COLUMNS", None), environment.pop("LINES", None)
+def take_terminal():
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment, preexec_fn=take_terminal)
+os.close(slave)
+screen = b""
+while screen.count(b"hypervolume") < 2:
+    screen += os.read(master, 65536)
+os.write(master, b"\\x03")
+while True:
+    try:
+        screen += os.read(master, 65536)
+    except OSError:
+        break
+print(json.dumps([screen.decode(), process.wait()]))
+"""
 
 
 def test_there_is_no_search(tmp_path: Path) -> None:

@@ -9,16 +9,18 @@ import pytest
 from matplotlib import pyplot
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Status
 from tests.results.search_log import ACCURACY, ERROR, LATENCY, PARAMETERS, Log, make_problem, two_objective_log
 
+MEMORY = Objective(name="memory_cpu", kind=Kind.MEASURED)
 SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
 
 def three_objective_log() -> Log:
     log = Log(make_problem(ACCURACY, PARAMETERS, LATENCY))
     log.train(0, (0.9, 1000.0, 4.0))
-    log.train(1, (0.5, 10.0, 4.0))
+    log.train(1, (0.5, 10.0, 2.0))
     log.train(2, (0.7, 1000.0, 1.0), 3)
     return log
 
@@ -45,7 +47,8 @@ def test_other_suffixes_are_refused(tmp_path: Path, suffix: str) -> None:
 def test_the_front_is_joined_by_its_attainment_surface(tmp_path: Path) -> None:
     axes = two_objective_log().result(tmp_path).plot_front().axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
-    assert axes.get_xlabel() == "val_error (lower is better)"
+    assert axes.get_xlabel() == "val_error in % (lower is better)"
+    assert axes.get_ylabel() == "parameters (lower is better)"
     corners = axes.lines[0].get_xydata()
     right, top = axes.get_xlim()[1], axes.get_ylim()[1]
     expected = [(0.2, top), (0.2, 1000), (0.3, 1000), (0.3, 100), (0.9, 100), (0.9, 10), (right, 10)]
@@ -68,20 +71,107 @@ def test_layers_show_every_trial_that_has_values(tmp_path: Path) -> None:
     assert labels == {"trained partly (1)": 1, "dominated (1)": 1, "front (3)": 3}
 
 
-def test_more_than_two_objectives_give_all_pairs_or_the_two_chosen(tmp_path: Path) -> None:
+def test_the_third_objective_is_the_colour_of_the_front(tmp_path: Path) -> None:
     result = three_objective_log().result(tmp_path)
+    axes, bar = result.plot_front(tmp_path / "three.png").axes
+    assert axes.get_xlabel() == "accuracy in % (higher is better)"
+    assert axes.get_ylabel() == "parameters (lower is better)"
+    assert bar.get_ylabel() == "latency in s (lower is better)"
+    assert not axes.lines  # no member of the front lies behind a line
+    (front,) = (points for points in axes.collections if str(points.get_label()).startswith("front"))
+    colours = np.asarray(front.get_facecolors())
+    assert len(np.unique(colours, axis=0)) == 2
+    axes, bar = result.plot_front(x="latency", colour="accuracy").axes
+    labels = (axes.get_xlabel(), axes.get_ylabel(), bar.get_ylabel())
+    assert [label.split()[0] for label in labels] == ["latency", "parameters", "accuracy"]
+
+
+def test_more_than_three_objectives_give_all_pairs_or_the_two_chosen(tmp_path: Path) -> None:
+    log = Log(make_problem(ACCURACY, PARAMETERS, LATENCY, MEMORY))
+    log.train(0, (0.9, 1000.0, 4.0, 2e6))
+    log.train(1, (0.5, 10.0, 4.0, 3e6))
+    result = log.result(tmp_path)
     pairs = [axes.get_xlabel() + "|" + axes.get_ylabel() for axes in result.plot_front(tmp_path / "pairs.png").axes]
     assert pairs == [
         "|parameters (lower is better)",
-        "accuracy (higher is better)|latency (lower is better)",
+        "|latency in s (lower is better)",
+        "|",
+        "accuracy in % (higher is better)|memory_cpu in MB (lower is better)",
         "parameters (lower is better)|",
+        "latency in s (lower is better)|",
+        "|accuracy in % (higher is better)",
     ]
-    axes = result.plot_front(x="latency").axes[0]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("latency (lower is better)", "accuracy (higher is better)")
+    (axes,) = result.plot_front(x="latency").axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "latency in s (lower is better)",
+        "accuracy in % (higher is better)",
+    )
     with pytest.raises(UnknownNameError, match="objective in 'y': 'loss'"):
         result.plot_front(x="latency", y="loss")
-    with pytest.raises(InvalidArgumentError, match="two different objectives"):
+    with pytest.raises(UnknownNameError, match="objective in 'colour': 'loss'"):
+        result.plot_front(colour="loss")
+    with pytest.raises(InvalidArgumentError, match="must be different objectives, got 'x' 'latency' and 'y' 'latency'"):
         result.plot_front(x="latency", y="latency")
+
+
+def test_members_of_the_front_have_their_numbers(tmp_path: Path) -> None:
+    figure = two_objective_log().result(tmp_path).plot_front()
+    numbers = {text.get_text(): text for text in figure.axes[0].texts}
+    assert set(numbers) == {"1", "2", "4"}
+    assert numbers["2"].xy == (0.3, 100.0)  # type: ignore[attr-defined]
+    assert (numbers["2"].get_ha(), numbers["2"].get_va()) == (
+        "right",
+        "top",
+    )  # where nothing can be: both are minimised
+
+
+def test_numbers_cover_no_point_and_no_other_number(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    rng = np.random.default_rng(0)
+    for trial_id, (error, size) in enumerate(rng.random((60, 2)).tolist()):
+        log.train(trial_id, (error, 10 ** (4 * size)))
+    result = log.result(tmp_path)
+    figure = result.plot_front()
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) > len(result.front) / 2
+    points = axes.transData.transform([list(trial.values.values()) for trial in result.trials])
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    assert not any(box.contains(*point) for box in boxes for point in points)
+
+
+def test_what_is_far_out_is_left_out_and_told_of(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR, LATENCY))
+    for trial_id in range(8):
+        log.train(trial_id, (0.1 + 0.01 * trial_id, 1e-3 * (9 - trial_id)))
+    log.train(8, (0.15, 5.0))  # the machine was busy
+    axes = log.result(tmp_path).plot_front().axes[0]
+    assert axes.get_title(loc="right") == "1 trial lies beyond the axes"
+    assert axes.get_ylim()[1] < 0.02
+    assert axes.get_ylabel() == "latency in ms (lower is better)"
+    log.train(9, (0.0, 6.0))  # the same, but on the front
+    axes = log.result(tmp_path).plot_front().axes[0]
+    assert axes.get_title(loc="right") == ""
+    assert axes.get_ylim()[1] > 6.0
+
+
+def test_ticks_are_in_the_unit_of_the_label(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS, LATENCY))
+    for trial_id, size in enumerate((20.0, 3e3, 9e3)):
+        log.train(trial_id, (0.3 - 0.1 * trial_id, size, 2e-3 + 1e-3 * trial_id))
+    axes, bar = log.result(tmp_path).plot_front().axes
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    assert [tick.get_text() for tick in axes.get_xticklabels()][1:-1] == ["10", "15", "20", "25", "30"]
+    assert {"30", "100", "300", "1k", "3k"} <= {tick.get_text() for tick in axes.get_yticklabels()}
+    assert {"2", "3", "4"} <= {tick.get_text() for tick in bar.get_yticklabels()}
+    assert bar.get_ylabel() == "latency in ms (lower is better)"
+
+
+def test_a_figure_is_a_picture_in_a_notebook(tmp_path: Path) -> None:
+    result = two_objective_log().result(tmp_path)
+    for figure in (result.plot_front(), result.plot_hypervolume(), result.plot_schedules()):
+        assert figure._repr_png_().startswith(SIGNATURES[".png"])  # type: ignore[attr-defined]
 
 
 def test_one_objective_gives_the_best_value_over_the_cost(tmp_path: Path) -> None:
@@ -91,7 +181,7 @@ def test_one_objective_gives_the_best_value_over_the_cost(tmp_path: Path) -> Non
         log.train(trial_id, (accuracy,))
     axes = log.result(tmp_path).plot_front(tmp_path / "best.png").axes[0]
     np.testing.assert_allclose(np.asarray(axes.lines[0].get_xydata()), [(12, 0.5), (21, 0.8), (30, 0.8)])
-    with pytest.raises(InvalidArgumentError, match="two different objectives"):
+    with pytest.raises(InvalidArgumentError, match="must be different objectives"):
         log.result(tmp_path).plot_front(x="accuracy")
 
 

@@ -34,6 +34,10 @@ def n_until_it_stops(*evaluations: Evaluation, most: int = 200) -> int:
     return len(let_through)
 
 
+def test_what_the_user_has_stopped_says_nothing_of_the_others() -> None:
+    assert n_until_it_stops(told(Status.STOPPED)) == 200
+
+
 @pytest.mark.parametrize("status", [Status.DIVERGED, Status.TIMEOUT, Status.OUT_OF_MEMORY])
 def test_trials_that_all_end_alike_without_a_cause_of_their_own_stop_the_search(status: Status) -> None:
     assert n_until_it_stops(told(status)) == 10

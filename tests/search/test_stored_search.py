@@ -35,8 +35,9 @@ from lightning_primo import (
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, PrimoError, StoreError
 from lightning_primo.problem import Problem
 from lightning_primo.search.description import describe
-from lightning_primo.search.stored_search import StoredSearch, problem_of
+from lightning_primo.search.stored_search import StoredSearch
 from lightning_primo.store import Store
+from lightning_primo.store.described_problem import problem_of
 from tests.cli.searches import written
 from tests.store.files import certify
 from tests.tiny import Data, Net
@@ -66,9 +67,8 @@ def test_a_problem_comes_back_from_its_description() -> None:
         max_epochs=27,
     )
     algorithm = PriMO(priors={"accuracy": Prior({"lr": 1e-3}, confidence=0.75)})
-    read = problem_of(
-        describe(problem, objectives=objectives, constraints=constraints, algorithm=algorithm, seed=7),
-    )
+    description = describe(problem, objectives=objectives, constraints=constraints, algorithm=algorithm, seed=7)
+    read = problem_of(description, Path("runs"))
     assert read.objectives == problem.objectives
     assert read.constraints == problem.constraints
     assert (read.min_epochs, read.max_epochs) == (3, 27)

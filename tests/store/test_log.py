@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from lightning_primo.layout import STORE, lock_file, owner_file
 from lightning_primo.objectives import ObjectiveCallback
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
-from lightning_primo.problem.trial import Evaluation, Proposal, Status
+from lightning_primo.problem.trial import Evaluation, Origin, Proposal, Status
 from lightning_primo.search.description import describe
 from lightning_primo.store.codec import decode_evaluation, differences, encode_evaluation
 from lightning_primo.store.contents import VERSION, Event
@@ -659,3 +660,45 @@ def test_a_place_that_is_none_is_damage(place: Any) -> None:
     fields = {**json.loads(encode_evaluation(TELL)), "measured_on": {"latency_cpu": place}}
     with pytest.raises(ValueError, match="attribute"):
         decode_evaluation(json.dumps(fields))
+
+
+# What the algorithm did not propose.
+
+KNOWN = Proposal(trial_id=1, config=CONFIG, epoch=9, operation="known", origin=Origin.KNOWN)
+
+
+def test_known_results_and_additions_come_back(tmp_path: Path) -> None:
+    told = Evaluation(trial_id=1, epoch=9, losses=(1.0,))
+    with Store(tmp_path, DESCRIPTION) as store:
+        store.ask(Proposal(trial_id=0, config={}, epoch=1, origin=Origin.GIVEN), elapsed=0.0)
+        store.add(CONFIG, elapsed=0.5)
+        store.learn(KNOWN, told, elapsed=1.0)
+        store.add({"lr": 1.0}, elapsed=2.0)
+        assert store.added() == [CONFIG, {"lr": 1.0}]
+    with Store(tmp_path, DESCRIPTION) as store:
+        events = store.events()
+        assert [event for event, _ in events[1:]] == [KNOWN, told]
+        assert events[0][0].origin is Origin.GIVEN  # type: ignore[union-attr]
+        assert store.added() == [CONFIG, {"lr": 1.0}]
+        store.tell(replace(told, trial_id=0), elapsed=3.0)
+    assert len(read_events(tmp_path)) == 4
+
+
+def test_a_known_result_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    with Store(tmp_path, DESCRIPTION) as store:
+        store.ask(Proposal(trial_id=0, config={}, epoch=1), elapsed=0.0)
+        store._connection.execute(
+            "CREATE TRIGGER no AFTER INSERT ON event WHEN NEW.kind = 'tell' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        with pytest.raises(StoreError):
+            store.learn(KNOWN, Evaluation(trial_id=1, epoch=9, losses=(1.0,)), elapsed=1.0)
+        store._connection.execute("DROP TRIGGER no")
+        assert len(store.events()) == 1
+
+
+def test_an_addition_that_was_changed_is_noticed(tmp_path: Path) -> None:
+    with Store(tmp_path, DESCRIPTION) as store:
+        store.add({"lr": 0.5}, elapsed=0.0)
+        store._connection.execute("UPDATE event SET payload = replace(payload, '0.5', '0.6')")
+        with pytest.raises(CorruptStoreError, match="event 1"):
+            store.events()

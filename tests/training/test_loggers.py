@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.training import run_job
-from lightning_primo.training.loggers import check_loggers, run_id
+from lightning_primo.training.loggers import check_loggers, mlflow_parent, run_id
 from tests.tiny import Net
 from tests.training.jobs import make_job
 
@@ -163,7 +163,9 @@ def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where = f"file:{tmp_path}/mlruns"
 
     def logger(directory: Path) -> MLFlowLogger:
-        make = functools.partial(MLFlowLogger, "e", tracking_uri=where, run_name=directory.name)
+        search = MLFlowLogger("e", tracking_uri=where, run_name="the search")
+        tags = mlflow_parent(directory, search)
+        make = functools.partial(MLFlowLogger, "e", tracking_uri=where, run_name=directory.name, tags=tags)
         return make(run_id=run_id(directory, start=lambda: make().run_id))
 
     trainer = cloudpickle.loads(cloudpickle.dumps({"logger": logger, "log_every_n_steps": 1}))
@@ -172,7 +174,10 @@ def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = MlflowClient(where)
     found = client.search_runs([client.get_experiment_by_name("e").experiment_id])
     epochs = {run.info.run_name: len(client.get_metric_history(run.info.run_id, "val_loss")) for run in found}
-    assert epochs == {"00000": 2, "00001": 1}
+    assert epochs == {"00000": 2, "00001": 1, "the search": 0}
+    ids = {run.info.run_name: run.info.run_id for run in found}
+    parents = {run.info.run_name: run.data.tags.get("mlflow.parentRunId") for run in found}
+    assert parents == {"00000": ids["the search"], "00001": ids["the search"], "the search": None}
     assert {run.info.status for run in found} == {"FINISHED"}
     with pytest.raises(InvalidArgumentError, match=r"holds a MLFlowLogger.*start=lambda: make\(\).run_id"):
         check_loggers(MLFlowLogger("e", tracking_uri=where))

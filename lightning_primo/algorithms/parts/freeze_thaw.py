@@ -51,5 +51,5 @@ class FreezeThaw:
 
 
 def _is_paused(trial: Trial, epoch: int) -> bool:
-    last = trial.evaluations[-1] if trial.evaluations else None
+    last = trial.evaluations[-1] if trial.evaluations and not trial.known else None
     return trial.pending is None and last is not None and last.ok and not last.finished and last.epoch == epoch

@@ -27,10 +27,12 @@ class Weighting:
     Attributes:
         prior: Of one objective.
         exponent: Of its density, `gamma`.
+        objective: The objective's name.
     """
 
     prior: EncodedPrior
     exponent: float
+    objective: str
 
     def sample(self, rng: np.random.Generator) -> Array:
         """Vectors to look at because the prior has them, `q x h`."""
@@ -64,8 +66,10 @@ class PriorInfluence:
         self._epsilon = epsilon
         self._trust = trust
         self._dimensions = encoding.dimensions
-        names = [objective.name for objective in problem.objectives]
-        self._encoded = [(names.index(name), EncodedPrior(prior, encoding)) for name, prior in sorted(priors.items())]
+        self._names = [objective.name for objective in problem.objectives]
+        self._encoded = [
+            (self._names.index(name), EncodedPrior(prior, encoding)) for name, prior in sorted(priors.items())
+        ]
 
     def count(self, n: int) -> None:
         """Take note of `n` more proposals that were evaluated."""
@@ -86,7 +90,7 @@ class PriorInfluence:
         trust = self._trust.probability(partial(_evidence, prior, objective, data))
         if trust < 1.0 and rng.random() >= trust:
             return None
-        return Weighting(prior, exponent)
+        return Weighting(prior, exponent, self._names[objective])
 
 
 def _evidence(prior: EncodedPrior, objective: int, data: Observations) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.checks import check_instance, check_mapping, shown
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.problem import Problem
-from lightning_primo.problem.trial import Config
+from lightning_primo.problem.trial import Config, Origin
 from lightning_primo.space import EncodedPrior, Prior
 
 _MAX_TRIES = 100
@@ -71,7 +71,8 @@ class SobolSampler(Sampler):
 
     @override
     def candidates(self, algorithm: Algorithm, rng: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
-        encoding, n_taken = algorithm.encoding, len(algorithm.trials)
+        encoding = algorithm.encoding
+        n_taken = sum(trial.origin is Origin.ALGORITHM for trial in algorithm.trials)
         sequence = qmc.Sobol(len(encoding.names), scramble=True, rng=np.random.default_rng(algorithm.seed))
         # A configuration is taken at its index or later, so every point before index n_taken was looked at already.
         if n_taken:

@@ -75,6 +75,10 @@ class SteadyStateEvolution(Algorithm):
         if evaluation.counts_at(self.problem.max_epochs):
             self._members = self._survivors((*self._members, trial.id))
 
+    def _learned(self, trial: Trial) -> None:
+        if trial.at(self.problem.max_epochs) is not None:
+            self._members = self._survivors((*self._members, trial.id))
+
     def _ranked(self, members: Sequence[int]) -> list[int]:
         """The members by the ranking of their losses, best first."""
         evaluations = [self.trials[trial_id].at(self.problem.max_epochs) for trial_id in members]

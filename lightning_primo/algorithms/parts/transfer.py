@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.observations import front_ranges
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import default_reference, hypervolume, nds_epsilon_net_order, normalise
 from lightning_primo.problem import Problem
 from lightning_primo.problem.past import PastSearch
-from lightning_primo.problem.trial import Config
+from lightning_primo.problem.trial import Config, Proposal
 from lightning_primo.space import Encoding
 from lightning_primo.surrogates import GaussianProcess
 from lightning_primo.surrogates.observations import Observations, RungObservations
@@ -22,10 +23,14 @@ from lightning_primo.surrogates.outliers import without_outliers
 
 Array = npt.NDArray[np.float64]
 
+TRANSFER = "transfer"
+"""The operation of a trial whose configuration an earlier search found."""
+
 _LEAST = 3  # results at a rung; fewer say nothing about what is better
 _MOST = 100  # results at a rung that are modelled
 _PORTFOLIO = 5  # configurations
 _FROM_EACH = 20  # candidates for it from each task
+_STREAM = 0x7A57  # keeps what earlier configurations leave open apart from the numbers of the asks
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,37 @@ class PastTask:
     def _scaled(self, losses: Iterable[tuple[float, ...]]) -> Array:
         scaled = self.problem.scaled_losses(list(losses))
         return np.where(self.problem.exact_mask, scaled, without_outliers(scaled))
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What an algorithm has of earlier searches.
+
+    Attributes:
+        tasks: These searches, as the new one sees them.
+        portfolio: Their configurations that are tried first.
+    """
+
+    tasks: tuple[PastTask, ...]
+    portfolio: tuple[Config, ...]
+
+    @classmethod
+    def of(cls, learn_from: Sequence[PastSearch], algorithm: Algorithm) -> Experience:
+        """What there is to learn from earlier searches for an algorithm that has started.
+
+        Raises:
+            InvalidArgumentError: If one of them has other objectives, or shares no hyperparameter.
+        """
+        rng = np.random.default_rng([algorithm.seed, _STREAM])
+        tasks = tuple(PastTask.of(past, algorithm.problem, algorithm.encoding, rng) for past in learn_from)
+        return cls(tasks, tuple(portfolio(tasks, algorithm.problem.max_epochs)))
+
+    def proven(self, algorithm: Algorithm, epoch: int) -> Proposal | None:
+        """Trains the next of the portfolio to an epoch; None where all have a trial, or break the exact bounds."""
+        for config in self.portfolio:
+            if not algorithm.seen(config) and algorithm.problem.violation(config) is None:
+                return algorithm.new_trial(config, epoch, operation=TRANSFER)
+        return None
 
 
 def portfolio(tasks: Sequence[PastTask], full: int) -> list[Config]:

@@ -6,15 +6,19 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import jsonargparse
 
 from lightning_primo.checks import printable_lines
-from lightning_primo.cli.output import print_json, print_note, print_table, print_text
+from lightning_primo.cli.output import print_json, print_note, print_table, print_text, writing
+from lightning_primo.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from lightning_primo.results import Result, TrialResult
+    from lightning_primo.results import TrialResult
+    from lightning_primo.results.findings import Findings
+    from lightning_primo.search.stored_search import StoredSearch
 
 
 def parser() -> jsonargparse.ArgumentParser:
@@ -25,10 +29,27 @@ def parser() -> jsonargparse.ArgumentParser:
     )
     made.add_argument("directory", type=Path, help="the search's directory")
     made.add_argument("--sort", type=str, metavar="OBJECTIVE", help="best first by this one (default: the first one)")
+    made.add_argument(
+        "--choose",
+        nargs="+",
+        type=str,
+        metavar="RULE",
+        help="one member alone: 'knee', where the front bends the most; the name of an objective, for its best one; or "
+        "NAME=WEIGHT for each objective that counts",
+    )
+    made.add_argument(
+        "--at_most", nargs="+", type=str, metavar="NAME=VALUE", help="with --choose: values that it must keep"
+    )
+    made.add_argument(
+        "--at_least", nargs="+", type=str, metavar="NAME=VALUE", help="with --choose: the same from below"
+    )
     made.add_argument("--all", action="store_true", help="all trials, not the front alone")
     form = made.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV, with all columns there are")
     form.add_argument("--json", action="store_true", help="print JSON, an object per trial")
+    form.add_argument(
+        "--out", type=Path, metavar="FILE", help="write all columns into a file that ends with .csv, .json or .parquet"
+    )
     return made
 
 
@@ -37,74 +58,115 @@ def run(options: jsonargparse.Namespace) -> int:
 
     Raises:
         StoreError: There is no search in the directory, or its file is damaged.
-        UnknownNameError: There is no such objective to sort by.
+        UnknownNameError: There is no such objective to sort by, or to choose by.
+        InvalidArgumentError: Options that do not go together, or bounds that no member of the front keeps.
+        PrimoError: There is nothing to choose from yet.
     """
-    from lightning_primo.search import read_result
+    from lightning_primo.results.ordering import best_first
+    from lightning_primo.results.partial_training import partly_line
+    from lightning_primo.search.stored_search import StoredSearch
 
-    result = read_result(options.directory)
-    trials = chosen(result, everything=options.all, by=options.sort)
-    if options.csv:
-        table = result.to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
-        text = table.to_csv(index=False, lineterminator="\n")
-        sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)  # a program gets all as it is
+    if options.choose is None and (options.at_most or options.at_least):
+        raise InvalidArgumentError("'--at_most' and '--at_least' bound what --choose chooses; add --choose")
+    if options.choose is not None and (options.all or options.sort):
+        raise InvalidArgumentError("'--choose' shows one member of the front; leave out --all and --sort")
+    search = StoredSearch.open(options.directory)
+    result = search.findings()  # needs no torch, as the whole table does
+    objectives = result.problem.objectives
+    if options.choose is not None:
+        trials = [chosen(result, options.choose, at_most=options.at_most, at_least=options.at_least)]
+    else:
+        by = objectives[0].name if options.sort is None else options.sort
+        trials = best_first(result.trials if options.all else result.front, objectives, by, argument="--sort")
+    if options.out is not None or options.csv:
+        _write(search, trials, options.out)
     elif options.json:
         print_json([_described(trial, result) for trial in trials])
     elif trials:
-        _print(trials, result, everything=options.all)
+        _print(trials, result, search.hyperparameters, everything=options.all)
+        if options.choose is not None:
+            command = f"lightning-primo export {quote(str(options.directory))} --trial {trials[0].id} --out FOLDER"
+            print_note(f"chosen of {len(result.front)}; its network as files: {command}")
+        elif partly := [trial.epoch for trial in result.trials if trial.trained_partly]:
+            hint = "" if options.all else "; --all shows them"
+            print_note(f"{partly_line(partly, result.problem.max_epochs)}{hint}")
     else:
         hint = "" if options.all or not result.trials else "; --all shows all trials"
         print_text(f"no trial was trained to the full budget of {result.problem.max_epochs} epochs yet{hint}")
     return 0
 
 
-def chosen(result: Result, *, everything: bool, by: str | None) -> list[TrialResult]:
-    """The front or all trials, sorted by an objective, the best first; where its value is unknown, last.
+def _write(search: StoredSearch, trials: Sequence[TrialResult], out: Path | None) -> None:
+    """Write all columns of trials into a file, or print them as CSV."""
+    from lightning_primo.results.table_files import write_table
+
+    table = search.result().to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
+    if out is not None:
+        with writing(out):
+            print_text(f"table of {len(trials)} trials: {write_table(table, out)}")
+        return
+    text = table.to_csv(index=False, lineterminator="\n")
+    sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)  # a program gets all as it is
+
+
+def chosen(
+    result: Findings, words: Sequence[str], *, at_most: Sequence[str] | None, at_least: Sequence[str] | None
+) -> TrialResult:
+    """The member of the front that ``--choose`` and the bounds mean.
+
+    Args:
+        result: Of the search.
+        words: ``knee``, the name of an objective, or ``name=weight`` for several.
+        at_most: ``name=bound``, each.
+        at_least: ``name=bound``, each.
 
     Raises:
-        UnknownNameError: There is no such objective.
+        InvalidArgumentError: If they mean nothing, or no member keeps the bounds.
+        PrimoError: If the front is empty.
     """
-    from lightning_primo.errors import UnknownNameError
-
-    objectives = {objective.name: objective for objective in result.problem.objectives}
-    if by is not None and by not in objectives:
-        raise UnknownNameError("objective in '--sort'", by, objectives)
-    objective = objectives[by] if by is not None else result.problem.objectives[0]
-
-    def rank(trial: TrialResult) -> tuple[bool, float]:
-        loss = objective.loss(trial.values.get(objective.name, math.nan))
-        return math.isnan(loss), loss
-
-    return sorted(result.trials if everything else result.front, key=rank)
+    bounds = {
+        "at_most": _numbers("--at_most", at_most or []),
+        "at_least": _numbers("--at_least", at_least or []),
+    }
+    names = [objective.name for objective in result.problem.objectives]
+    if len(words) == 1 and (words[0] in names or "=" not in words[0]):
+        if words[0] == "knee" and "knee" not in names:
+            return result.choose(knee=True, **bounds)
+        return result.choose(words[0], **bounds)
+    return result.choose(weights=_numbers("--choose", words), **bounds)
 
 
-def _print(trials: Sequence[TrialResult], result: Result, *, everything: bool) -> None:
-    from lightning_primo.results.formatting import format_value
-    from lightning_primo.results.partial_training import partly_line
+def _numbers(option: str, words: Sequence[str]) -> dict[str, float]:
+    numbers = {}
+    for word in words:
+        name, equals, text = word.rpartition("=")
+        try:
+            numbers[name] = float(text)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise InvalidArgumentError(f"{option!r} takes NAME=NUMBER such as parameters=1e6, got {word!r}")
+    return numbers
+
+
+def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str], *, everything: bool) -> None:
+    from lightning_primo.results.formatting import format_setting, format_value
 
     objectives = [objective.name for objective in result.problem.objectives]
-    hyperparameters = [name for name in result.problem.space if any(name in trial.config for trial in trials)]
+    hyperparameters = [name for name in names if any(name in trial.config for trial in trials)]
     front = {trial.id for trial in result.front}
     state = ["front", "status", "epoch"] if everything else []
     rows = []
     for trial in trials:
         mark = ["*" if trial.id in front else "", trial.outcome, str(trial.epoch)] if everything else []
         values = [format_value(trial.values.get(name, math.nan)) for name in objectives]
-        config = [_cell(trial.config.get(name)) for name in hyperparameters]
+        config = [format_setting(trial.config.get(name)) for name in hyperparameters]
         rows.append([str(trial.id), *values, *mark, *config])
     dim = [everything and trial.trained_partly for trial in trials]
     print_table(["trial", *objectives, *state, *hyperparameters], rows, left=("status",), dim=dim)
-    if partly := [trial.epoch for trial in result.trials if trial.trained_partly]:
-        hint = "" if everything else "; --all shows them"
-        print_note(f"{partly_line(partly, result.problem.max_epochs)}{hint}")
 
 
-def _cell(value: object) -> str:
-    if value is None:  # inactive
-        return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _described(trial: TrialResult, result: Result) -> dict[str, object]:
+def _described(trial: TrialResult, result: Findings) -> dict[str, object]:
     return {
         "trial": trial.id,
         "objectives": trial.values,

@@ -23,8 +23,14 @@ def parser() -> jsonargparse.ArgumentParser:
         help="a folder for the two pictures (default: the search's directory), or a file that ends with .png, .svg or "
         ".pdf for the front alone",
     )
-    made.add_argument("--x", type=str, metavar="OBJECTIVE", help="on the horizontal axis (default: all pairs)")
+    made.add_argument("--x", type=str, metavar="OBJECTIVE", help="on the horizontal axis (of four and more: all pairs)")
     made.add_argument("--y", type=str, metavar="OBJECTIVE", help="on the vertical axis")
+    made.add_argument(
+        "--colour",
+        type=str,
+        metavar="OBJECTIVE",
+        help="that colours the front (of three: the one that is left)",
+    )
     return made
 
 
@@ -42,7 +48,7 @@ def run(options: jsonargparse.Namespace) -> int:
     alone = bool(out.suffix) and not out.is_dir()
     front = out if alone else out / "front.png"
     with writing(front):
-        result.plot_front(front, x=options.x, y=options.y)
+        result.plot_front(front, x=options.x, y=options.y, colour=options.colour)
     print_text(f"picture of the front: {front}")
     if not alone:
         hypervolume = out / "hypervolume.png"

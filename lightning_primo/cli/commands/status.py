@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,17 @@ def parser() -> jsonargparse.ArgumentParser:
     """The arguments of the command."""
     made = jsonargparse.ArgumentParser(
         description="Show how a search is getting on, also while it runs: trials, what was spent, what is running, the "
-        "size of the front, the last error. Nothing in its directory is changed."
+        "size of the front, the rungs, the last error. Nothing in its directory is changed."
     )
     made.add_argument("directory", type=Path, help="the search's directory")
     made.add_argument("--json", action="store_true", help="print JSON instead of text")
     made.add_argument(
-        "--watch", type=PositiveFloat, metavar="SECONDS", help="show it again every so many seconds, until Ctrl-C"
+        "--watch",
+        type=PositiveFloat,
+        nargs="?",
+        const=5.0,
+        metavar="SECONDS",
+        help="show it with the front again every so many seconds (5 where none are given), until Ctrl-C",
     )
     return made
 
@@ -38,32 +44,25 @@ def run(options: jsonargparse.Namespace) -> int:
     Raises:
         StoreError: There is no search in the directory, or its file is damaged.
     """
-    from rich.console import Console
+    if options.watch:
+        from lightning_primo.cli.watching import watch_as_json, watch_as_text
 
-    console = Console()
-    show(options.directory, as_json=options.json, indent=None if options.watch else 2)
-    try:
-        while options.watch:
-            time.sleep(options.watch)
-            if not options.json:
-                console.clear() if console.is_terminal else print()
-            show(options.directory, as_json=options.json, indent=None)
-    except KeyboardInterrupt:  # how a watch ends
-        pass
+        watched = watch_as_json if options.json else watch_as_text
+        watched(partial(read, options.directory), as_text, seconds=options.watch)
+    elif options.json:
+        print_json(read(options.directory))
+    else:
+        print_text(as_text(read(options.directory)))
     return 0
 
 
-def show(directory: Path, *, as_json: bool, indent: int | None) -> None:
-    """Print the status once."""
+def read(directory: Path) -> dict[str, Any]:
+    """The status of the search in a directory as it is now; see `status_of`."""
     from lightning_primo.search.stored_search import StoredSearch
     from lightning_primo.store import owner_of
 
     owner = owner_of(directory)
-    status = status_of(StoredSearch.open(directory), owner)
-    if as_json:
-        print_json(status, indent=indent)
-    else:
-        print_text(as_text(status))
+    return status_of(StoredSearch.open(directory), owner)
 
 
 def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
@@ -75,8 +74,9 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
     """
     from lightning_primo.errors import first_line
     from lightning_primo.problem.trial import Evaluation, fold_events
+    from lightning_primo.results.rungs import rungs_of
 
-    problem, result = search.problem, search.result()
+    problem, result = search.problem, search.findings()
     pending = [trial for trial in fold_events(event for event, _ in search.events) if trial.pending is not None]
     told = [event for event, _ in search.events if isinstance(event, Evaluation)]
     failed = next((evaluation for evaluation in reversed(told) if evaluation.status.failed), None)
@@ -86,7 +86,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
         "algorithm": dict(search.algorithm),
         "objectives": [_described(objective) for objective in problem.objectives],
         "constraints": [_described(constraint) for constraint in problem.constraints],
-        "hyperparameters": list(problem.space.keys()),
+        "hyperparameters": list(search.hyperparameters),
         "epochs": {"shortest": problem.min_epochs, "full": problem.max_epochs},
         "seed": search.seed,
         "trials": {
@@ -105,7 +105,9 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
             "hypervolume": result.hypervolume(),
             "reference": result.reference,
             "note": result.changed_since_told().strip(),
+            "trials": [{"trial": trial.id, "objectives": dict(trial.values)} for trial in result.front],
         },
+        "rungs": [asdict(rung) for rung in rungs_of(event for event, _ in search.events)],
         "last_failure": failed
         and {"trial": failed.trial_id, "status": failed.status.value, "reason": first_line(failed.reason)},
     }
@@ -133,6 +135,7 @@ def as_text(status: dict[str, Any]) -> str:
         "front": " ".join([f"{front['size']} trials, hypervolume {front['hypervolume']:.4g}", front["note"]]).rstrip()
         if front["size"]
         else f"no trial was trained to the full budget of {epochs['full']} epochs yet",
+        "rungs": "; ".join(map(_rung, status["rungs"])),
         "last failure": failure and f"trial {failure['trial']}, {failure['status']}: {failure['reason']}",
         "process": status["searched_by"] or "none searches here now",
     }
@@ -144,6 +147,11 @@ def as_text(status: dict[str, Any]) -> str:
 def _described(objective: Objective) -> dict[str, Any]:
     fields = ("name", "mode", "at_most", "at_least", "reference")
     return {"kind": objective.kind.value, **{name: getattr(objective, name) for name in fields}}
+
+
+def _rung(rung: dict[str, int]) -> str:
+    counts = [f"{rung[name]} {name}" for name in ("trained", "lost", "pending") if rung[name]]
+    return f"epoch {rung['epoch']}: {', '.join(counts)}"
 
 
 def _shown(objective: dict[str, Any]) -> str:

@@ -7,12 +7,13 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
-from lightning_primo import MSEHVI, PBT, BayesianOptimization, PriMO, RandomSearch
+from lightning_primo import MOBANANAS, MOBOHB, MSEHVI, PBT, BayesianOptimization, BulkAndCut, PriMO, RandomSearch
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.algorithms.parts.transfer import PastTask, portfolio
 from lightning_primo.errors import InvalidArgumentError
@@ -115,7 +116,7 @@ def test_the_portfolio_is_greedy() -> None:
     assert portfolio([], 9) == []
 
 
-@pytest.mark.parametrize("make", [PriMO, MSEHVI])
+@pytest.mark.parametrize("make", [PriMO, MSEHVI, MOBOHB, MOBANANAS, partial(BulkAndCut, full_trainings=12)])
 def test_the_best_earlier_configurations_come_first(make: Callable[..., Algorithm]) -> None:
     algorithm = make(learn_from=[past(toy_values)])
     proposals = [event for event in search(algorithm, 6) if isinstance(event, Proposal)]
@@ -143,6 +144,12 @@ class TestLearning(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
         return BayesianOptimization(n_init=4, learn_from=[past(toy_values, n_objectives=4)])
+
+
+class TestLearningByHalving(AlgorithmConformance):
+    @pytest.fixture
+    def algorithm(self) -> Algorithm:
+        return MOBOHB(learn_from=[past(toy_values, n_objectives=4)])
 
 
 def test_the_digest_is_that_of_the_trials() -> None:

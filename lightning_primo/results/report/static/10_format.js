@@ -1,0 +1,93 @@
+// Numbers as people read them, and elements that take text as text: nothing here or elsewhere parses HTML.
+
+const PREFIXES = {
+  seconds: [[1e-9, "ns"], [1e-6, "µs"], [1e-3, "ms"], [1, "s"], [60, "min"], [3600, "h"]],
+  bytes: [[1, "B"], [1e3, "kB"], [1e6, "MB"], [1e9, "GB"], [1e12, "TB"]],
+  count: [[1, ""], [1e3, "k"], [1e6, "M"], [1e9, "G"], [1e12, "T"]],
+};
+
+const known = (value) => typeof value === "number" && Number.isFinite(value);
+
+function digits(value, n = 3) {
+  if (value === 0) return "0";
+  const size = Math.floor(Math.log10(Math.abs(value)));
+  if (size >= 7 || size < -5) return value.toPrecision(n).replace("e+", "e");
+  return value.toLocaleString("en-US", { maximumFractionDigits: Math.max(0, n - 1 - size) });
+}
+
+function prefix(value, unit) {
+  const steps = PREFIXES[unit];
+  const size = Math.abs(value);
+  let found = steps[0];
+  for (const step of steps) if (size >= step[0] * (step[1] === "min" || step[1] === "h" ? 2 : 0.9995)) found = step;
+  return found;
+}
+
+function shown(value, unit = "number") {
+  if (!known(value)) return "–";
+  if (unit === "share") return digits(100 * value) + " %";
+  if (!PREFIXES[unit] || value === 0) return digits(value, unit === "number" ? 4 : 3);
+  if (unit === "count" && Math.abs(value) < 10000) return digits(value, 4);
+  const [factor, name] = prefix(value, unit);
+  return (digits(value / factor) + " " + name).trim();
+}
+
+function withSpread(value, spread, unit) {
+  if (!known(spread) || !known(value) || spread === 0) return shown(value, unit);
+  return shown(value, unit) + " ±" + digits((100 * spread) / Math.abs(value), 2) + " %";
+}
+
+function setting(value) {
+  if (value === undefined) return "–";
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : digits(value, 4);
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+// Of a hyperparameter on an axis: whole numbers where it has no others.
+const settingOn = (space) => (value) => setting(space.integer ? Math.round(value) : value);
+
+// One scale for the whole axis: what values are divided by, the unit in its title, and the format of its ticks.
+function axisScale(values, unit) {
+  if (unit === "share") return { factor: 1, suffix: "", format: ".3~%" };
+  if (unit === "count") return { factor: 1, suffix: "", format: "~s" };
+  if (!PREFIXES[unit]) return { factor: 1, suffix: "", format: "" };
+  const sorted = values.filter(known).map(Math.abs).sort((a, b) => a - b);
+  const [factor, name] = prefix(sorted[Math.floor(sorted.length / 2)] ?? 1, unit);
+  return { factor, suffix: ` (${name})`, format: "" };
+}
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== undefined && value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+// Plotly reads a few tags and entities in its texts.
+const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+const short = (text, n = 28) => (text.length > n ? text.slice(0, n - 1) + "…" : text);
+
+function select(label, options, value, change) {
+  const box = element("select", { onchange: (event) => change(event.target.value) });
+  for (const [key, text] of options) box.append(element("option", { value: key, selected: String(key) === String(value) }, text));
+  return element("label", {}, label, box);
+}
+
+function choices(options, value, change) {
+  const row = element("span", { role: "group" });
+  for (const [key, text] of options) {
+    row.append(element("button", { type: "button", "aria-pressed": String(key === value), onclick: () => change(key) }, text), " ");
+  }
+  return row;
+}
+
+function duration(seconds) {
+  if (!known(seconds)) return "–";
+  if (seconds < 60) return digits(seconds, 2) + " s";
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return minutes + " min";
+  return Math.floor(minutes / 60) + " h " + String(minutes % 60).padStart(2, "0") + " min";
+}

@@ -1,0 +1,138 @@
+// The front of any two objectives, a third one as colour; what is chosen is shown beside it.
+
+views.push({
+  id: "front", title: "Front", present: () => true,
+  draw(body) {
+    const controls = element("div", { class: "controls" });
+    const chart = element("div", { id: "front-plot" });
+    const detail = element("div", { class: "detail", id: "detail" });
+    body.append(controls, element("div", { class: "split" }, element("div", {}, chart, element("p", { class: "faint", id: "front-note" })), detail), element("div", { id: "table" }));
+    if (data.objectives.length > 1) {
+      const names = data.objectives.map((objective) => [objective.name, short(objective.name)]);
+      const change = (key) => (name) => { state[key] = name; redraw("front"); };
+      controls.append(
+        select("horizontal", names, state.x, change("x")), select("vertical", names, state.y, change("y")),
+        select("colour", [["", "on the front or not"], ...names], state.colour, change("colour")),
+      );
+    }
+    parts.front = () => drawFront(chart);
+    parts.detail = () => drawDetail(detail);
+    parts.table = () => drawTable(document.getElementById("table"));
+    parts.front(); parts.detail(); parts.table();
+  },
+});
+
+function drawFront(chart) {
+  if (data.objectives.length < 2) return drawBest(chart);
+  const [jx, jy] = [objectiveIndex(state.x), objectiveIndex(state.y)];
+  const jc = objectiveIndex(state.colour);
+  const [ox, oy] = [data.objectives[jx], data.objectives[jy]];
+  const drawable = (trial) => hasValues(trial) && fits(trial.values[jx], ox) && fits(trial.values[jy], oy);
+  const groups = { "trained partly": [], "trained fully": [], "on the front": [] };
+  for (const trial of data.trials) if (drawable(trial)) groups[trial.fate].push(trial);
+  const all = Object.values(groups).flat();
+  const [sx, sy] = [axisScale(all.map((t) => t.values[jx]), ox.unit), axisScale(all.map((t) => t.values[jy]), oy.unit)];
+  const members = groups["on the front"];
+  const colours = jc >= 0 ? colourScale(all.map((trial) => trial.values[jc]), data.objectives[jc]) : null;
+  const traces = [];
+  if (data.objectives.length === 2 && members.length > 1) traces.push(staircase(members, jx, jy, sx, sy));
+  for (const [fate, trials] of Object.entries(groups)) {
+    if (!trials.length) continue;
+    const onFront = fate === "on the front";
+    traces.push({
+      type: "scatter", mode: "markers", name: `${fate} (${trials.length})`, customdata: trials.map((trial) => trial.id),
+      x: trials.map((trial) => trial.values[jx] / sx.factor), y: trials.map((trial) => trial.values[jy] / sy.factor),
+      error_x: errorBars(trials, jx, sx.factor), error_y: errorBars(trials, jy, sy.factor),
+      text: trials.map(hover), hoverinfo: "text",
+      selectedpoints: state.brushed ? trials.flatMap((trial, i) => (state.brushed.has(trial.id) ? [i] : [])) : undefined,
+      unselected: { marker: { opacity: 0.08 } }, visible: fate === "trained partly" && groups["trained fully"].length + members.length > 3 ? "legendonly" : true,
+      marker: {
+        size: trials.map((trial) => (trial.id === state.trial ? 15 : onFront ? 10 : 6)),
+        symbol: fate === "trained partly" ? "circle-open" : "circle",
+        color: colours ? trials.map((trial) => colours.of(trial.values[jc])) : fateColour(fate),
+        ...(colours ? { colorscale: viridisScale(), cmin: colours.low, cmax: colours.high, showscale: onFront, colorbar: colours.bar } : {}),
+        opacity: onFront ? 1 : 0.6,
+        line: { width: trials.map((trial) => (trial.id === state.trial ? 3 : onFront ? 1 : 0)), color: trials.map((trial) => (trial.id === state.trial ? css("--chosen") : css("--card"))) },
+      },
+    });
+  }
+  const basis = members.length + groups["trained fully"].length > 3 ? [...members, ...groups["trained fully"]] : all;
+  const [rx, ry] = [rangeOf(basis, members, jx, ox, sx.factor), rangeOf(basis, members, jy, oy, sy.factor)];
+  const layout = baseLayout(440, {
+    xaxis: axisOf(ox, sx, rx.range ? { range: rx.range } : {}), yaxis: axisOf(oy, sy, ry.range ? { range: ry.range } : {}),
+    margin: { l: 64, r: 16, t: 36, b: 48 }, uirevision: `${state.x}|${state.y}`,
+  });
+  plot(chart, traces, layout);
+  chart.removeAllListeners?.("plotly_click");
+  chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (id !== undefined) choose(id); });
+  const outside = new Set([...rx.outside, ...ry.outside]).size;
+  const notes = [];
+  if (outside) notes.push(`Outside: ${outside} of the trials trained fully; a double click shows all.`);
+  if (data.objectives.some((objective, j) => data.trials.some((trial) => known(trial.spreads?.[j])))) notes.push("Bars are a standard deviation of the measurement.");
+  if (data.note) notes.push(data.note);
+  document.getElementById("front-note").textContent = notes.join(" ");
+}
+
+const fits = (value, objective) => known(value) && !(objective.log && value <= 0);
+
+function errorBars(trials, index, factor) {
+  if (!trials.some((trial) => known(trial.spreads?.[index]))) return undefined;
+  return { type: "data", array: trials.map((trial) => (trial.spreads?.[index] ?? 0) / factor), thickness: 1, width: 0 };
+}
+
+function staircase(members, jx, jy, sx, sy) {
+  const better = data.objectives[jx].mode === "min" ? 1 : -1;
+  const sorted = [...members].sort((a, b) => better * (a.values[jx] - b.values[jx]));
+  return {
+    type: "scatter", mode: "lines", showlegend: false, hoverinfo: "skip", line: { shape: "hv", width: 1.5, color: css("--accent") }, opacity: 0.5,
+    x: sorted.map((trial) => trial.values[jx] / sx.factor), y: sorted.map((trial) => trial.values[jy] / sy.factor),
+  };
+}
+
+function colourScale(values, objective) {
+  const of = (value) => (objective.log ? (value > 0 ? Math.log10(value) : null) : value);
+  const found = values.map(of).filter(known).sort((a, b) => a - b);
+  const low = found[0] ?? 0;
+  const high = found[Math.floor(0.97 * (found.length - 1))] ?? 1;
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => low + share * (high - low));
+  const bar = {
+    title: { text: plain(short(objective.name)), side: "right" }, thickness: 12, len: 0.9, outlinewidth: 0, tickvals: ticks,
+    ticktext: ticks.map((tick) => shown(objective.log ? 10 ** tick : tick, objective.unit)),
+  };
+  return { of, low, high, bar };
+}
+
+// From the best to the worst but the last few of those fully trained, all of the front always inside.
+function rangeOf(basis, members, index, objective, factor) {
+  const of = (trial) => (objective.log ? Math.log10(trial.values[index] / factor) : trial.values[index] / factor);
+  const sorted = basis.map(of).sort((a, b) => a - b);
+  if (sorted.length < 2) return { range: null, outside: [] };
+  const front = members.map(of);
+  const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
+  const [least, most] = [sorted[0], sorted[sorted.length - 1]];
+  const far = (edge) => Math.abs(edge - (objective.mode === "min" ? most : least)) > 0.25 * Math.abs(most - least);
+  let cut = [least, most];
+  if (objective.mode === "min" && far(at(0.97))) cut = [least, at(0.97)];
+  if (objective.mode === "max" && far(at(0.03))) cut = [at(0.03), most];
+  const low = Math.min(cut[0], ...front);
+  const high = Math.max(cut[1], ...front);
+  if (!(high > low)) return { range: null, outside: [] };
+  const margin = 0.05 * (high - low);
+  return { range: [low - margin, high + margin], outside: basis.filter((trial) => of(trial) < low - margin || of(trial) > high + margin).map((trial) => trial.id) };
+}
+
+// With one objective: every full training in the order of the trials, and the best so far.
+function drawBest(chart) {
+  const objective = data.objectives[0];
+  const full = data.trials.filter((trial) => isFull(trial) && fits(trial.values[0], objective));
+  const scale = axisScale(full.map((trial) => trial.values[0]), objective.unit);
+  const better = objective.mode === "min" ? Math.min : Math.max;
+  let best = null;
+  const line = full.map((trial) => (best = best === null ? trial.values[0] : better(best, trial.values[0])));
+  plot(chart, [
+    { type: "scatter", mode: "markers", name: "trained fully", x: full.map((trial) => trial.id), y: full.map((trial) => trial.values[0] / scale.factor), error_y: errorBars(full, 0, scale.factor), customdata: full.map((trial) => trial.id), text: full.map(hover), hoverinfo: "text", marker: { color: full.map((trial) => fateColour(trial.fate)), size: full.map((trial) => (trial.id === state.trial ? 14 : 8)) } },
+    { type: "scatter", mode: "lines", name: "best so far", x: full.map((trial) => trial.id), y: line.map((value) => value / scale.factor), line: { shape: "hv", color: css("--accent") }, hoverinfo: "skip" },
+  ], baseLayout(420, { xaxis: { title: { text: "trial" } }, yaxis: axisOf(objective, scale), margin: { l: 64, r: 16, t: 36, b: 48 } }));
+  chart.removeAllListeners?.("plotly_click");
+  chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (id !== undefined) choose(id); });
+}

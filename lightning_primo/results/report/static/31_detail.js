@@ -1,0 +1,107 @@
+// One trial, and the table of all.
+
+function pairs(entries) {
+  const list = element("dl", { class: "pair" });
+  for (const [name, value] of entries) list.append(element("dt", {}, name), element("dd", {}, value));
+  return list;
+}
+
+function drawDetail(box) {
+  box.replaceChildren();
+  const trial = byId.get(state.trial);
+  if (!trial) {
+    box.append(element("p", { class: "faint" }, "No trial is trained to the full budget yet. A click on a point or a row shows a trial here."));
+    return;
+  }
+  const from = trial.parent === undefined ? "" : ` of trial ${trial.parent}`;
+  const prior = trial.prior ? `, prior of ${trial.prior}` : "";
+  box.append(
+    element("h3", {}, `Trial ${trial.id}`),
+    element("p", { class: "faint" }, `${trial.fate}, epoch ${trial.epoch} of ${data.summary.max_epochs}, ${duration(trial.seconds)}; by ${trial.how}${from}${prior}`),
+    pairs(data.objectives.map((objective, j) => [objective.name, withSpread(trial.values[j], trial.spreads?.[j], objective.unit)])),
+    pairs(Object.entries(trial.config).map(([name, value]) => [name, setting(value)])),
+  );
+  const tests = data.tests[trial.id];
+  if (tests) box.append(element("h3", {}, "On the test data"), pairs(Object.entries(tests).map(([name, value]) => [name, shown(value)])));
+  if (trial.schedule) {
+    box.append(element("details", {}, element("summary", {}, "How its hyperparameters changed"),
+      ...Object.entries(trial.schedule).map(([epoch, config]) => element("p", {}, `from epoch ${epoch}: ` + Object.entries(config).map(([name, value]) => `${name} = ${setting(value)}`).join(", ")))));
+  }
+  if (trial.reason) box.append(element("pre", {}, trial.reason));
+  const curve = data.curves[trial.id];
+  if (curve && curve.epochs.length > 1) {
+    const chart = element("div");
+    box.append(chart);
+    const trained = data.objectives.filter((objective) => objective.kind === "trained");
+    const traces = trained.slice(0, 1).map((objective, k) => {
+      const scale = axisScale(curve.values[k], objective.unit);
+      return { type: "scatter", mode: "lines+markers", x: curve.epochs, y: curve.values[k].map((value) => value / scale.factor), line: { color: css("--accent"), width: 2 }, marker: { size: 4 }, name: plain(objective.name) };
+    });
+    const scale = axisScale(curve.values[0], trained[0].unit);
+    plot(chart, traces, baseLayout(170, { showlegend: false, margin: { l: 52, r: 8, t: 6, b: 36 }, xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: plain(short(trained[0].name, 22)) + scale.suffix }, ...(scale.format ? { tickformat: scale.format } : {}), type: trained[0].log ? "log" : "linear" } }));
+  }
+  if (trial.kept) {
+    const command = `${data.export} --trial ${trial.id} --out trial_${trial.id}`;
+    const copy = element("button", { type: "button", onclick: () => navigator.clipboard?.writeText(command).then(() => { copy.textContent = "copied"; }) }, "copy");
+    box.append(element("p", { class: "faint" }, "To take its trained network out ", copy), element("pre", { class: "command" }, command));
+  } else {
+    box.append(element("p", { class: "faint" }, "Its weights are not kept: those of the front are."));
+  }
+}
+
+function drawTable(box) {
+  box.replaceChildren();
+  const controls = element("div", { class: "controls" });
+  const everything = state.table === "all";
+  controls.append(choices([["front", `the front (${data.front.length})`], ["all", `all trials (${data.trials.length})`]], state.table, (key) => { state.table = key; redraw("table"); }));
+  const search = element("input", { type: "search", placeholder: "filter", value: state.filter ?? "", "aria-label": "filter the table" });
+  search.addEventListener("input", () => { state.filter = search.value; fill(); });
+  controls.append(search, element("span", { class: "faint" }, "A click on a row shows the trial, one on a heading sorts."));
+  const names = data.space.map((one) => one.name).filter((name) => data.trials.some((trial) => name in trial.config));
+  const columns = [
+    { name: "trial", of: (trial) => trial.id, text: (trial) => String(trial.id) },
+    ...data.objectives.map((objective, j) => ({ name: objective.name, of: (trial) => trial.values[j], text: (trial) => withSpread(trial.values[j], trial.spreads?.[j], objective.unit), mode: objective.mode, best: true })),
+    ...(everything ? [{ name: "state", of: (trial) => trial.fate, text: (trial) => trial.fate, left: true }, { name: "epoch", of: (trial) => trial.epoch, text: (trial) => String(trial.epoch) }] : []),
+    ...names.map((name) => ({ name, of: (trial) => trial.config[name], text: (trial) => setting(trial.config[name]) })),
+  ];
+  const head = element("tr");
+  for (const column of columns) {
+    const mark = state.sort === column.name ? (state.down ? " ▾" : " ▴") : "";
+    head.append(element("th", { "data-sort": true, class: column.left ? "text" : null, title: column.name, onclick: () => { state.down = state.sort === column.name && !state.down; state.sort = column.name; redraw("table"); } }, short(column.name, 22) + mark));
+  }
+  const rows = element("tbody");
+  const more = element("p", { class: "faint" });
+  function fill() {
+    rows.replaceChildren();
+    const wanted = (state.filter ?? "").toLowerCase();
+    let trials = everything ? data.trials : data.front.map((id) => byId.get(id));
+    if (wanted) trials = trials.filter((trial) => columns.some((column) => column.text(trial).toLowerCase().includes(wanted)));
+    const by = columns.find((column) => column.name === state.sort);
+    if (by) trials = [...trials].sort((a, b) => (state.down ? -1 : 1) * compared(by.of(a), by.of(b)));
+    const best = new Map(columns.filter((column) => column.best).map((column) => {
+      const found = data.front.map((id) => column.of(byId.get(id))).filter(known);
+      return [column.name, column.mode === "min" ? Math.min(...found) : Math.max(...found)];
+    }));
+    const limit = state.allRows ? trials.length : 150;
+    for (const trial of trials.slice(0, limit)) {
+      const row = element("tr", { "data-trial": trial.id, class: trial.id === state.trial ? "chosen" : null, onclick: () => choose(trial.id) });
+      for (const column of columns) {
+        const leads = column.best && trial.fate === "on the front" && column.of(trial) === best.get(column.name);
+        row.append(element("td", { class: [column.left ? "text" : "", leads ? "best" : ""].join(" ").trim() || null }, short(column.text(trial), 40)));
+      }
+      rows.append(row);
+    }
+    more.replaceChildren();
+    if (trials.length > limit) more.append(`${limit} of ${trials.length} are shown. `, element("button", { type: "button", onclick: () => { state.allRows = true; fill(); } }, "show all"));
+    if (!trials.length) more.append(everything || wanted ? "There is no such trial." : `No trial is trained to the full budget of ${data.summary.max_epochs} epochs yet.`);
+  }
+  fill();
+  box.append(controls, element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), rows)), more);
+}
+
+function compared(a, b) {
+  if (a === b) return 0;
+  if (a === undefined || a === null) return 1;
+  if (b === undefined || b === null) return -1;
+  return typeof a === "number" && typeof b === "number" ? a - b : String(a) < String(b) ? -1 : 1;
+}

@@ -1,0 +1,222 @@
+// Parallel coordinates of hyperparameters and objectives. Dragging along an axis keeps the trials within; several axes
+// narrow further. What is inactive in a trial lies below its axis. Drawn on a canvas, as WebGL is not everywhere.
+
+const PLOT = { top: 46, bottom: 34, height: 380, gap: 22 };
+
+views.push({
+  id: "parallel", title: "Parallel coordinates", present: () => data.trials.some(hasValues),
+  draw(body) {
+    const controls = element("div", { class: "controls" });
+    const box = element("div", { class: "parallel" });
+    const count = element("span", { class: "faint" });
+    const names = data.objectives.map((objective) => [objective.name, short(objective.name)]);
+    if (!names.some(([name]) => name === state.tint)) state.tint = names[0][0];
+    controls.append(
+      select("colour", names, state.tint, (name) => { state.tint = name; redraw("parallel"); }),
+      choices([["full", "trained fully"], ["all", "with partly trained"]], state.lines ?? defaultLines(), (key) => { state.lines = key; rebuild("parallel"); }),
+      element("button", { type: "button", onclick: () => { state.brushes = {}; brush(); redraw("parallel", "front"); } }, "clear brushes"), count,
+    );
+    body.append(controls, box);
+    const canvas = element("canvas");
+    const svg = svgElement("svg");
+    box.append(canvas, svg);
+    parts.parallel = () => drawParallel(box, canvas, svg, count);
+    parts.parallel();
+  },
+});
+
+const defaultLines = () => (data.trials.filter(isFull).length > 3 ? "full" : "all");
+
+function svgElement(tag, attributes = {}, text = null) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  if (text !== null) made.textContent = text;
+  return made;
+}
+
+function drawnTrials() {
+  const wanted = (state.lines ?? defaultLines()) === "full" ? isFull : hasValues;
+  return data.trials.filter((trial) => wanted(trial));
+}
+
+function axesOf(trials) {
+  const axes = [];
+  for (const one of data.space) {
+    if (one.choices && one.choices.length < 2) continue;
+    const values = trials.map((trial) => trial.config[one.name]);
+    if (values.every((value) => value === undefined)) continue;
+    axes.push(one.choices ? choiceAxis(one, values) : numberAxis(one.name, (trial) => trial.config[one.name], one.low, one.high, one.log, settingOn(one), one.integer));
+    axes[axes.length - 1].some = values.some((value) => value === undefined);
+  }
+  data.objectives.forEach((objective, j) => {
+    const of = (trial) => (fits(trial.values[j], objective) ? trial.values[j] : undefined);
+    const values = trials.map(of).filter(known);
+    if (!values.length) return;
+    const axis = numberAxis(objective.name, of, Math.min(...values), Math.max(...values), objective.log, (value) => shown(value, objective.unit));
+    if (objective.mode === "max") axis.up = true;
+    axes.push({ ...axis, objective: true });
+  });
+  return axes;
+}
+
+function choiceAxis(one) {
+  const keys = one.choices.map((choice) => JSON.stringify(choice));
+  const last = keys.length - 1;
+  return {
+    name: one.name, ticks: one.choices.map((choice, i) => [i / last, short(setting(choice), 14)]),
+    place: (trial) => { const at = keys.indexOf(JSON.stringify(trial.config[one.name])); return at < 0 ? null : at / last; },
+  };
+}
+
+function numberAxis(name, of, low, high, log, text, whole = false) {
+  const scale = (value) => (log ? Math.log(value) : value);
+  const width = scale(high) - scale(low);
+  const back = (share) => (log ? Math.exp(scale(low) + share * width) : low + share * width);
+  const few = whole && high - low <= 4;
+  const named = few ? Array.from({ length: high - low + 1 }, (_, i) => low + i) : [0, 0.25, 0.5, 0.75, 1].map(back);
+  return {
+    name, ticks: width > 0 ? named.map((value) => [(scale(whole ? Math.round(value) : value) - scale(low)) / width, text(value)]) : [[0.5, text(low)]],
+    place: (trial) => { const value = of(trial); return value === undefined ? null : width > 0 ? (scale(value) - scale(low)) / width : 0.5; },
+  };
+}
+
+// The trials that keep to all brushes; null where there are none.
+function brush() {
+  const set = Object.entries(state.brushes);
+  state.brushed = null;
+  if (!set.length) return;
+  const axes = new Map(axesOf(drawnTrials()).map((axis) => [axis.name, axis]));
+  const within = ([name, [low, high]]) => (trial) => {
+    const at = axes.get(name)?.place(trial);
+    return at === undefined || (at === null ? low <= -0.04 : at >= low && at <= high);
+  };
+  state.brushed = new Set(drawnTrials().filter((trial) => set.every((one) => within(one)(trial))).map((trial) => trial.id));
+}
+
+function drawParallel(box, canvas, svg, count) {
+  const trials = drawnTrials();
+  const axes = axesOf(trials);
+  brush();
+  const width = Math.max(box.clientWidth || 1000, 92 * axes.length);
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = width * ratio; canvas.height = PLOT.height * ratio;
+  canvas.style.width = width + "px"; canvas.style.height = PLOT.height + "px";
+  svg.setAttribute("width", width); svg.setAttribute("height", PLOT.height);
+  const x = (i) => 50 + (i * (width - 100)) / Math.max(1, axes.length - 1);
+  const bottom = PLOT.height - PLOT.bottom - PLOT.gap;
+  const y = (share) => bottom - share * (bottom - PLOT.top);
+  const below = bottom + PLOT.gap;
+  const lines = trials.map((trial) => ({ trial, at: axes.map((axis) => { const share = axis.place(trial); return share === null ? below : y(share); }) }));
+  const j = objectiveIndex(state.tint);
+  const colours = colourScale(trials.map((trial) => trial.values[j]), data.objectives[j]);
+  const steps = viridisSteps();
+  const tint = (trial) => viridis((colours.of(trial.values[j]) - colours.low) / (colours.high - colours.low || 1), steps);
+  const repaint = () => paint(canvas.getContext("2d"), ratio, width, lines, x, tint);
+  repaint();
+  svg.replaceChildren();
+  axes.forEach((axis, i) => drawAxis(svg, axis, x(i), y, below, bottom));
+  const tell = () => { count.textContent = `${state.brushed ? state.brushed.size : trials.length} of ${trials.length} trials`; };
+  tell();
+  listen(svg, lines, x, bottom, () => { brush(); repaint(); tell(); });
+}
+
+function paint(pen, ratio, width, lines, x, colour) {
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, PLOT.height);
+  const rank = ({ trial }) => (trial.id === state.trial ? 3 : state.brushed && !state.brushed.has(trial.id) ? 0 : trial.fate === "on the front" ? 2 : 1);
+  const many = lines.length > 150;
+  for (const line of [...lines].sort((a, b) => rank(a) - rank(b))) {
+    const place = rank(line);
+    pen.globalAlpha = [0.05, many ? 0.25 : 0.5, 0.95, 1][place];
+    pen.lineWidth = [1, 1, 2, 4][place];
+    pen.strokeStyle = place === 3 ? css("--accent") : place === 0 ? css("--faint") : colour(line.trial);
+    pen.beginPath();
+    line.at.forEach((height, i) => (i ? pen.lineTo(x(i), height) : pen.moveTo(x(i), height)));
+    pen.stroke();
+  }
+  pen.globalAlpha = 1;
+}
+
+function drawAxis(svg, axis, at, y, below, bottom) {
+  svg.append(svgElement("line", { x1: at, x2: at, y1: PLOT.top, y2: bottom }));
+  const name = svgElement("text", { x: at, y: 18, "text-anchor": "middle", "font-weight": axis.objective ? 700 : 400 }, short(axis.name, 15));
+  name.append(svgElement("title", {}, axis.name));
+  svg.append(name);
+  if (axis.objective) svg.append(svgElement("text", { class: "tick", x: at, y: 32, "text-anchor": "middle" }, axis.up ? "higher is better" : "lower is better"));
+  for (const [share, text] of axis.ticks) svg.append(svgElement("text", { class: "tick", x: at + 5, y: y(share) + 3 }, text));
+  if (axis.some) svg.append(svgElement("text", { class: "tick", x: at + 5, y: below + 12 }, "inactive"));
+  const range = state.brushes[axis.name];
+  if (range) {
+    const [low, high] = range;
+    svg.append(svgElement("rect", { class: "brush", x: at - 7, width: 14, y: y(Math.min(high, 1.02)), height: Math.max(2, y(Math.max(low, -0.1)) - y(Math.min(high, 1.02))) }));
+  }
+  svg.append(svgElement("rect", { class: "grip", x: at - 14, width: 28, y: PLOT.top - 8, height: below - PLOT.top + 20, "data-axis": axis.name }));
+}
+
+function listen(svg, lines, x, bottom, narrowed) {
+  const share = (event) => (bottom - (event.clientY - svg.getBoundingClientRect().top)) / (bottom - PLOT.top);
+  let dragged = null;
+  svg.onpointerdown = (event) => {
+    const name = event.target.getAttribute?.("data-axis");
+    if (name === null || name === undefined) return;
+    const middle = Number(event.target.getAttribute("x")) + 14;
+    dragged = { name, from: share(event), mark: svgElement("rect", { class: "brush", x: middle - 7, width: 14 }) };
+    svg.append(dragged.mark);
+    svg.setPointerCapture(event.pointerId);
+  };
+  svg.onpointermove = (event) => {
+    if (dragged) {
+      const to = share(event);
+      dragged.moved = dragged.moved || Math.abs(to - dragged.from) > 0.015;
+      if (!dragged.moved) return;
+      const [low, high] = [Math.min(dragged.from, to), Math.max(dragged.from, to)];
+      state.brushes[dragged.name] = [low, high];
+      dragged.mark.setAttribute("y", bottom - high * (bottom - PLOT.top));
+      dragged.mark.setAttribute("height", (high - low) * (bottom - PLOT.top));
+      narrowed();
+      return;
+    }
+    const found = nearest(event, svg, lines, x);
+    found ? showTip(event, describe(found.trial).join("\n")) : hideTip();
+  };
+  svg.onpointerup = () => {
+    if (!dragged) return;
+    if (!dragged.moved) delete state.brushes[dragged.name];
+    dragged = null;
+    redraw("parallel", "front");
+  };
+  svg.onpointerleave = hideTip;
+  svg.onclick = (event) => {
+    if (event.target.getAttribute?.("data-axis")) return;
+    const found = nearest(event, svg, lines, x);
+    if (found) choose(found.trial.id);
+  };
+}
+
+function nearest(event, svg, lines, x) {
+  const box = svg.getBoundingClientRect();
+  const [px, py] = [event.clientX - box.left, event.clientY - box.top];
+  let best = null;
+  for (const line of lines) {
+    if (state.brushed && !state.brushed.has(line.trial.id)) continue;
+    for (let i = 0; i + 1 < line.at.length; i++) {
+      const [left, right] = [x(i), x(i + 1)];
+      if (px < left || px > right) continue;
+      const height = line.at[i] + ((px - left) / (right - left)) * (line.at[i + 1] - line.at[i]);
+      const away = Math.abs(height - py);
+      if (away < 8 && (!best || away < best.away)) best = { trial: line.trial, away };
+    }
+  }
+  return best;
+}
+
+function showTip(event, text) {
+  const tip = document.getElementById("tip");
+  tip.textContent = text;
+  tip.hidden = false;
+  const right = event.clientX + 16 + tip.offsetWidth > window.innerWidth;
+  tip.style.left = (right ? event.clientX - 16 - tip.offsetWidth : event.clientX + 16) + "px";
+  tip.style.top = Math.max(4, Math.min(event.clientY + 12, window.innerHeight - tip.offsetHeight - 8)) + "px";
+}
+
+function hideTip() { document.getElementById("tip").hidden = true; }

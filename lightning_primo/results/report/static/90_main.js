@@ -1,0 +1,123 @@
+// Puts the page together, unpacks the drawing library, and in a page that is served follows the search.
+
+const parts = {};
+const sections = new Map();
+let Plotly = null;
+
+function redraw(...names) {
+  for (const name of names) if (parts[name]) parts[name]();
+}
+
+function rebuild(id) {
+  const view = views.find((one) => one.id === id);
+  const body = sections.get(id);
+  if (!view || !body) return;
+  for (const chart of body.querySelectorAll(".js-plotly-plot")) Plotly.purge(chart);
+  body.replaceChildren();
+  view.draw(body);
+}
+
+function head() {
+  const algorithm = parsed("algorithm")?.class;
+  const seen = data.summary;
+  const figures = [
+    [String(data.front.length), data.objectives.length > 1 ? "on the front" : "best"], [String(seen.trials), "trials"],
+    [digits(seen.full_trainings, 3), `full trainings of ${seen.max_epochs} epochs`], [duration(seen.seconds), "of search"],
+    [digits(seen.hypervolume, 4), "hypervolume"],
+  ];
+  const failed = data.failures.filter((group) => group.status !== "rejected").reduce((sum, group) => sum + group.trials.length, 0);
+  if (failed) figures.push([String(failed), "failed"]);
+  const what = `${algorithm ? algorithm + ", " : ""}${data.objectives.map((objective) => objective.name).join(", ")}; written ${new Date(data.written).toLocaleString()}`;
+  return element("header", {}, element("h1", {}, data.title), element("p", { class: "faint" }, what + " ", element("span", { class: "live", id: "live" })), element("div", { class: "figures" }, ...figures.map(([number, text]) => element("div", { class: "figure" }, element("b", {}, number), element("span", {}, text)))));
+}
+
+function build() {
+  for (const chart of app.querySelectorAll(".js-plotly-plot")) Plotly.purge(chart);
+  for (const name of Object.keys(parts)) delete parts[name];
+  sections.clear();
+  const place = window.scrollY;
+  const present = views.filter((view) => view.present());
+  const navigation = element("nav", {}, ...present.map((view) => element("a", { href: "#" + view.id }, view.title)), element("button", { type: "button", onclick: turn, title: "light or dark" }, "◐"));
+  app.replaceChildren(head(), navigation);
+  for (const view of present) {
+    const body = element("div");
+    sections.set(view.id, body);
+    app.append(element("section", { id: view.id }, element("h2", {}, view.title), body));
+  }
+  // The first is drawn at once, the others when they come near: a page of many plots is there at once.
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      seen.unobserve(entry.target);
+      drawn(views.find((view) => view.id === entry.target.id));
+    }
+  }, { rootMargin: "600px" });
+  for (const view of present) {
+    if (view.id === "front") drawn(view);
+    else { sections.get(view.id).style.minHeight = "320px"; seen.observe(document.getElementById(view.id)); }
+  }
+  window.scrollTo(0, place);
+}
+
+function drawn(view) {
+  const body = sections.get(view.id);
+  if (!body || body.childElementCount) return;
+  view.draw(body);
+  body.style.minHeight = "";
+  document.body.dataset.drawn = [...sections].filter(([, one]) => one.childElementCount).map(([id]) => id).join(" ");
+}
+
+function turn() {
+  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+  build();
+}
+
+async function unpacked() {
+  const packed = document.getElementById("plotly");
+  const bytes = Uint8Array.from(atob(packed.textContent.trim()), (letter) => letter.charCodeAt(0));
+  packed.textContent = "";
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = element("script", { nonce: document.getElementById("code").nonce });
+  script.textContent = await new Response(stream).text();
+  document.head.append(script);
+  return window.Plotly;
+}
+
+function follow(seconds) {
+  let tag = null;
+  const live = (text) => { const place = document.getElementById("live"); if (place) place.textContent = text; };
+  const look = async () => {
+    try {
+      const answer = await fetch("data.json", { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store" });
+      if (answer.status === 200) {
+        const first = tag === null;
+        tag = answer.headers.get("ETag");
+        const fresh = await answer.json();
+        if (!first || fresh.written !== data.written) { adopt(fresh); build(); }
+      }
+      live(answer.ok || answer.status === 304 ? "● follows the search" : "");
+    } catch {
+      live("the server has ended");
+    }
+    setTimeout(look, 1000 * seconds);
+  };
+  look();
+}
+
+async function main() {
+  adopt(data);
+  if (typeof DecompressionStream === "undefined") {
+    app.replaceChildren(element("p", {}, "This report needs a browser of 2023 or later."));
+    return;
+  }
+  Plotly = await unpacked();
+  build();
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
+  let width = window.innerWidth;
+  window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; redraw("parallel"); } });
+  const seconds = Number(document.body.dataset.watch);
+  if (seconds > 0) follow(seconds);
+  document.body.dataset.ready = "yes";
+}
+
+main();

@@ -1,0 +1,45 @@
+"""What the log in a search's directory amounts to, with what was measured again beside it; needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from typing_extensions import override
+
+from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.results.ended import read_ended
+from lightning_primo.results.findings import Findings
+from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
+
+
+class StoredFindings(Findings):
+    """The findings of a search's directory: values that were measured again are the medians of all measurements.
+
+    Args:
+        problem: What was searched.
+        events: What was asked and told, with the seconds of search by then, in order.
+        directory: The search's directory.
+    """
+
+    def __init__(
+        self, problem: Problem, events: Sequence[tuple[Proposal | Evaluation, float]], *, directory: str | Path
+    ) -> None:
+        self.directory = Path(directory)
+        remeasured = read_remeasured(self.directory)
+        self._measured_again = len(remeasured)
+        self._told_events = tuple(events) if remeasured else ()
+        super().__init__(problem, with_remeasured(problem, events, remeasured))
+
+    @override
+    def ended(self) -> str:
+        return read_ended(self.directory)
+
+    @override
+    def changed_since_told(self) -> str:
+        if not self._measured_again:
+            return ""
+        told = Findings(self.problem, self._told_events).hypervolume()
+        trials = "1 trial was" if self._measured_again == 1 else f"{self._measured_again} trials were"
+        return f" ({told:.4g} with the values that the search saw; {trials} measured again, and the medians count)"

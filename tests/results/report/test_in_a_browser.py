@@ -1,0 +1,262 @@
+"""The page as people see it, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+
+from lightning_primo.cli.report_server import ReportServer
+from lightning_primo.layout import checkpoint_file, trial_directory
+from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.problem.trial import Status
+from lightning_primo.results.report import report_page
+from lightning_primo.results.report.page import inert_json
+from lightning_primo.results.result import Result
+from tests.results.search_log import Log
+
+CHROMIUM = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt install chromium")
+
+EVIL = "</script><img src=x onerror='document.title=\"caught\"'><b>bold</b>"
+SECTIONS = (
+    *("front", "parallel", "importances", "slices", "curves", "hypervolume"),
+    *("budget", "failures", "priors", "lineage", "environment"),
+)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[[str], Any]]:
+    """Opens an address; in the end nothing may have been said on the console or asked of any other address."""
+    context = browser.new_context(viewport={"width": 1300, "height": 900})
+    complaints: list[str] = []
+
+    def opened(address: str) -> Any:
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append("a dialog"))
+        origin = address.rsplit("/", 1)[0]
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((origin, "data:", "blob:"))
+                else complaints.append(f"asked for {request.url}")
+            ),
+        )
+        page.goto(address)
+        page.wait_for_selector("body[data-ready=yes]", timeout=60_000)
+        return page
+
+    yield opened
+    context.close()
+    assert not complaints
+
+
+def draw_all(page: Any) -> set[str]:
+    for section in page.locator("section").all():
+        section.scroll_into_view_if_needed()
+        page.wait_for_selector(f"body[data-drawn~={section.get_attribute('id')}]", timeout=60_000)
+    return set(page.locator("body").get_attribute("data-drawn").split())
+
+
+def hostile_search(directory: Path, n_objectives: int = 4, n: int = 24) -> Result:
+    """A search in which everything that a user names is called by what would do harm."""
+    names = [f"error {EVIL}", f"size {EVIL}", "latency", "memory"]
+    objectives = (
+        Objective(name=names[0]),
+        Objective(name=names[1], kind=Kind.EXACT, log=True, at_most=1e6),
+        Objective(name=names[2], kind=Kind.MEASURED),
+        Objective(name=names[3], mode="max", kind=Kind.MEASURED),
+    )
+    space = ConfigurationSpace(seed=0)
+    kind, extra = Categorical("kind", [EVIL, "plain"]), Float(f"rate {EVIL}", (1e-4, 1.0), log=True)
+    space.add(kind, extra, Integer("depth", (1, 4)), Float("only", (0.0, 1.0)))
+    space.add(EqualsCondition(space["only"], kind, "plain"))
+    log = Log(Problem(space=space, objectives=objectives[:n_objectives], max_epochs=9))
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        plain = bool(i % 3)
+        config: dict[str, Any] = {"kind": "plain" if plain else EVIL, "depth": 1 + i % 4}
+        config[extra.name] = float(10 ** rng.uniform(-4, 0))
+        if plain:
+            config["only"] = float(rng.random())
+        error, size = abs(np.log10(config[extra.name]) + 2) / 4, 10.0 ** (1 + i % 4)
+        values = (error, size, 0.001 * (i % 5 + 1), float(rng.random()))[:n_objectives]
+        family = {"parent": i - 4, "operation": EVIL} if i >= 12 else {}
+        log.ask(i, 3 if i % 4 == 0 else 9, config=config, prior=names[0] if i % 5 == 0 else None, **family)
+        if i == 7:
+            unknown = (float("nan"),) * n_objectives
+            log.tell(i, unknown, 2, status=Status.ERROR, reason=f"{EVIL}\n{EVIL}", signature=EVIL)
+            continue
+        curve = {epoch: (error + 1 / epoch, *values[1:]) for epoch in range(1, 4 if i % 4 == 0 else 10)}
+        deviations = {"latency": 0.0001} if n_objectives > 2 else {}
+        log.tell(i, values, 3 if i % 4 == 0 else 9, curve=log_curve(log, curve), deviations=deviations)
+    prior = {"class": "Prior", "center": {extra.name: 0.01, "kind": EVIL}, "confidence": 0.5}
+    description = {"algorithm": json.dumps({"class": EVIL, "priors": {names[0]: prior}}), "seed": "0"}
+    folder = directory / EVIL.replace("/", "_")
+    return Result(log.problem, log.events, directory=folder, build=None, description=description)
+
+
+def log_curve(log: Log, curve: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:
+    pairs = log.problem.objectives
+    return {
+        epoch: tuple(objective.loss(value) for objective, value in zip(pairs, values, strict=True))
+        for epoch, values in curve.items()
+    }
+
+
+@pytest.mark.parametrize("n_objectives", [pytest.param(1, marks=pytest.mark.slow), 4])
+def test_every_part_is_drawn_and_hostile_names_are_text(
+    tmp_path: Path, open_page: Callable[[str], Any], n_objectives: int
+) -> None:
+    result = hostile_search(tmp_path, n_objectives)
+    path = result.report(tmp_path / "page.html")
+    page = open_page(path.as_uri())
+    assert draw_all(page) == set(SECTIONS)
+    assert page.title() == f"{result.directory.name} – lightning-primo"
+    assert page.locator("img").count() == 0
+    assert page.locator("b", has_text="bold").count() == 0
+    assert EVIL in page.locator("#detail").inner_text()
+    for section in ("front", "importances", "slices", "curves", "hypervolume", "budget", "lineage"):
+        assert page.locator(f"#{section} .js-plotly-plot svg.main-svg").count() > 0, section
+    assert page.locator("#parallel svg text").count() > 10
+    assert page.locator("#priors .badge").count() == 1
+
+
+def test_a_trial_is_chosen_and_its_command_shown(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    result = hostile_search(tmp_path)
+    chosen = result.front[-1].id
+    kept = checkpoint_file(trial_directory(result.directory, chosen))
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    page = open_page(result.report(tmp_path / "page.html").as_uri())
+    draw_all(page)
+    page.locator(f"#table tr[data-trial='{chosen}']").click()
+    assert page.locator("#detail h3").first.inner_text() == f"Trial {chosen}"
+    command = page.locator("#detail pre.command").inner_text()
+    assert command.endswith(f"--trial {chosen} --out trial_{chosen}")
+    assert command.startswith("lightning-primo export '")
+    page.locator("#table button", has_text="all trials").click()
+    assert page.locator("#table tbody tr").count() == len(result.trials)
+    page.locator("#table th", has_text="trial").first.click()
+    page.locator("#table th", has_text="trial").first.click()
+    assert page.locator("#table tbody tr").first.get_attribute("data-trial") == str(len(result.trials) - 1)
+    page.locator("#table input").fill("no such text")
+    assert page.locator("#table tbody tr").count() == 0
+
+
+@pytest.mark.slow
+def test_a_point_of_the_front_can_be_clicked(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    page = open_page(hostile_search(tmp_path).report(tmp_path / "page.html").as_uri())
+    points = page.evaluate(
+        """() => document.getElementById("front-plot").data.flatMap((trace, t) =>
+             (trace.customdata ?? []).map((id, i) => ({ id, t, i })))"""
+    )
+    assert len(points) > 10
+    page.evaluate(
+        "id => document.getElementById('front-plot').emit('plotly_click', { points: [{ customdata: id }] })",
+        points[3]["id"],
+    )
+    assert page.locator("#detail h3").first.inner_text() == f"Trial {points[3]['id']}"
+
+
+@pytest.mark.slow
+def test_brushing_narrows_down(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    page = open_page(hostile_search(tmp_path).report(tmp_path / "page.html").as_uri())
+    draw_all(page)
+    page.locator("#parallel").scroll_into_view_if_needed()
+    count = page.locator("#parallel .controls > span").last
+    before = int(count.inner_text().split()[0])
+    box = page.locator("#parallel rect.grip[data-axis=depth]").bounding_box()
+    middle = box["x"] + box["width"] / 2
+    page.mouse.move(middle, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(middle, box["y"] + box["height"] / 3, steps=4)
+    page.mouse.up()
+    after = int(count.inner_text().split()[0])
+    assert 0 < after < before
+    dimmed = page.evaluate("document.getElementById('front-plot').data.filter(t => t.selectedpoints).length")
+    assert dimmed > 0
+    page.locator("#parallel button", has_text="clear").click()
+    assert int(count.inner_text().split()[0]) == before
+
+
+@pytest.mark.slow
+def test_light_and_dark(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    page = open_page(hostile_search(tmp_path).report(tmp_path / "page.html").as_uri())
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(ground)
+    page.locator("nav button").click()
+    assert page.evaluate(ground) != before
+    assert draw_all(page) == set(SECTIONS)
+
+
+def test_a_served_page_follows_the_search(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    first, second = (
+        {**contents_of(hostile_search(tmp_path, n=n)), "written": f"2026-01-01T00:00:{n}+00:00"} for n in (20, 24)
+    )
+
+    class Server(ReportServer):
+        shown = first
+
+        def answer(self, path: str) -> tuple[str, str, str] | None:
+            if path == "/":
+                return "text/html", report_page(self.shown, watch=self.every), self.shown["written"]
+            text = inert_json(self.shown)
+            return ("application/json", text, self.shown["written"]) if path == "/data.json" else None
+
+    with Server(tmp_path, every=0.1) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        page = open_page(server.address)
+        page.locator("#live", has_text="follows").wait_for()
+        assert page.locator(".figure", has_text="trials").locator("b").inner_text() == "20"
+        server.shown = second
+        page.locator(".figure", has_text="trials").locator("b", has_text="24").wait_for()
+        page.close()
+        server.shutdown()
+        thread.join()
+
+
+def contents_of(result: Result) -> dict[str, Any]:
+    from lightning_primo.results.report import report_contents
+
+    return report_contents(result, **result.reported)
+
+
+@pytest.mark.slow
+def test_a_thousand_trials(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    page = open_page(hostile_search(tmp_path, n=1000).report(tmp_path / "page.html").as_uri())
+    assert draw_all(page) == set(SECTIONS)
+
+
+@pytest.mark.slow
+def test_units_are_as_people_read_them(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    result = hostile_search(tmp_path)
+    told = contents_of(result)
+    named = zip(told["objectives"], ("share", "count", "seconds", "bytes"), strict=True)
+    told["objectives"] = [{**one, "unit": unit} for one, unit in named]
+    told["trials"] = [{**trial, "values": [0.0784, 1_234_567, 0.0123, 4.5e6]} for trial in told["trials"]]
+    (tmp_path / "page.html").write_text(report_page(told))
+    page = open_page((tmp_path / "page.html").as_uri())
+    row = page.locator("#table tbody tr").first.inner_text()
+    assert all(text in row for text in ("7.84 %", "1.23 M", "12.3 ms", "4.5 MB"))
