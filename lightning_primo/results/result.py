@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 import pandas as pd
@@ -21,11 +22,13 @@ from lightning_primo.results.generalization import read_tests, run_tests
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.onnx_files import onnx_writer
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
-from lightning_primo.results.report import ReportArguments, write_report
 from lightning_primo.results.schedule_plot import plot_schedules
 from lightning_primo.results.table import make_table
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.options import TrainerArguments
+
+if TYPE_CHECKING:
+    from lightning_primo.results.report import ReportArguments
 
 
 class Result(Findings):
@@ -177,6 +180,8 @@ class Result(Findings):
         """
         if path is not None and (Path(path).suffix.lower() not in (".html", ".htm") or Path(path).is_dir()):
             raise InvalidArgumentError(f"'path' must be a file that ends with .html, got {str(path)!r}")
+        from lightning_primo.results.report import write_report  # its models take time to import
+
         return write_report(self, path, **self.reported)
 
     @property

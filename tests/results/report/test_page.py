@@ -13,8 +13,8 @@ from lightning_primo.errors import InvalidArgumentError, StorageError
 from lightning_primo.layout import checkpoint_file, environment_file, report_file, trial_directory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.report import add_environment, report_contents, report_page, this_environment
-from lightning_primo.results.report.environment import read_environment
+from lightning_primo.results.environment import add_environment, read_environment, this_environment
+from lightning_primo.results.report import report_contents, report_page
 from lightning_primo.results.report.page import inert_json
 from lightning_primo.results.report.prior_effects import stored_priors
 from lightning_primo.results.report.units import is_share, units

@@ -12,10 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lightning_primo.layout import environment_file, write_atomically
-from lightning_primo.measure.devices import device_name
 
 _PACKAGES = ("lightning-primo", "lightning", "torch", "botorch", "ConfigSpace", "numpy")
 _MOST_RUNS = 20
@@ -27,6 +24,10 @@ def this_environment(workers: str) -> dict[str, Any]:
     Args:
         workers: Where trainings run, for people.
     """
+    import torch
+
+    from lightning_primo.measure.devices import device_name
+
     kind = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     devices = [device_name(torch.device("cpu"))]
     if kind is not None:
