@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,8 @@ def test_environments_add_up(tmp_path: Path) -> None:
     assert run["workers"] == "2 local processes"
     assert set(run["versions"]) >= {"torch", "lightning"}
     assert run["devices"]
+    assert run["command"].startswith(Path(sys.executable).name[:6])
+    assert len(run["command"]) <= 501
 
 
 def test_a_problem_of_one_objective(tmp_path: Path) -> None:
