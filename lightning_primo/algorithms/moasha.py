@@ -74,8 +74,10 @@ class MOASHA(Algorithm):
 
     def _learned(self, trial: Trial) -> None:
         """Others are compared with it where it is known, and it holds a place among those that went on."""
+        last = trial.evaluations[-1]
         for epoch, rung in self._rungs.items():
             losses = losses_at(trial, epoch)
             if losses is not None:
-                rung.add(trial.id, replace(trial.evaluations[-1], epoch=epoch, losses=losses))
+                here = last.measurements if epoch >= last.epoch else last.constraints.get(epoch, {})
+                rung.add(trial.id, replace(last, epoch=epoch, losses=losses, measurements=here))
                 rung.promote(trial.id)

@@ -18,8 +18,8 @@ from typing_extensions import override
 
 from lightning_primo.measure.inputs import Sample
 from lightning_primo.objectives.example_inputs import fit_inputs
-from lightning_primo.problem.objective import Objective
-from lightning_primo.problem.place import Place, spread_name
+from lightning_primo.problem.objective import Objective, spread_name
+from lightning_primo.problem.place import Place
 
 At = Literal["last", "best"]
 """Which epoch of a training counts."""

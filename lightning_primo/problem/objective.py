@@ -154,6 +154,11 @@ class Objective:
         return None
 
 
+def spread_name(objective: str) -> str:
+    """The name under which an objective's standard deviation is logged and shown."""
+    return f"{objective}_spread"
+
+
 def _shown(number: float) -> str:
     """Counts in full, so that one more than a million is not taken for a million."""
     return f"{number:.0f}" if float(number).is_integer() and abs(number) < 1e15 else f"{number:.6g}"

@@ -14,11 +14,6 @@ _OF_THE_NETWORK = ("dtype",)  # where it is the measurement's, it is among the o
 _SPEAKS_FOR_ITSELF = ("hardware", "device", "dtype")
 
 
-def spread_name(objective: str) -> str:
-    """The name under which an objective's standard deviation is logged and shown."""
-    return f"{objective}_spread"
-
-
 def same_place(one: Place, other: Place) -> bool:
     """Whether values that were measured there are comparable; the network's own data type may differ."""
     names = {*one, *other}.difference(_OF_THE_NETWORK)

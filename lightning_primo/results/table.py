@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from lightning_primo.checks import printable
 from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
-from lightning_primo.problem.place import UNSTEADY, place_text, spread_name
+from lightning_primo.problem.objective import spread_name
+from lightning_primo.problem.place import UNSTEADY, place_text
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.trial_result import TrialResult
 

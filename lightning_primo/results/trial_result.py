@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
-from lightning_primo.problem.place import Place, spread_name
+from lightning_primo.problem.objective import spread_name
+from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Losses, Origin, Status, Trial, schedule
 from lightning_primo.results.formatting import format_setting, format_value, format_values
 from lightning_primo.results.html_tables import pairs_html

@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning_primo.display.notes import note
 from lightning_primo.errors import first_line
 from lightning_primo.results import Result
-from lightning_primo.results.report import add_environment, this_environment
+from lightning_primo.results.environment import add_environment, this_environment
 
 
 def record_environment(directory: Path, *, workers: int | None, executor: Executor | None) -> None:
@@ -26,6 +26,19 @@ def record_environment(directory: Path, *, workers: int | None, executor: Execut
         add_environment(directory, this_environment(where))
     except Exception as error:
         note(f"the versions and devices of this run are not recorded ({_told(error)})")
+
+
+def note_stopped(result: Result, by: str) -> None:
+    """Say what is there of a search that was stopped, and how to go on.
+
+    Args:
+        result: What was found.
+        by: What stopped it.
+    """
+    note(
+        f"stopped by {by} after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that was told is "
+        f"kept in {str(result.directory)!r}, and the same call goes on from there"
+    )
 
 
 def leave_report(result: Result) -> Result:

@@ -215,6 +215,7 @@ class Loop:
         if self._algorithm.trials[evaluation.trial_id].known:
             self._tracker.add(evaluation)
             self._places.add(evaluation)
+            self._ending.told(evaluation, self._algorithm.trials[evaluation.trial_id].config)
             return
         if evaluation.ok:
             self._outcomes.logged()

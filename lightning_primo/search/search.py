@@ -12,7 +12,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_primo.algorithms import Algorithm, PriMO
 from lightning_primo.checks import LARGEST_SEED, check_bool, check_whole
-from lightning_primo.display.notes import note
 from lightning_primo.factory import Factory
 from lightning_primo.nas.architecture_oracle import Architectures
 from lightning_primo.nas.network_texts import NetworkTexts
@@ -36,7 +35,7 @@ from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
 from lightning_primo.search.ending import Ending, note_plans
 from lightning_primo.search.interrupt import TERMINATED
-from lightning_primo.search.leavings import leave_report, record_environment
+from lightning_primo.search.leavings import leave_report, note_stopped, record_environment
 from lightning_primo.search.overview import search_html
 from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
 from lightning_primo.search.steering import Steered
@@ -283,9 +282,6 @@ class Search(Steered):
             StorageError: The disk is full or cannot be written to.
         """
         plan = self._plan()
-        self.algorithm.start(self.problem, seed=self.seed)
-        for config in self._beginning.first:
-            self.algorithm.enqueue(config)
         job = first_job(self.algorithm, plan)
         return None if job is None else preflight(job, others=some_configurations(plan), report=report)
 
@@ -306,10 +302,7 @@ class Search(Steered):
     def _stopped(self, by: str, store: Store) -> Result:
         """What was found before something stopped the search, which is said."""
         result = self._result(store.events())
-        note(
-            f"stopped by {by} after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that was told is "
-            f"kept in {str(self.directory)!r}, and the same call goes on from there"
-        )
+        note_stopped(result, by)
         return result
 
     def _result(self, events: Sequence[Event]) -> Result:

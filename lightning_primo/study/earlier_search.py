@@ -12,10 +12,10 @@ from lightning_primo.checks import check_bool, check_path
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.layout import store_file
 from lightning_primo.problem import Problem
-from lightning_primo.problem.place import spread_name
+from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.trial import Config, Status
 from lightning_primo.results.findings import Findings
-from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
+from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.space import Encoding, completed
 from lightning_primo.store import read_search
@@ -60,7 +60,7 @@ def read_findings(directory: Path, label: str) -> Findings:
         raise InvalidArgumentError(f"{label!r} names {str(directory)!r}, which holds no search")
     description, events = read_search(directory)
     problem = problem_of(description, directory)
-    return Findings(problem, with_remeasured(problem, events, read_remeasured(directory)))
+    return StoredFindings(problem, events, directory=directory)
 
 
 def known_source(
@@ -140,7 +140,8 @@ def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding
     finished = trial.trained_fully and last == trial.epoch < before.max_epochs
     if not known:
         return "trained for less than the shortest training"
-    known[last] |= {c.name: trial.measurements[c.name] for c in problem.constraints if c.name in trial.measurements}
+    if last == trial.epoch:
+        known[last] |= {c.name: trial.measurements[c.name] for c in problem.constraints if c.name in trial.measurements}
     deviations = {n: trial.measurements[spread_name(n)] for n in names if spread_name(n) in trial.measurements}
     measured_on = {n: place for n, place in trial.measured_on.items() if n in names}
     return KnownTrial(config=config, curve=known, finished=finished, deviations=deviations, measured_on=measured_on)

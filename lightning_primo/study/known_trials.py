@@ -104,7 +104,8 @@ def evaluation_of(trial: KnownTrial, problem: Problem, trial_id: int) -> Evaluat
             return (
                 f"whose {name!r} is another one now (first {last[name]:.10g}, now {value:.10g}): is the code the same?"
             )
-        if (is_exact or name not in names) and objective.violation(value) is not None:
+        rejects = is_exact or (name not in names and objective.kind is not Kind.TRAINED)
+        if rejects and objective.violation(value) is not None:
             return f"that break the bound of {name!r}"
         if name in names and not objective.has_place_for(value):
             return f"whose {name!r} has no logarithm"
@@ -123,6 +124,11 @@ def evaluation_of(trial: KnownTrial, problem: Problem, trial_id: int) -> Evaluat
         losses=curve[trial.epoch],
         curve=curve,
         measurements=measurements,
+        constraints={
+            epoch: {c.name: trial.curve[epoch][c.name] for c in problem.constraints if c.name in trial.curve[epoch]}
+            for epoch in curve
+            if any(c.kind is Kind.TRAINED for c in problem.constraints)
+        },
         deviations=trial.deviations,
         measured_on=trial.measured_on,
         finished=trial.finished and trial.epoch < problem.max_epochs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lightning_primo.errors import first_line
-from lightning_primo.problem.place import spread_name
+from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training.checkpoint.best_epoch import counted_epoch
 from lightning_primo.training.checkpoint.record import Record, read_own_record

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import jsonargparse
 
 from lightning_primo.checks import printable
 from lightning_primo.cli.beginning_options import add_beginning
+from lightning_primo.cli.interruptions import interruptions
 from lightning_primo.cli.limits import DEFAULT_FULL_TRAININGS, read_budget, read_epochs, read_stop
 from lightning_primo.cli.main import STOPPED
 from lightning_primo.cli.output import print_note, print_text
@@ -159,7 +157,7 @@ def run(options: jsonargparse.Namespace) -> int:
         space = read_space(options.space)
     project = Project.open(options.config or [], _script(options))
     cluster = None if options.only_print else options.dask
-    with project.active(), _interruptions() as interruptions, cluster_at(cluster) as executor:
+    with project.active(), interruptions() as received, cluster_at(cluster) as executor:
         with _told_of(options):
             epochs = read_epochs(options, project)
             space = with_own_defaults(space, project)
@@ -178,7 +176,7 @@ def run(options: jsonargparse.Namespace) -> int:
         with _told_of(options):
             result = search.run(**budget, stop=stop, progress=not options.quiet)
         write_artifacts(result, show=not options.quiet)
-    return STOPPED if interruptions else 0
+    return STOPPED if received else 0
 
 
 def _asked(options: jsonargparse.Namespace, space: SearchSpace, project: Project) -> dict[str, Any]:
@@ -283,22 +281,3 @@ def _told_of(options: jsonargparse.Namespace) -> Iterator[None]:
         if file is None:
             raise
         raise InvalidArgumentError(f"{file.name}: {error}") from error
-
-
-@contextmanager
-def _interruptions() -> Iterator[list[int]]:
-    """Collects the Ctrl-Cs, of which a search that ends cleanly tells nobody but the user."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        signal.default_int_handler(number, frame)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -60,8 +60,8 @@ def _write(directory: Path, trial: TrialResult, objectives: Sequence[str], every
     last = max([trial.epoch, *trial.curve])
     curve = {**trial.curve, last: {**trial.curve.get(last, {}), **final}}
     # TensorBoard reads the columns of its table from any one trial, so that each says them all.
-    columns, _, _ = hparams(dict(everything), dict.fromkeys(objectives))
-    _, began, ended = hparams(_hyperparameters(trial, objectives), {})
+    columns, _, _ = hparams(dict(everything), dict.fromkeys(objectives))  # type: ignore[no-untyped-call]
+    _, began, ended = hparams(_hyperparameters(trial, objectives), {})  # type: ignore[no-untyped-call]
     with SummaryWriter(str(directory)) as writer:
         for summary in (columns, began, ended):  # SummaryWriter.add_hparams makes a folder of its own for these
             writer._get_file_writer().add_summary(summary)

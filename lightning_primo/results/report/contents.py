@@ -28,8 +28,8 @@ from lightning_primo.analysis.spending import fate
 from lightning_primo.errors import first_line
 from lightning_primo.layout import checkpoint_file, trial_directory
 from lightning_primo.problem import Problem
-from lightning_primo.problem.objective import Kind
-from lightning_primo.problem.place import place_text, spread_name
+from lightning_primo.problem.objective import Kind, spread_name
+from lightning_primo.problem.place import place_text
 from lightning_primo.problem.trial import Trial, fold_events
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.report.prior_effects import PRIORS_NOTE, prior_effects

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from lightning_primo.errors import InvalidArgumentError, StorageError
 from lightning_primo.layout import checkpoint_file, environment_file, report_file, trial_directory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.report import add_environment, report_contents, report_page, this_environment
-from lightning_primo.results.report.environment import read_environment
+from lightning_primo.results.environment import add_environment, read_environment, this_environment
+from lightning_primo.results.report import report_contents, report_page
 from lightning_primo.results.report.page import inert_json
 from lightning_primo.results.report.prior_effects import stored_priors
 from lightning_primo.results.report.units import is_share, units
@@ -191,6 +192,8 @@ def test_environments_add_up(tmp_path: Path) -> None:
     assert run["workers"] == "2 local processes"
     assert set(run["versions"]) >= {"torch", "lightning"}
     assert run["devices"]
+    assert run["command"].startswith(Path(sys.executable).name[:6])
+    assert len(run["command"]) <= 501
 
 
 def test_a_problem_of_one_objective(tmp_path: Path) -> None:
