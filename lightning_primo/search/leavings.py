@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning_primo.display.notes import note
 from lightning_primo.errors import first_line
 from lightning_primo.results import Result
-from lightning_primo.results.report import add_environment, this_environment
+from lightning_primo.results.environment import add_environment, this_environment
 
 
 def record_environment(directory: Path, *, workers: int | None, executor: Executor | None) -> None:

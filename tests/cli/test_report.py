@@ -82,6 +82,16 @@ def test_it_is_for_this_machine_alone(server: ReportServer) -> None:
     assert get(server, "search.sqlite")[0] == 404
 
 
+def test_a_search_that_cannot_be_read_now_is_asked_for_again(server: ReportServer) -> None:
+    log, aside = server.directory / "search.sqlite", server.directory / "aside"
+    log.rename(aside)
+    status, text, _ = get(server, "data.json")
+    assert status == 503
+    assert "holds no search" in text
+    aside.rename(log)
+    assert get(server, "data.json")[0] == 200
+
+
 def test_a_port_that_is_taken(server: ReportServer) -> None:
     for port in (int(server.server_address[1]), 70_000):
         with pytest.raises(InvalidArgumentError, match=f"'--port' {port} cannot be listened on"):

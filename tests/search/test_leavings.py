@@ -9,7 +9,7 @@ from ConfigSpace import ConfigurationSpace, Float
 
 from lightning_primo import Metric, ParameterCount, RandomSearch, Result, Search, read_result
 from lightning_primo.layout import environment_file, report_file
-from lightning_primo.results.report.environment import read_environment
+from lightning_primo.results.environment import read_environment
 from lightning_primo.search import leavings
 from tests.tiny import Data, Net
 
