@@ -65,7 +65,9 @@ class Beginning:
         encoding = Encoding(problem.space)
         if isinstance(first, (str, bytes)) or not isinstance(first, Sequence):
             raise InvalidArgumentError(f"'first' must be a list of configurations, such as [{{}}], got {shown(first)}")
-        configs = [completed(config, encoding, f"entry {n} of 'first'") for n, config in enumerate(first, start=1)]
+        configs: list[Config] = [
+            completed(config, encoding, f"entry {n} of 'first'") for n, config in enumerate(first, start=1)
+        ]
         sources = read_known(known, problem, encoding, description)
         if continues is not None:
             before, proven = _continued(continues, problem, encoding, directory, description)
