@@ -89,6 +89,18 @@ def test_the_code_of_a_page_runs(page: Path, example: Path, forks: Forks, tmp_pa
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.parametrize("page", ["choosing", "interchange"])
+def test_the_commands_of_a_page_run(page: str, example: Path, forks: Forks, tmp_path: Path) -> None:
+    folder = shutil.copytree(example, tmp_path / "folder")
+    commands = [line.split() for line in code_of(ROOT / f"docs/{page}.md", "console").splitlines() if line]
+    assert commands
+    for program, *arguments in commands:
+        assert program == "lightning-primo"
+        run = forks.run(["-m", program.replace("-", "_"), *arguments], cwd=folder)
+        assert run.returncode == 0, f"{arguments}: {run.stderr}"
+        assert run.stdout
+
+
 def test_no_page_is_checked_in_vain() -> None:
     assert {*SHORTER, *CHECKS} <= {page.stem for page in PAGES if code_of(page, "python")}
 

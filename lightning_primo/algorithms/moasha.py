@@ -79,5 +79,5 @@ class MOASHA(Algorithm):
             losses = losses_at(trial, epoch)
             if losses is not None:
                 here = last.measurements if epoch >= last.epoch else last.constraints.get(epoch, {})
-                rung.add(trial.id, replace(last, losses=losses, measurements=here))
+                rung.add(trial.id, replace(last, epoch=epoch, losses=losses, measurements=here))
                 rung.promote(trial.id)

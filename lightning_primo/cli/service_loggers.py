@@ -13,8 +13,7 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from lightning_primo.cli.overlay import INIT
-from lightning_primo.layout import search_directory
-from lightning_primo.training.loggers import listed, mlflow_parent, run_id
+from lightning_primo.training.loggers import listed, mlflow_parent, run_id, search_name
 
 FURTHER = "dict_kwargs"
 """Where a config has the arguments that a class takes as ``**kwargs``."""
@@ -41,12 +40,13 @@ def loggers_of_trial(
 
     for index, kind in enumerate(kinds):
         if issubclass(kind, WandbLogger):
-            entries[index] = _grouped(entries[index], search_directory(directory).name)
+            entries[index] = _grouped(entries[index], search_name(directory))
             entries[index] = _with(entries[index], _of_wandb(entries[index][INIT], directory, str(index)))
         elif issubclass(kind, MLFlowLogger):
             name = entries[index][INIT].get("run_name") or directory.name
-            search = search_directory(directory).name
+            search = search_name(directory)
             (parent,) = made([_with(entries[index], {"run_name": search, "run_id": None})])
+            assert isinstance(parent, MLFlowLogger)  # it is of a kind of these
             tags = {**mlflow_parent(directory, parent, key=str(index)), **(entries[index][INIT].get("tags") or {})}
             begun = _with(entries[index], {"run_name": name, "run_id": None, "tags": tags})
             (logger,) = made([begun])  # connects to nothing before it is asked for its run

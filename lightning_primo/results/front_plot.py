@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -184,7 +185,7 @@ def _scatter(axes: Axes, scene: _Scene, across: ObjectiveAxis, up: ObjectiveAxis
         keep = drawable(across.objective, points[:, 0]) & drawable(up.objective, points[:, 1])
         if not keep.any():
             continue
-        look = {"color": color, "lw": 0}
+        look: dict[str, Any] = {"color": color, "lw": 0}
         if label == "front" and scene.colour is not None and scene.colours is not None:
             shades = scene.colours.to_rgba(_values(members, scene.colour.objective)[keep])
             look = {"c": shades, "edgecolors": TEXT, "lw": 0.6}
@@ -215,7 +216,7 @@ def _colour_bar(figure: Figure, panels: Sequence[Axes], scene: _Scene) -> None:
     if scene.colour is None or scene.colours is None:
         return
     bar = figure.colorbar(scene.colours, ax=list(panels), aspect=30, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     scene.colour.ticks(bar.ax.yaxis)
     bar.ax.tick_params(which="both", colors=TEXT, labelsize=9)
     bar.set_label(scene.colour.label, color=TEXT)

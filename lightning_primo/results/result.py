@@ -21,7 +21,6 @@ from lightning_primo.results.interchange.optuna_export import study_of
 from lightning_primo.results.interchange.tensorboard import write_event_files
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.onnx_files import onnx_writer
-from lightning_primo.results.report import ReportArguments, write_report
 from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.results.table import make_table
 from lightning_primo.results.table_files import write_table
@@ -30,6 +29,8 @@ from lightning_primo.training.options import TrainerArguments
 
 if TYPE_CHECKING:
     import optuna
+
+    from lightning_primo.results.report import ReportArguments
 
 
 class Result(StoredFindings, IllustratedFindings):
@@ -215,6 +216,8 @@ class Result(StoredFindings, IllustratedFindings):
         """
         if path is not None and (Path(path).suffix.lower() not in (".html", ".htm") or Path(path).is_dir()):
             raise InvalidArgumentError(f"'path' must be a file that ends with .html, got {str(path)!r}")
+        from lightning_primo.results.report import write_report  # its models take time to import
+
         return write_report(self, path, **self.reported)
 
     @property

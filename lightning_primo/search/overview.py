@@ -43,7 +43,7 @@ def search_html(problem: Problem, algorithm: Algorithm, *, directory: Path, seed
 
 
 def _described(objective: Objective) -> str:
-    parts = [objective.mode]
+    parts: list[str] = [objective.mode]
     if objective.at_most is not None:
         parts.append(f"at most {format_value(objective.at_most)}")
     if objective.at_least is not None:

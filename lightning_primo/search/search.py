@@ -208,8 +208,7 @@ class Search(Steered):
             stop: Rules that end the search before, such as ``NoImprovement(of=0.01, in_full_trainings=5)`` and
                 ``Target(val_error=0.05)``; see `search.stopping` on resuming.
             progress: Whether to show what is going on, on standard error.
-            report: Whether to write ``report.html`` into the directory at the end, see `Result.report`. It takes a
-                second or a few; what keeps it from being written is said and changes nothing else.
+            report: Whether to write ``report.html`` into the directory in the end, which takes a second or a few.
 
         Returns:
             What was found so far, also after Ctrl-C.
@@ -258,9 +257,7 @@ class Search(Steered):
                 raise SIGTERMException(TERMINATED) from termination
             else:
                 result = self._result(store.events())
-        if report:
-            leave_report(result)
-        return result
+        return leave_report(result) if report else result
 
     def result(self) -> Result:
         """What was found so far, without searching; also while another process searches.

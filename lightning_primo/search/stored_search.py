@@ -13,8 +13,8 @@ from lightning_primo.errors import StoreError
 from lightning_primo.layout import STORE, store_file
 from lightning_primo.problem import Problem
 from lightning_primo.results.stored_findings import StoredFindings
-from lightning_primo.results.stored_problem import problem_of, readable
 from lightning_primo.store import Event, read_search
+from lightning_primo.store.described_problem import problem_of, readable
 
 if TYPE_CHECKING:
     from lightning_primo.factory import Factory

@@ -17,10 +17,10 @@ from lightning_primo.problem.objective import Kind, Objective, spread_name
 from lightning_primo.problem.trial import Config, Status
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.stored_findings import StoredFindings
-from lightning_primo.results.stored_problem import problem_of, readable
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.space import Encoding, completed
 from lightning_primo.store import read_search
+from lightning_primo.store.described_problem import problem_of, readable
 from lightning_primo.study.known_trials import KnownSource, KnownTrial, trained_names
 
 

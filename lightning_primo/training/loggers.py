@@ -4,13 +4,14 @@ Loggers of files may be given for all trials, those of services as a function th
 
 ```python
 def logger(directory):  # .../trials/00012
-    group = search_directory(directory).name
+    group = search_name(directory)
     return WandbLogger(project="digits", group=group, name=directory.name, id=run_id(directory), save_dir=directory)
 
 
 def logger(directory):
-    make = functools.partial(MLFlowLogger, "digits", tags=mlflow_parent(directory, MLFlowLogger("digits")))
-    return make(run_id=run_id(directory, start=lambda: make(run_name=directory.name).run_id))
+    search = MLFlowLogger("digits", run_name=search_name(directory))
+    make = functools.partial(MLFlowLogger, "digits", run_name=directory.name, tags=mlflow_parent(directory, search))
+    return make(run_id=run_id(directory, start=lambda: make().run_id))
 ```
 
 The trials of a search are a group at W&B, and at MLflow the children of the search's own run.
@@ -104,6 +105,15 @@ def run_id(directory: Path, *, key: str = "run", start: Callable[[], str | None]
             known[key] = begun
             write_atomically(path, json.dumps(known))
     return known.get(key)
+
+
+def search_name(directory: Path) -> str:
+    """The name of the search that a trial belongs to: that of the search's directory.
+
+    Args:
+        directory: The trial's own.
+    """
+    return search_directory(directory).name
 
 
 def mlflow_parent(directory: Path, logger: MLFlowLogger, *, key: str = "run") -> dict[str, str]:

@@ -112,7 +112,7 @@ def test_one_member_is_chosen(
         (["--at_most", "parameters=5"], "add --choose"),
         (["--choose", "knee", "--all"], "leave out --all and --sort"),
         (["--choose", "knee", "--sort", "parameters"], "leave out --all and --sort"),
-        (["--choose", "knees"], "objective in 'best': 'knees'"),
+        (["--choose", "knees"], "rule in '--choose': 'knees'; valid choices: 'knee', 'val_error', 'parameters', "),
         (
             ["--choose", "val_error", "parameters"],
             "'--choose' takes NAME=NUMBER such as .*, got 'val_error'",

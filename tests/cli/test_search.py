@@ -73,10 +73,12 @@ def test_a_search_of_a_script_and_on_with_it(
     assert (out, err) == ("", "")
     assert read_result(directory).summary().startswith("2 trials (2 ok)\n4 epochs = 2 full trainings\n")
     assert sys.modules["__main__"] is before
-    assert sorted(path.name for path in directory.iterdir() if path.suffix in (".png", ".csv", ".json")) == [
+    assert sorted(path.name for path in directory.iterdir() if path.suffix in (".png", ".csv", ".json", ".html")) == [
+        "environment.json",
         "front.png",
         "hypervolume.png",
         "project.json",
+        "report.html",
         "trials.csv",
     ]
     first = pd.read_csv(directory / "trials.csv")

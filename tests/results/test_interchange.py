@@ -10,12 +10,15 @@ import optuna
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer, OrdinalHyperparameter
 from ConfigSpace.hyperparameters import Constant
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from lightning_primo import BayesianOptimization, from_optuna
 from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.past import PastSearch
 from lightning_primo.problem.trial import Status
 from tests.results.search_log import ACCURACY, ERROR, PARAMETERS, Log, make_problem, two_objective_log
@@ -36,7 +39,7 @@ def one_objective_log() -> Log:
 
 def test_a_study_has_every_trial_in_its_state(tmp_path: Path) -> None:
     result = two_objective_log().result(tmp_path / "digits")
-    storage = f"sqlite:///{tmp_path}/study.db"
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "study.log")))
     assert result.to_optuna(storage).study_name == "digits"
     study = optuna.load_study(study_name="digits", storage=storage)
     assert study.metric_names == ["val_error", "parameters"]
@@ -54,7 +57,7 @@ def test_a_study_has_every_trial_in_its_state(tmp_path: Path) -> None:
     assert study.trials[6].constraints == {"parameters at most": 10.0 - 1e4}
     assert [trial.number for trial in study.best_trials] == [trial.id for trial in result.front]
     assert study.trials[2].duration is not None
-    assert study.trials[2].duration.total_seconds() == pytest.approx(12.0)  # from its first epoch on to its last
+    assert study.trials[2].duration.total_seconds() == pytest.approx(9.0)  # from its first epoch on to its last
     with pytest.raises(InvalidArgumentError, match=r"has a study 'digits' already; choose another 'study_name'"):
         result.to_optuna(storage)
     assert result.to_optuna(storage, study_name="again").study_name == "again"
@@ -93,7 +96,7 @@ def test_every_kind_of_hyperparameter_has_its_distribution(tmp_path: Path) -> No
         Float("lr", (1e-4, 1.0), log=True),
         Integer("width", (2, 64), log=True),
         Integer("depth", (0, 3)),
-        Categorical("heads", [1, "auto", True]),
+        Categorical("heads", [1, "auto", 2.5]),
         OrdinalHyperparameter("kernel", [3, 5, 7]),
         Constant("bias", 1),
     )
@@ -177,6 +180,38 @@ def test_steps_from_zero_are_epochs_from_one() -> None:
     assert [trial.id for trial in found.front] == [0]
 
 
+def test_trials_that_break_a_constraint_are_on_no_front() -> None:
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    distribution = optuna.distributions.FloatDistribution(0.0, 1.0)
+    for lr, broken in ((0.1, 2.0), (0.3, -1.0), (0.5, 0.0)):
+        trial = optuna.trial.create_trial(
+            values=[lr, 1.0 - lr],
+            params={"lr": lr},
+            distributions={"lr": distribution},
+            constraints={"memory": broken},
+        )
+        study.add_trial(trial)
+    found = from_optuna(study)
+    assert [trial.id for trial in found.front] == [trial.number for trial in study.best_trials] == [1, 2]
+    assert [trial.feasible for trial in found.trials] == [False, True, True]
+    with pytest.raises(InvalidArgumentError, match="'names' holds 'memory', which is a constraint of the study"):
+        from_optuna(study, names=["memory", "loss"])
+
+
+def test_infeasible_trials_go_out_and_come_back(tmp_path: Path) -> None:
+    accurate = Objective(name="accuracy", mode="max", at_least=0.5)
+    log = Log(make_problem(accurate, PARAMETERS))
+    log.train(0, (0.4, 10.0))
+    log.train(1, (0.6, 100.0))
+    result = log.result(tmp_path)
+    study = result.to_optuna()
+    assert study.trials[0].constraints["accuracy at least"] == pytest.approx(0.1)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE"]
+    found = from_optuna(study)
+    assert [trial.id for trial in result.front] == [trial.id for trial in found.front] == [1]
+    assert [trial.number for trial in study.best_trials] == [1]
+
+
 def test_what_is_no_study_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match=r"such as optuna\.load_study"):
         from_optuna("sqlite:///study.db")  # type: ignore[arg-type]
@@ -215,7 +250,8 @@ def test_tensorboard_has_an_entry_per_trial(tmp_path: Path) -> None:
         events = EventAccumulator(str(directory / f"trial_{trial.id:05d}")).Reload()
         last = {tag: events.Scalars(tag)[-1].value for tag in events.Tags()["scalars"]}
         expected = {name: value for name, value in trial.values.items() if math.isfinite(value)}
-        assert last == pytest.approx(expected, rel=1e-6)
+        reached = {"val_error": 0.9} if trial.id == 3 else {}  # it diverged after an epoch
+        assert last == pytest.approx({**reached, **expected}, rel=1e-6)
         data = {
             tag: HParamsPluginData.FromString(content) for tag, content in events.PluginTagToContent("hparams").items()
         }

@@ -13,7 +13,7 @@ import jsonargparse
 
 from lightning_primo.checks import printable_lines
 from lightning_primo.cli.output import print_json, print_note, print_table, print_text, writing
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 
 if TYPE_CHECKING:
     from lightning_primo.results import TrialResult
@@ -124,16 +124,15 @@ def chosen(
         InvalidArgumentError: If they mean nothing, or no member keeps the bounds.
         PrimoError: If the front is empty.
     """
-    bounds = {
-        "at_most": _numbers("--at_most", at_most or []),
-        "at_least": _numbers("--at_least", at_least or []),
-    }
+    most, least = _numbers("--at_most", at_most or []), _numbers("--at_least", at_least or [])
     names = [objective.name for objective in result.problem.objectives]
-    if len(words) == 1 and (words[0] in names or "=" not in words[0]):
-        if words[0] == "knee" and "knee" not in names:
-            return result.choose(knee=True, **bounds)
-        return result.choose(words[0], **bounds)
-    return result.choose(weights=_numbers("--choose", words), **bounds)
+    if len(words) == 1 and words[0] in names:
+        return result.choose(words[0], at_most=most, at_least=least)
+    if words == ["knee"]:
+        return result.choose(knee=True, at_most=most, at_least=least)
+    if len(words) == 1 and "=" not in words[0]:
+        raise UnknownNameError("rule in '--choose'", words[0], ["knee", *names, f"{names[0]}=1"])
+    return result.choose(weights=_numbers("--choose", words), at_most=most, at_least=least)
 
 
 def _numbers(option: str, words: Sequence[str]) -> dict[str, float]:

@@ -27,9 +27,10 @@ def from_optuna(
     """What a study of Optuna has found, as the results of searches have it: trials, front, pictures, `choose`.
 
     It can be given to ``learn_from=`` of a search that has objectives of the same names. Completed trials count as
-    trained fully, pruned ones as trained up to their last intermediate value, failed ones as failed. Intermediate
-    values are those after epochs, which are counted from 1 where the study counts from 0. Parameters that some trials
-    lack are conditional here too, though a study does not say by what.
+    trained fully, pruned ones as trained up to their last intermediate value, failed ones as failed. Those that break a
+    constraint of the study are on no front. Intermediate values are those after epochs, which are counted from 1 where
+    the study counts from 0. Parameters that some trials lack are conditional here too, though a study does not say by
+    what.
 
     Args:
         study: The study; one that `Result.to_optuna` made comes back with its objectives and curves.
@@ -55,7 +56,13 @@ def from_optuna(
     steps = [step for trial in trials for step in trial.intermediate_values]
     offset = 1 - min([*steps, 1])  # epochs are counted from 1
     epochs = study.user_attrs.get(EPOCHS, [1, max([step + offset for step in steps], default=1)])
-    problem = Problem(space=_space(trials), objectives=objectives, min_epochs=int(epochs[0]), max_epochs=int(epochs[1]))
+    problem = Problem(
+        space=_space(trials),
+        objectives=objectives,
+        constraints=_constraints(trials, objectives),
+        min_epochs=int(epochs[0]),
+        max_epochs=int(epochs[1]),
+    )
     first = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
     proposals = [(_proposal(problem, trial), _seconds(first, trial.datetime_start)) for trial in trials]
     told = [
@@ -120,7 +127,7 @@ def _evaluation(problem: Problem, trial: optuna.trial.FrozenTrial, offset: int) 
         status=status,
         reason="" if status is Status.OK else str(known.get("reason", f"{trial.state.name} in Optuna")),
         curve=curve,
-        measurements=known.get("measurements", {}),
+        measurements={**known.get("measurements", {}), **_constrained(trial)},
         cost=float(known.get("epochs_spent", reached)),
         seconds=float(known.get("seconds", _seconds(trial.datetime_start, trial.datetime_complete))),
         finished=complete and reached < problem.max_epochs,
@@ -146,6 +153,19 @@ def _losses(problem: Problem, values: Mapping[str, float | None]) -> Losses:
     """Of values by name; NaN for one that is missing or null."""
     known = {name: math.nan if value is None else value for name, value in values.items()}
     return tuple(objective.loss(known.get(objective.name, math.nan)) for objective in problem.objectives)
+
+
+def _constraints(trials: Sequence[optuna.trial.FrozenTrial], objectives: Sequence[Objective]) -> tuple[Objective, ...]:
+    """The study's constraints, which a value above 0 breaks, as Optuna has them."""
+    names = dict.fromkeys(name for trial in trials for name in _constrained(trial))
+    if taken := [objective.name for objective in objectives if objective.name in names]:
+        raise InvalidArgumentError(f"'names' holds {taken[0]!r}, which is a constraint of the study; choose another")
+    return tuple(Objective(name=name, at_most=0.0) for name in names)
+
+
+def _constrained(trial: optuna.trial.FrozenTrial) -> dict[str, float]:
+    """The values of a trial's constraints by name; those that only have a number are called ``constraint 0``."""
+    return {f"constraint {name}" if name.isdecimal() else name: v for name, v in trial.constraints.items()}
 
 
 def _space(trials: Sequence[optuna.trial.FrozenTrial]) -> ConfigurationSpace:

@@ -19,8 +19,8 @@ def write_event_files(directory: Path, problem: Problem, trials: Sequence[TrialR
     """Write a folder of event files for each trial that has values, such as ``trial_00012``.
 
     The objectives are scalars over the epochs, in single precision as all of TensorBoard's; the last value of each is
-    that of the trial, which HParams shows. A hyperparameter that is called like an objective, or ``status``, gets the
-    prefix ``config.``.
+    that of the trial, which HParams shows (of one that failed, what it had reached). A hyperparameter that is called
+    like an objective, or ``status``, gets the prefix ``config.``.
 
     Args:
         directory: The folder to make.
@@ -57,10 +57,11 @@ def _write(directory: Path, trial: TrialResult, objectives: Sequence[str], every
     from torch.utils.tensorboard.summary import hparams
 
     final = {name: value for name, value in trial.values.items() if math.isfinite(value)}
-    curve = {**trial.curve, trial.epoch: {**trial.curve.get(trial.epoch, {}), **final}}
+    last = max([trial.epoch, *trial.curve])
+    curve = {**trial.curve, last: {**trial.curve.get(last, {}), **final}}
     # TensorBoard reads the columns of its table from any one trial, so that each says them all.
-    columns, _, _ = hparams(dict(everything), dict.fromkeys(objectives))
-    _, began, ended = hparams(_hyperparameters(trial, objectives), {})
+    columns, _, _ = hparams(dict(everything), dict.fromkeys(objectives))  # type: ignore[no-untyped-call]
+    _, began, ended = hparams(_hyperparameters(trial, objectives), {})  # type: ignore[no-untyped-call]
     with SummaryWriter(str(directory)) as writer:
         for summary in (columns, began, ended):  # SummaryWriter.add_hparams makes a folder of its own for these
             writer._get_file_writer().add_summary(summary)

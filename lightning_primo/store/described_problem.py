@@ -1,4 +1,4 @@
-"""What was searched, as the log of a search describes it."""
+"""The problem that a search's log describes, without the code that made it."""
 
 from __future__ import annotations
 
@@ -42,25 +42,26 @@ class StoredProblem(Problem):
 
 
 def problem_of(description: Mapping[str, str], directory: Path) -> Problem:
-    """The problem that `search.description.describe` has described, but for its oracles.
+    """The problem that was described, but for its oracles; its space is made when it is asked for.
 
     Args:
-        description: The description.
-        directory: Where it was read, for messages.
+        description: What a search is, as text by key.
+        directory: Where that was read, for messages.
 
     Raises:
-        Exception: What the values raise for a description that they do not understand.
+        CorruptStoreError: Here, or when the space is asked for, if it cannot be understood.
     """
-    epochs = _EPOCHS.fullmatch(description["epochs"])
-    if epochs is None:
-        raise ValueError(f"'epochs' is {description['epochs']!r}")
-    return StoredProblem(
-        partial(_space_of, description["space"], directory),
-        objectives=_objectives(description["objectives"]),
-        constraints=_objectives(description["constraints"]),
-        min_epochs=int(epochs[1]),
-        max_epochs=int(epochs[2]),
-    )
+    with readable(directory):
+        epochs = _EPOCHS.fullmatch(description["epochs"])
+        if epochs is None:
+            raise ValueError(f"'epochs' is {description['epochs']!r}")
+        return StoredProblem(
+            partial(_space_of, description["space"], directory),
+            objectives=_objectives(description["objectives"]),
+            constraints=_objectives(description["constraints"]),
+            min_epochs=int(epochs[1]),
+            max_epochs=int(epochs[2]),
+        )
 
 
 def _space_of(text: str, directory: Path) -> ConfigurationSpace:
@@ -75,13 +76,11 @@ def _space_of(text: str, directory: Path) -> ConfigurationSpace:
 
 @contextmanager
 def readable(directory: Path) -> Iterator[None]:
-    """Turns whatever goes wrong into an error that names the search.
-
-    Raises:
-        CorruptStoreError: In its place.
-    """
+    """Turn whatever reading a description raises into a CorruptStoreError that names the directory's log."""
     try:
         yield
+    except CorruptStoreError:
+        raise
     except Exception as error:  # whatever ConfigSpace raises for what it does not know
         raise CorruptStoreError(
             f"{str(store_file(directory))!r} does not say what was searched in a way that this version reads "
