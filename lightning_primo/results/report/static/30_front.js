@@ -51,7 +51,7 @@ function drawFront(chart) {
         symbol: fate === "trained partly" ? "circle-open" : "circle",
         color: colours ? trials.map((trial) => colours.of(trial.values[jc])) : fateColour(fate),
         ...(colours ? { colorscale: viridisScale(), cmin: colours.low, cmax: colours.high, showscale: onFront, colorbar: colours.bar } : {}),
-        opacity: onFront ? 1 : 0.6,
+        opacity: onFront ? 1 : fate === "trained partly" ? 0.9 : 0.6,
         line: { width: trials.map((trial) => (trial.id === state.trial ? 3 : onFront ? 1 : 0)), color: trials.map((trial) => (trial.id === state.trial ? css("--chosen") : css("--card"))) },
       },
     });

@@ -79,7 +79,7 @@ function drawSlice(grid, slice, j) {
   });
   const horizontal = space.choices ? { tickvals: space.choices.map(at), ticktext: space.choices.map((choice) => plain(short(setting(choice), 14))), range: [-0.5, space.choices.length - 0.5] } : { type: space.log ? "log" : "linear", ...(space.integer ? (space.log ? { dtick: "D2", tickformat: "~s" } : space.high - space.low <= 8 ? { dtick: 1 } : {}) : space.log ? { dtick: Math.ceil(Math.log10(space.high / space.low) / 6) } : {}) };
   const tops = [...trials.map((trial) => trial.values[j] / scale.factor), ...divided(slice.mean), ...divided(slice.low)].filter(known).sort((a, b) => a - b);
-  const [low, high] = [tops[0], tops[Math.floor(0.98 * (tops.length - 1))]];
+  const [low, high] = [tops[0], Math.max(tops[Math.floor(0.98 * (tops.length - 1))], ...divided(slice.high))];
   const room = objective.log || !(high > low) ? {} : { range: [low - 0.08 * (high - low), high + 0.15 * (high - low)] };
   plot(chart, traces, baseLayout(220, { showlegend: false, margin: { l: 54, r: 8, t: 6, b: 34 }, xaxis: horizontal, yaxis: { ...axisOf(objective, scale), title: { text: plain(short(objective.name, 22)) + scale.suffix }, ...room } }));
   chart.removeAllListeners?.("plotly_click");
