@@ -25,6 +25,7 @@ from lightning_primo.problem.trial import Proposal
 from lightning_primo.search import read_result
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
+from lightning_primo.search.ending import Ending
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.search.loop import Loop
 from lightning_primo.store import Event, Store
@@ -110,7 +111,8 @@ class Driven:
         )
         budget = Budget(epochs=math.inf, max_epochs=self.problem.max_epochs)
         options: dict[str, Any] = {"events": events, "show": False, "keep_all": False}
-        return Loop(self.algorithm, plan, store, budget, executor, interrupt=Interrupt(), **options)
+        ending = Ending(budget, (), self.problem, plan.devices)
+        return Loop(self.algorithm, plan, store, ending, executor, interrupt=Interrupt(), **options)
 
     def run(
         self, sizes: Sequence[int], watches: Sequence[Stopwatch], *, profiler: AbstractContextManager[Any]

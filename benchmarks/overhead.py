@@ -68,7 +68,7 @@ def searched(n_trials: int, batch_size: int) -> tuple[float, list[Mapping[str, A
     """Seconds of a search, construction included, and what it trained."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        result = make_search(Path(folder), batch_size).run(trials=n_trials, progress=False)
+        result = make_search(Path(folder), batch_size).run(trials=n_trials, progress=False, report=False)
         seconds = time.perf_counter() - start
         return seconds, [trial.config for trial in result.trials]
 
@@ -101,7 +101,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             memory = {}
             for n_trials in (10, 100):
-                make_search(Path(folder), arguments.batch_size).run(trials=n_trials, progress=False)
+                make_search(Path(folder), arguments.batch_size).run(trials=n_trials, progress=False, report=False)
                 memory[n_trials] = resident()
             store = (Path(folder) / "search.sqlite").stat().st_size / 2**20
         print(

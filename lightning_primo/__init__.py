@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from lightning_primo.results import Comparison, Result, from_optuna
     from lightning_primo.search import NoImprovement, Search, Target, read_result
     from lightning_primo.space import Prior
+    from lightning_primo.study import Continuation, Objective, Problem, Study
 
 __all__ = [
     "CMAES",
@@ -72,6 +73,7 @@ __all__ = [
     "BulkAndCut",
     "CentersFirst",
     "Comparison",
+    "Continuation",
     "EarnedTrust",
     "EpochPrice",
     "EvolutionarySampler",
@@ -89,6 +91,7 @@ __all__ = [
     "MaxValueEntropy",
     "Metric",
     "NoImprovement",
+    "Objective",
     "ParameterCount",
     "PeakMemory",
     "Perturb",
@@ -96,6 +99,7 @@ __all__ = [
     "Prior",
     "PriorSampler",
     "ProbabilityOfImprovement",
+    "Problem",
     "RandomSearch",
     "RegularizedEvolution",
     "Resample",
@@ -104,6 +108,7 @@ __all__ = [
     "Search",
     "SecondsPrice",
     "SobolSampler",
+    "Study",
     "SuccessiveHalving",
     "Target",
     "ThompsonSampling",
@@ -120,16 +125,17 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_HOMES = (
+_HOMES = (  # those that need neither torch nor Lightning first
     "acquisitions",
     "algorithms",
+    "pareto",
+    "space",
+    "study",
     "hypergradients",
     "objectives",
     "namespaces",
-    "pareto",
     "results",
     "search",
-    "space",
 )
 
 

@@ -42,6 +42,7 @@ from lightning_primo import (
     BayesianOptimization,
     BulkAndCut,
     CentersFirst,
+    Continuation,
     EvolutionarySampler,
     FLOPs,
     FreezeThaw,
@@ -64,6 +65,7 @@ from lightning_primo import (
     RungStack,
     Search,
     SobolSampler,
+    Study,
     SuccessiveHalving,
     Target,
     TorchMetric,
@@ -79,6 +81,13 @@ from lightning_primo.callbacks import (
     StopAtEpoch,
     TimeLimit,
 )
+from lightning_primo.cli.beginning_file import (
+    own_config_first,
+    read_continues,
+    read_first,
+    read_known,
+    with_own_defaults,
+)
 from lightning_primo.cli.commands.search import parser
 from lightning_primo.cli.limits import read_epochs, read_stop
 from lightning_primo.cli.project import Project
@@ -86,6 +95,7 @@ from lightning_primo.cli.search_file import read_algorithm, read_constraints, re
 from lightning_primo.cli.space_file import read_space
 from lightning_primo.errors import PrimoError
 from lightning_primo.pareto import nds_crowding_order
+from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.search import StoppingRule
 from lightning_primo.search.budget import Budget
@@ -222,6 +232,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     StopAtEpoch: {"epoch": 1},
     TimeLimit: {"seconds": 1.0},
     MicroBatches: {"parts": 2},
+    Continuation: {"directory": "runs/old"},
     Budget: {"full_trainings": 3, "max_epochs": 3},
 }
 """The constructors with what they need."""
@@ -259,6 +270,43 @@ def test_searches(changes: dict[str, Any]) -> None:
     changes.pop("trials", None)
     with contextlib.suppress(PrimoError):
         search(**changes)
+
+
+configurations = st.one_of(anything, st.dictionaries(st.sampled_from(["lr", "val_loss", "x"]), anything, max_size=2))
+
+
+@cases
+@given(data=st.data())
+def test_beginnings(data: st.DataObject) -> None:
+    pairs = st.tuples(configurations, configurations) | st.tuples(configurations, configurations, anything)
+    with contextlib.suppress(PrimoError):
+        search(first=data.draw(st.lists(configurations, max_size=2)))
+    with contextlib.suppress(PrimoError):
+        search(known=data.draw(st.lists(pairs | anything, max_size=2)))
+    with contextlib.suppress(PrimoError):
+        search(continues=data.draw(anything | anything.map(lambda odd: {"directory": odd})))
+
+
+@settings(cases, max_examples=max(1, N_CASES // 5))
+@given(data=st.data())
+def test_studies(data: st.DataObject) -> None:
+    problem = Problem(space=ConfigurationSpace(SPACE), objectives=(Objective(name="val_loss"),), max_epochs=9)
+    with tempfile.TemporaryDirectory(dir=".") as folder, Study(folder, problem, MOASHA()) as study:
+        proposal = study.ask()
+        assert proposal is not None
+        with contextlib.suppress(PrimoError):
+            study.add(data.draw(configurations))
+        names = ["curve", "epoch", "finished", "deviations", "measurements", "seconds"]
+        options = data.draw(st.dictionaries(st.sampled_from(names), configurations, max_size=2))
+        trial_id = data.draw(st.just(0) | anything)
+        with contextlib.suppress(PrimoError):
+            study.tell(trial_id, data.draw(st.just({"val_loss": 0.5}) | configurations), **options)
+        with contextlib.suppress(PrimoError):
+            study.fail(trial_id, data.draw(anything), status=data.draw(anything), epoch=data.draw(anything))
+        study.result.summary()
+        study.ask()
+    with contextlib.suppress(PrimoError):
+        Study(data.draw(anything), data.draw(st.just(problem) | anything), data.draw(anything)).close()
 
 
 @cases
@@ -309,6 +357,10 @@ stop:
 - {class_path: Target, init_args: {val_loss: 0.1}}
 workers: 1
 seed: 3
+first: [{model.lr: 0.01}]
+known:
+- {config: {model.lr: 0.001, model.pool: max}, values: {val_loss: 0.5}, epoch: 9}
+config_first: true
 keep_all_checkpoints: false
 trial_timeout: 60
 remeasure: 5
@@ -395,13 +447,19 @@ def read(text: str) -> None:
             warnings.simplefilter("error")
             options = made.parse_args(["--search", file.name])
             space = read_space(options.space)
-            read_epochs(options, Project(configs=(), cli=None, folder=".", base={}))
+            project = Project(configs=(), cli=None, folder=".", base={"model": {"lr": 0.01}})
+            space = with_own_defaults(space, project)
+            read_epochs(options, project)
             limits = {name: limit for name, limit in options.budget.as_dict().items() if limit is not None}
             asked = {
                 "objectives": read_objectives(options.objectives or []),
                 "constraints": read_constraints(options.constraints or []),
                 "algorithm": read_algorithm(options.algorithm, space),
+                "first": read_first(options.first or [], space),
+                "known": read_known(options.known or [], space, project),
+                "continues": read_continues(options.continues, space, project),
             }
+            own_config_first(project, space, show=options.config_first)
             passed = ("workers", "keep_all_checkpoints", "trial_timeout", "retry_out_of_memory", "remeasure")
             named = {name: options[name] for name in passed}
             seed = 0 if options.seed is None else options.seed

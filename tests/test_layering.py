@@ -48,17 +48,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": TRAINING | {"pareto"},
     "store": STORING,
     "results": TRAINING | STORING | {"pareto", "space", "analysis"},
+    "study": SEARCHING | STORING | {"results"},
     "display": VALUES | {"results"},
-    "search": SEARCHING | TRAINING | STORING | {"results", "display"},
-    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "search", "__init__"},
+    "search": SEARCHING | TRAINING | STORING | {"results", "display", "study"},
+    "cli": SEARCHING | TRAINING | STORING | {"results", "display", "study", "search", "__init__"},
     "__main__": {"cli"},
-    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results"},
+    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results", "study"},
 }
 
 # Packages that these must do without.
 WITHOUT: list[tuple[set[str], set[str]]] = [
-    ({"algorithms", "analysis", "pareto", "space", "testing", *VALUES, *STORING}, {"torch", "botorch", "gpytorch"}),
-    (SEARCHING | STORING | {"analysis", "testing"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
+    (
+        {"algorithms", "analysis", "pareto", "space", "testing", "study", *VALUES, *STORING},
+        {"torch", "botorch", "gpytorch"},
+    ),
+    (SEARCHING | STORING | {"analysis", "testing", "study"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
     (set(MAY_IMPORT), {"torchvision", "pytorch_lightning", "models", "datamodules", "recipes", "benchmarks"}),
     ({"models", "datamodules"}, {PACKAGE, "recipes", "benchmarks"}),
     ({"models"}, {"datamodules"}),

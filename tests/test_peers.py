@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,14 +121,18 @@ class TestMissingShare:
         assert missing_after(run, self.front, [0, 1, 2, 3, 4]) == pytest.approx([1, 1 - 4 / 14, 1 - 4 / 14, 1e-4, 1e-4])
         assert run.within(2).losses == ((2.0, 2.0),)
 
-    def test_the_table_has_geometric_means_and_medians(self) -> None:
+    def test_the_table_has_medians_of_seeds_and_geometric_means_of_problems(self) -> None:
+        other = replace(JOB, problem="toy:3")
         slow = Run(JOB, 8, 1.0, (2.0,), ((2.0, 2.0),))
         fast = Run(JOB, 8, 3.0, (1.0, 5.0), ((0.0, 2.0), (1.0, 0.0)))
-        cell = Cell("toy", "none", "random", [slow, fast, fast], {"toy:2": self.front})
+        slow_there, fast_there = (replace(run, job=other) for run in (slow, fast))
+        fronts = {"toy:2": self.front, "toy:3": self.front}
+        cell = Cell("toy", "none", "random", [slow, slow, fast, fast_there, slow_there, fast_there], fronts)
         (row,) = table([cell], 8).to_dict("records")
-        assert row["after_8"] == pytest.approx((10 / 14 * 1e-4 * 1e-4) ** (1 / 3))
-        assert (row["to_98"], row["reached_98"], row["seconds_per_ask"]) == (5.0, 2, pytest.approx(7 / 3))
-        assert math.isinf(table([Cell("toy", "none", "random", [slow], {"toy:2": self.front})], 8).to_98[0])
+        assert row["after_8"] == pytest.approx((10 / 14 * 1e-4) ** (1 / 2))
+        assert (row["to_98"], row["reached_98"], row["seconds_per_ask"]) == (math.inf, 3, pytest.approx(2.0))
+        cell = Cell("toy", "none", "random", [slow, fast, fast], fronts)
+        assert table([cell], 8).to_98[0] == 5.0
 
 
 class TestFront:

@@ -29,6 +29,7 @@ def check(directory: Path, output: str, objectives: set[str]) -> pd.DataFrame:
     for picture in ("front.png", "hypervolume.png"):
         assert (directory / picture).stat().st_size > 5_000
         assert str(directory / picture) in output
+    assert output.splitlines()[-1] == f"report: {directory / 'report.html'}"
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from typing_extensions import override
 
@@ -72,8 +74,10 @@ class MOASHA(Algorithm):
 
     def _learned(self, trial: Trial) -> None:
         """Others are compared with it where it is known, and it holds a place among those that went on."""
+        last = trial.evaluations[-1]
         for epoch, rung in self._rungs.items():
             losses = losses_at(trial, epoch)
             if losses is not None:
-                rung.add(trial.id, losses)
+                here = last.measurements if epoch >= last.epoch else last.constraints.get(epoch, {})
+                rung.add(trial.id, replace(last, epoch=epoch, losses=losses, measurements=here))
                 rung.promote(trial.id)

@@ -60,7 +60,7 @@ def fate(problem: Problem, trial: Trial, front: Collection[int]) -> str:
     if trial.status is None:
         return PENDING
     if trial.status is not Status.OK:
-        return trial.status.value
+        return str(trial.status.value)
     return FULL if trial.at(problem.max_epochs) is not None else PARTLY
 
 

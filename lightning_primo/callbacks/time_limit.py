@@ -33,7 +33,8 @@ class TimeLimit(StopAtBatchEnd):
 
     @override
     def is_due(self) -> bool:
-        return self._clock() > self._deadline
+        over: bool = self._clock() > self._deadline
+        return over
 
     @override
     def error(self, place: str) -> Exception:

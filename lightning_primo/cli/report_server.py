@@ -15,7 +15,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.layout import remeasured_file, store_file, tests_file
 from lightning_primo.results.report import report_contents, report_page
 from lightning_primo.results.report.page import inert_json
@@ -88,7 +88,11 @@ class _Handler(BaseHTTPRequestHandler):
         if name not in _NAMES:
             self.send_error(HTTPStatus.FORBIDDEN, "the report is for this machine alone")
             return
-        answer = self.server.answer(self.path.split("?", 1)[0])
+        try:
+            answer = self.server.answer(self.path.split("?", 1)[0])
+        except PrimoError as error:  # the log, while it is written or moved; the page asks again
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "the search cannot be read now", str(error))
+            return
         if answer is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return

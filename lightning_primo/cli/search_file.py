@@ -21,7 +21,7 @@ from lightning_primo.cli.user_code import user_code
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.objectives import ObjectiveCallback
 from lightning_primo.problem.past import past_searches
-from lightning_primo.search import StoppingRule, Target, read_result
+from lightning_primo.search import NoImprovement, StoppingRule, Target, read_result
 from lightning_primo.space import Prior
 
 _CENTER = "center"  # of a prior
@@ -79,6 +79,9 @@ def read_rule(entry: Any) -> StoppingRule:
     spec = _spec("stop", entry)
     if spec[CLASS] == Target.__name__:
         return Target(spec[INIT])
+    if spec[CLASS] == NoImprovement.__name__:
+        _check_names("stop", StoppingRule, spec)
+        return NoImprovement(**spec[INIT])
     rule: StoppingRule = _made("stop", StoppingRule, spec)
     return rule
 

@@ -38,7 +38,7 @@ def constrained_losses(losses: Array, excesses: Array) -> Array:
     Returns:
         `n x m`.
     """
-    known = ~np.isnan(losses).any(axis=1)
+    known: npt.NDArray[np.bool_] = np.asarray(~np.isnan(losses).any(axis=1))
     excesses = np.where(known[:, None], excesses, 0.0)
     largest = excesses.max(axis=0, initial=0.0)
     violation = (excesses / np.where(largest > 0, largest, 1.0)).sum(axis=1)

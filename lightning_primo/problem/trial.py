@@ -155,6 +155,7 @@ class Trial:
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about.
         start_epoch: Epochs of its parent's training that it has taken over; 0 where its training is all its own.
+        inherits: Whether its training began with its parent's weights.
         origin: Who decided that there is this trial.
         prior: The objective whose expert prior weighted the choice of the configuration; None for none.
         evaluations: What was told so far, in order.
@@ -166,6 +167,7 @@ class Trial:
     parent: int | None = None
     operation: str = "sample"
     start_epoch: int = 0
+    inherits: bool = False
     origin: Origin = Origin.ALGORITHM
     prior: str | None = None
     evaluations: tuple[Evaluation, ...] = ()
@@ -180,6 +182,7 @@ class Trial:
             parent=proposal.parent,
             operation=proposal.operation,
             start_epoch=proposal.start_epoch,
+            inherits=proposal.inherits,
             origin=proposal.origin,
             prior=proposal.prior,
             pending=proposal.epoch,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightning_primo.checks import printable_lines
-from lightning_primo.layout import front_picture, hypervolume_picture, table_file
+from lightning_primo.layout import front_picture, hypervolume_picture, report_file, table_file
 from lightning_primo.results.result import Result
 
 
@@ -24,5 +24,7 @@ def write_artifacts(result: Result, *, show: bool = True) -> None:
         result.plot_front(pictures["front"])
         result.plot_hypervolume(pictures["hypervolume over cost"])
         lines += [f"picture of the {name}: {path}" for name, path in pictures.items()]
+    if (report := report_file(result.directory)).exists():  # which the search has left
+        lines.append(f"report: {report}")
     if show:
         print(printable_lines("\n".join(lines)))

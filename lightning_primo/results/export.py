@@ -42,7 +42,7 @@ def export_trials(
     Args:
         target: The folder to make.
         directory: The search's directory.
-        trials: The front, or others whose weights are kept.
+        trials: The front, or others whose weights are kept. Those whose results were known already have none.
         table: Their table.
         table_name: `TABLE` or `CHOSEN_TABLE`.
         tests: Test metrics by trial id.
@@ -66,7 +66,8 @@ def export_trials(
         for trial in trials:
             folder = unfinished / f"trial_{trial.id:05d}"
             folder.mkdir()
-            torch.save(dict(load_state(directory, trial)), folder / "state_dict.pt")
+            if not trial.known:
+                torch.save(dict(load_state(directory, trial)), folder / "state_dict.pt")
             described = _described(trial, tests.get(trial.id, {}), search)
             for name, values in (("config.json", trial.config), ("objectives.json", described)):
                 (folder / name).write_text(to_json(values) + "\n", encoding="utf-8")
@@ -75,7 +76,7 @@ def export_trials(
                 (folder / SCHEDULE).write_text(to_json(entries) + "\n", encoding="utf-8")
         table.to_csv(unfinished / table_name, index=False)
         for write in writers:
-            for trial in trials:
+            for trial in (trial for trial in trials if not trial.known):
                 write(trial, unfinished / f"trial_{trial.id:05d}")
         _replace(unfinished, target)
 

@@ -205,6 +205,8 @@ class Findings:
             lines.append(f"ended: {ended}")
         if partly := [trial.epoch for trial in self.trials if trial.trained_partly]:
             lines.append(partly_line(partly, self.problem.max_epochs))
+        if n_known := sum(trial.known for trial in self.trials):
+            lines.append(f"{n_known} of the trials were known already, and cost nothing here")
         if self.infeasible:
             lines.append(self._infeasible_line())
         elif not self.front:

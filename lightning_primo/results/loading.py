@@ -30,6 +30,11 @@ def load_state(directory: Path, trial: TrialResult) -> StateDict:
         PrimoError: If the trial was never trained.
     """
     path = checkpoint_file(trial_directory(directory, trial.id))
+    if trial.known:
+        raise PrimoError(
+            f"trial {trial.id} has no weights here: its result was known already when it was given to the search; "
+            "train its configuration, or load it where it was trained"
+        )
     if trial.epoch == 0:
         reason = f": {trial.reason}" if trial.reason else ""
         raise PrimoError(f"trial {trial.id} has no weights, no training of it succeeded ({trial.outcome}{reason})")

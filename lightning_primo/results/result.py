@@ -21,7 +21,6 @@ from lightning_primo.results.interchange.optuna_export import study_of
 from lightning_primo.results.interchange.tensorboard import write_event_files
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.onnx_files import onnx_writer
-from lightning_primo.results.report import ReportArguments, write_report
 from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.results.table import make_table
 from lightning_primo.results.table_files import write_table
@@ -30,6 +29,8 @@ from lightning_primo.training.options import TrainerArguments
 
 if TYPE_CHECKING:
     import optuna
+
+    from lightning_primo.results.report import ReportArguments
 
 
 class Result(StoredFindings, IllustratedFindings):
@@ -136,6 +137,8 @@ class Result(StoredFindings, IllustratedFindings):
     def test(self) -> pd.DataFrame:
         """Run every member of the front on the test data, once: what was tested before is read from the directory.
 
+        Those whose results were known already are left out, as their weights are not here.
+
         Returns:
             The rows of `to_pandas` that are on the front, sorted like it, with the columns ``test_…``.
 
@@ -143,7 +146,7 @@ class Result(StoredFindings, IllustratedFindings):
             PrimoError: If there is no test data, or a member cannot be loaded.
         """
         tests = read_tests(self.directory)
-        if untested := [trial for trial in self.front if trial.id not in tests]:
+        if untested := [trial for trial in self.front if trial.id not in tests and not trial.known]:
             run_tests(self.directory, untested, self._factory, seed=self._seed, trainer=self._trainer)
         return self._rows(self.front)
 
@@ -213,6 +216,8 @@ class Result(StoredFindings, IllustratedFindings):
         """
         if path is not None and (Path(path).suffix.lower() not in (".html", ".htm") or Path(path).is_dir()):
             raise InvalidArgumentError(f"'path' must be a file that ends with .html, got {str(path)!r}")
+        from lightning_primo.results.report import write_report  # its models take time to import
+
         return write_report(self, path, **self.reported)
 
     @property

@@ -80,11 +80,15 @@ def make_table(
 def front_lines(problem: Problem, front: Sequence[TrialResult]) -> list[str]:
     """A line per trial with its values, noisy ones with their relative spread; then where they were measured.
 
-    A value of which the spread is so wide that it says little of the module is marked as unsteady.
+    One whose result was known already is marked as such. A value of which the spread is so wide that it says little of
+    the module is marked as unsteady.
     """
     names = [objective.name for objective in problem.objectives]
     header = ["trial", *map(printable, names)]
-    rows = [[str(trial.id), *(_value(trial, name) for name in names)] for trial in front]
+    rows = [
+        [f"{trial.id} (known)" if trial.known else str(trial.id), *(_value(trial, name) for name in names)]
+        for trial in front
+    ]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = ["  " + "  ".join(map(str.rjust, row, widths)) for row in (header, *rows)]
     places = {name: trial.measured_on[name] for trial in front for name in names if name in trial.measured_on}

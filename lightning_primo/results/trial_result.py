@@ -9,7 +9,7 @@ from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.place import Place
-from lightning_primo.problem.trial import Config, Losses, Status, Trial, schedule
+from lightning_primo.problem.trial import Config, Losses, Origin, Status, Trial, schedule
 from lightning_primo.results.formatting import format_setting, format_value, format_values
 from lightning_primo.results.html_tables import pairs_html
 
@@ -22,7 +22,10 @@ class TrialResult:
         id: Number of the trial, from 0.
         config: The active hyperparameters.
         parent: The trial that this one was derived from, where there is one.
-        operation: How the configuration came about.
+        operation: How the configuration came about; ``"given"`` of one that the user wanted tried, ``"known"`` of one
+            whose result was known already.
+        inherits: Whether its training began with its parent's weights.
+        known: Whether its result was known already: it cost nothing here, and has no weights.
         schedule: The configurations that its training went through, by the number of epochs after which each held: of
             a trial that took over the training of its parent those of that before its own, of any other its own from 0
             on.
@@ -46,6 +49,8 @@ class TrialResult:
     config: Config = field(hash=False)
     parent: int | None = None
     operation: str = "sample"
+    inherits: bool = False
+    known: bool = False
     schedule: Mapping[int, Config] = field(default_factory=dict, hash=False)
     status: Status | None = None
     reason: str = ""
@@ -85,7 +90,9 @@ class TrialResult:
             id=trial.id,
             config=dict(trial.config),
             parent=trial.parent,
-            operation=trial.operation,
+            operation=trial.operation if trial.origin is Origin.ALGORITHM else trial.origin.value,
+            inherits=trial.inherits,
+            known=trial.known,
             schedule=schedule(line or (trial,)),
             status=trial.status,
             reason=(last.reason if last else "") or broken or "",
@@ -103,7 +110,7 @@ class TrialResult:
     @property
     def trained_partly(self) -> bool:
         """Whether it has a result, but not one of the full budget, and may still go on."""
-        return self.epoch > 0 and not self.trained_fully and self.status is Status.OK
+        return not self.known and self.epoch > 0 and not self.trained_fully and self.status is Status.OK
 
     @property
     def outcome(self) -> str:

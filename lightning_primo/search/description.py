@@ -1,12 +1,8 @@
-"""What a search is, as text: what must be the same for the search of a directory to be gone on with."""
+"""What a search with trainings is, as text: its problem, and the settings of the callbacks that measure it."""
 
 from __future__ import annotations
 
-import inspect
-import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,8 +10,7 @@ import torch
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.problem import Problem
-
-_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")  # in the default repr of objects and functions: another in each process
+from lightning_primo.study.description import describe_problem, described, json_text
 
 
 def describe(
@@ -37,20 +32,10 @@ def describe(
         algorithm: With its hyperparameters.
         seed: The search's.
     """
-    space = problem.space.to_serialized_dict()
     return {
-        "space": _json(
-            {
-                "hyperparameters": {entry["name"]: entry for entry in space["hyperparameters"]},
-                "conditions": space["conditions"],
-                "forbiddens": space["forbiddens"],
-            }
-        ),
-        "objectives": _json({callback.objective.name: _objective(callback) for callback in objectives}),
-        "constraints": _json({callback.objective.name: _objective(callback) for callback in constraints}),
-        "epochs": f"({problem.min_epochs}, {problem.max_epochs})",
-        "algorithm": _json(_algorithm(algorithm)),
-        "seed": str(seed),
+        **describe_problem(problem, algorithm=algorithm, seed=seed),
+        "objectives": json_text({callback.objective.name: _objective(callback) for callback in objectives}),
+        "constraints": json_text({callback.objective.name: _objective(callback) for callback in constraints}),
     }
 
 
@@ -61,30 +46,4 @@ def _objective(callback: ObjectiveCallback) -> dict[str, Any]:
         for name, value in sorted(vars(callback).items())
         if not name.startswith("_") and name != "value" and isinstance(value, (bool, int, float, str, torch.dtype))
     }
-    common = {name: value for name, value in asdict(callback.objective).items() if value is not None}
-    return {"class": type(callback).__qualname__, **own, **common}
-
-
-def _algorithm(algorithm: Algorithm) -> dict[str, Any]:
-    names = [name for name in inspect.signature(type(algorithm).__init__).parameters if name != "self"]
-    return {"class": type(algorithm).__qualname__, **{name: _text(getattr(algorithm, name, None)) for name in names}}
-
-
-def _text(argument: Any) -> Any:
-    """An argument as something that is equal in another process if the argument is."""
-    if isinstance(argument, Algorithm):
-        return _algorithm(argument)
-    if isinstance(argument, Mapping):
-        return {str(key): _text(argument[key]) for key in sorted(argument, key=str)}
-    if is_dataclass(argument) and not isinstance(argument, type):
-        named = {field.name: _text(getattr(argument, field.name)) for field in fields(argument) if field.repr}
-        return {"class": type(argument).__qualname__, **named}
-    if argument is None or isinstance(argument, (bool, int, float, str)):
-        return argument
-    if inspect.isfunction(argument):
-        return str(argument.__qualname__)
-    return _ADDRESS.sub("", repr(argument))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, default=lambda other: _ADDRESS.sub("", repr(other)))
+    return {"class": type(callback).__qualname__, **own, **described(callback.objective)}

@@ -16,7 +16,7 @@ from lightning_primo.errors import DeviceMismatchError, PrimoError, first_line
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.objectives.places import Places
 from lightning_primo.pareto.contenders import Contenders
-from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.problem.trial import Evaluation, Origin, Proposal
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured, write_remeasured
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.store import Event
@@ -82,7 +82,7 @@ def _measure(
     values = read_remeasured(directory)
     known = Places(event for event, _ in events if isinstance(event, Evaluation)).known
     proposals = {event.trial_id: event for event, _ in events if isinstance(event, Proposal)}
-    given_up: set[int] = set()
+    given_up = {proposal.trial_id for proposal in proposals.values() if proposal.origin is Origin.KNOWN}
     while due := _due(plan, events, values, names, times=times, without=given_up):
         what = f"measuring {' and '.join(names)} of {len(set(due))} trials on or near the front again"
         for trial_id in steps(due, what=what, show=show):

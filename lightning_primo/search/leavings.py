@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning_primo.display.notes import note
 from lightning_primo.errors import first_line
 from lightning_primo.results import Result
-from lightning_primo.results.report import add_environment, this_environment
+from lightning_primo.results.environment import add_environment, this_environment
 
 
 def record_environment(directory: Path, *, workers: int | None, executor: Executor | None) -> None:
@@ -28,8 +28,21 @@ def record_environment(directory: Path, *, workers: int | None, executor: Execut
         note(f"the versions and devices of this run are not recorded ({_told(error)})")
 
 
-def leave_report(result: Result) -> None:
-    """Write the report into the search's directory; what keeps it from being written is said, Ctrl-C included."""
+def note_stopped(result: Result, by: str) -> None:
+    """Say what is there of a search that was stopped, and how to go on.
+
+    Args:
+        result: What was found.
+        by: What stopped it.
+    """
+    note(
+        f"stopped by {by} after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that was told is "
+        f"kept in {str(result.directory)!r}, and the same call goes on from there"
+    )
+
+
+def leave_report(result: Result) -> Result:
+    """The result, when its report is written; what keeps that from being written is said, Ctrl-C included."""
     try:
         result.report()
     except (Exception, KeyboardInterrupt) as error:
@@ -37,6 +50,7 @@ def leave_report(result: Result) -> None:
             f"the report was not written ({_told(error)}); the search itself is complete, and "
             f"lightning-primo report {str(result.directory)!r} writes it"
         )
+    return result
 
 
 def _told(error: BaseException) -> str:

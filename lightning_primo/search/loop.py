@@ -212,6 +212,11 @@ class Loop:
         self._futility.check(evaluation)
 
     def _count(self, evaluation: Evaluation) -> None:
+        if self._algorithm.trials[evaluation.trial_id].known:
+            self._tracker.add(evaluation)
+            self._places.add(evaluation)
+            self._ending.told(evaluation, self._algorithm.trials[evaluation.trial_id].config)
+            return
         if evaluation.ok:
             self._outcomes.logged()
         self._tracker.add(evaluation)
@@ -238,15 +243,20 @@ class Loop:
         return self._ending.reason(
             epochs=self._algorithm.epochs_committed,
             seconds=self._elapsed(),
-            trials=len(self._algorithm.trials) - self._n_rejected,
+            trials=self._n_begun,
         )
+
+    @property
+    def _n_begun(self) -> int:
+        """The configurations that count for a budget of trials."""
+        return len(self._algorithm.trials) - self._algorithm.n_known - self._n_rejected
 
     def _spent(self) -> tuple[float, float, str]:
         pending = (*(proposal for proposal, _ in self._running.values()), *self._unfinished)
         return self._ending.display(
             epochs=self._algorithm.epochs_committed - sum(proposal.epochs for proposal in pending),
             seconds=self._elapsed(),
-            trials=len(self._algorithm.trials) - self._n_rejected,
+            trials=self._n_begun,
         )
 
     def _snapshot(self) -> Snapshot:

@@ -50,7 +50,7 @@ def ask_to_add(directory: str | Path, configs: Mapping[str, Any]) -> list[Config
     search = StoredSearch.open(directory)
     _require_owner(search.directory, "no configuration can be tried")
     encoding = Encoding(search.problem.space)
-    complete = [completed(config, encoding, where) for where, config in configs.items()]
+    complete: list[Config] = [completed(config, encoding, where) for where, config in configs.items()]
     _require_new(search, encoding, dict(zip(configs, complete, strict=True)))
     folder = requests_directory(search.directory)
     with storage_explained(f"{str(folder)!r} cannot be written"):

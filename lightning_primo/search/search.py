@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_primo.algorithms import Algorithm, PriMO
 from lightning_primo.checks import LARGEST_SEED, check_bool, check_whole
-from lightning_primo.display.notes import note
 from lightning_primo.factory import Factory
 from lightning_primo.nas.architecture_oracle import Architectures
 from lightning_primo.nas.network_texts import NetworkTexts
@@ -36,13 +35,15 @@ from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe
 from lightning_primo.search.ending import Ending, note_plans
 from lightning_primo.search.interrupt import TERMINATED
-from lightning_primo.search.leavings import leave_report, record_environment
+from lightning_primo.search.leavings import leave_report, note_stopped, record_environment
 from lightning_primo.search.overview import search_html
 from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
 from lightning_primo.search.steering import Steered
 from lightning_primo.search.stopping import StoppingRule, check_rules
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
+from lightning_primo.study.beginning import Beginning
+from lightning_primo.study.earlier_search import Continuation
 from lightning_primo.training import check_indices, preflight
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
@@ -70,6 +71,11 @@ class Search(Steered):
         constraints: What only bounds the search and is not optimised: costs such as ``FLOPs(at_most=1e7)``, and metrics
             such as ``Metric("val_acc", at_least=0.9)``.
         algorithm: Default `PriMO()`.
+        first: Configurations to try first, ``[{"lr": 1e-3}]``; what they leave out has the space's defaults.
+        known: Results that exist already, as observations that cost nothing: ``[(config, values)]``, with the epoch as
+            a third where it is not the full training, a CSV file, an earlier search's directory or its result.
+        continues: An earlier search to go on from in this directory, with another space, other objectives or another
+            algorithm; `Continuation` where a full training has another length.
         trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they
             can be searched over. Callbacks and loggers are copied for each trial; CSV and TensorBoard loggers write
             into the trial's directory. ``logger`` may also be a function ``directory -> Logger``, as W&B and MLflow
@@ -108,6 +114,9 @@ class Search(Steered):
         example_inputs: Any = None,
         constraints: Sequence[ObjectiveCallback] = (),
         algorithm: Algorithm | None = None,
+        first: Sequence[Mapping[str, Any]] = (),
+        known: Any = (),
+        continues: str | Path | Continuation | None = None,
         trainer: TrainerArguments | None = None,
         workers: int | None = None,
         executor: Executor | None = None,
@@ -162,6 +171,15 @@ class Search(Steered):
             algorithm=self.algorithm,
             seed=seed,
         )
+        self._beginning = Beginning.of(
+            self.problem,
+            directory=self.directory,
+            description=self._description,
+            first=first,
+            known=known,
+            continues=continues,
+        )
+        self._beginning.enqueue(self.algorithm)
 
     def run(
         self,
@@ -190,8 +208,7 @@ class Search(Steered):
             stop: Rules that end the search before, such as ``NoImprovement(of=0.01, in_full_trainings=5)`` and
                 ``Target(val_error=0.05)``; see `search.stopping` on resuming.
             progress: Whether to show what is going on, on standard error.
-            report: Whether to write ``report.html`` into the directory at the end, see `Result.report`. It takes a
-                second or a few; what keeps it from being written is said and changes nothing else.
+            report: Whether to write ``report.html`` into the directory in the end, which takes a second or a few.
 
         Returns:
             What was found so far, also after Ctrl-C.
@@ -228,6 +245,7 @@ class Search(Steered):
                     store,
                     ending,
                     make_workers(self.executor, self.workers, self.options.trainer),
+                    beginning=self._beginning,
                     keep_all_checkpoints=self.keep_all_checkpoints,
                     remeasure=self.remeasure,
                     show=progress,
@@ -239,9 +257,7 @@ class Search(Steered):
                 raise SIGTERMException(TERMINATED) from termination
             else:
                 result = self._result(store.events())
-        if report:
-            leave_report(result)
-        return result
+        return leave_report(result) if report else result
 
     def result(self) -> Result:
         """What was found so far, without searching; also while another process searches.
@@ -291,10 +307,7 @@ class Search(Steered):
     def _stopped(self, by: str, store: Store) -> Result:
         """What was found before something stopped the search, which is said."""
         result = self._result(store.events())
-        note(
-            f"stopped by {by} after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that was told is "
-            f"kept in {str(self.directory)!r}, and the same call goes on from there"
-        )
+        note_stopped(result, by)
         return result
 
     def _result(self, events: Sequence[Event]) -> Result:

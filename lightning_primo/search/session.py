@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 
 import numpy as np
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
+from lightning_primo.display.notes import note
+from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.layout import preflight_directory
-from lightning_primo.problem.trial import Config, Evaluation, Proposal
+from lightning_primo.problem.trial import Config, Proposal
 from lightning_primo.results.ended import forget_ended
 from lightning_primo.search.ending import Ending
 from lightning_primo.search.front_measurement import measure_front_again
@@ -19,6 +20,7 @@ from lightning_primo.search.loop import Loop
 from lightning_primo.search.worker_calls import preflight_elsewhere
 from lightning_primo.space import Encoding
 from lightning_primo.store import Store
+from lightning_primo.study.beginning import Beginning, restore
 from lightning_primo.training import Job, TrainingPlan, devices_per_trial, preflight
 from lightning_primo.training.options import TrainerArguments
 from lightning_primo.workers import ExecutorWorkers, InProcess, LocalProcesses, Workers
@@ -35,6 +37,7 @@ def run_session(
     ending: Ending,
     workers: Workers,
     *,
+    beginning: Beginning,
     keep_all_checkpoints: bool,
     remeasure: int,
     show: bool,
@@ -47,6 +50,7 @@ def run_session(
         store: The log, opened for writing.
         ending: When to stop.
         workers: Where jobs run; closed in the end.
+        beginning: The configurations that are tried first, and the results that are known.
         keep_all_checkpoints: Whether to keep every checkpoint.
         remeasure: How often the noisy objectives of the front are measured again in the end.
         show: Whether to show progress.
@@ -55,12 +59,14 @@ def run_session(
         CorruptStoreError: The log holds what the algorithm never asked or was told.
         KeyboardInterrupt: On Ctrl-C.
     """
+    events = restore(algorithm, plan.problem, store, seed=plan.seed)
+    for sentence in beginning.enter(algorithm, store, elapsed=events[-1][1] if events else 0.0):
+        note(sentence)
     events = store.events()
     forget_ended(store.directory)
-    _restore(algorithm, plan, store, (event for event, _ in events))
     with Interrupt() as interrupt, workers:
         workers.start()
-        if not any(isinstance(event, Evaluation) for event, _ in events):
+        if not any(trial.evaluations and not trial.known for trial in algorithm.trials):
             _preflight(algorithm, plan, store, workers)
         Loop(
             algorithm,
@@ -101,12 +107,12 @@ def make_workers(executor: Executor | None, workers: int | None, trainer: Traine
 
 
 def first_job(algorithm: Algorithm, plan: TrainingPlan) -> Job | None:
-    """What the algorithm proposes first, to try the training on; None if a bound rejects it.
+    """What the algorithm proposes next, to try the training on; None if a bound rejects it.
 
     Raises:
         InvalidArgumentError: If there is nothing that it could propose.
     """
-    proposal = _first_proposal(algorithm, plan)
+    proposal = _first_proposal(algorithm)
     return plan.job(proposal) if plan.rejection(proposal) is None else None
 
 
@@ -116,28 +122,14 @@ def some_configurations(plan: TrainingPlan) -> Sequence[Config]:
     return encoding.configs(encoding.sample(_N_BUILT, np.random.default_rng([plan.seed, _STREAM])))
 
 
-def _first_proposal(algorithm: Algorithm, plan: TrainingPlan) -> Proposal:
+def _first_proposal(algorithm: Algorithm) -> Proposal:
     pending = algorithm.pending
     if pending:
         return Proposal(trial_id=pending[0].id, config=pending[0].config, epoch=1)
-    proposal = algorithm.ask()
-    algorithm.start(plan.problem, seed=plan.seed)
+    proposal = algorithm.peek()
     if proposal is None:
         raise InvalidArgumentError("'space' holds no configuration that the algorithm could propose")
     return proposal
-
-
-def _restore(algorithm: Algorithm, plan: TrainingPlan, store: Store, events: Iterable[Proposal | Evaluation]) -> None:
-    algorithm.start(plan.problem, seed=plan.seed)
-    try:
-        algorithm.restore(events)
-        for config in store.added():
-            algorithm.enqueue(config)
-    except Exception as error:
-        raise CorruptStoreError(
-            f"{str(store.path)!r} holds what {type(algorithm).__name__} never asked or was told "
-            f"({type(error).__name__}: {error}); was it written by another version? Start in a new directory"
-        ) from error
 
 
 def _preflight(algorithm: Algorithm, plan: TrainingPlan, store: Store, workers: Workers) -> None:

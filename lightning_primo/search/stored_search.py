@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
-from functools import cached_property, partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_primo.checks import check_path
-from lightning_primo.errors import CorruptStoreError, StoreError
+from lightning_primo.errors import StoreError
 from lightning_primo.layout import STORE, store_file
 from lightning_primo.problem import Problem
-from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.store import Event, read_search
+from lightning_primo.store.described_problem import problem_of, readable
 
 if TYPE_CHECKING:
-    from ConfigSpace import ConfigurationSpace
-
     from lightning_primo.factory import Factory
     from lightning_primo.results import Result
     from lightning_primo.training.options import TrainerArguments
 
-_EPOCHS = re.compile(r"\((\d+), (\d+)\)")
 _NEARBY = ("", "*/", "*/*/")  # how far below a directory searches are looked for
 _MOST_NEARBY = 10
 
@@ -66,7 +60,7 @@ class StoredSearch:
         if not store_file(folder).exists():
             raise StoreError(_no_search(folder))
         description, events = read_search(folder)
-        with _readable(folder):
+        with readable(folder):
             return cls(
                 directory=folder,
                 problem=problem_of(description, folder),
@@ -101,25 +95,6 @@ class StoredSearch:
         )
 
 
-class StoredProblem(Problem):
-    """A problem as a log describes it, whose space is made when it is asked for: ConfigSpace takes a second to import.
-
-    Args:
-        make_space: Makes the space.
-        goals: The other arguments of a `Problem`.
-    """
-
-    def __init__(self, make_space: Callable[[], ConfigurationSpace], **goals: Any) -> None:
-        super().__init__(space=make_space, **goals)  # type: ignore[arg-type]
-        vars(self)["_make_space"] = vars(self).pop("space")
-
-    @cached_property
-    def space(self) -> ConfigurationSpace:
-        """The search space."""
-        made: ConfigurationSpace = vars(self)["_make_space"]()
-        return made
-
-
 def read_result(
     directory: str | Path, *, module: Any = None, datamodule: Any = None, trainer: TrainerArguments | None = None
 ) -> Result:
@@ -150,55 +125,12 @@ def read_result(
     return search.result(build=build, trainer=check_trainer(trainer))
 
 
-def problem_of(description: Mapping[str, str], directory: Path) -> Problem:
-    """The problem that `search.description.describe` has described, but for its oracles.
-
-    Args:
-        description: The description.
-        directory: Where it was read, for messages.
-
-    Raises:
-        Exception: What the values raise for a description that they do not understand.
-    """
-    epochs = _EPOCHS.fullmatch(description["epochs"])
-    if epochs is None:
-        raise ValueError(f"'epochs' is {description['epochs']!r}")
-    return StoredProblem(
-        partial(_space_of, description["space"], directory),
-        objectives=_objectives(description["objectives"]),
-        constraints=_objectives(description["constraints"]),
-        min_epochs=int(epochs[1]),
-        max_epochs=int(epochs[2]),
-    )
-
-
 def searches_near(directory: Path) -> list[Path]:
     """Directories with a search in or below the nearest one that exists, two levels deep; ten at most, sorted."""
     while not directory.is_dir() and directory != directory.parent:
         directory = directory.parent
     found = (path.parent for pattern in _NEARBY for path in directory.glob(f"{pattern}{STORE}"))
     return sorted(found)[:_MOST_NEARBY]
-
-
-def _space_of(text: str, directory: Path) -> ConfigurationSpace:
-    from ConfigSpace import ConfigurationSpace
-
-    with _readable(directory):
-        space = json.loads(text)
-        return ConfigurationSpace.from_serialized_dict(
-            {**space, "hyperparameters": list(space["hyperparameters"].values())}
-        )
-
-
-@contextmanager
-def _readable(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # whatever ConfigSpace raises for what it does not know
-        raise CorruptStoreError(
-            f"{str(store_file(directory))!r} does not say what was searched in a way that this version reads "
-            f"({type(error).__name__}: {error}); open it by the Search that made it: Search(...).result()"
-        ) from error
 
 
 def _no_search(directory: Path) -> str:
@@ -209,12 +141,3 @@ def _no_search(directory: Path) -> str:
     if not nearby:
         return f"'directory' {str(directory)!r} {what}"
     return f"'directory' {str(directory)!r} {what}; searches nearby: {', '.join(map(str, nearby))}"
-
-
-def _objectives(text: str) -> tuple[Objective, ...]:
-    """The objectives without what their callbacks add, such as the device of a latency."""
-    names = {known.name for known in fields(Objective)}
-    entries: list[dict[str, Any]] = [
-        {name: value for name, value in entry.items() if name in names} for entry in json.loads(text).values()
-    ]
-    return tuple(Objective(**{**entry, "kind": Kind(entry["kind"])}) for entry in entries)

@@ -52,6 +52,8 @@ def explained(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError as error:  # of names in the schema, which SQLite does not look at
+        raise damaged(path, error) from error
     except sqlite3.Error as error:
         if not is_of_the_system(error):
             raise damaged(path, error) from error

@@ -13,7 +13,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Origin, Proposal, fold_events
 from lightning_primo.testing.problems import drive, evaluator, toy_problem
 
-_FULL_TRAININGS = 6
+_FULL_TRAININGS = 4
 
 
 def learn(algorithm: Algorithm, problem: Problem, config: Config, epoch: int) -> tuple[Proposal, Evaluation]:
@@ -93,7 +93,7 @@ class KnownConformance:
         for config in configs[:5]:
             events += learn(algorithm, problem, config, 27)
         evaluate = evaluator(problem)
-        events += drive(algorithm, evaluate, epochs=2 * 27, n_pending=2)
+        events += drive(algorithm, evaluate, epochs=27, n_pending=2)
         algorithm.enqueue(second)
         for config in configs[5:]:  # more comes in while it goes on
             events += learn(algorithm, problem, config, 27)

@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 import torch
 from botorch.acquisition.analytic import LogConstrainedExpectedImprovement
+from botorch.acquisition.multi_objective import qExpectedHypervolumeImprovement
+from botorch.acquisition.multi_objective.objective import WeightedMCMultiOutputObjective
 from botorch.models import ModelListGP, SingleTaskGP
+from botorch.sampling import SobolQMCNormalSampler
+from botorch.utils.multi_objective.box_decompositions.non_dominated import FastNondominatedPartitioning
 from scipy.stats import norm
 
-from lightning_primo.acquisitions import HypervolumeImprovement, LogExpectedImprovement, log_expected_improvement
+from lightning_primo.acquisitions import (
+    HypervolumeImprovement,
+    LogExpectedHypervolumeImprovement,
+    LogExpectedImprovement,
+    log_expected_improvement,
+)
 from lightning_primo.acquisitions.feasibility import ConstrainedAcquisition, log_probability_within
 from lightning_primo.algorithms import RandomSearch
 from lightning_primo.algorithms.parts.observations import observe
@@ -67,6 +76,37 @@ def test_constrained_expected_improvement_equals_botorch(bounds: tuple[float | N
     value = log_expected_improvement(mean[:, 0], deviation[:, 0], np.array(0.4))
     value = value + log_probability_within(mean[:, 1], deviation[:, 1], low, high)
     np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore:qExpectedHypervolumeImprovement has known numerical issues")
+def test_constrained_hypervolume_improvement_equals_botorch() -> None:
+    rng = np.random.default_rng(1)
+    x = torch.from_numpy(rng.random((10, 2)))
+    y = torch.stack([torch.sin(4 * x[:, 0]), torch.cos(3 * x[:, 1]), x[:, 0] - x[:, 1] ** 2], dim=1)
+    noise = torch.full((10, 1), 1e-4, dtype=x.dtype)
+    model = ModelListGP(*(SingleTaskGP(x, y[:, [i]], train_Yvar=noise) for i in range(3)))
+    points = torch.from_numpy(rng.random((30, 1, 2)))
+    own, other = 0.6, 0.3  # bounds on the first objective, and on the third output, which is a constraint alone
+    losses = y[:, :2][(y[:, 0] <= own) & (y[:, 2] <= other)]
+    reference = torch.tensor([own, 1.5], dtype=x.dtype)
+    sampled = qExpectedHypervolumeImprovement(
+        model,
+        ref_point=(-reference).tolist(),
+        partitioning=FastNondominatedPartitioning(ref_point=-reference, Y=-losses),
+        sampler=SobolQMCNormalSampler(torch.Size([2**13]), seed=0),
+        objective=WeightedMCMultiOutputObjective(-torch.ones(2, dtype=x.dtype), outcomes=[0, 1], num_outcomes=3),
+        constraints=[lambda outputs: outputs[..., 0] - own, lambda outputs: outputs[..., 2] - other],
+        eta=1e-4,
+    )
+    with torch.no_grad():
+        expected = sampled(points).numpy()
+        posterior = model.posterior(points[:, 0])
+    mean, deviation = posterior.mean.numpy(), posterior.variance.sqrt().numpy()
+    improvement = LogExpectedHypervolumeImprovement(losses.numpy(), reference.numpy())
+    value = improvement(mean[:, :2], deviation[:, :2])  # the reference point keeps the first bound
+    value = value + log_probability_within(mean[:, 2], deviation[:, 2], -np.inf, other)
+    assert (expected > 1e-3).sum() > 5
+    np.testing.assert_allclose(np.exp(value), expected, rtol=0.02, atol=1e-4)
 
 
 @pytest.mark.parametrize("function", [HypervolumeImprovement(), LogExpectedImprovement()])

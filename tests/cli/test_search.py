@@ -73,10 +73,12 @@ def test_a_search_of_a_script_and_on_with_it(
     assert (out, err) == ("", "")
     assert read_result(directory).summary().startswith("2 trials (2 ok)\n4 epochs = 2 full trainings\n")
     assert sys.modules["__main__"] is before
-    assert sorted(path.name for path in directory.iterdir() if path.suffix in (".png", ".csv", ".json")) == [
+    assert sorted(path.name for path in directory.iterdir() if path.suffix in (".png", ".csv", ".json", ".html")) == [
+        "environment.json",
         "front.png",
         "hypervolume.png",
         "project.json",
+        "report.html",
         "trials.csv",
     ]
     first = pd.read_csv(directory / "trials.csv")
@@ -135,7 +137,7 @@ def test_what_would_be_searched(networks: Path, tmp_path: Path, capsys: pytest.C
     assert main([*command, "--directory", str(directory), "--seed", "5", "--epochs", "3"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert err == ""
+    assert "own config is not tried, as it is not in the space: 'model.init_args.widths' is [16] in it" in err
     (widths,) = (line for line in lines if line.startswith("  model.init_args.widths"))
     assert "choice [[8], [16, 8]]" in widths
     assert "now [16]" in widths

@@ -88,14 +88,16 @@ def test_what_breaks_a_bound_when_measured_again_is_in_the_table_but_not_on_the_
     assert result.hypervolume() == pytest.approx(volume)
     assert result.hypervolume_over_cost()["hypervolume"].iloc[-1] == pytest.approx(volume)
     assert sorted(result.losses_within(99)[:, 1]) == [1.0, 1.4]
-    assert "a bound was broken when they were measured again: trials 2\nfront of 1" in result.summary()
+    line = "1 infeasible, on no front (trial 2, measured again, latency = 3.4 exceeds at_most = 3)\nfront of 1"
+    assert line in result.summary()
 
 
 def test_a_front_that_a_bound_leaves_empty_says_why(tmp_path: Path) -> None:
     write_remeasured(tmp_path, {trial_id: {"latency": [9.0, 9.0]} for trial_id in range(3)})
     result = bounded(5.0).result(tmp_path)
     assert result.front == ()
-    assert result.summary().endswith("a bound was broken when they were measured again: trials 0, 1, 2")
+    assert "3 infeasible, on no front (trial 0, measured again, latency = 9 exceeds at_most = 5; " in result.summary()
+    assert "no trial was trained" not in result.summary()
     with pytest.raises(PrimoError, match=r"nothing to export: .* or none keeps its bounds"):
         result.export(tmp_path / "export")
 

@@ -227,5 +227,6 @@ def test_a_search_of_two_workers_that_is_killed_stays_consistent(killed: Killed,
     assert budget <= sum(tell.cost for tell in tells) < budget + 2 * full
     assert_nothing_left(killed)
     allowed = {"search.sqlite", "search.sqlite-journal", "search.lock", "search.owner", "trials"}
+    allowed |= {"environment.json", "report.html"}
     assert {path.name for path in directory.iterdir()} <= allowed
     assert {path.name for path in directory.glob("trials/*/*")} <= {"last.ckpt"}

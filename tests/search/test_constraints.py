@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from ConfigSpace import ConfigurationSpace, Float
-from lightning_primo.results.front_plot import _INFEASIBLE
 from matplotlib import colors
 
 from lightning_primo import Metric, ParameterCount, PriMO, Search, SuccessiveHalving, read_result
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.results.front_plot import _INFEASIBLE
 from tests.search.tuned import TRAINER, events
 from tests.tiny import Data, Net
 

@@ -125,7 +125,10 @@ def once(mark: Path) -> bool:
 
 
 def history(directory: Path) -> list[str]:
-    return [repr(replace(e, seconds=0.0) if isinstance(e, Evaluation) else e) for e, _ in read_events(directory)]
+    return [
+        repr(replace(e, seconds=0.0, measuring=0.0) if isinstance(e, Evaluation) else e)
+        for e, _ in read_events(directory)
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,10 @@ def history(directory: Path) -> list[str]:
     """What was asked and told, without the times; equal texts mean equal bits."""
     if not (directory / STORE).exists():
         return []
-    return [repr(replace(e, seconds=0.0) if isinstance(e, Evaluation) else e) for e, _ in read_events(directory)]
+    return [
+        repr(replace(e, seconds=0.0, measuring=0.0) if isinstance(e, Evaluation) else e)
+        for e, _ in read_events(directory)
+    ]
 
 
 def weights(directory: Path) -> dict[str, dict[str, torch.Tensor]]:

@@ -35,8 +35,9 @@ from lightning_primo import (
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, PrimoError, StoreError
 from lightning_primo.problem import Problem
 from lightning_primo.search.description import describe
-from lightning_primo.search.stored_search import StoredSearch, problem_of
+from lightning_primo.search.stored_search import StoredSearch
 from lightning_primo.store import Store
+from lightning_primo.store.described_problem import problem_of
 from tests.cli.searches import written
 from tests.store.files import certify
 from tests.tiny import Data, Net

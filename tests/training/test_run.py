@@ -86,7 +86,7 @@ def test_a_checkpoint_at_the_target_or_beyond_is_not_trained_again(tmp_path: Pat
     done = run_job(make_job(tmp_path, 3))
     before = (tmp_path / CHECKPOINT).stat().st_mtime_ns
     again = run_job(make_job(tmp_path, 3))
-    assert replace(again, seconds=0.0) == replace(done, seconds=0.0)
+    assert replace(again, seconds=0.0, measuring=0.0) == replace(done, seconds=0.0, measuring=0.0)
     below = run_job(make_job(tmp_path, 2))
     assert (below.epoch, below.losses, below.cost) == (2, done.curve[2], 2.0)
     assert (tmp_path / CHECKPOINT).stat().st_mtime_ns == before

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import jsonargparse
 
 from lightning_primo.checks import printable
+from lightning_primo.cli.beginning_options import add_beginning
+from lightning_primo.cli.interruptions import interruptions
 from lightning_primo.cli.limits import DEFAULT_FULL_TRAININGS, read_budget, read_epochs, read_stop
 from lightning_primo.cli.main import STOPPED
 from lightning_primo.cli.output import print_note, print_text
@@ -115,6 +114,7 @@ def parser() -> jsonargparse.ArgumentParser:
         help="what the model is called with to measure its costs: a function of the configuration in the project, or a "
         "value; an objective's init_args may have their own (default: example_input_array, or a sample of the data)",
     )
+    add_beginning(made)
     made.add_argument("--trial_timeout", type=float | None, help="seconds that a trial may take over all its trainings")
     made.add_argument(
         "--retry_out_of_memory",
@@ -146,6 +146,7 @@ def run(options: jsonargparse.Namespace) -> int:
         ProjectError: If the project's code raised an exception before the search.
         PrimoError: If the search failed.
     """
+    from lightning_primo.cli.beginning_file import own_config_first, with_own_defaults
     from lightning_primo.cli.cluster import cluster_at
     from lightning_primo.cli.project import Project
     from lightning_primo.cli.space_check import check_space_fits
@@ -156,12 +157,15 @@ def run(options: jsonargparse.Namespace) -> int:
         space = read_space(options.space)
     project = Project.open(options.config or [], _script(options))
     cluster = None if options.only_print else options.dask
-    with project.active(), _interruptions() as interruptions, cluster_at(cluster) as executor:
+    with project.active(), interruptions() as received, cluster_at(cluster) as executor:
         with _told_of(options):
             epochs = read_epochs(options, project)
-            asked = _asked(options, space)
+            space = with_own_defaults(space, project)
+            asked = _asked(options, space, project)
             project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1], choices=space.choices)
             check_space_fits(project, space)
+            if options.config_first:
+                asked["first"] = [*own_config_first(project, space, show=not options.quiet), *asked["first"]]
             search = _made(options, project, space, epochs=epochs, executor=executor, **asked)
             budget, stop = read_budget(options, search), read_stop(options.stop, search)
             if options.only_print:
@@ -172,17 +176,21 @@ def run(options: jsonargparse.Namespace) -> int:
         with _told_of(options):
             result = search.run(**budget, stop=stop, progress=not options.quiet)
         write_artifacts(result, show=not options.quiet)
-    return STOPPED if interruptions else 0
+    return STOPPED if received else 0
 
 
-def _asked(options: jsonargparse.Namespace, space: SearchSpace) -> dict[str, Any]:
-    """Objectives, constraints and algorithm."""
+def _asked(options: jsonargparse.Namespace, space: SearchSpace, project: Project) -> dict[str, Any]:
+    """Objectives, constraints, algorithm, and what is known or to be tried first."""
+    from lightning_primo.cli.beginning_file import read_continues, read_first, read_known
     from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
 
     return {
         "objectives": read_objectives(options.objectives or []),
         "constraints": read_constraints(options.constraints or []),
         "algorithm": read_algorithm(options.algorithm, space),
+        "first": read_first(options.first or [], space),
+        "known": read_known(options.known or [], space, project),
+        "continues": read_continues(options.continues, space, project),
     }
 
 
@@ -273,22 +281,3 @@ def _told_of(options: jsonargparse.Namespace) -> Iterator[None]:
         if file is None:
             raise
         raise InvalidArgumentError(f"{file.name}: {error}") from error
-
-
-@contextmanager
-def _interruptions() -> Iterator[list[int]]:
-    """Collects the Ctrl-Cs, of which a search that ends cleanly tells nobody but the user."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        signal.default_int_handler(number, frame)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,13 +1,5 @@
 """A search as one page: an HTML file that needs neither a network nor this package to be read."""
 
-from lightning_primo.results.report.environment import add_environment, this_environment
 from lightning_primo.results.report.page import ReportArguments, report_contents, report_page, write_report
 
-__all__ = [
-    "ReportArguments",
-    "add_environment",
-    "report_contents",
-    "report_page",
-    "this_environment",
-    "write_report",
-]
+__all__ = ["ReportArguments", "report_contents", "report_page", "write_report"]

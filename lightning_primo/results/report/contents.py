@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ConfigSpace import CategoricalHyperparameter, Constant, OrdinalHyperparameter
-from ConfigSpace.hyperparameters import IntegerHyperparameter
+from ConfigSpace import CategoricalHyperparameter, OrdinalHyperparameter
+from ConfigSpace.hyperparameters import IntegerHyperparameter, NumericalHyperparameter
 
 from lightning_primo.analysis import (
     ObjectiveModel,
@@ -146,19 +146,18 @@ def _space(problem: Problem) -> list[dict[str, Any]]:
             rows.append({"name": name, "choices": list(hyperparameter.choices)})
         elif isinstance(hyperparameter, OrdinalHyperparameter):
             rows.append({"name": name, "choices": list(hyperparameter.sequence)})
-        elif isinstance(hyperparameter, Constant):
-            rows.append({"name": name, "choices": [hyperparameter.value]})
-        else:
-            log = bool(getattr(hyperparameter, "log", False))
+        elif isinstance(hyperparameter, NumericalHyperparameter):
             rows.append(
                 {
                     "name": name,
                     "low": float(hyperparameter.lower),
                     "high": float(hyperparameter.upper),
-                    "log": log,
+                    "log": bool(getattr(hyperparameter, "log", False)),
                     "integer": isinstance(hyperparameter, IntegerHyperparameter),
                 }
             )
+        else:
+            rows.append({"name": name, "choices": [hyperparameter.default_value]})  # a constant
     return rows
 
 

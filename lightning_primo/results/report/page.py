@@ -20,10 +20,10 @@ from typing import Any, TypedDict
 
 from lightning_primo.json_values import to_json
 from lightning_primo.layout import report_file, write_atomically
+from lightning_primo.results.environment import read_environment
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.generalization import read_tests
 from lightning_primo.results.report.contents import contents
-from lightning_primo.results.report.environment import read_environment
 
 _STATIC = "static"
 

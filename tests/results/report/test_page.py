@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from lightning_primo.errors import InvalidArgumentError, StorageError
 from lightning_primo.layout import checkpoint_file, environment_file, report_file, trial_directory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.report import add_environment, report_contents, report_page, this_environment
-from lightning_primo.results.report.environment import read_environment
+from lightning_primo.results.environment import add_environment, read_environment, this_environment
+from lightning_primo.results.report import report_contents, report_page
 from lightning_primo.results.report.page import inert_json
 from lightning_primo.results.report.prior_effects import stored_priors
 from lightning_primo.results.report.units import is_share, units
@@ -70,7 +71,7 @@ def test_a_file_of_ones_own_and_what_cannot_be_one(tmp_path: Path) -> None:
     assert result.report(target) == target
     assert not report_file(tmp_path / "search").exists()
     for wrong in (tmp_path, tmp_path / "page.pdf"):
-        with pytest.raises(InvalidArgumentError, match="must be a file that ends with .html"):
+        with pytest.raises(InvalidArgumentError, match="must be a file that ends with"):
             result.report(wrong)
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -95,8 +96,7 @@ def test_nothing_that_a_user_names_can_leave_its_place(tmp_path: Path) -> None:
     assert page.count("<img") == 0
     assert page.count("</script>") == 3  # the data, the library, the code
     assert shown(page)["objectives"][0]["name"] == evil
-    text = page.encode("utf-8").decode()
-    assert "&lt;/script&gt;&lt;img" in text.split("</title>")[0]
+    assert "script&gt;&lt;img" in page.split("</title>")[0]
 
 
 def test_the_page_loads_nothing_and_runs_nothing_but_its_own(tmp_path: Path) -> None:
@@ -114,14 +114,14 @@ def test_the_page_loads_nothing_and_runs_nothing_but_its_own(tmp_path: Path) -> 
 
 def test_size_of_a_thousand_trials(tmp_path: Path) -> None:
     log = Log(make_problem(ERROR, PARAMETERS))
-    curve = {epoch: (1 / epoch, 10.0) for epoch in range(1, 201)}
+    curve = {epoch: (1 / epoch, 10.0) for epoch in range(1, 101)}
     for i in range(1000):
         log.train(i, (0.1 + i / 1000, 10.0 + i), config={"lr": 1e-3 + i * 1e-6, "optimizer": "adam"}, curve=curve)
-    size = len(inert_json(told(log.result(tmp_path))))
-    assert size < 1.5e6
-    data = json.loads(inert_json(told(log.result(tmp_path))))
-    assert data["curves"]["0"]["epochs"][0] == 1
-    assert data["curves"]["0"]["epochs"][-1] == 200  # thinned, not cut
+    text = inert_json(told(log.result(tmp_path)))
+    assert len(text) < 1.5e6
+    epochs = json.loads(text)["curves"]["0"]["epochs"]
+    assert (epochs[0], epochs[-1]) == (1, 100)  # thinned, not cut
+    assert len(epochs) == 60
 
 
 def test_which_weights_there_are(tmp_path: Path) -> None:
@@ -192,6 +192,8 @@ def test_environments_add_up(tmp_path: Path) -> None:
     assert run["workers"] == "2 local processes"
     assert set(run["versions"]) >= {"torch", "lightning"}
     assert run["devices"]
+    assert run["command"].startswith(Path(sys.executable).name[:6])
+    assert len(run["command"]) <= 501
 
 
 def test_a_problem_of_one_objective(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ views.push({
       grid.append(element("div", { class: "card" }, element("h3", {}, objective.name), chart, element("p", { class: "faint" }, modelNote(model, objective))));
       const rows = model.importances.slice(0, 12).reverse();
       const bars = (key, label, opacity) => ({
-        type: "bar", orientation: "h", name: label, y: rows.map((row) => plain(short(row.name, 22))), x: rows.map((row) => row[key]), marker: { color: palette(j), opacity },
+        type: "bar", orientation: "h", name: label, y: rows.map((_, i) => i), x: rows.map((row) => row[key]), marker: { color: palette(j), opacity },
         text: rows.map((row) => `${plain(row.name)}: ${digits(100 * row[key], 2)} % ${label}`), hoverinfo: "text", textposition: "none",
       });
-      plot(chart, [bars("total", "with interactions", 0.35), bars("alone", "on its own", 1)], baseLayout(60 + 24 * rows.length, { barmode: "overlay", showlegend: false, margin: { l: 120, r: 12, t: 4, b: 34 }, xaxis: { tickformat: ".0%", rangemode: "tozero" }, yaxis: { ticks: "", type: "category" } }));
+      plot(chart, [bars("total", "with interactions", 0.35), bars("alone", "on its own", 1)], baseLayout(60 + 24 * rows.length, { barmode: "overlay", showlegend: false, margin: { l: 120, r: 12, t: 4, b: 34 }, xaxis: { tickformat: ".0%", rangemode: "tozero" }, yaxis: { tickvals: rows.map((_, i) => i), ticktext: rows.map((row) => plain(short(row.name, 22))) } }));
     });
   },
 });
@@ -59,7 +59,8 @@ function drawSlice(grid, slice, j) {
   const step = Math.max(1, Math.ceil(ready.length / 300));
   const trials = ready.filter((trial, i) => i % step === 0 || trial.fate === "on the front");
   const scale = axisScale([...slice.mean, ...trials.map((trial) => trial.values[j])], objective.unit);
-  const at = (value) => (space.choices ? plain(short(setting(value), 14)) : value);
+  const keys = space.choices?.map((choice) => JSON.stringify(choice));
+  const at = (value) => (keys ? keys.indexOf(JSON.stringify(value)) : value);
   const divided = (values) => values.map((value) => value / scale.factor);
   const x = slice.at.map(at);
   const colour = palette(j);
@@ -76,7 +77,7 @@ function drawSlice(grid, slice, j) {
     type: "scatter", mode: "markers", x: trials.map((trial) => at(trial.config[slice.name])), y: trials.map((trial) => trial.values[j] / scale.factor), customdata: trials.map((trial) => trial.id), text: trials.map(hover), hoverinfo: "text",
     marker: { size: trials.map((trial) => (trial.fate === "on the front" ? 7 : 4)), color: trials.map((trial) => (trial.fate === "on the front" ? css("--accent") : css("--dot2"))), opacity: 0.7 },
   });
-  const horizontal = space.choices ? { type: "category", categoryorder: "array", categoryarray: space.choices.map(at) } : { type: space.log ? "log" : "linear", ...(space.integer ? (space.log ? { dtick: "D2", tickformat: "~s" } : space.high - space.low <= 8 ? { dtick: 1 } : {}) : space.log ? { dtick: Math.ceil(Math.log10(space.high / space.low) / 6) } : {}) };
+  const horizontal = space.choices ? { tickvals: space.choices.map(at), ticktext: space.choices.map((choice) => plain(short(setting(choice), 14))), range: [-0.5, space.choices.length - 0.5] } : { type: space.log ? "log" : "linear", ...(space.integer ? (space.log ? { dtick: "D2", tickformat: "~s" } : space.high - space.low <= 8 ? { dtick: 1 } : {}) : space.log ? { dtick: Math.ceil(Math.log10(space.high / space.low) / 6) } : {}) };
   const tops = [...trials.map((trial) => trial.values[j] / scale.factor), ...divided(slice.mean), ...divided(slice.low)].filter(known).sort((a, b) => a - b);
   const [low, high] = [tops[0], tops[Math.floor(0.98 * (tops.length - 1))]];
   const room = objective.log || !(high > low) ? {} : { range: [low - 0.08 * (high - low), high + 0.15 * (high - low)] };

@@ -12,13 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lightning_primo.layout import environment_file, write_atomically
-from lightning_primo.measure.devices import device_name
 
 _PACKAGES = ("lightning-primo", "lightning", "torch", "botorch", "ConfigSpace", "numpy")
 _MOST_RUNS = 20
+_LONGEST_COMMAND = 500
 
 
 def this_environment(workers: str) -> dict[str, Any]:
@@ -27,6 +25,10 @@ def this_environment(workers: str) -> dict[str, Any]:
     Args:
         workers: Where trainings run, for people.
     """
+    import torch
+
+    from lightning_primo.measure.devices import device_name
+
     kind = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     devices = [device_name(torch.device("cpu"))]
     if kind is not None:
@@ -34,7 +36,7 @@ def this_environment(workers: str) -> dict[str, Any]:
         devices += [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
     return {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv) if sys.argv and sys.argv[0] else "interactive",
+        "command": _command(),
         "workers": workers,
         "devices": ", ".join(devices),
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
@@ -59,6 +61,13 @@ def add_environment(directory: Path, environment: Mapping[str, Any]) -> None:
     """
     runs = [*read_environment(directory), dict(environment)][-_MOST_RUNS:]
     write_atomically(environment_file(directory), json.dumps(runs, indent=1) + "\n")
+
+
+def _command() -> str:
+    """What was typed, with the interpreter by its name alone; cut where it is long, as code on the command line is."""
+    interpreter, *rest = sys.orig_argv or ["python"]
+    text = shlex.join([Path(interpreter).name, *rest])
+    return text if len(text) <= _LONGEST_COMMAND else f"{text[:_LONGEST_COMMAND]}…"
 
 
 def _version(package: str) -> str:

@@ -1,0 +1,178 @@
+"""The search of a directory, or its result, as a source of known results for another problem."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from lightning_primo.checks import check_bool, check_path
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.layout import store_file
+from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Kind, Objective, spread_name
+from lightning_primo.problem.trial import Config, Status
+from lightning_primo.results.findings import Findings
+from lightning_primo.results.stored_findings import StoredFindings
+from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.space import Encoding, completed
+from lightning_primo.store import read_search
+from lightning_primo.store.described_problem import problem_of, readable
+from lightning_primo.study.known_trials import KnownSource, KnownTrial, trained_names
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A search that another one goes on from.
+
+    Args:
+        directory: Of the earlier search.
+        any_length: Whether what a training has reached after an epoch does not depend on how many are planned: no
+            schedule, warm-up or averaging knows the number. Then results count at their epochs, also where a full
+            training was longer or shorter there.
+
+    Raises:
+        InvalidArgumentError: If an argument is of another type.
+    """
+
+    directory: str | Path
+    any_length: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directory", check_path("continues", self.directory, example="runs/old"))
+        check_bool("any_length", self.any_length)
+
+
+def read_findings(directory: Path, label: str, description: Mapping[str, str] | None = None) -> Findings:
+    """What the search or study of a directory has found, also while it runs.
+
+    Args:
+        directory: The search's.
+        label: The argument that names it, for errors.
+        description: What the new search is; by default nothing is compared with it.
+
+    Raises:
+        InvalidArgumentError: If there is no search in it, or an objective of both is another value there, such as that
+            of the best epoch.
+        StoreError: If its log cannot be read.
+    """
+    if not store_file(directory).exists():
+        raise InvalidArgumentError(f"{label!r} names {str(directory)!r}, which holds no search")
+    stored, events = read_search(directory)
+    with readable(directory):
+        problem = problem_of(stored, directory)
+    if another := _another_value(stored, description or {}):
+        raise InvalidArgumentError(
+            f"{label!r} names {str(directory)!r}, in which {another}, so that its results are not comparable; leave it "
+            "out"
+        )
+    return StoredFindings(problem, events, directory=directory)
+
+
+def known_source(
+    name: str, found: Findings, problem: Problem, encoding: Encoding, *, any_length: bool = False
+) -> KnownSource:
+    """What of an earlier search may be known for a problem.
+
+    - An objective that is trained or measured must be one there, by the same name. Exact ones are computed.
+    - Trials that failed, or whose training began with another one's, are left out.
+    - Values of hyperparameters must be in the new space. One that was not searched there has the new space's default;
+      one that is not in the new space leaves its trials out, as nobody knows what it is trained with now.
+    - Where a full training has another length, a schedule of the learning rate may have made another training of it:
+      then nothing is known, unless `any_length` says that nothing depends on it.
+
+    Args:
+        name: For people.
+        found: What the search found.
+        problem: The new one's.
+        encoding: Of its space.
+        any_length: As for `Continuation`.
+
+    Raises:
+        InvalidArgumentError: If it lacks an objective of the new problem.
+    """
+    there = {objective.name for objective in found.problem.objectives}
+    if missing := [trained for trained in trained_names(problem) if trained not in there]:
+        raise InvalidArgumentError(
+            f"{name} is a search of {', '.join(sorted(there))}, in which there is no {missing[0]!r}: its results are "
+            "not known here. Leave it out, or name objectives alike"
+        )
+    left_out: Counter[str] = Counter()
+    if found.problem.max_epochs != problem.max_epochs and not any_length:
+        left_out[_of_other_length(found.problem, problem)] = len(found.trials)
+        return KnownSource(name=name, trials=(), left_out=left_out)
+    known, defaults = [], {}
+    for trial in found.trials:
+        taken = _known_trial(trial, found.problem, problem, encoding)
+        if isinstance(taken, str):
+            left_out[taken] += 1
+            continue
+        known.append(taken)
+        defaults.update({k: value for k, value in taken.config.items() if k not in trial.config})
+    return KnownSource(name=name, trials=tuple(known), left_out=left_out, defaults=defaults)
+
+
+def translated(configs: Sequence[Config], encoding: Encoding) -> list[Config]:
+    """Those of some configurations that are in a space, with its defaults of what they do not have."""
+    translations = (_translated(config, encoding) for config in configs)
+    return [config for config in translations if config is not None]
+
+
+def _translated(config: Config, encoding: Encoding) -> Config | None:
+    try:
+        return completed(config, encoding, "a configuration")
+    except InvalidArgumentError:
+        return None
+
+
+def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding: Encoding) -> KnownTrial | str:
+    """A trial as one of another problem; a text that says why it is none."""
+    if trial.status is not Status.OK:
+        return "that failed, broke a bound or never ended"
+    if trial.inherits or len(trial.schedule) > 1:
+        return "whose training began with another trial's"
+    config = _translated(trial.config, encoding)
+    if config is None:
+        return "outside of the space"
+    names = trained_names(problem)
+    told = {**trial.curve, trial.epoch: trial.values}
+    known = {
+        epoch: dict(values)
+        for epoch, values in told.items()
+        if problem.min_epochs <= epoch <= problem.max_epochs
+        and all(math.isfinite(values.get(objective, math.nan)) for objective in names)
+    }
+    last = max(known, default=0)
+    finished = trial.trained_fully and last == trial.epoch < before.max_epochs
+    if not known:
+        return "trained for less than the shortest training"
+    if last == trial.epoch:
+        known[last] |= {c.name: trial.measurements[c.name] for c in problem.constraints if c.name in trial.measurements}
+    deviations = {n: trial.measurements[spread_name(n)] for n in names if spread_name(n) in trial.measurements}
+    measured_on = {n: place for n, place in trial.measured_on.items() if n in names}
+    return KnownTrial(config=config, curve=known, finished=finished, deviations=deviations, measured_on=measured_on)
+
+
+def _another_value(stored: Mapping[str, str], given: Mapping[str, str]) -> str:
+    """Which objective of two descriptions is measured otherwise, and how; empty for none."""
+    before, after = (json.loads(description.get("objectives", "{}")) for description in (stored, given))
+    goals = {known.name for known in fields(Objective)} - {"kind"}  # how a value is judged, not which it is
+    for name in before.keys() & after.keys():
+        old, new = before[name], after[name]
+        if (
+            new.get("kind") != Kind.EXACT.value and "class" in old and "class" in new
+        ):  # not of a study, which says nothing of how it measures
+            for key in dict.fromkeys((*old, *new)):
+                if key not in goals and old.get(key) != new.get(key):
+                    return f"{key!r} of {name!r} was {old.get(key)!r} and is {new.get(key)!r}"
+    return ""
+
+
+def _of_other_length(before: Problem, problem: Problem) -> str:
+    return (
+        f"of trainings of {before.max_epochs} epochs, where a full one has {problem.max_epochs} now, so that schedules "
+        "and results may differ"
+    )
