@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 
 _SECONDS = 0.5  # between two drawings
 _WIDTH = 100  # characters
-_FORMAT = '<pre style="white-space: pre; overflow-x: auto; line-height: normal">{code}</pre>'
+_FORMAT = '<pre style="white-space: pre; overflow-x: auto; line-height: normal; font-family: monospace">{code}</pre>'
 
 
 class NotebookLive:

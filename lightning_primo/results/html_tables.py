@@ -23,7 +23,7 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption:
     """
     names = "".join(f"<th>{escaped(name)}</th>" for name in header)
     body = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    above = f'<caption style="text-align: left">{escaped(caption)}</caption>' if caption else ""
+    above = f'<caption style="text-align: left; white-space: nowrap">{escaped(caption)}</caption>' if caption else ""
     head = f"<thead><tr>{names}</tr></thead>" if header else ""
     return f"<table>{above}{head}<tbody>{body}</tbody></table>"
 
