@@ -45,8 +45,7 @@ def loggers_of_trial(
         elif issubclass(kind, MLFlowLogger):
             name = entries[index][INIT].get("run_name") or directory.name
             search = search_name(directory)
-            (parent,) = made([_with(entries[index], {"run_name": search, "run_id": None})])
-            assert isinstance(parent, MLFlowLogger)  # it is of a kind of these
+            parent: Any = made([_with(entries[index], {"run_name": search, "run_id": None})])[0]
             tags = {**mlflow_parent(directory, parent, key=str(index)), **(entries[index][INIT].get("tags") or {})}
             begun = _with(entries[index], {"run_name": name, "run_id": None, "tags": tags})
             (logger,) = made([begun])  # connects to nothing before it is asked for its run

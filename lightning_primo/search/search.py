@@ -164,10 +164,6 @@ class Search(Steered):
             check_validated(self.options.trainer, min_epochs, max_epochs)
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
-        self._beginning = Beginning.of(
-            self.problem, directory=self.directory, first=first, known=known, continues=continues
-        )
-        self._beginning.enqueue(self.algorithm)
         self._description = describe(
             self.problem,
             objectives=self.objectives,
@@ -175,6 +171,15 @@ class Search(Steered):
             algorithm=self.algorithm,
             seed=seed,
         )
+        self._beginning = Beginning.of(
+            self.problem,
+            directory=self.directory,
+            description=self._description,
+            first=first,
+            known=known,
+            continues=continues,
+        )
+        self._beginning.enqueue(self.algorithm)
 
     def run(
         self,

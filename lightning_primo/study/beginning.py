@@ -7,7 +7,7 @@ on the way goes on as if it had not been, and more can be given to one that has 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Beginning:
         problem: Problem,
         *,
         directory: Path,
+        description: Mapping[str, str],
         first: Any = (),
         known: Any = (),
         continues: str | Path | Continuation | None = None,
@@ -52,6 +53,7 @@ class Beginning:
         Args:
             problem: What is searched.
             directory: Of the search.
+            description: What the search is, as text by key.
             first: Configurations; what they leave out has the space's defaults.
             known: As for `read_known`.
             continues: The search that this one goes on from; may be gone when this one has begun.
@@ -66,9 +68,9 @@ class Beginning:
         configs: list[Config] = [
             completed(config, encoding, f"entry {n} of 'first'") for n, config in enumerate(first, start=1)
         ]
-        sources = read_known(known, problem, encoding)
+        sources = read_known(known, problem, encoding, description)
         if continues is not None:
-            before, proven = _continued(continues, problem, encoding, directory)
+            before, proven = _continued(continues, problem, encoding, directory, description)
             sources += before
             configs += proven
         return cls(tuple(configs), tuple(sources))
@@ -155,7 +157,7 @@ def _learn(source: KnownSource, algorithm: Algorithm, store: Store, *, elapsed: 
 
 
 def _continued(
-    continues: Any, problem: Problem, encoding: Encoding, directory: Path
+    continues: Any, problem: Problem, encoding: Encoding, directory: Path, description: Mapping[str, str]
 ) -> tuple[list[KnownSource], list[Config]]:
     """What is known from the search that this one goes on from; its front, to be tried first, where nothing is."""
     before = continues if isinstance(continues, Continuation) else Continuation(continues)
@@ -168,7 +170,7 @@ def _continued(
     if not store_file(old).exists() and store_file(directory).exists():
         return [], []  # it has begun, so that it has taken over what there was
     name = f"the search of {str(old)!r}"
-    found = read_findings(old, "continues")
+    found = read_findings(old, "continues", description)
     there = {objective.name for objective in found.problem.objectives}
     missing = [trained for trained in trained_names(problem) if trained not in there]
     if missing:

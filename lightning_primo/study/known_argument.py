@@ -24,13 +24,14 @@ _EXPECTED = (
 )
 
 
-def read_known(known: Any, problem: Problem, encoding: Encoding) -> list[KnownSource]:
+def read_known(known: Any, problem: Problem, encoding: Encoding, description: Mapping[str, str]) -> list[KnownSource]:
     """Where known results come from.
 
     Args:
         known: The argument.
         problem: What is searched.
         encoding: Of its space.
+        description: What the search is.
 
     Raises:
         UnknownNameError: For a name that is neither a hyperparameter nor an objective.
@@ -43,7 +44,7 @@ def read_known(known: Any, problem: Problem, encoding: Encoding) -> list[KnownSo
     pairs: list[tuple[Any, Any, Any, str]] = []
     for number, item in enumerate(items, start=1):
         if isinstance(item, (str, Path)):
-            sources.append(_of_path(check_path("known", item, example="runs/old"), problem, encoding))
+            sources.append(_of_path(check_path("known", item, example="runs/old"), problem, encoding, description))
         elif isinstance(item, Findings):
             sources.append(known_source("the result in 'known'", item, problem, encoding))
         elif isinstance(item, (list, tuple)) and len(item) in (2, 3):
@@ -55,9 +56,9 @@ def read_known(known: Any, problem: Problem, encoding: Encoding) -> list[KnownSo
     return sources
 
 
-def _of_path(path: Path, problem: Problem, encoding: Encoding) -> KnownSource:
+def _of_path(path: Path, problem: Problem, encoding: Encoding, description: Mapping[str, str]) -> KnownSource:
     if store_file(path).exists():
-        return known_source(str(path), read_findings(path, "known"), problem, encoding)
+        return known_source(str(path), read_findings(path, "known", description), problem, encoding)
     if not path.is_file():
         what = "holds no search" if path.is_dir() else "does not exist"
         raise InvalidArgumentError(

@@ -71,9 +71,16 @@ class Study:
         check_space(problem.space)
         self.algorithm: Algorithm = check_instance("algorithm", algorithm, Algorithm, example="PriMO()", default=PriMO)
         self.seed = check_whole("seed", seed, least=0, most=LARGEST_SEED)
-        beginning = Beginning.of(problem, directory=self.directory, first=first, known=known, continues=continues)
         self.algorithm.start(problem, seed=seed)
         self._description = describe_problem(problem, algorithm=self.algorithm, seed=seed)
+        beginning = Beginning.of(
+            problem,
+            directory=self.directory,
+            description=self._description,
+            first=first,
+            known=known,
+            continues=continues,
+        )
         self._opened = time.monotonic()
         self._seconds_before = 0.0
         self._store = Store(self.directory, self._description)

@@ -124,15 +124,15 @@ def chosen(
         InvalidArgumentError: If they mean nothing, or no member keeps the bounds.
         PrimoError: If the front is empty.
     """
-    most, least = _numbers("--at_most", at_most or []), _numbers("--at_least", at_least or [])
+    upper, lower = _numbers("--at_most", at_most or []), _numbers("--at_least", at_least or [])
     names = [objective.name for objective in result.problem.objectives]
     if len(words) == 1 and words[0] in names:
-        return result.choose(words[0], at_most=most, at_least=least)
+        return result.choose(words[0], at_most=upper, at_least=lower)
     if words == ["knee"]:
-        return result.choose(knee=True, at_most=most, at_least=least)
+        return result.choose(knee=True, at_most=upper, at_least=lower)
     if len(words) == 1 and "=" not in words[0]:
         raise UnknownNameError("rule in '--choose'", words[0], ["knee", *names, f"{names[0]}=1"])
-    return result.choose(weights=_numbers("--choose", words), at_most=most, at_least=least)
+    return result.choose(weights=_numbers("--choose", words), at_most=upper, at_least=lower)
 
 
 def _numbers(option: str, words: Sequence[str]) -> dict[str, float]:

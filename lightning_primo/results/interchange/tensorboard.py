@@ -56,12 +56,13 @@ def _write(directory: Path, trial: TrialResult, objectives: Sequence[str], every
     from torch.utils.tensorboard import SummaryWriter
     from torch.utils.tensorboard.summary import hparams
 
+    entry: Any = hparams  # has no types
     final = {name: value for name, value in trial.values.items() if math.isfinite(value)}
     last = max([trial.epoch, *trial.curve])
     curve = {**trial.curve, last: {**trial.curve.get(last, {}), **final}}
     # TensorBoard reads the columns of its table from any one trial, so that each says them all.
-    columns, _, _ = hparams(dict(everything), dict.fromkeys(objectives))  # type: ignore[no-untyped-call]
-    _, began, ended = hparams(_hyperparameters(trial, objectives), {})  # type: ignore[no-untyped-call]
+    columns, _, _ = entry(dict(everything), dict.fromkeys(objectives))
+    _, began, ended = entry(_hyperparameters(trial, objectives), {})
     with SummaryWriter(str(directory)) as writer:
         for summary in (columns, began, ended):  # SummaryWriter.add_hparams makes a folder of its own for these
             writer._get_file_writer().add_summary(summary)
