@@ -28,8 +28,8 @@ def record_environment(directory: Path, *, workers: int | None, executor: Execut
         note(f"the versions and devices of this run are not recorded ({_told(error)})")
 
 
-def note_stopped(result: Result, by: str) -> None:
-    """Say what is there of a search that was stopped, and how to go on.
+def note_stopped(result: Result, by: str) -> Result:
+    """The result, when it is said what is there of a search that was stopped, and how to go on.
 
     Args:
         result: What was found.
@@ -39,6 +39,7 @@ def note_stopped(result: Result, by: str) -> None:
         f"stopped by {by} after {len(result.trials)} trials and {result.epochs:.10g} epochs; all that was told is "
         f"kept in {str(result.directory)!r}, and the same call goes on from there"
     )
+    return result
 
 
 def leave_report(result: Result) -> Result:

@@ -13,12 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning_primo.algorithms import Algorithm, PriMO
 from lightning_primo.checks import LARGEST_SEED, check_bool, check_whole
 from lightning_primo.factory import Factory
-from lightning_primo.nas.architecture_oracle import Architectures
-from lightning_primo.nas.network_texts import NetworkTexts
-from lightning_primo.objectives import CostCallback, ObjectiveCallback
-from lightning_primo.objectives.exact_costs import ExactCosts
-from lightning_primo.problem import Problem
-from lightning_primo.problem.objective import Kind
+from lightning_primo.objectives import ObjectiveCallback
 from lightning_primo.results import Result
 from lightning_primo.search.arguments import (
     check_algorithm,
@@ -37,6 +32,7 @@ from lightning_primo.search.ending import Ending, note_plans
 from lightning_primo.search.interrupt import TERMINATED
 from lightning_primo.search.leavings import leave_report, note_stopped, record_environment
 from lightning_primo.search.overview import search_html
+from lightning_primo.search.posed_problem import posed_problem
 from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
 from lightning_primo.search.steering import Steered
 from lightning_primo.search.stopping import StoppingRule, check_rules
@@ -149,27 +145,13 @@ class Search(Steered):
         self.seed = check_whole("seed", seed, least=0, most=LARGEST_SEED)
         self.keep_all_checkpoints = check_bool("keep_all_checkpoints", keep_all_checkpoints)
         self.remeasure = check_whole("remeasure", remeasure, least=0, most=_MOST_REMEASUREMENTS)
-        costs = [callback for callback in (*self.objectives, *self.constraints) if isinstance(callback, CostCallback)]
-        self.problem = Problem(
-            space=space,
-            objectives=tuple(callback.objective for callback in self.objectives),
-            constraints=tuple(callback.objective for callback in self.constraints),
-            min_epochs=min_epochs,
-            max_epochs=max_epochs,
-            exact=ExactCosts(self.factory, [cost for cost in costs if cost.objective.kind is Kind.EXACT]),
-            architecture=Architectures(self.factory),
-            network=NetworkTexts(self.factory),
-        )
+        self.problem = posed_problem(space, self.factory, self.objectives, self.constraints, (min_epochs, max_epochs))
         if not callable(self.options.trainer):
             check_validated(self.options.trainer, min_epochs, max_epochs)
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
         self._description = describe(
-            self.problem,
-            objectives=self.objectives,
-            constraints=self.constraints,
-            algorithm=self.algorithm,
-            seed=seed,
+            self.problem, objectives=objectives, constraints=constraints, algorithm=self.algorithm, seed=seed
         )
         self._beginning = Beginning.of(
             self.problem,
@@ -251,9 +233,9 @@ class Search(Steered):
                     show=progress,
                 )
             except KeyboardInterrupt:
-                result = self._stopped("Ctrl-C", store)
+                result = note_stopped(self._result(store.events()), "Ctrl-C")
             except SIGTERMException as termination:
-                self._stopped("SIGTERM", store)
+                note_stopped(self._result(store.events()), "SIGTERM")
                 raise SIGTERMException(TERMINATED) from termination
             else:
                 result = self._result(store.events())
@@ -303,12 +285,6 @@ class Search(Steered):
             seed=self.seed,
             options=self.options,
         )
-
-    def _stopped(self, by: str, store: Store) -> Result:
-        """What was found before something stopped the search, which is said."""
-        result = self._result(store.events())
-        note_stopped(result, by)
-        return result
 
     def _result(self, events: Sequence[Event]) -> Result:
         return Result(
