@@ -211,8 +211,11 @@ class Study:
 
     @property
     def epochs(self) -> float:
-        """Epochs that were spent, or will be when all that is pending is told."""
-        return self.algorithm.epochs_committed
+        """Epochs that were spent, or will be when all that was given out is told.
+
+        What is to be given out again counts when it is, so that a loop that ends by this ends as if never interrupted.
+        """
+        return self.algorithm.epochs_committed - sum(proposal.epochs for proposal in self._again)
 
     @property
     def full_trainings(self) -> float:

@@ -142,6 +142,18 @@ def test_killed_at_random_moments_it_is_as_if_it_never_was(tmp_path: Path) -> No
     assert history(tmp_path / "b") == history(tmp_path / "a")
 
 
+def test_what_was_asked_for_last_and_not_told_is_still_to_be_spent(tmp_path: Path) -> None:
+    with Study(tmp_path, PROBLEM, RandomSearch()) as study:
+        study.ask()
+        assert study.epochs == 9
+    with Study(tmp_path, PROBLEM, RandomSearch()) as study:
+        assert study.epochs == 0
+        drive(study, 1)
+        assert study.epochs == 9
+        assert len(study.trials) == 1
+        assert study.pending == ()
+
+
 def test_failures_and_values_that_are_not_finite(tmp_path: Path) -> None:
     with Study(tmp_path, PROBLEM, RandomSearch()) as study:
         first, second, third = study.ask(), study.ask(), study.ask()
