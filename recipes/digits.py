@@ -29,7 +29,7 @@ PRIORS = {
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    command = search_parser(__doc__, directory="runs/digits", full_trainings=40, epochs=(1, 9))
+    command = search_parser(__doc__, directory="runs/digits", full_trainings=48, epochs=(1, 9))
     command.add_argument("--latency", action="store_true", help="search for a short latency on this CPU too")
     return command
 
