@@ -89,9 +89,11 @@ class Algorithm(ABC):
             return proposal
         if proposal is None:  # what a grid does not hold, or a sampler did not find
             proposal = None if self._pending else self.new_trial(config, self.problem.max_epochs)
-        elif proposal.trial_id < len(self.trials) or proposal.inherits:
+        elif proposal.trial_id < len(self.trials) or proposal.start_epoch:
             return proposal
-        return proposal and replace(proposal, config=dict(config), parent=None, origin=Origin.GIVEN)
+        elif proposal.inherits:  # what is given has no parent, and begins with weights of its own
+            proposal = self.new_trial(config, self.problem.max_epochs)
+        return proposal and replace(proposal, config=dict(config), parent=None, prior=None, origin=Origin.GIVEN)
 
     def enqueue(self, config: Config) -> None:
         """Let a configuration take the place of the next one that `ask` begins a training with.

@@ -25,7 +25,7 @@ from lightning_primo.checks import check_instance, check_mapping, check_number, 
 from lightning_primo.pareto import nds_epsilon_net_order
 from lightning_primo.problem import Problem
 from lightning_primo.problem.past import Found, PastSearch, past_searches
-from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
+from lightning_primo.problem.trial import Config, Evaluation, Origin, Proposal, Status, Trial
 from lightning_primo.space import Prior
 from lightning_primo.surrogates.observations import Fits, Observations
 
@@ -132,7 +132,7 @@ class BayesianOptimization(Algorithm):
         # The design knows nothing of what is done with its trials here, so it must not go on.
         self._design_is_over = True
         self._own.add(proposal.trial_id)
-        if proposal.start_epoch == 0:
+        if proposal.start_epoch == 0 and proposal.origin is Origin.ALGORITHM:
             self._influence.count(1)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:
@@ -140,7 +140,8 @@ class BayesianOptimization(Algorithm):
             self.design.tell(evaluation)
             return
         self._own.remove(trial.id)
-        if evaluation.status is Status.REJECTED and len(trial.evaluations) == 1:
+        is_own = trial.origin is Origin.ALGORITHM
+        if is_own and evaluation.status is Status.REJECTED and len(trial.evaluations) == 1:
             self._influence.count(-1)  # the prior fades with what was evaluated
 
     def _learned(self, trial: Trial) -> None:

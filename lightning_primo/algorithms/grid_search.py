@@ -60,7 +60,8 @@ class GridSearch(Algorithm):
         places = np.flatnonzero(~self._taken).tolist()
         config = next(self._within_bounds(places), None)
         # Where no point keeps the bounds they are proposed all the same, so that the search says what they break.
-        if config is None and places and all(trial.status is Status.REJECTED for trial in self.trials):
+        own = [trial for trial in self.trials if not trial.known]
+        if config is None and places and all(trial.status is Status.REJECTED for trial in own):
             config = self.encoding.config(self._grid[places[0]])
         return None if config is None else self.new_trial(config, self.problem.max_epochs, operation="grid")
 

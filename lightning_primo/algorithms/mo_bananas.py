@@ -25,6 +25,7 @@ from lightning_primo.problem.past import Found, PastSearch, past_searches
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Trial
 from lightning_primo.space import mutate_gaussian
 from lightning_primo.surrogates.ensemble import NetworkEnsemble
+from lightning_primo.surrogates.limits import drawn_in
 from lightning_primo.surrogates.outliers import without_outliers
 
 Array = npt.NDArray[np.float64]
@@ -177,7 +178,11 @@ class MOBANANAS(Brackets):
         evaluations = [evaluation for _, _, evaluation in results]
         objectives = self.problem.scaled_losses([evaluation.losses for evaluation in evaluations])
         limited = self.feasibility.scaled([self.problem.limited(evaluation) for evaluation in evaluations])
-        losses = without_outliers(np.column_stack([objectives[:, ~self.problem.exact_mask], limited]))
+        bounded = [
+            drawn_in([column], limit.scaled_bounds[1])[0]
+            for column, limit in zip(limited.T, self.problem.limits, strict=True)
+        ]
+        losses = np.column_stack([without_outliers(objectives[:, ~self.problem.exact_mask]), *bounded])
         failed = self.vectors(lost_trials(self))  # known to be bad, though not how bad
         x = _at_level(
             self.encoding.features(np.concatenate([vectors, failed])), np.append(levels, np.ones(len(failed)))

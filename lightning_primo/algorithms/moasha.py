@@ -79,5 +79,6 @@ class MOASHA(Algorithm):
             losses = losses_at(trial, epoch)
             if losses is not None:
                 here = last.measurements if epoch >= last.epoch else last.constraints.get(epoch, {})
-                rung.add(trial.id, replace(last, epoch=epoch, losses=losses, measurements=here))
+                finished = last.finished and epoch >= last.epoch
+                rung.add(trial.id, replace(last, epoch=epoch, losses=losses, measurements=here, finished=finished))
                 rung.promote(trial.id)

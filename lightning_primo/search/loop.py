@@ -213,7 +213,8 @@ class Loop:
 
     def _count(self, evaluation: Evaluation) -> None:
         if self._algorithm.trials[evaluation.trial_id].known:
-            self._tracker.add(evaluation)
+            if evaluation.counts_at(self._algorithm.problem.max_epochs):  # a shorter one is none that could go on
+                self._tracker.add(evaluation)
             self._places.add(evaluation)
             self._ending.told(evaluation, self._algorithm.trials[evaluation.trial_id].config)
             return

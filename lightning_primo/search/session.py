@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from lightning_primo.algorithms import Algorithm
 from lightning_primo.display.notes import note
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.layout import preflight_directory
-from lightning_primo.problem.trial import Config, Proposal
+from lightning_primo.problem.trial import Config, Origin, Proposal
 from lightning_primo.results.ended import forget_ended
 from lightning_primo.search.ending import Ending
 from lightning_primo.search.front_measurement import measure_front_again
@@ -60,21 +61,21 @@ def run_session(
         KeyboardInterrupt: On Ctrl-C.
     """
     events = restore(algorithm, plan.problem, store, seed=plan.seed)
-    for sentence in beginning.enter(algorithm, store, elapsed=events[-1][1] if events else 0.0):
-        note(sentence)
-    events = store.events()
-    forget_ended(store.directory)
     with Interrupt() as interrupt, workers:
         workers.start()
         if not any(trial.evaluations and not trial.known for trial in algorithm.trials):
-            _preflight(algorithm, plan, store, workers)
+            beginning.enqueue(algorithm)
+            _preflight(algorithm, plan, store, workers)  # before anything is recorded: what fails may become another
+        for sentence in beginning.enter(algorithm, store, elapsed=events[-1][1] if events else 0.0):
+            note(sentence)
+        forget_ended(store.directory)
         Loop(
             algorithm,
             plan,
             store,
             ending,
             workers,
-            events=events,
+            events=store.events(),
             show=show,
             keep_all=keep_all_checkpoints,
             interrupt=interrupt,
@@ -107,13 +108,14 @@ def make_workers(executor: Executor | None, workers: int | None, trainer: Traine
 
 
 def first_job(algorithm: Algorithm, plan: TrainingPlan) -> Job | None:
-    """What the algorithm proposes next, to try the training on; None if a bound rejects it.
+    """What is proposed next, to try the training on; None if bounds reject all there is.
+
+    Where a given configuration breaks a bound it is the next one that was given, or else the algorithm's own.
 
     Raises:
         InvalidArgumentError: If there is nothing that it could propose.
     """
-    proposal = _first_proposal(algorithm)
-    return plan.job(proposal) if plan.rejection(proposal) is None else None
+    return next((plan.job(next_one) for next_one in _proposals(algorithm) if plan.rejection(next_one) is None), None)
 
 
 def some_configurations(plan: TrainingPlan) -> Sequence[Config]:
@@ -122,14 +124,20 @@ def some_configurations(plan: TrainingPlan) -> Sequence[Config]:
     return encoding.configs(encoding.sample(_N_BUILT, np.random.default_rng([plan.seed, _STREAM])))
 
 
-def _first_proposal(algorithm: Algorithm) -> Proposal:
+def _proposals(algorithm: Algorithm) -> Iterator[Proposal]:
     pending = algorithm.pending
     if pending:
-        return Proposal(trial_id=pending[0].id, config=pending[0].config, epoch=1)
+        yield Proposal(trial_id=pending[0].id, config=pending[0].config, epoch=1)
+        return
     proposal = algorithm.peek()
     if proposal is None:
         raise InvalidArgumentError("'space' holds no configuration that the algorithm could propose")
-    return proposal
+    yield proposal
+    if proposal.origin is Origin.GIVEN:
+        yield from (replace(proposal, config=dict(config)) for config in algorithm.queue[1:])
+        own = algorithm.propose(np.random.default_rng([algorithm.seed, algorithm.n_asked]))
+        if own is not None:
+            yield own
 
 
 def _preflight(algorithm: Algorithm, plan: TrainingPlan, store: Store, workers: Workers) -> None:

@@ -12,7 +12,7 @@ from lightning_primo.surrogates.cokriging import CoKriging
 
 Array = npt.NDArray[np.float64]
 
-_REACH = 5.0  # as for losses, see `without_outliers`
+_REACH, _LEAST = 5.0, 5  # as for losses, see `without_outliers`
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def drawn_in(values: Sequence[Array], high: float) -> tuple[Array, ...]:
     drawn = []
     for column in values:
         finite = column[np.isfinite(column)]
-        reach = _REACH * (np.median(finite) - finite.min()) if len(finite) else 0.0
+        reach = _REACH * (np.median(finite) - finite.min()) if len(finite) >= _LEAST else 0.0
         cap = max(np.median(finite) + reach, high + reach if np.isfinite(high) else -np.inf) if reach > 0 else np.inf
         drawn.append(np.minimum(column, cap))
     return tuple(drawn)

@@ -482,3 +482,16 @@ def test_huge_losses_are_no_obstacle():
 def test_arguments_out_of_range_are_errors(arguments, match):
     with pytest.raises(InvalidArgumentError, match=f"'{match}'"):
         BulkAndCut(**{"full_trainings": 9, **arguments})
+
+
+def test_a_given_configuration_takes_the_place_of_a_child():
+    algorithm, problem = BulkAndCut(full_trainings=6), toy_problem(2)
+    algorithm.start(problem, seed=0)
+    drive(algorithm, evaluator(problem), epochs=3.5 * R)
+    child = algorithm.peek()
+    assert child.inherits
+    given = {**child.config, "lr": 0.123}
+    algorithm.enqueue(given)
+    proposal = algorithm.ask()
+    assert (dict(proposal.config), proposal.parent, proposal.inherits, proposal.epoch) == (given, None, False, R)
+    assert algorithm.queue == []

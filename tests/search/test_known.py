@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lightning_primo import FLOPs, Metric, ParameterCount, RandomSearch, read_result
-from lightning_primo.errors import InvalidArgumentError, PrimoError
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, PrimoError
 from lightning_primo.layout import checkpoint_file, trial_directory
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.store import read_events
@@ -95,6 +95,21 @@ def test_the_first_batch_is_that_of_the_first_configuration(tmp_path: Path) -> N
     proposals = [event for event, _ in read_events(tmp_path) if isinstance(event, Proposal)]
     assert proposals[0].config == FIRST
     assert proposals[0].epoch == 1  # the lowest rung, as PriMO begins there
+
+
+def test_a_first_batch_that_fails_leaves_a_directory_that_may_become_another_search(tmp_path: Path) -> None:
+    wrong = make_search(tmp_path, objectives=[Metric("val_los")], first=[FIRST], known=[(KNOWN, {"val_los": 1.0})])
+    with pytest.raises(MetricNotLoggedError):
+        wrong.run(epochs=1, progress=False)
+    mended = make_search(tmp_path, objectives=[Metric("val_loss")], first=[FIRST], known=[(KNOWN, {"val_loss": 1.0})])
+    result = mended.run(epochs=1, progress=False)
+    assert [trial.operation for trial in result.trials] == ["known", "given"]
+
+
+def test_the_first_batch_is_of_a_configuration_that_keeps_the_bounds(tmp_path: Path) -> None:
+    bound = [ParameterCount(at_most=N_PARAMETERS)]
+    search = make_search(tmp_path, objectives=[Metric("val_loss")], constraints=bound, first=[FIRST])
+    assert search.preflight() == {"val_loss"}
 
 
 def test_what_cannot_be_given_is_refused_before_anything_begins(tmp_path: Path) -> None:

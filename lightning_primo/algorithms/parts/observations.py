@@ -76,7 +76,6 @@ def _limits(
     problem, feasibility, trials = algorithm.problem, algorithm.feasibility, algorithm.trials
     if not feasibility:
         return ()
-    unknown = np.full(len(problem.limits), math.nan)
     at = [
         dict(zip(ids, feasibility.scaled([feasibility.limited_at(trials[i], epoch) for i in ids]), strict=True))
         for epoch, ids in zip(rungs, reached, strict=True)
@@ -84,14 +83,13 @@ def _limits(
     observed = []
     for column, limit in enumerate(problem.limits):
         low, high = limit.scaled_bounds
-        values = [np.array([row[column] for row in rows.values()]) for rows in at]
-        before: list[Mapping[int, Array]] = [{}, *at[:-1]]
-        below = [
-            np.array([under.get(i, unknown)[column] for i in rows]) for under, rows in zip(before, at, strict=True)
-        ]
+        values = drawn_in([np.array([row[column] for row in rows.values()]) for rows in at], high)
+        told = [dict(zip(rows, drawn.tolist(), strict=True)) for rows, drawn in zip(at, values, strict=True)]
+        before: list[Mapping[int, float]] = [{}, *told[:-1]]
+        below = tuple(np.array([under.get(i, math.nan) for i in rows]) for under, rows in zip(before, at, strict=True))
         if np.isfinite(values[-1]).any():
             objective = problem.objectives.index(limit) if limit in problem.objectives else None
-            observed.append(LimitObservations(low, high, objective, drawn_in(values, high), drawn_in(below, high)))
+            observed.append(LimitObservations(low, high, objective, values, below))
     return tuple(observed)
 
 

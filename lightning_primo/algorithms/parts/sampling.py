@@ -13,6 +13,7 @@ from scipy.stats import qmc
 from typing_extensions import override
 
 from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.transfer import TRANSFER
 from lightning_primo.checks import check_instance, check_mapping, shown
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.problem import Problem
@@ -72,7 +73,8 @@ class SobolSampler(Sampler):
     @override
     def candidates(self, algorithm: Algorithm, rng: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
         encoding = algorithm.encoding
-        n_taken = sum(trial.origin is Origin.ALGORITHM for trial in algorithm.trials)
+        own = [trial for trial in algorithm.trials if trial.origin is Origin.ALGORITHM]
+        n_taken = sum(trial.operation != TRANSFER for trial in own)
         sequence = qmc.Sobol(len(encoding.names), scramble=True, rng=np.random.default_rng(algorithm.seed))
         # A configuration is taken at its index or later, so every point before index n_taken was looked at already.
         if n_taken:

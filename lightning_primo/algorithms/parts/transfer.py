@@ -137,6 +137,16 @@ class PastTask:
             reference=default_reference(rungs[-1].losses),
         )
 
+    def feasible(self, data: Observations) -> Array:
+        """The vectors of full trainings that keep the objectives' bounds, the best first, `n x h`.
+
+        Args:
+            data: The observations at the full budget alone.
+        """
+        results, trials = self.losses[math.inf], data.rungs[-1].trials
+        order = nds_epsilon_net_order(data.losses)
+        return data.vectors[[row for row in order if self.problem.broken_bound(results[trials[row]]) is None]]
+
     def _chosen(self, key: float) -> dict[int, tuple[float, ...]]:
         """The results at an epoch; of many a part from the best to the worst."""
         results = self.losses[key]
@@ -194,10 +204,11 @@ def portfolio(tasks: Sequence[PastTask], full: int) -> list[Config]:
         tasks: The earlier ones.
         full: Epochs of the full budget.
     """
-    observed = [data for task in tasks if (data := task.observations((full,))) is not None]
-    if not observed:
+    pairs = [(task, data) for task in tasks if (data := task.observations((full,))) is not None]
+    if not pairs:
         return []
-    candidates = np.concatenate([data.vectors[nds_epsilon_net_order(data.losses)[:_FROM_EACH]] for data in observed])
+    observed = [data for _, data in pairs]
+    candidates = np.concatenate([task.feasible(data)[:_FROM_EACH] for task, data in pairs])
     encoding = observed[0].encoding
     on_tasks = [_predicted(data, candidates) for data in observed]
     whole = [hypervolume(data.losses, data.reference) for data in observed]

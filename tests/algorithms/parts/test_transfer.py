@@ -127,6 +127,16 @@ def test_the_best_earlier_configurations_come_first(make: Callable[..., Algorith
     assert sum(proposal.operation == "transfer" and proposal.start_epoch == 0 for proposal in proposals) == 5
 
 
+def test_what_broke_a_bound_is_not_tried_first() -> None:
+    objectives = (Objective(name="error", at_most=0.5), Objective(name="cost"))
+    problem = replace(small_problem(Float("x", (0.0, 1.0))), objectives=objectives)
+    trials = tuple(PastTrial({"x": x}, {}, {"error": 1.0 - x, "cost": x}) for x in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
+    task = PastTask.of(
+        PastSearch(6, "", ("error", "cost"), trials), problem, Encoding(problem.space), np.random.default_rng(0)
+    )
+    assert {float(config["x"]) for config in portfolio([task], 9)} == {0.6, 0.8, 1.0}
+
+
 @pytest.mark.usefixtures("coarse")
 def test_a_related_past_saves_trainings_and_an_unrelated_one_costs_few() -> None:
     problem = toy_problem(2)
