@@ -76,6 +76,7 @@ def contents(
             "statuses": dict(Counter(trial.outcome for trial in findings.trials).most_common()),
             "epochs": findings.epochs,
             "full_trainings": findings.full_trainings,
+            "infeasible": len(findings.infeasible),
             "seconds": findings.events[-1][1] if findings.events else 0.0,
             "hypervolume": findings.hypervolume(),
             "reference": findings.reference,
@@ -83,6 +84,7 @@ def contents(
             "max_epochs": problem.max_epochs,
         },
         "objectives": _objectives(findings, description),
+        "constraints": _constraints(findings, description),
         "space": _space(problem),
         "front": front,
         "trials": _trials(findings, trials, front, directory),
@@ -137,6 +139,20 @@ def _objectives(findings: Findings, description: Mapping[str, str]) -> list[dict
             }
         )
     return rows
+
+
+def _constraints(findings: Findings, description: Mapping[str, str]) -> list[dict[str, Any]]:
+    known = units(findings.problem.constraints, description)
+    return [
+        {
+            "name": constraint.name,
+            "kind": constraint.kind.value,
+            "unit": known[constraint.name],
+            "at_most": constraint.at_most,
+            "at_least": constraint.at_least,
+        }
+        for constraint in findings.problem.constraints
+    ]
 
 
 def _space(problem: Problem) -> list[dict[str, Any]]:

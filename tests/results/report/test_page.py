@@ -65,6 +65,19 @@ def test_the_page_holds_what_was_found(tmp_path: Path) -> None:
     assert {group["status"] for group in data["failures"]} == {"diverged", "rejected"}
 
 
+def test_infeasible_trials_and_the_bounds_they_break(tmp_path: Path) -> None:
+    bounded = replace(make_problem(ERROR), constraints=(Objective(name="gap", at_most=0.1),))
+    log = Log(bounded)
+    log.train(0, (0.5,), measurements={"gap": 0.05})
+    log.train(1, (0.1,), measurements={"gap": 0.3})
+    data = told(log.result(tmp_path))
+    assert [trial["fate"] for trial in data["trials"]] == ["on the front", "infeasible"]
+    assert data["trials"][1]["reason"] == "gap = 0.3 exceeds at_most = 0.1"
+    assert data["summary"]["infeasible"] == 1
+    (constraint,) = data["constraints"]
+    assert (constraint["name"], constraint["at_most"], constraint["at_least"]) == ("gap", 0.1, None)
+
+
 def test_a_file_of_ones_own_and_what_cannot_be_one(tmp_path: Path) -> None:
     result = two_objective_log().result(tmp_path / "search")
     target = tmp_path / "new" / "page.html"

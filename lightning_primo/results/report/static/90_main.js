@@ -25,6 +25,7 @@ function head() {
     [digits(seen.full_trainings, 3), `full trainings of ${seen.max_epochs} epochs`], [duration(seen.seconds), "of search"],
     [digits(seen.hypervolume, 4), "hypervolume"],
   ];
+  if (seen.infeasible) figures.push([String(seen.infeasible), "infeasible"]);
   const failed = data.failures.filter((group) => group.status !== "rejected").reduce((sum, group) => sum + group.trials.length, 0);
   if (failed) figures.push([String(failed), "failed"]);
   const what = `${algorithm ? algorithm + ", " : ""}${data.objectives.map((objective) => objective.name).join(", ")}; written ${new Date(data.written).toLocaleString()}`;
