@@ -147,7 +147,8 @@ def test_the_best_so_far_keeps_all_bounds(tmp_path: Path, open_page: Callable[[s
     bounded = replace(make_problem(Objective(name="loss")), constraints=(Objective(name="gap", at_most=0.1),))
     log = Log(bounded)
     for i, (loss, gap) in enumerate(((0.5, 0.0), (0.1, 0.3), (0.4, 0.1))):
-        log.train(i, (loss,), measurements={"gap": gap})
+        curve = {1: (0.9,), 2: (float("nan"),), 9: (loss,)}
+        log.train(i, (loss,), measurements={"gap": gap}, curve=curve)
     page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
     traces = page.evaluate("document.getElementById('front-plot').data.map(t => [t.name, t.x, t.y])")
     assert traces == [
@@ -155,6 +156,8 @@ def test_the_best_so_far_keeps_all_bounds(tmp_path: Path, open_page: Callable[[s
         ["trained fully", [0, 2], [0.5, 0.4]],
         ["best so far", [0, 2], [0.5, 0.4]],
     ]
+    curve = page.evaluate("document.querySelector('#detail .js-plotly-plot').data[0].y")
+    assert curve == [0.9, None, 0.4]  # what is unknown is no zero
     assert page.locator(".figure", has_text="infeasible").locator("b").inner_text() == "1"
     draw_all(page)
     assert "at most 0.1" in page.locator("#environment tr", has_text="constraint gap").inner_text()

@@ -35,7 +35,7 @@ function drawDetail(box) {
     const trained = data.objectives.filter((objective) => objective.kind === "trained");
     const traces = trained.slice(0, 1).map((objective, k) => {
       const scale = axisScale(curve.values[k], objective.unit);
-      return { type: "scatter", mode: "lines+markers", x: curve.epochs, y: curve.values[k].map((value) => value / scale.factor), line: { color: css("--accent"), width: 2 }, marker: { size: 4 }, name: plain(objective.name) };
+      return { type: "scatter", mode: "lines+markers", x: curve.epochs, y: curve.values[k].map((value) => (known(value) ? value / scale.factor : null)), line: { color: css("--accent"), width: 2 }, marker: { size: 4 }, name: plain(objective.name) };
     });
     const scale = axisScale(curve.values[0], trained[0].unit);
     plot(chart, traces, baseLayout(170, { showlegend: false, margin: { l: 52, r: 8, t: 6, b: 36 }, xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: plain(short(trained[0].name, 22)) + scale.suffix }, ...(scale.format ? { tickformat: scale.format } : {}), type: trained[0].log ? "log" : "linear" } }));
