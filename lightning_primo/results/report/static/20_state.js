@@ -29,7 +29,7 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const COLOURS = ["--blue", "--green", "--amber", "--purple", "--teal", "--accent", "--dot2"];
 const palette = (index) => css(COLOURS[index % COLOURS.length]);
 
-const FATES = { "on the front": "--accent", "trained fully": "--blue", infeasible: "--infeasible", "trained partly": "--dot", pending: "--teal", rejected: "--amber", diverged: "--purple", error: "--pink", out_of_memory: "--brown" };
+const FATES = { "on the front": "--accent", "trained fully": "--blue", infeasible: "--infeasible", "trained partly": "--dot", pending: "--teal", rejected: "--amber", diverged: "--purple", error: "--pink", out_of_memory: "--brown", timeout: "--olive", crashed: "--black", stopped: "--green" };
 const fateColour = (fate) => css(FATES[fate] ?? "--dot2");
 
 // Viridis, without the end that cannot be told from the ground.
