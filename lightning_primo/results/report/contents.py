@@ -205,6 +205,7 @@ def _trials(findings: Findings, trials: Sequence[Trial], front: Sequence[int], d
             if len(trial.schedule) > 1
             else None,
             "pending": told.pending,
+            "known": told.known or None,
         }
         rows.append({**row, **{name: value for name, value in optional.items() if value is not None}})
     return rows

@@ -14,6 +14,7 @@ from lightning_primo.errors import InvalidArgumentError, StorageError
 from lightning_primo.layout import checkpoint_file, environment_file, report_file, trial_directory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Origin
 from lightning_primo.results.environment import add_environment, read_environment, this_environment
 from lightning_primo.results.report import report_contents, report_page
 from lightning_primo.results.report.page import inert_json
@@ -135,6 +136,15 @@ def test_size_of_a_thousand_trials(tmp_path: Path) -> None:
     epochs = json.loads(text)["curves"]["0"]["epochs"]
     assert (epochs[0], epochs[-1]) == (1, 100)  # thinned, not cut
     assert len(epochs) == 60
+
+
+def test_known_trials_are_marked(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR))
+    log.ask(0, origin=Origin.KNOWN)
+    log.tell(0, (0.5,), cost=0)
+    log.ask(1, origin=Origin.GIVEN)
+    log.tell(1, (0.4,))
+    assert [trial.get("known", False) for trial in told(log.result(tmp_path))["trials"]] == [True, False]
 
 
 def test_which_weights_there_are(tmp_path: Path) -> None:
