@@ -19,7 +19,6 @@ from lightning_primo.results.environment import add_environment, read_environmen
 from lightning_primo.results.report import report_contents, report_page
 from lightning_primo.results.report.page import inert_json
 from lightning_primo.results.report.prior_effects import stored_priors
-from lightning_primo.results.report.units import is_share, units
 from lightning_primo.results.result import Result
 from lightning_primo.space import Prior
 from tests.results.search_log import ERROR, LATENCY, PARAMETERS, Log, make_problem, two_objective_log
@@ -165,21 +164,10 @@ def test_spreads_and_places_of_noisy_values(tmp_path: Path) -> None:
     log = Log(make_problem(ERROR, LATENCY))
     place = {"latency": {"hardware": "a chip", "device": "cpu"}}
     log.train(0, (0.5, 0.01), deviations={"latency": 0.001}, measured_on=place)
-    data = told(log.result(tmp_path), description={"objectives": json.dumps({"latency": {"class": "Latency"}})})
+    data = told(log.result(tmp_path))
     assert data["trials"][0]["spreads"][1] == 0.001
     assert data["objectives"][1]["places"] == ["a chip, cpu"]
     assert [objective["unit"] for objective in data["objectives"]] == ["share", "seconds"]
-
-
-def test_units() -> None:
-    names = ("val_error", "parameters", "val_loss")
-    objectives = [Objective(name=name) for name in names]
-    assert units(objectives, DESCRIPTION) == {"val_error": "number", "parameters": "count", "val_loss": "number"}
-    assert units(objectives, {}) == dict.fromkeys(names, "number")
-    assert is_share("val_error", [0.1, math.nan, 1.0])
-    assert not is_share("val_error", [12.0])  # a percentage already
-    assert not is_share("val_loss", [0.5])
-    assert not is_share("accuracy", [])
 
 
 def test_priors_are_read_wherever_in_an_algorithm_they_are() -> None:
