@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,8 @@ class FailureGroup:
 
     Attributes:
         status: How they ended.
-        cause: What they have in common: the signature of an exception, the objective whose bound was broken; empty
-            where the status says it all.
+        cause: What they have in common: the signature of an exception, the objectives and constraints
+            whose bounds were broken; empty where the status says it all.
         example: The first line of the reason of the last one.
         details: All of that reason.
         trials: Their ids, ascending.
@@ -37,6 +38,8 @@ class FailureGroup:
 def failure_groups(problem: Problem, trials: Sequence[Trial]) -> tuple[FailureGroup, ...]:
     """What failed or was rejected, grouped by status and cause, the largest group first.
 
+    What the user has stopped is no failure.
+
     Args:
         problem: What was searched.
         trials: All of them.
@@ -44,7 +47,7 @@ def failure_groups(problem: Problem, trials: Sequence[Trial]) -> tuple[FailureGr
     groups: dict[tuple[Status, str], list[Evaluation]] = {}
     for trial in trials:
         for evaluation in trial.evaluations:
-            if evaluation.status is not Status.OK:
+            if evaluation.status not in (Status.OK, Status.STOPPED):
                 groups.setdefault((evaluation.status, _cause(problem, evaluation)), []).append(evaluation)
     found = [
         FailureGroup(
@@ -65,4 +68,6 @@ def _cause(problem: Problem, evaluation: Evaluation) -> str:
     if evaluation.status is not Status.REJECTED:
         return evaluation.signature
     pairs = zip(problem.objectives, evaluation.losses, strict=True)
-    return ", ".join(objective.name for objective, loss in pairs if objective.violation(objective.value(loss)))
+    values = [(objective, objective.value(loss)) for objective, loss in pairs]
+    values += [(one, evaluation.measurements.get(one.name, math.nan)) for one in problem.constraints]
+    return ", ".join(bounded.name for bounded, value in values if bounded.violation(value))

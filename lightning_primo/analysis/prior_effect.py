@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind
-from lightning_primo.problem.trial import Trial
+from lightning_primo.problem.trial import Origin, Trial
 from lightning_primo.space import EncodedPrior, Encoding, Prior
 from lightning_primo.surrogates.rank_agreement import probability_of_falling
 
@@ -65,9 +65,10 @@ class PriorEffect:
         superiority: Share of the pairs of a guided and a free trial in which the guided one is better in the objective,
             equal ones half; NaN without such pairs.
         epoch: At which trials are compared; None for an objective that is not trained.
-        trials: How many are, guided and free ones and those that priors of other objectives guided.
-        guided: Those whose choice the prior weighted, its centre among them.
-        free: Those that no prior weighted.
+        trials: How many are: guided and free ones, those that priors of other objectives guided, and those that the
+            user gave or knew.
+        guided: Proposals of the algorithm whose choice the prior weighted, its centre among them.
+        free: Proposals of the algorithm that no prior weighted.
     """
 
     verdict: Verdict
@@ -101,14 +102,15 @@ def prior_effect(
     losses = _losses(trials, index, epoch)
     known = np.isfinite(losses)
     right = probability_of_falling(densities[known], losses[known], initial=0.5)
-    guided = np.array(
+    proposed = np.array([trial.origin is Origin.ALGORITHM for trial in trials], dtype=np.bool_)
+    guided = proposed & np.array(
         [
             t.prior == name or (t.prior is None and d >= center - _AT_CENTER)
             for t, d in zip(trials, densities, strict=True)
         ],
         dtype=np.bool_,
     )
-    free = ~guided & np.array([trial.prior is None for trial in trials], dtype=np.bool_)
+    free = proposed & ~guided & np.array([trial.prior is None for trial in trials], dtype=np.bool_)
     with_prior, without = losses[known & guided], losses[known & free]
     verdict = Verdict.UNDECIDED
     if known.sum() >= _FEWEST and len(with_prior):

@@ -11,7 +11,8 @@ from lightning_primo.problem.trial import Evaluation, Proposal, Status, Trial
 Timed = tuple[Proposal | Evaluation, float]
 """What was asked or told, and the seconds of search by then."""
 
-ON_FRONT, FULL, PARTLY, PENDING = "on the front", "trained fully", "trained partly", "pending"
+ON_FRONT, FULL, INFEASIBLE = "on the front", "trained fully", "infeasible"
+PARTLY, PENDING = "trained partly", "pending"
 """What became of trials that did not fail; those that failed go by their status."""
 
 
@@ -20,7 +21,8 @@ class Spent:
     """What the trials of one fate took.
 
     Attributes:
-        fate: `ON_FRONT`, `FULL` (but dominated), `PARTLY`, `PENDING`, or the value of a status that is not ok.
+        fate: `ON_FRONT`, `FULL` (but dominated), `INFEASIBLE` (trained fully, but a bound is broken), `PARTLY`,
+            `PENDING`, or the value of a status that is not ok.
         trials: How many.
         epochs: That were trained.
         seconds: Of workers.
@@ -61,7 +63,10 @@ def fate(problem: Problem, trial: Trial, front: Collection[int]) -> str:
         return PENDING
     if trial.status is not Status.OK:
         return str(trial.status.value)
-    return FULL if trial.at(problem.max_epochs) is not None else PARTLY
+    full = trial.at(problem.max_epochs)
+    if full is None:
+        return PARTLY
+    return FULL if problem.infeasibility(full) is None else INFEASIBLE
 
 
 def spending(problem: Problem, trials: Sequence[Trial], front: Collection[int]) -> tuple[Spent, ...]:

@@ -1,6 +1,6 @@
 """In which unit a person reads an objective's values: milliseconds, megabytes, percent, millions.
 
-Inside the package seconds, bytes and fractions stay as they are; only pictures show them in other units.
+Inside the package seconds, bytes and fractions stay as they are; only pictures and the report show them in other units.
 """
 
 from __future__ import annotations
@@ -9,13 +9,21 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from lightning_primo.problem.objective import Kind, Objective
+
+Quantity = Literal["seconds", "bytes", "count", "share", "number"]
+"""What values are: shown as ``12.3 ms``, ``4.5 MB``, ``1.2 M``, ``7.8 %``, ``0.123``."""
 
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 _COUNTS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-_FRACTIONS = {"acc", "accuracy", "err", "error", "precision", "recall", "f1"}
+_SHARES = {
+    *("acc", "accuracy", "err", "error", "precision", "recall", "sensitivity", "specificity"),
+    *("f1", "auc", "auroc", "iou", "miou", "jaccard", "dice"),
+}
+_PREFIXED = 1e3  # from where on a number that is no whole one is shortened like a count
 
 
 @dataclass(frozen=True)
@@ -37,28 +45,55 @@ class Unit:
 
 
 def unit_of(objective: Objective, values: Iterable[float]) -> Unit:
-    """The unit in which most of the values are between 1 and 1,000.
-
-    It is told by what the toolkit's own costs are called: ``latency…`` and ``…seconds`` are seconds, ``memory…`` are
-    bytes, other exact costs are counts. A metric is a fraction where a part of its name says so, such as the ``error``
-    in ``val_error``, and its values are within 0 and 1.
+    """The unit in which most of the values are between 1 and 1,000, by what they are (`quantity_of`).
 
     Args:
         objective: The objective.
         values: Those that are to be shown, in the objective's own unit.
     """
-    known = sorted(abs(value) for value in values if math.isfinite(value))
-    typical = known[len(known) // 2] if known else 0.0
-    parts = re.split(r"[^a-z0-9]+", objective.name.lower())
-    if parts[-1] == "seconds" or (parts[0] == "latency" and objective.kind is Kind.MEASURED):
+    known = _known(values)
+    typical = abs(_typical(known))
+    quantity = quantity_of(objective, known)
+    if quantity == "seconds":
         return _largest(_SECONDS, typical)
-    if parts[0] == "memory" and objective.kind is Kind.MEASURED:
+    if quantity == "bytes":
         return _largest(_BYTES, typical)
-    if objective.kind is Kind.EXACT:
+    if quantity == "count":
         return _largest(_COUNTS, typical)
-    if _FRACTIONS.intersection(parts) and known and known[-1] <= 1.0:
-        return Unit(0.01, "%")
-    return Unit()
+    return Unit(0.01, "%") if quantity == "share" else Unit()
+
+
+def quantity_of(objective: Objective, values: Iterable[float]) -> Quantity:
+    """What the values of an objective or constraint are.
+
+    It is told by what the toolkit's own costs are called: ``latency…`` and ``…seconds`` are seconds, ``memory…`` are
+    bytes, other exact costs are counts where they are whole or large. A metric is a share where a word of its name says
+    so, such as the ``error`` in ``val_error``, and its values are within 0 and 1.
+
+    Args:
+        objective: The objective or constraint.
+        values: Those that are to be shown, in its own unit.
+    """
+    known = _known(values)
+    words = re.split(r"[^a-z0-9]+", objective.name.lower())
+    if words[-1] == "seconds" or (words[0] == "latency" and objective.kind is Kind.MEASURED):
+        return "seconds"
+    if words[0] == "memory" and objective.kind is Kind.MEASURED:
+        return "bytes"
+    if objective.kind is Kind.EXACT:
+        whole = all(value == int(value) for value in known)
+        return "count" if whole or abs(_typical(known)) >= _PREFIXED else "number"
+    if _SHARES.intersection(words) and known and all(0.0 <= value <= 1.0 for value in known):
+        return "share"
+    return "number"
+
+
+def _known(values: Iterable[float]) -> list[float]:
+    return sorted((value for value in values if math.isfinite(value)), key=abs)
+
+
+def _typical(known: list[float]) -> float:
+    return known[len(known) // 2] if known else 0.0
 
 
 def _largest(units: Iterable[tuple[float, str]], typical: float) -> Unit:

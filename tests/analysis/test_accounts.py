@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from lightning_primo.analysis import failure_groups, family, occupancy, spending
+from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status, Trial, fold_events
 from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem, two_objective_log
 
@@ -28,6 +30,21 @@ def test_every_epoch_and_second_is_accounted_for_once() -> None:
     assert [one.epochs for one in spending(log.problem, trials, {1, 2, 4})] == sorted(
         (one.epochs for one in spent.values()), reverse=True
     )
+
+
+def test_a_full_training_that_breaks_a_bound_is_infeasible() -> None:
+    bounded = replace(make_problem(replace(ERROR, at_most=0.6)), constraints=(Objective(name="gap", at_most=0.1),))
+    log = Log(bounded)
+    log.train(0, (0.5,), measurements={"gap": 0.05})
+    log.train(1, (0.1,), measurements={"gap": 0.3})
+    log.train(2, (0.9,), measurements={"gap": 0.0})
+    log.train(3, (0.9,), 3, measurements={"gap": 0.3})  # nobody knows of a partial training
+    trials = fold_events(event for event, _ in log.events)
+    assert {one.fate: one.trials for one in spending(bounded, trials, {0})} == {
+        "on the front": 1,
+        "infeasible": 2,
+        "trained partly": 1,
+    }
 
 
 def test_occupancy_of_two_workers() -> None:
@@ -63,6 +80,16 @@ def test_failures_are_grouped_by_cause() -> None:
     ]
     assert groups[0].example == "ValueError: 1"
     assert groups[0].details == "ValueError: 1\nat"
+
+
+def test_rejections_by_constraints_have_a_cause_and_what_was_stopped_is_no_failure() -> None:
+    limits = (Objective(name="flops", kind=Kind.EXACT, at_most=10.0), Objective(name="depth", at_least=2.0))
+    log = Log(replace(make_problem(ERROR), constraints=limits))
+    for i, measurements in enumerate(({"flops": 11.0, "depth": 3.0}, {"flops": 12.0}, {"flops": 12.0, "depth": 1.0})):
+        log.train(i, (math.nan,), 0, status=Status.REJECTED, reason="too much", measurements=measurements)
+    log.train(3, (math.nan,), 2, status=Status.STOPPED, reason="stopped by its user")
+    groups = failure_groups(log.problem, fold_events(event for event, _ in log.events))
+    assert [(group.cause, group.trials) for group in groups] == [("flops", (0, 1)), ("flops, depth", (2,))]
 
 
 def test_a_family_is_laid_out_with_parents_between_their_children() -> None:

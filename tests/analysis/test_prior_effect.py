@@ -11,7 +11,7 @@ from benchmarks.ranked_priors import ranked_priors
 from lightning_primo import PriMO
 from lightning_primo.analysis import PriorEffect, Verdict, prior_effect
 from lightning_primo.problem.objective import Objective
-from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial, fold_events
+from lightning_primo.problem.trial import Config, Evaluation, Origin, Proposal, Status, Trial, fold_events
 from lightning_primo.space import EncodedPrior, Encoding, Prior
 from lightning_primo.testing.problems import drive, evaluator, toy_problem, toy_values
 from tests.analysis.spaces import cube, problem_on, trials_of
@@ -79,6 +79,18 @@ def test_the_sides_are_counted() -> None:
     assert found.free.median == pytest.approx(float(np.median(free)))
     assert found.superiority == pytest.approx(np.mean([g > f for g in guided for f in free]))
     assert (found.epoch, found.trials) == (9, 6)
+
+
+def test_what_the_user_gave_or_knew_is_no_proposal() -> None:
+    problem = problem_on(cube(1), Objective(name="error"))
+    prior, encoding = Prior({"x0": 0.0}), Encoding(problem.space)
+    trials = [replace(t, prior="error" if t.id < 4 else None) for t in trials_of(problem, lambda c: [c["x0"]], 12)]
+    trials[4] = replace(trials[4], config={"x0": 0.0})  # the prior's centre
+    own = {3: Origin.GIVEN, 4: Origin.GIVEN, 10: Origin.KNOWN, 11: Origin.GIVEN}
+    trials = [replace(t, origin=own.get(t.id, Origin.ALGORITHM)) for t in trials]
+    found = prior_effect(problem, trials, "error", prior, encoding, {4, 10, 11})
+    assert (found.guided.trials, found.free.trials, found.trials) == (3, 5, 12)
+    assert (found.guided.front, found.free.front) == (0, 0)
 
 
 def test_full_trainings_that_say_the_opposite_leave_it_undecided() -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.results.units import unit_of
+from lightning_primo.results.units import Quantity, quantity_of, unit_of
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,28 @@ from lightning_primo.results.units import unit_of
         ("terror", Kind.TRAINED, (0.125,), ("0.125",)),
         ("latency", Kind.TRAINED, (0.125,), ("0.125",)),  # a metric of the user's, in a unit of his own
         ("parameters", Kind.EXACT, (), ()),
+        ("val_miou", Kind.TRAINED, (0.125,), ("12.5 %",)),
+        ("val_auroc", Kind.TRAINED, (0.75,), ("75 %",)),
+        ("accumulated", Kind.TRAINED, (0.125,), ("0.125",)),  # a word, not a part of one
     ],
 )
 def test_values_are_shown_in_a_unit(name: str, kind: Kind, values: tuple[float, ...], texts: tuple[str, ...]) -> None:
     unit = unit_of(Objective(name=name, kind=kind), values)
     assert tuple(map(unit.text, values)) == texts
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "values", "quantity"),
+    [
+        ("latency_cpu", Kind.MEASURED, (0.0031,), "seconds"),
+        ("memory_cuda", Kind.MEASURED, (2.5e9,), "bytes"),
+        ("parameters", Kind.EXACT, (10.0, math.nan), "count"),
+        ("work", Kind.EXACT, (1234.5, 1e6), "count"),
+        ("sparsity", Kind.EXACT, (0.25, 0.5), "number"),
+        ("test/dice", Kind.TRAINED, (0.25,), "share"),
+        ("dice", Kind.TRAINED, (-0.25,), "number"),
+        ("error", Kind.TRAINED, (), "number"),
+    ],
+)
+def test_what_values_are(name: str, kind: Kind, values: tuple[float, ...], quantity: Quantity) -> None:
+    assert quantity_of(Objective(name=name, kind=kind), values) == quantity

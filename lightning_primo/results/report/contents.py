@@ -33,7 +33,7 @@ from lightning_primo.problem.place import place_text
 from lightning_primo.problem.trial import Trial, fold_events
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.report.prior_effects import PRIORS_NOTE, prior_effects
-from lightning_primo.results.report.units import is_share, units
+from lightning_primo.results.units import quantity_of
 from lightning_primo.space import Encoding
 
 _CURVE_NUMBERS = 60_000  # of all curves together; each is thinned to its share
@@ -76,13 +76,15 @@ def contents(
             "statuses": dict(Counter(trial.outcome for trial in findings.trials).most_common()),
             "epochs": findings.epochs,
             "full_trainings": findings.full_trainings,
+            "infeasible": len(findings.infeasible),
             "seconds": findings.events[-1][1] if findings.events else 0.0,
             "hypervolume": findings.hypervolume(),
             "reference": findings.reference,
             "min_epochs": problem.min_epochs,
             "max_epochs": problem.max_epochs,
         },
-        "objectives": _objectives(findings, description),
+        "objectives": _objectives(findings),
+        "constraints": _constraints(findings),
         "space": _space(problem),
         "front": front,
         "trials": _trials(findings, trials, front, directory),
@@ -110,15 +112,11 @@ def rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def _objectives(findings: Findings, description: Mapping[str, str]) -> list[dict[str, Any]]:
+def _objectives(findings: Findings) -> list[dict[str, Any]]:
     problem = findings.problem
-    known = units(problem.objectives, description)
     rows = []
     for objective in problem.objectives:
         values = [trial.values[objective.name] for trial in findings.trials if objective.name in trial.values]
-        unit = known[objective.name]
-        if unit == "number" and is_share(objective.name, values):
-            unit = "share"
         places = {
             place_text(trial.measured_on[objective.name]): None
             for trial in findings.front
@@ -130,10 +128,27 @@ def _objectives(findings: Findings, description: Mapping[str, str]) -> list[dict
                 "mode": objective.mode,
                 "kind": objective.kind.value,
                 "log": objective.log,
-                "unit": unit,
+                "unit": quantity_of(objective, values),
                 "at_most": objective.at_most,
                 "at_least": objective.at_least,
                 "places": list(places),
+            }
+        )
+    return rows
+
+
+def _constraints(findings: Findings) -> list[dict[str, Any]]:
+    rows = []
+    for constraint in findings.problem.constraints:
+        name = constraint.name
+        values = [trial.measurements[name] for trial in findings.trials if name in trial.measurements]
+        rows.append(
+            {
+                "name": name,
+                "kind": constraint.kind.value,
+                "unit": quantity_of(constraint, values),
+                "at_most": constraint.at_most,
+                "at_least": constraint.at_least,
             }
         )
     return rows
@@ -189,6 +204,7 @@ def _trials(findings: Findings, trials: Sequence[Trial], front: Sequence[int], d
             if len(trial.schedule) > 1
             else None,
             "pending": told.pending,
+            "known": told.known or None,
         }
         rows.append({**row, **{name: value for name, value in optional.items() if value is not None}})
     return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from lightning_primo.cli.report_server import ReportServer
 from lightning_primo.layout import checkpoint_file, trial_directory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.problem.trial import Status
+from lightning_primo.problem.trial import Origin, Status
 from lightning_primo.results.report import report_page
 from lightning_primo.results.report.page import inert_json
 from lightning_primo.results.result import Result
-from tests.results.search_log import Log
+from tests.results.search_log import Log, make_problem
 
 CHROMIUM = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt install chromium")
@@ -140,6 +141,42 @@ def test_every_part_is_drawn_and_hostile_names_are_text(
         assert page.locator(f"#{section} .js-plotly-plot svg.main-svg").count() > 0, section
     assert page.locator("#parallel svg text").count() > 10
     assert page.locator("#priors .badge").count() == 1
+
+
+def test_the_best_so_far_keeps_all_bounds(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    bounded = replace(make_problem(Objective(name="loss")), constraints=(Objective(name="gap", at_most=0.1),))
+    log = Log(bounded)
+    for i, (loss, gap) in enumerate(((0.5, 0.0), (0.1, 0.3), (0.4, 0.1))):
+        curve = {1: (0.9,), 2: (float("nan"),), 9: (loss,)}
+        log.train(i, (loss,), measurements={"gap": gap}, curve=curve)
+    log.ask(3, origin=Origin.KNOWN)
+    log.tell(3, (0.7,), measurements={"gap": 0.0}, cost=0)
+    page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
+    traces = page.evaluate("document.getElementById('front-plot').data.map(t => [t.name, t.x, t.y])")
+    assert traces == [
+        ["infeasible (1)", [1], [0.1]],
+        ["trained fully", [0, 2, 3], [0.5, 0.4, 0.7]],
+        ["best so far", [0, 2, 3], [0.5, 0.4, 0.4]],
+    ]
+    curve = page.evaluate("document.querySelector('#detail .js-plotly-plot').data[0].y")
+    assert curve == [0.9, None, 0.4]  # what is unknown is no zero
+    assert page.locator(".figure", has_text="infeasible").locator("b").inner_text() == "1"
+    draw_all(page)
+    assert "at most 0.1" in page.locator("#environment tr", has_text="constraint gap").inner_text()
+    page.locator("#table button", has_text="all trials").click()
+    page.locator("#table tr[data-trial='3']", has_text="3 (known)").click()
+    assert "Its result was known" in page.locator("#detail").inner_text()
+    page.locator("#table tr[data-trial='0']").click()
+    assert "Its weights are not kept" in page.locator("#detail").inner_text()
+
+
+@pytest.mark.slow
+def test_a_front_that_is_empty_for_want_of_feasible_trials(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    log = Log(make_problem(Objective(name="loss", at_most=0.1)))
+    log.train(0, (0.5,))
+    page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
+    for part in ("#detail", "#table"):
+        assert "No trial that is trained to the full budget of 9 epochs keeps" in page.locator(part).inner_text()
 
 
 def test_a_trial_is_chosen_and_its_command_shown(tmp_path: Path, open_page: Callable[[str], Any]) -> None:

@@ -14,11 +14,11 @@ from lightning_primo.errors import InvalidArgumentError, StorageError
 from lightning_primo.layout import checkpoint_file, environment_file, report_file, trial_directory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Origin
 from lightning_primo.results.environment import add_environment, read_environment, this_environment
 from lightning_primo.results.report import report_contents, report_page
 from lightning_primo.results.report.page import inert_json
 from lightning_primo.results.report.prior_effects import stored_priors
-from lightning_primo.results.report.units import is_share, units
 from lightning_primo.results.result import Result
 from lightning_primo.space import Prior
 from tests.results.search_log import ERROR, LATENCY, PARAMETERS, Log, make_problem, two_objective_log
@@ -63,6 +63,19 @@ def test_the_page_holds_what_was_found(tmp_path: Path) -> None:
     assert data["hypervolume"]["volume"][-1] == pytest.approx(table.hypervolume.iloc[-1], rel=1e-4)
     assert data["models"] == [None, None]  # eight trials tell of neither
     assert {group["status"] for group in data["failures"]} == {"diverged", "rejected"}
+
+
+def test_infeasible_trials_and_the_bounds_they_break(tmp_path: Path) -> None:
+    bounded = replace(make_problem(ERROR), constraints=(Objective(name="gap", at_most=0.1),))
+    log = Log(bounded)
+    log.train(0, (0.5,), measurements={"gap": 0.05})
+    log.train(1, (0.1,), measurements={"gap": 0.3})
+    data = told(log.result(tmp_path))
+    assert [trial["fate"] for trial in data["trials"]] == ["on the front", "infeasible"]
+    assert data["trials"][1]["reason"] == "gap = 0.3 exceeds at_most = 0.1"
+    assert data["summary"]["infeasible"] == 1
+    (constraint,) = data["constraints"]
+    assert (constraint["name"], constraint["at_most"], constraint["at_least"]) == ("gap", 0.1, None)
 
 
 def test_a_file_of_ones_own_and_what_cannot_be_one(tmp_path: Path) -> None:
@@ -124,6 +137,15 @@ def test_size_of_a_thousand_trials(tmp_path: Path) -> None:
     assert len(epochs) == 60
 
 
+def test_known_trials_are_marked(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR))
+    log.ask(0, origin=Origin.KNOWN)
+    log.tell(0, (0.5,), cost=0)
+    log.ask(1, origin=Origin.GIVEN)
+    log.tell(1, (0.4,))
+    assert [trial.get("known", False) for trial in told(log.result(tmp_path))["trials"]] == [True, False]
+
+
 def test_which_weights_there_are(tmp_path: Path) -> None:
     kept = checkpoint_file(trial_directory(tmp_path, 1))
     kept.parent.mkdir(parents=True)
@@ -142,21 +164,10 @@ def test_spreads_and_places_of_noisy_values(tmp_path: Path) -> None:
     log = Log(make_problem(ERROR, LATENCY))
     place = {"latency": {"hardware": "a chip", "device": "cpu"}}
     log.train(0, (0.5, 0.01), deviations={"latency": 0.001}, measured_on=place)
-    data = told(log.result(tmp_path), description={"objectives": json.dumps({"latency": {"class": "Latency"}})})
+    data = told(log.result(tmp_path))
     assert data["trials"][0]["spreads"][1] == 0.001
     assert data["objectives"][1]["places"] == ["a chip, cpu"]
     assert [objective["unit"] for objective in data["objectives"]] == ["share", "seconds"]
-
-
-def test_units() -> None:
-    names = ("val_error", "parameters", "val_loss")
-    objectives = [Objective(name=name) for name in names]
-    assert units(objectives, DESCRIPTION) == {"val_error": "number", "parameters": "count", "val_loss": "number"}
-    assert units(objectives, {}) == dict.fromkeys(names, "number")
-    assert is_share("val_error", [0.1, math.nan, 1.0])
-    assert not is_share("val_error", [12.0])  # a percentage already
-    assert not is_share("val_loss", [0.5])
-    assert not is_share("accuracy", [])
 
 
 def test_priors_are_read_wherever_in_an_algorithm_they_are() -> None:

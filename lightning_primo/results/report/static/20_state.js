@@ -22,12 +22,14 @@ function adopt(fresh) {
 
 const objectiveIndex = (name) => data.objectives.findIndex((objective) => objective.name === name);
 const isFull = (trial) => trial.fate === "on the front" || trial.fate === "trained fully";
-const hasValues = (trial) => isFull(trial) || trial.fate === "trained partly";
+// Its values are those of a full training too, but it breaks a bound, so that it is no candidate.
+const isInfeasible = (trial) => trial.fate === "infeasible";
+const hasValues = (trial) => isFull(trial) || isInfeasible(trial) || trial.fate === "trained partly";
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const COLOURS = ["--blue", "--green", "--amber", "--purple", "--teal", "--accent", "--dot2"];
 const palette = (index) => css(COLOURS[index % COLOURS.length]);
 
-const FATES = { "on the front": "--accent", "trained fully": "--blue", "trained partly": "--dot", pending: "--teal", rejected: "--amber", diverged: "--purple", error: "--pink", out_of_memory: "--brown" };
+const FATES = { "on the front": "--accent", "trained fully": "--blue", infeasible: "--infeasible", "trained partly": "--dot", pending: "--teal", rejected: "--amber", diverged: "--purple", error: "--pink", out_of_memory: "--brown", timeout: "--olive", crashed: "--black", stopped: "--green" };
 const fateColour = (fate) => css(FATES[fate] ?? "--dot2");
 
 // Viridis, without the end that cannot be told from the ground.
@@ -49,7 +51,7 @@ function choose(trialId) {
 }
 
 function describe(trial) {
-  const lines = [`trial ${trial.id}, ${trial.fate}, epoch ${trial.epoch}`];
+  const lines = [`trial ${trial.id}, ${trial.fate}, epoch ${trial.epoch}${trial.known ? ", known beforehand" : ""}`];
   data.objectives.forEach((objective, j) => {
     if (known(trial.values[j])) lines.push(`${objective.name}: ${withSpread(trial.values[j], trial.spreads?.[j], objective.unit)}`);
   });

@@ -28,7 +28,7 @@ function drawFront(chart) {
   const jc = objectiveIndex(state.colour);
   const [ox, oy] = [data.objectives[jx], data.objectives[jy]];
   const drawable = (trial) => hasValues(trial) && fits(trial.values[jx], ox) && fits(trial.values[jy], oy);
-  const groups = { "trained partly": [], "trained fully": [], "on the front": [] };
+  const groups = { "trained partly": [], infeasible: [], "trained fully": [], "on the front": [] };
   for (const trial of data.trials) if (drawable(trial)) groups[trial.fate].push(trial);
   const all = Object.values(groups).flat();
   const [sx, sy] = [axisScale(all.map((t) => t.values[jx]), ox.unit), axisScale(all.map((t) => t.values[jy]), oy.unit)];
@@ -48,7 +48,7 @@ function drawFront(chart) {
       unselected: { marker: { opacity: 0.08 } }, visible: fate === "trained partly" && groups["trained fully"].length + members.length > 3 ? "legendonly" : true,
       marker: {
         size: trials.map((trial) => (trial.id === state.trial ? 15 : onFront ? 10 : 6)),
-        symbol: fate === "trained partly" ? "circle-open" : "circle",
+        symbol: { "trained partly": "circle-open", infeasible: "x" }[fate] ?? "circle",
         color: colours ? trials.map((trial) => colours.of(trial.values[jc])) : fateColour(fate),
         ...(colours ? { colorscale: viridisScale(), cmin: colours.low, cmax: colours.high, showscale: onFront, colorbar: colours.bar } : {}),
         opacity: onFront ? 1 : fate === "trained partly" ? 0.9 : 0.6,
@@ -121,16 +121,21 @@ function rangeOf(basis, members, index, objective, factor) {
   return { range: [low - margin, high + margin], outside: basis.filter((trial) => of(trial) < low - margin || of(trial) > high + margin).map((trial) => trial.id) };
 }
 
-// With one objective: every full training in the order of the trials, and the best so far.
+// With one objective: every full training in the order of the trials, and the best so far of those that keep all bounds.
 function drawBest(chart) {
   const objective = data.objectives[0];
   const full = data.trials.filter((trial) => isFull(trial) && fits(trial.values[0], objective));
-  const scale = axisScale(full.map((trial) => trial.values[0]), objective.unit);
+  const broken = data.trials.filter((trial) => isInfeasible(trial) && fits(trial.values[0], objective));
+  const scale = axisScale([...full, ...broken].map((trial) => trial.values[0]), objective.unit);
   const better = objective.mode === "min" ? Math.min : Math.max;
   let best = null;
   const line = full.map((trial) => (best = best === null ? trial.values[0] : better(best, trial.values[0])));
+  const markers = (name, trials, symbol) => ({
+    type: "scatter", mode: "markers", name, x: trials.map((trial) => trial.id), y: trials.map((trial) => trial.values[0] / scale.factor), error_y: errorBars(trials, 0, scale.factor), customdata: trials.map((trial) => trial.id), text: trials.map(hover), hoverinfo: "text",
+    marker: { symbol, color: trials.map((trial) => fateColour(trial.fate)), size: trials.map((trial) => (trial.id === state.trial ? 14 : 8)) },
+  });
   plot(chart, [
-    { type: "scatter", mode: "markers", name: "trained fully", x: full.map((trial) => trial.id), y: full.map((trial) => trial.values[0] / scale.factor), error_y: errorBars(full, 0, scale.factor), customdata: full.map((trial) => trial.id), text: full.map(hover), hoverinfo: "text", marker: { color: full.map((trial) => fateColour(trial.fate)), size: full.map((trial) => (trial.id === state.trial ? 14 : 8)) } },
+    ...(broken.length ? [markers(`infeasible (${broken.length})`, broken, "x")] : []), markers("trained fully", full, "circle"),
     { type: "scatter", mode: "lines", name: "best so far", x: full.map((trial) => trial.id), y: line.map((value) => value / scale.factor), line: { shape: "hv", color: css("--accent") }, hoverinfo: "skip" },
   ], baseLayout(420, { xaxis: { title: { text: "trial" } }, yaxis: axisOf(objective, scale), margin: { l: 64, r: 16, t: 36, b: 48 } }));
   chart.removeAllListeners?.("plotly_click");

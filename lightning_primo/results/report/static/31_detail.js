@@ -6,11 +6,17 @@ function pairs(entries) {
   return list;
 }
 
+// Why the front is empty.
+function noneOnFront() {
+  const budget = `the full budget of ${data.summary.max_epochs} epochs`;
+  return data.summary.infeasible ? `No trial that is trained to ${budget} keeps all bounds yet.` : `No trial is trained to ${budget} yet.`;
+}
+
 function drawDetail(box) {
   box.replaceChildren();
   const trial = byId.get(state.trial);
   if (!trial) {
-    box.append(element("p", { class: "faint" }, "No trial is trained to the full budget yet. A click on a point or a row shows a trial here."));
+    box.append(element("p", { class: "faint" }, noneOnFront() + " A click on a point or a row shows a trial here."));
     return;
   }
   const from = trial.parent === undefined ? "" : ` of trial ${trial.parent}`;
@@ -35,7 +41,7 @@ function drawDetail(box) {
     const trained = data.objectives.filter((objective) => objective.kind === "trained");
     const traces = trained.slice(0, 1).map((objective, k) => {
       const scale = axisScale(curve.values[k], objective.unit);
-      return { type: "scatter", mode: "lines+markers", x: curve.epochs, y: curve.values[k].map((value) => value / scale.factor), line: { color: css("--accent"), width: 2 }, marker: { size: 4 }, name: plain(objective.name) };
+      return { type: "scatter", mode: "lines+markers", x: curve.epochs, y: curve.values[k].map((value) => (known(value) ? value / scale.factor : null)), line: { color: css("--accent"), width: 2 }, marker: { size: 4 }, name: plain(objective.name) };
     });
     const scale = axisScale(curve.values[0], trained[0].unit);
     plot(chart, traces, baseLayout(170, { showlegend: false, margin: { l: 52, r: 8, t: 6, b: 36 }, xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: plain(short(trained[0].name, 22)) + scale.suffix }, ...(scale.format ? { tickformat: scale.format } : {}), type: trained[0].log ? "log" : "linear" } }));
@@ -44,6 +50,8 @@ function drawDetail(box) {
     const command = `${data.export} --trial ${trial.id} --out trial_${trial.id}`;
     const copy = element("button", { type: "button", onclick: () => navigator.clipboard?.writeText(command).then(() => { copy.textContent = "copied"; }) }, "copy");
     box.append(element("p", { class: "faint" }, "To take its trained network out ", copy), element("pre", { class: "command" }, command));
+  } else if (trial.known) {
+    box.append(element("p", { class: "faint" }, "Its result was known: it was not trained here, so that its weights are not here."));
   } else {
     box.append(element("p", { class: "faint" }, "Its weights are not kept: those of the front are."));
   }
@@ -59,7 +67,7 @@ function drawTable(box) {
   controls.append(search, element("span", { class: "faint" }, "A click on a row shows the trial, one on a heading sorts."));
   const names = data.space.map((one) => one.name).filter((name) => data.trials.some((trial) => name in trial.config));
   const columns = [
-    { name: "trial", of: (trial) => trial.id, text: (trial) => String(trial.id) },
+    { name: "trial", of: (trial) => trial.id, text: (trial) => String(trial.id) + (trial.known ? " (known)" : "") },
     ...data.objectives.map((objective, j) => ({ name: objective.name, of: (trial) => trial.values[j], text: (trial) => withSpread(trial.values[j], trial.spreads?.[j], objective.unit), mode: objective.mode, best: true })),
     ...(everything ? [{ name: "state", of: (trial) => trial.fate, text: (trial) => trial.fate, left: true }, { name: "epoch", of: (trial) => trial.epoch, text: (trial) => String(trial.epoch) }] : []),
     ...names.map((name) => ({ name, of: (trial) => trial.config[name], text: (trial) => setting(trial.config[name]) })),
@@ -93,7 +101,7 @@ function drawTable(box) {
     }
     more.replaceChildren();
     if (trials.length > limit) more.append(`${limit} of ${trials.length} are shown. `, element("button", { type: "button", onclick: () => { state.allRows = true; fill(); } }, "show all"));
-    if (!trials.length) more.append(everything || wanted ? "There is no such trial." : `No trial is trained to the full budget of ${data.summary.max_epochs} epochs yet.`);
+    if (!trials.length) more.append(everything || wanted ? "There is no such trial." : noneOnFront());
   }
   fill();
   box.append(controls, element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), rows)), more);

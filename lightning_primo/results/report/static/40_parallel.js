@@ -13,7 +13,7 @@ views.push({
     if (!names.some(([name]) => name === state.tint)) state.tint = names[0][0];
     controls.append(
       select("colour", names, state.tint, (name) => { state.tint = name; redraw("parallel"); }),
-      choices([["full", "trained fully"], ["all", "with partly trained"]], state.lines ?? defaultLines(), (key) => { state.lines = key; rebuild("parallel"); }),
+      choices([["full", "trained fully"], ["all", "with partly trained and infeasible"]], state.lines ?? defaultLines(), (key) => { state.lines = key; rebuild("parallel"); }),
       element("button", { type: "button", onclick: () => { state.brushes = {}; brush(); redraw("parallel", "front"); } }, "clear brushes"), count,
     );
     body.append(controls, box);

@@ -55,7 +55,7 @@ function drawSlice(grid, slice, j) {
   const space = data.space.find((one) => one.name === slice.name);
   const chart = element("div");
   grid.append(element("div", { class: "card" }, element("h3", {}, slice.name), chart));
-  const ready = data.trials.filter((trial) => slice.name in trial.config && fits(trial.values[j], objective) && (objective.kind !== "trained" || isFull(trial)));
+  const ready = data.trials.filter((trial) => slice.name in trial.config && fits(trial.values[j], objective) && (objective.kind !== "trained" || isFull(trial) || isInfeasible(trial)));
   const step = Math.max(1, Math.ceil(ready.length / 300));
   const trials = ready.filter((trial, i) => i % step === 0 || trial.fate === "on the front");
   const scale = axisScale([...slice.mean, ...trials.map((trial) => trial.values[j])], objective.unit);

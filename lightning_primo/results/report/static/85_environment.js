@@ -9,9 +9,9 @@ views.push({
     if (data.description.seed) rows.push(["seed", data.description.seed]);
     rows.push(["epochs", `${data.summary.min_epochs} to ${data.summary.max_epochs}`]);
     for (const objective of data.objectives) {
-      const bounds = [objective.at_most !== null ? `at most ${shown(objective.at_most, objective.unit)}` : "", objective.at_least !== null ? `at least ${shown(objective.at_least, objective.unit)}` : ""].filter(Boolean);
-      rows.push([`objective ${objective.name}`, [objective.mode, objective.kind, ...bounds, ...objective.places.map((place) => `measured on ${place}`)].join(", ")]);
+      rows.push([`objective ${objective.name}`, [objective.mode, objective.kind, ...boundsOf(objective), ...objective.places.map((place) => `measured on ${place}`)].join(", ")]);
     }
+    for (const constraint of data.constraints) rows.push([`constraint ${constraint.name}`, [constraint.kind, ...boundsOf(constraint)].join(", ")]);
     data.environment.forEach((run, i) => {
       const label = data.environment.length > 1 ? `run ${i + 1} ` : "";
       for (const [name, value] of Object.entries(run)) rows.push([label + name, typeof value === "object" && value !== null ? Object.entries(value).map(([key, text]) => `${key} ${text}`).join(", ") : String(value)]);
@@ -22,6 +22,10 @@ views.push({
     if (!data.environment.length) body.append(element("p", { class: "faint" }, "The versions and devices of this search were not recorded."));
   },
 });
+
+function boundsOf({ at_most, at_least, unit }) {
+  return [at_most !== null ? `at most ${shown(at_most, unit)}` : "", at_least !== null ? `at least ${shown(at_least, unit)}` : ""].filter(Boolean);
+}
 
 function parsed(key) {
   try { return JSON.parse(data.description[key]); } catch { return null; }

@@ -25,7 +25,8 @@ function head() {
     [digits(seen.full_trainings, 3), `full trainings of ${seen.max_epochs} epochs`], [duration(seen.seconds), "of search"],
     [digits(seen.hypervolume, 4), "hypervolume"],
   ];
-  const failed = data.failures.filter((group) => group.status !== "rejected").reduce((sum, group) => sum + group.trials.length, 0);
+  if (seen.infeasible) figures.push([String(seen.infeasible), "infeasible"]);
+  const failed = new Set(data.failures.filter((group) => group.status !== "rejected").flatMap((group) => group.trials)).size;
   if (failed) figures.push([String(failed), "failed"]);
   const what = `${algorithm ? algorithm + ", " : ""}${data.objectives.map((objective) => objective.name).join(", ")}; written ${new Date(data.written).toLocaleString()}`;
   return element("header", {}, element("h1", {}, data.title), element("p", { class: "faint" }, what + " ", element("span", { class: "live", id: "live" })), element("div", { class: "figures" }, ...figures.map(([number, text]) => element("div", { class: "figure" }, element("b", {}, number), element("span", {}, text)))));
