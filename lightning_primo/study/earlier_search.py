@@ -148,7 +148,8 @@ def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding
     if last == trial.epoch:
         known[last] |= {c.name: trial.measurements[c.name] for c in problem.constraints if c.name in trial.measurements}
     deviations = {n: trial.measurements[spread_name(n)] for n in names if spread_name(n) in trial.measurements}
-    measured_on = {n: place for n, place in trial.measured_on.items() if n in names}
+    judged = {objective.name for objective in (*problem.objectives, *problem.constraints)}
+    measured_on = {name: place for name, place in trial.measured_on.items() if name in judged}
     return KnownTrial(config=config, curve=known, finished=finished, deviations=deviations, measured_on=measured_on)
 
 
