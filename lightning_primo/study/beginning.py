@@ -151,8 +151,8 @@ def _learn(source: KnownSource, algorithm: Algorithm, store: Store, *, elapsed: 
         reached[key] = max(reached.get(key, 0), trial.epoch if trial.known else problem.max_epochs)
     settled: dict[str, Place] = {}
     for trial in algorithm.trials:
-        for evaluation in trial.evaluations:
-            settled = {**evaluation.measured_on, **settled}
+        for told in trial.evaluations:
+            settled = {**told.measured_on, **settled}
     n_taken, left_out = 0, Counter[str]()
     for known in source.trials:
         key = encoding.key(known.config)
