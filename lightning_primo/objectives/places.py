@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 
 from lightning_primo.errors import DeviceMismatchError
-from lightning_primo.objectives.base import CostCallback
+from lightning_primo.objectives.base import CostCallback, ObjectiveCallback
 from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.problem.trial import Evaluation
 
@@ -65,6 +65,22 @@ def require_same_places(callbacks: Sequence[CostCallback], known: Mapping[str, P
     """The same for all of `callbacks`, which stay as they are."""
     for callback in copy.deepcopy(callbacks):
         require_same_place(callback, known)
+
+
+def place_here(callbacks: Sequence[ObjectiveCallback], name: str, place: Place) -> Place | None:
+    """Where this process would measure again what was measured at `place`; None if none of `callbacks` measures it.
+
+    Args:
+        callbacks: Objectives and constraints, which stay as they are.
+        name: Of the objective.
+        place: Settles what the callback leaves open, such as the number of threads.
+    """
+    for callback in callbacks:
+        if isinstance(callback, CostCallback) and callback.objective.name == name:
+            measuring = copy.deepcopy(callback)
+            measuring.measure_as_on(place)
+            return measuring.place()
+    return None
 
 
 def forget_elsewhere(known: Mapping[str, Place], costs: dict[str, float], measured_on: dict[str, Place]) -> set[str]:

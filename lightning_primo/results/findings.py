@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +44,10 @@ class Findings:
             first objective, the best first, and by `Front.sort` as you like. Noisy values that differ by no more than
             their spread count as equal here (see `pareto.noise`), so that a trial that is worse in all else is not on
             the front by noise; the hypervolume is of the values as they are.
+        description: What the search is, as text by key; empty where that is not known.
     """
+
+    description: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, problem: Problem, events: Sequence[tuple[Proposal | Evaluation, float]]) -> None:
         self.problem = problem

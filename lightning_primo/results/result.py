@@ -48,7 +48,7 @@ class Result(StoredFindings, IllustratedFindings):
             can be loaded.
         seed: The search's, for `test`.
         trainer: The user's arguments of the Trainer, or a function that gives them, for `test`.
-        description: What the search is, as text by key, for `export`.
+        description: What the search is, as text by key, for `export` and to be compared with another one.
     """
 
     def __init__(
@@ -62,11 +62,10 @@ class Result(StoredFindings, IllustratedFindings):
         trainer: TrainerArguments | None = None,
         description: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(problem, events, directory=directory)
+        super().__init__(problem, events, directory=directory, description=description)
         self._build = build
         self._seed = seed
         self._trainer: TrainerArguments = trainer or {}
-        self._description = dict(description or {})
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per trial: configuration, objectives in their own unit, measurements, test metrics, cost and status.
@@ -192,7 +191,7 @@ class Result(StoredFindings, IllustratedFindings):
             table_name=TABLE if trials is None else CHOSEN_TABLE,
             tests=read_tests(self.directory),
             writers=[*writers, extra] if extra is not None else writers,
-            search={"directory": str(self.directory), **self._description},
+            search={"directory": str(self.directory), **self.description},
             overwrite=overwrite,
         )
         return target
@@ -224,7 +223,7 @@ class Result(StoredFindings, IllustratedFindings):
     def reported(self) -> ReportArguments:
         """What the report says besides what was found."""
         note = self.changed_since_told().strip(" ()")
-        return {"directory": self.directory, "description": self._description, "note": note}
+        return {"directory": self.directory, "description": self.description, "note": note}
 
     def __repr__(self) -> str:
         return f"<Result of {str(self.directory)!r}>\n{self.summary()}"

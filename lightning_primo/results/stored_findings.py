@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -21,12 +21,19 @@ class StoredFindings(Findings):
         problem: What was searched.
         events: What was asked and told, with the seconds of search by then, in order.
         directory: The search's directory.
+        description: What the search is, as text by key; empty where that is not known.
     """
 
     def __init__(
-        self, problem: Problem, events: Sequence[tuple[Proposal | Evaluation, float]], *, directory: str | Path
+        self,
+        problem: Problem,
+        events: Sequence[tuple[Proposal | Evaluation, float]],
+        *,
+        directory: str | Path,
+        description: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = Path(directory)
+        self.description = dict(description or {})
         remeasured = read_remeasured(self.directory)
         self._measured_again = len(remeasured)
         self._told_events = tuple(events) if remeasured else ()

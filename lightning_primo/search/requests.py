@@ -20,7 +20,7 @@ from lightning_primo.display.notes import note
 from lightning_primo.errors import InvalidArgumentError, NotSearchingError
 from lightning_primo.json_values import plain
 from lightning_primo.layout import requests_directory, stop_file, trial_directory, write_atomically
-from lightning_primo.problem.trial import Config, Origin, Proposal, fold_events
+from lightning_primo.problem.trial import Config, fold_events
 from lightning_primo.search.stored_search import StoredSearch
 from lightning_primo.space import Encoding
 from lightning_primo.space.completion import completed
@@ -128,10 +128,14 @@ class Requests:
     def _add(self, content: Any, name: str, elapsed: float) -> None:
         config = completed(content, self._algorithm.encoding, f"the request {name!r}")
         key = self._algorithm.encoding.key(config)
-        if key not in self._added and not self._algorithm.seen(config):
-            self._store.add(config, elapsed=elapsed)
-            self._algorithm.enqueue(config)
-            self._added.add(key)
+        if key in self._added:  # carried out before
+            return
+        if self._algorithm.seen(config):
+            note(f"a request is left out: a trial has its configuration already, {dict(config)}")
+            return
+        self._store.add(config, elapsed=elapsed)
+        self._algorithm.enqueue(config)
+        self._added.add(key)
 
     def forget_stop(self, trial_id: int) -> None:
         """Let no earlier wish to stop hold for what a trial is going to be trained for next."""
@@ -149,10 +153,14 @@ def _require_owner(directory: Path, otherwise: str) -> None:
 def _require_new(search: StoredSearch, encoding: Encoding, configs: Mapping[str, Config]) -> None:
     """Raise an InvalidArgumentError if a trial has one of the configurations, which have names for that."""
     full = search.problem.max_epochs
-    asked = [event for event, _ in search.events if isinstance(event, Proposal)]
-    taken = [proposal for proposal in asked if proposal.origin is not Origin.KNOWN or proposal.epoch == full]
-    keys = encoding.keys([proposal.config for proposal in taken])
-    trials = {key: proposal.trial_id for key, proposal in zip(keys, taken, strict=True)}
+    # As `Algorithm.seen` has it: what is known counts where it is known to the end, wherever its training ended.
+    taken = [
+        trial
+        for trial in fold_events(event for event, _ in search.events)
+        if not trial.known or trial.at(full) is not None
+    ]
+    keys = encoding.keys([trial.config for trial in taken])
+    trials = {key: trial.id for key, trial in zip(keys, taken, strict=True)}
     for where, config in configs.items():
         if (key := encoding.key(config)) in trials:
             raise InvalidArgumentError(f"{where} is what trial {trials[key]} has; add another one")

@@ -36,6 +36,7 @@ from lightning_primo.search.posed_problem import posed_problem
 from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
 from lightning_primo.search.steering import Steered
 from lightning_primo.search.stopping import StoppingRule, check_rules
+from lightning_primo.search.worker_calls import known_places
 from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
 from lightning_primo.study.beginning import Beginning
@@ -160,6 +161,7 @@ class Search(Steered):
             first=first,
             known=known,
             continues=continues,
+            place_here=known_places((*self.objectives, *self.constraints), executor),
         )
         self._beginning.enqueue(self.algorithm)
 

@@ -73,7 +73,7 @@ class StoredSearch:
 
     def findings(self) -> StoredFindings:
         """What was found, as far as that is known without torch: trials, front, hypervolume."""
-        return StoredFindings(self.problem, self.events, directory=self.directory)
+        return StoredFindings(self.problem, self.events, directory=self.directory, description=self.description)
 
     def result(self, *, build: Factory | None = None, trainer: TrainerArguments | None = None) -> Result:
         """What was found.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Executor
+from functools import partial
 from pathlib import Path
 
 from lightning_primo.errors import (
@@ -15,9 +16,10 @@ from lightning_primo.errors import (
     StorageError,
 )
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
-from lightning_primo.objectives.places import require_same_places
+from lightning_primo.objectives.places import place_here, require_same_places
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Evaluation
+from lightning_primo.study.known_trials import PlaceHere
 from lightning_primo.training import Job, preflight, run_job
 from lightning_primo.workers import Workers
 
@@ -41,6 +43,11 @@ def check_places(workers: Workers, callbacks: Iterable[ObjectiveCallback], known
     concerned = [c for c in callbacks if isinstance(c, CostCallback) and c.objective.name in known]
     if concerned and workers.here:
         workers.submit(require_same_places, concerned, dict(known)).result()
+
+
+def known_places(callbacks: Sequence[ObjectiveCallback], executor: Executor | None) -> PlaceHere:
+    """Where a search would measure; below an executor, whose workers may be anywhere, nobody knows beforehand."""
+    return partial(place_here, () if executor is not None else callbacks)
 
 
 def train(job: Job, store: Path) -> Evaluation:

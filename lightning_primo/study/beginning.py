@@ -17,12 +17,17 @@ from lightning_primo.checks import shown
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError
 from lightning_primo.layout import store_file
 from lightning_primo.problem import Problem
+from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config
 from lightning_primo.space import Encoding, completed
 from lightning_primo.store import Event, Store
 from lightning_primo.study.earlier_search import Continuation, known_source, read_findings, translated
 from lightning_primo.study.known_argument import read_known
-from lightning_primo.study.known_trials import KnownSource, evaluation_of, trained_names
+from lightning_primo.study.known_trials import KnownSource, PlaceHere, evaluation_of, measured_elsewhere, trained_names
+
+
+def _anywhere(name: str, place: Place) -> Place | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,12 @@ class Beginning:
     Attributes:
         first: The configurations that are tried first, in order.
         sources: Where results are known from.
+        place_here: Where the search would measure.
     """
 
     first: tuple[Config, ...] = ()
     sources: tuple[KnownSource, ...] = ()
+    place_here: PlaceHere = _anywhere
 
     @classmethod
     def of(
@@ -47,6 +54,7 @@ class Beginning:
         first: Any = (),
         known: Any = (),
         continues: str | Path | Continuation | None = None,
+        place_here: PlaceHere = _anywhere,
     ) -> Beginning:
         """Check what is given.
 
@@ -57,6 +65,7 @@ class Beginning:
             first: Configurations; what they leave out has the space's defaults.
             known: As for `read_known`.
             continues: The search that this one goes on from; may be gone when this one has begun.
+            place_here: Where the search would measure; is asked when the results enter it. Default: nobody knows.
 
         Raises:
             UnknownNameError: For a name that is neither a hyperparameter nor an objective.
@@ -73,7 +82,7 @@ class Beginning:
             before, proven = _continued(continues, problem, encoding, directory, description)
             sources += before
             configs += proven
-        return cls(tuple(configs), tuple(sources))
+        return cls(tuple(configs), tuple(sources), place_here)
 
     def enqueue(self, algorithm: Algorithm) -> None:
         """Tell a started algorithm of the configurations that are tried first, without recording them."""
@@ -91,7 +100,10 @@ class Beginning:
         Returns:
             For people: what was taken over, and what not; nothing where nothing is new.
         """
-        sentences = [text for source in self.sources if (text := _learn(source, algorithm, store, elapsed=elapsed))]
+        told = (
+            _learn(source, algorithm, store, elapsed=elapsed, place_here=self.place_here) for source in self.sources
+        )
+        sentences = [text for text in told if text]
         encoding = algorithm.encoding
         there = {encoding.key(config) for config in store.added()}
         for config in self.first:
@@ -131,21 +143,29 @@ def restore(algorithm: Algorithm, problem: Problem, store: Store, *, seed: int) 
     return events
 
 
-def _learn(source: KnownSource, algorithm: Algorithm, store: Store, *, elapsed: float) -> str:
+def _learn(source: KnownSource, algorithm: Algorithm, store: Store, *, elapsed: float, place_here: PlaceHere) -> str:
     """Tell of the results that no trial has; what is to be said of it."""
     encoding, problem = algorithm.encoding, algorithm.problem
     reached: dict[str, int] = {}
     for trial, key in zip(algorithm.trials, encoding.keys_of(algorithm.vectors(algorithm.trials)), strict=True):
         reached[key] = max(reached.get(key, 0), trial.epoch if trial.known else problem.max_epochs)
+    settled: dict[str, Place] = {}
+    for trial in algorithm.trials:
+        for told in trial.evaluations:
+            settled = {**told.measured_on, **settled}
     n_taken, left_out = 0, Counter[str]()
     for known in source.trials:
         key = encoding.key(known.config)
         if reached.get(key, 0) >= known.epoch:
             continue
+        if elsewhere := measured_elsewhere(known, settled, place_here):
+            left_out[elsewhere] += 1
+            continue
         evaluation = evaluation_of(known, problem, len(algorithm.trials))
         if isinstance(evaluation, str):
             left_out[evaluation] += 1
             continue
+        settled = {**evaluation.measured_on, **settled}
         proposal = algorithm.known_trial(known.config, known.epoch)
         store.learn(proposal, evaluation, elapsed=elapsed)
         algorithm.register(proposal)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_primo.checks import check_bool, check_path
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.layout import store_file
 from lightning_primo.problem import Problem
-from lightning_primo.problem.objective import Kind, Objective, spread_name
+from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.trial import Config, Status
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.stored_findings import StoredFindings
@@ -21,6 +20,7 @@ from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.space import Encoding, completed
 from lightning_primo.store import read_search
 from lightning_primo.store.described_problem import problem_of, readable
+from lightning_primo.study.comparability import require_comparable
 from lightning_primo.study.known_trials import KnownSource, KnownTrial, trained_names
 
 
@@ -55,8 +55,8 @@ def read_findings(directory: Path, label: str, description: Mapping[str, str] | 
         description: What the new search is; by default nothing is compared with it.
 
     Raises:
-        InvalidArgumentError: If there is no search in it, or an objective of both is another value there, such as that
-            of the best epoch.
+        InvalidArgumentError: If there is no search in it, or an objective or constraint of both is another value there,
+            such as that of the best epoch.
         StoreError: If its log cannot be read.
     """
     if not store_file(directory).exists():
@@ -64,12 +64,8 @@ def read_findings(directory: Path, label: str, description: Mapping[str, str] | 
     stored, events = read_search(directory)
     with readable(directory):
         problem = problem_of(stored, directory)
-    if another := _another_value(stored, description or {}):
-        raise InvalidArgumentError(
-            f"{label!r} names {str(directory)!r}, in which {another}, so that its results are not comparable; leave it "
-            "out"
-        )
-    return StoredFindings(problem, events, directory=directory)
+    require_comparable(f"{label!r} names {str(directory)!r}", stored, description or {})
+    return StoredFindings(problem, events, directory=directory, description=stored)
 
 
 def known_source(
@@ -152,23 +148,9 @@ def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding
     if last == trial.epoch:
         known[last] |= {c.name: trial.measurements[c.name] for c in problem.constraints if c.name in trial.measurements}
     deviations = {n: trial.measurements[spread_name(n)] for n in names if spread_name(n) in trial.measurements}
-    measured_on = {n: place for n, place in trial.measured_on.items() if n in names}
+    judged = {objective.name for objective in (*problem.objectives, *problem.constraints)}
+    measured_on = {name: place for name, place in trial.measured_on.items() if name in judged}
     return KnownTrial(config=config, curve=known, finished=finished, deviations=deviations, measured_on=measured_on)
-
-
-def _another_value(stored: Mapping[str, str], given: Mapping[str, str]) -> str:
-    """Which objective of two descriptions is measured otherwise, and how; empty for none."""
-    before, after = (json.loads(description.get("objectives", "{}")) for description in (stored, given))
-    goals = {known.name for known in fields(Objective)} - {"kind"}  # how a value is judged, not which it is
-    for name in before.keys() & after.keys():
-        old, new = before[name], after[name]
-        if (
-            new.get("kind") != Kind.EXACT.value and "class" in old and "class" in new
-        ):  # not of a study, which says nothing of how it measures
-            for key in dict.fromkeys((*old, *new)):
-                if key not in goals and old.get(key) != new.get(key):
-                    return f"{key!r} of {name!r} was {old.get(key)!r} and is {new.get(key)!r}"
-    return ""
 
 
 def _of_other_length(before: Problem, problem: Problem) -> str:

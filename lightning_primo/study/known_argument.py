@@ -14,6 +14,7 @@ from lightning_primo.layout import store_file
 from lightning_primo.problem import Problem
 from lightning_primo.results.findings import Findings
 from lightning_primo.space import Encoding, completed
+from lightning_primo.study.comparability import require_comparable
 from lightning_primo.study.earlier_search import known_source, read_findings
 from lightning_primo.study.known_table import read_table
 from lightning_primo.study.known_trials import KnownSource, KnownTrial, trained_names
@@ -46,6 +47,7 @@ def read_known(known: Any, problem: Problem, encoding: Encoding, description: Ma
         if isinstance(item, (str, Path)):
             sources.append(_of_path(check_path("known", item, example="runs/old"), problem, encoding, description))
         elif isinstance(item, Findings):
+            require_comparable("'known' has the result of a search", item.description, description)
             sources.append(known_source("the result in 'known'", item, problem, encoding))
         elif isinstance(item, (list, tuple)) and len(item) in (2, 3):
             pairs.append((item[0], item[1], item[2] if len(item) == 3 else None, f"entry {number} of 'known'"))

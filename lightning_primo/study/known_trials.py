@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind
-from lightning_primo.problem.place import Place
+from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.problem.trial import Config, Evaluation
+
+PlaceHere = Callable[[str, Place], "Place | None"]
+"""Where a search would measure an objective, by its name, that was measured at a place; None where nobody knows."""
 
 _SAME = 1e-9  # relative, of two values of one exact cost
 
@@ -79,6 +82,21 @@ class KnownSource:
 def trained_names(problem: Problem) -> list[str]:
     """The objectives that a known result must have: those that no oracle gives."""
     return [objective.name for objective in problem.objectives if objective.kind is not Kind.EXACT]
+
+
+def measured_elsewhere(trial: KnownTrial, settled: Mapping[str, Place], place_here: PlaceHere) -> str:
+    """Which value was measured where those of the search are not, so that they cannot be compared; empty for none.
+
+    Args:
+        trial: The result.
+        settled: Where the search's values come from so far, by the objective's name.
+        place_here: Where it would measure others.
+    """
+    for name, place in trial.measured_on.items():
+        here = settled[name] if name in settled else place_here(name, place)
+        if here is not None and not same_place(here, place):
+            return f"whose {name!r} was measured on [{place_text(place)}] and not on [{place_text(here)}] as here"
+    return ""
 
 
 def evaluation_of(trial: KnownTrial, problem: Problem, trial_id: int) -> Evaluation | str:

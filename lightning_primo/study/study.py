@@ -137,12 +137,14 @@ class Study:
     ) -> None:
         """Record what came of a proposal; it is on the disk when this returns.
 
-        A value that is not finite makes it a failure, as a training that has diverged.
+        A value that is not finite makes it a failure, as a training that has diverged. A constraint that is measured
+        or exact rejects the trial where its bound is broken; one that is trained makes a full training infeasible.
 
         Args:
             trial_id: Of the proposal.
-            values: The objectives in their own units, by name. Exact ones that `Problem.exact` gives may be left out.
-            curve: The same after each epoch that was trained for this proposal.
+            values: The objectives and constraints in their own units, by name. Exact ones that `Problem.exact` gives
+                may be left out; so may constraints, but for a full training or one that ended by itself.
+            curve: The same after each epoch that was trained for this proposal; constraints may be left out.
             epoch: The last epoch that was trained, where the training ended by itself before the proposal's.
             finished: Whether the training ended by itself, so that it cannot be continued; needed for such an `epoch`.
             deviations: Standard deviations of noisy values, by the objective's name.
@@ -150,7 +152,7 @@ class Study:
             seconds: That it took.
 
         Raises:
-            UnknownNameError: For a name that is none of the objectives'.
+            UnknownNameError: For a name that is none of the objectives' or constraints'.
             InvalidArgumentError: If the trial is not pending, or a value is none.
             StoreError: If it cannot be recorded; it is still pending then.
         """

@@ -122,6 +122,7 @@ def test_what_cannot_be_given_is_refused_before_anything_begins(tmp_path: Path) 
 def test_a_value_of_another_epoch_is_not_comparable(tmp_path: Path) -> None:
     best = [Metric("val_loss", at="best")]
     make_search(tmp_path / "old", algorithm=RandomSearch(), objectives=best).run(trials=1, progress=False)
-    for argument in ("known", "continues"):
+    given = [("known", tmp_path / "old"), ("continues", tmp_path / "old"), ("known", read_result(tmp_path / "old"))]
+    for argument, old in given:
         with pytest.raises(InvalidArgumentError, match="'at' of 'val_loss' was 'best' and is 'last'"):
-            make_search(tmp_path / "new", objectives=[Metric("val_loss")], **{argument: tmp_path / "old"})
+            make_search(tmp_path / "new", objectives=[Metric("val_loss")], **{argument: old})

@@ -91,6 +91,25 @@ def test_a_search_is_not_gone_on_with_on_another_machine(tmp_path: Path, machine
     assert [event.status for event in told(tmp_path)] == [Status.OK] * 4
 
 
+def test_what_is_known_of_another_machine_is_left_out(
+    tmp_path: Path, machine: Noisy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options: dict[str, Any] = {"objectives": [Metric("val_loss")], "constraints": [Latency("cpu", at_most=1.0)]}
+    run(tmp_path / "old", 1, remeasure=0)
+    machine.name = "Chip 10"
+    for name, changes in (("new", {}), ("constrained", options)):
+        result = run(tmp_path / name, 1, continues=tmp_path / "old", remeasure=0, **changes)
+        said = capsys.readouterr().err
+        assert "0 of 1 result is known here" in said
+        assert "1 whose 'latency_cpu' was measured on [Chip 9, " in said
+        assert [trial.known for trial in result.trials] == [False]
+    machine.name = "Chip 9"  # more is given to a search that was begun elsewhere
+    given = search(tmp_path / "new", known=[tmp_path / "old"])
+    with pytest.raises(DeviceMismatchError):
+        given.run(trials=2, progress=False)
+    assert len(told(tmp_path / "new")) == 1
+
+
 def test_not_even_a_trial_that_was_measured_before_is_trained_on_there(tmp_path: Path, machine: Noisy) -> None:
     options: dict[str, Any] = {"algorithm": SuccessiveHalving(eta=3), "epochs": (1, 3), "remeasure": 0}
     run(tmp_path, 3, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from dataclasses import replace
@@ -16,9 +17,12 @@ from lightning_primo.cli.main import main
 from lightning_primo.errors import InvalidArgumentError, NotSearchingError, StoreError
 from lightning_primo.layout import requests_directory, stop_file, trial_directory
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
-from lightning_primo.search.requests import ask_to_stop
-from lightning_primo.store import read_events
+from lightning_primo.search.requests import Requests, ask_to_add, ask_to_stop
+from lightning_primo.store import Store, read_events
+from lightning_primo.study.description import describe_problem
+from lightning_primo.study.known_trials import KnownTrial, evaluation_of
 from tests.forks import Forks
+from tests.study.problems import make_problem
 from tests.tiny import Data, Net
 
 ASKED = "asked"
@@ -197,6 +201,30 @@ def test_a_request_that_the_log_has_is_not_taken_twice(tmp_path: Path, capsys: p
     result = searching(tmp_path, kind=Net).run(trials=5, progress=False)
     assert [trial.config["lr"] == 0.05 for trial in result.trials] == [False, True, False, False, False]
     assert not list(folder.iterdir())
+
+
+def test_what_is_known_to_the_end_is_not_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended: dict[str, Any] = {"lr": 0.05, "width": 4, "uses": False}  # by itself, before the full training
+    begun = {**ended, "lr": 0.06}
+    problem, algorithm = make_problem(), RandomSearch()
+    algorithm.start(problem, seed=0)
+    with Store(tmp_path, describe_problem(problem, algorithm=algorithm, seed=0)) as store:
+        for number, (config, finished) in enumerate([(ended, True), (begun, False)]):
+            known = KnownTrial(config=config, curve={3: {"error": 1.0}}, finished=finished)
+            evaluation = evaluation_of(known, problem, number)
+            assert isinstance(evaluation, Evaluation)
+            proposal = algorithm.known_trial(config, 3)
+            store.learn(proposal, evaluation, elapsed=0.0)
+            algorithm.register(proposal)
+            algorithm.tell(evaluation)
+        with pytest.raises(InvalidArgumentError, match="'config' is what trial 0 has; add another one"):
+            ask_to_add(tmp_path, {"'config'": ended})
+        ask_to_add(tmp_path, {"'config'": begun})
+        (requests_directory(tmp_path) / "late.json").write_text(json.dumps(ended))
+        Requests(store, algorithm).take(elapsed=0.0)
+        assert "a request is left out: a trial has its configuration already, {'lr': 0.05, " in capsys.readouterr().err
+        assert store.added() == algorithm.queue == [begun]
+        assert not list(requests_directory(tmp_path).iterdir())
 
 
 class Refused(Net):

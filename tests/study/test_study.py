@@ -234,3 +234,65 @@ def test_what_is_told_wrongly_is_refused_and_stays_pending(tmp_path: Path) -> No
         assert study.pending == (proposal,)
     with pytest.raises(InvalidArgumentError, match="'problem'"):
         Study(tmp_path, "problem")  # type: ignore[arg-type]
+
+
+CONSTRAINED = make_problem(
+    constraints=(
+        Objective(name="accuracy", mode="max", at_least=0.9),
+        Objective(name="latency", kind=Kind.MEASURED, at_most=2.0),
+    )
+)
+
+
+def test_a_trained_constraint_makes_full_trainings_infeasible(tmp_path: Path) -> None:
+    with Study(tmp_path / "s", CONSTRAINED, RandomSearch()) as study:
+        for accuracy in (0.95, 0.85):
+            proposal = study.ask()
+            assert proposal is not None
+            told = {"error": accuracy, "accuracy": accuracy, "latency": 1.0}
+            study.tell(proposal.trial_id, told, curve={4: {"error": 1.0, "accuracy": 0.5}, 5: {"error": 1.0}})
+        good, bad = (trial.evaluations[0] for trial in study.trials)
+        assert good.ok
+        assert good.measurements == {"accuracy": 0.95, "latency": 1.0}
+        assert good.constraints == {4: {"accuracy": 0.5}, 9: {"accuracy": 0.95}}
+        assert CONSTRAINED.infeasibility(good) is None
+        assert CONSTRAINED.limited(good, 4) == (-0.5,)
+        assert "accuracy = 0.85 is below at_least = 0.9" in (CONSTRAINED.infeasibility(bad) or "")
+        assert [trial.id for trial in study.result.front] == [0]  # though the other one's error is lower
+    assert [trial.id for trial in read_result(tmp_path / "s").front] == [0]
+
+
+def test_a_measured_constraint_rejects_a_trial(tmp_path: Path) -> None:
+    with Study(tmp_path / "s", CONSTRAINED, MOASHA()) as study:
+        proposal = study.ask()
+        assert proposal is not None
+        assert proposal.epoch < CONSTRAINED.max_epochs
+        study.tell(proposal.trial_id, {"error": 1.0, "latency": 3.0})  # no accuracy: it is not trained to the end
+        (evaluation,) = study.trials[0].evaluations
+        assert evaluation.status is Status.REJECTED
+        assert "latency = 3 exceeds at_most = 2" in evaluation.reason
+        assert evaluation.cost == proposal.epoch
+        assert not study.result.front
+
+
+def test_what_says_nothing_of_a_bound_is_refused(tmp_path: Path) -> None:
+    with Study(tmp_path / "s", CONSTRAINED, RandomSearch()) as study:
+        proposal = study.ask()
+        assert proposal is not None
+        with pytest.raises(InvalidArgumentError, match="no value of the constraint 'accuracy'"):
+            study.tell(proposal.trial_id, {"error": 1.0, "latency": 1.0})
+        with pytest.raises(InvalidArgumentError, match="no value of the constraint 'latency'"):
+            study.tell(proposal.trial_id, {"error": 1.0, "accuracy": 1.0}, epoch=3, finished=True)
+        with pytest.raises(InvalidArgumentError, match="has the constraint 'accuracy'; tell it in 'values'"):
+            study.tell(proposal.trial_id, {"error": 1.0, "latency": 1.0}, measurements={"accuracy": 0.95})
+        study.tell(proposal.trial_id, {"error": 1.0, "accuracy": math.nan, "latency": 1.0})
+        assert study.trials[0].evaluations[0].reason == "accuracy is not finite"
+
+
+def test_exact_constraints_are_computed(tmp_path: Path) -> None:
+    size = Objective(name="size", kind=Kind.EXACT, at_most=64)
+    with Study(tmp_path / "s", make_problem(objectives=(Objective(name="error"),), constraints=(size,))) as study:
+        proposal = study.ask()
+        assert proposal is not None
+        study.tell(proposal.trial_id, {"error": 1.0})
+        assert study.trials[0].evaluations[0].measurements == {"size": proposal.config["width"]}
