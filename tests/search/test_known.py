@@ -98,10 +98,11 @@ def test_the_first_batch_is_that_of_the_first_configuration(tmp_path: Path) -> N
 
 
 def test_a_first_batch_that_fails_leaves_a_directory_that_may_become_another_search(tmp_path: Path) -> None:
-    wrong = make_search(tmp_path, objectives=[Metric("val_los")], first=[FIRST], known=[(KNOWN, {"val_los": 1.0})])
+    rest = {"algorithm": RandomSearch(), "first": [FIRST]}
+    wrong = make_search(tmp_path, objectives=[Metric("val_los")], known=[(KNOWN, {"val_los": 1.0})], **rest)
     with pytest.raises(MetricNotLoggedError):
         wrong.run(epochs=1, progress=False)
-    mended = make_search(tmp_path, objectives=[Metric("val_loss")], first=[FIRST], known=[(KNOWN, {"val_loss": 1.0})])
+    mended = make_search(tmp_path, objectives=[Metric("val_loss")], known=[(KNOWN, {"val_loss": 1.0})], **rest)
     result = mended.run(epochs=1, progress=False)
     assert [trial.operation for trial in result.trials] == ["known", "given"]
 
