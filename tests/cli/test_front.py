@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lightning_primo.cli.commands import front
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
 from tests.cli.searches import written
 from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem
 
@@ -82,6 +82,20 @@ def test_no_front_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert json.loads(printed(capsys, tmp_path, "--json")) == []
     assert printed(capsys, tmp_path, "--all").splitlines()[2].split()[:3] == ["0", "0.5", "10"]
+
+
+def test_infeasible_trials_are_no_ok_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.train(0, (0.5, 2e4))
+    written(tmp_path, log)
+    why = "the only trial that was trained to the full budget of 9 epochs breaks a bound"
+    assert printed(capsys, tmp_path) == f"{why}; --all shows all trials\n"
+    assert printed(capsys, tmp_path, "--all").splitlines()[2].split()[3:5] == ["infeasible", "9"]
+    (row,) = json.loads(printed(capsys, tmp_path, "--json", "--all"))
+    assert (row["status"], row["feasible"], row["on_front"]) == ("ok", False, False)
+    assert "parameters" in row["reason"]
+    with pytest.raises(PrimoError, match=f"nothing to choose from: {why}; loosen the bounds"):
+        printed(capsys, tmp_path, "--choose", "knee")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import jsonargparse
 
 from lightning_primo.checks import printable_lines
 from lightning_primo.cli.output import print_json, print_note, print_table, print_text, writing
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError, first_line
 
 if TYPE_CHECKING:
     from lightning_primo.results import TrialResult
@@ -92,7 +92,7 @@ def run(options: jsonargparse.Namespace) -> int:
             print_note(f"{partly_line(partly, result.problem.max_epochs)}{hint}")
     else:
         hint = "" if options.all or not result.trials else "; --all shows all trials"
-        print_text(f"no trial was trained to the full budget of {result.problem.max_epochs} epochs yet{hint}")
+        print_text(f"{result.why_no_front}{hint}")
     return 0
 
 
@@ -157,7 +157,8 @@ def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str]
     state = ["front", "status", "epoch"] if everything else []
     rows = []
     for trial in trials:
-        mark = ["*" if trial.id in front else "", trial.outcome, str(trial.epoch)] if everything else []
+        outcome = trial.outcome if trial.feasible else "infeasible"
+        mark = ["*" if trial.id in front else "", outcome, str(trial.epoch)] if everything else []
         values = [format_value(trial.values.get(name, math.nan)) for name in objectives]
         config = [format_setting(trial.config.get(name)) for name in hyperparameters]
         rows.append([str(trial.id), *values, *mark, *config])
@@ -172,6 +173,8 @@ def _described(trial: TrialResult, result: Findings) -> dict[str, object]:
         "config": trial.config,
         "measurements": trial.measurements,
         "status": trial.outcome,
+        "reason": first_line(trial.reason),
+        "feasible": trial.feasible,
         "epoch": trial.epoch,
         "on_front": trial in result.front,
     }
