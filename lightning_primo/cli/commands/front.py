@@ -85,8 +85,7 @@ def run(options: jsonargparse.Namespace) -> int:
     elif trials:
         _print(trials, result, search.hyperparameters, everything=options.all)
         if options.choose is not None:
-            command = f"lightning-primo export {quote(str(options.directory))} --trial {trials[0].id} --out FOLDER"
-            print_note(f"chosen of {len(result.front)}; its network as files: {command}")
+            print_note(f"chosen of {len(result.front)}; {_network(trials[0], options.directory)}")
         elif partly := [trial.epoch for trial in result.trials if trial.trained_partly]:
             hint = "" if options.all else "; --all shows them"
             print_note(f"{partly_line(partly, result.problem.max_epochs)}{hint}")
@@ -161,9 +160,16 @@ def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str]
         mark = ["*" if trial.id in front else "", outcome, str(trial.epoch)] if everything else []
         values = [format_value(trial.values.get(name, math.nan)) for name in objectives]
         config = [format_setting(trial.config.get(name)) for name in hyperparameters]
-        rows.append([str(trial.id), *values, *mark, *config])
+        rows.append([trial.label, *values, *mark, *config])
     dim = [everything and trial.trained_partly for trial in trials]
     print_table(["trial", *objectives, *state, *hyperparameters], rows, left=("status",), dim=dim)
+
+
+def _network(trial: TrialResult, directory: Path) -> str:
+    """How to have the network of a trial."""
+    if trial.known:
+        return "its result was known already, so it was not trained here and there are no weights"
+    return f"its network as files: lightning-primo export {quote(str(directory))} --trial {trial.id} --out FOLDER"
 
 
 def _described(trial: TrialResult, result: Findings) -> dict[str, object]:
@@ -175,6 +181,7 @@ def _described(trial: TrialResult, result: Findings) -> dict[str, object]:
         "status": trial.outcome,
         "reason": first_line(trial.reason),
         "feasible": trial.feasible,
+        "known": trial.known,
         "epoch": trial.epoch,
         "on_front": trial in result.front,
     }
