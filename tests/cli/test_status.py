@@ -95,6 +95,16 @@ def test_a_search_without_a_success(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "last failure" not in text
 
 
+def test_a_trial_that_the_user_stopped_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.train(0, (float("nan"), 1.0), 0, status=Status.DIVERGED, reason="loss is nan")
+    log.train(1, (float("nan"), 1.0), 0, status=Status.STOPPED, reason="stopped by the user")
+    written(tmp_path, log)
+    shown(tmp_path)
+    told = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "last failure trial 0, diverged: loss is nan" in told
+
+
 def test_infeasible_trials_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = Log(make_problem(ERROR, PARAMETERS))
     log.train(0, (0.5, 2e4))

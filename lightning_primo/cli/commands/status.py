@@ -16,6 +16,7 @@ from lightning_primo.cli.output import print_json, print_text
 
 if TYPE_CHECKING:
     from lightning_primo.problem.objective import Objective
+    from lightning_primo.problem.trial import Evaluation
     from lightning_primo.search.stored_search import StoredSearch
 
 
@@ -79,7 +80,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
     problem, result = search.problem, search.findings()
     pending = [trial for trial in fold_events(event for event, _ in search.events) if trial.pending is not None]
     told = [event for event, _ in search.events if isinstance(event, Evaluation)]
-    failed = next((evaluation for evaluation in reversed(told) if evaluation.status.failed), None)
+    failed = next((evaluation for evaluation in reversed(told) if _went_wrong(evaluation)), None)
     return {
         "directory": str(search.directory),
         "searched_by": owner,
@@ -112,6 +113,13 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
         "last_failure": failed
         and {"trial": failed.trial_id, "status": failed.status.value, "reason": first_line(failed.reason)},
     }
+
+
+def _went_wrong(evaluation: Evaluation) -> bool:
+    """Whether a trial was lost, but for one that the user has stopped."""
+    from lightning_primo.problem.trial import Status
+
+    return evaluation.status.failed and evaluation.status is not Status.STOPPED
 
 
 def as_text(status: dict[str, Any]) -> str:
