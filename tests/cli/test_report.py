@@ -11,7 +11,7 @@ import pytest
 
 from lightning_primo.cli.commands import report
 from lightning_primo.cli.report_server import ReportServer
-from lightning_primo.errors import InvalidArgumentError, StoreError
+from lightning_primo.errors import InvalidArgumentError, StorageError, StoreError
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.store import Store, read_search
 from tests.cli.searches import written
@@ -31,6 +31,8 @@ def test_it_is_written_into_the_directory_or_elsewhere(tmp_path: Path, capsys: p
         assert "val_error" in path.read_text()
     with pytest.raises(InvalidArgumentError, match="must be a file that ends with"):
         run(directory, "--out", tmp_path)
+    with pytest.raises(StorageError, match=r"mine\.html/own\.html' cannot be written: "):
+        run(directory, "--out", elsewhere / "own.html")
     with pytest.raises(InvalidArgumentError, match="'--watch' serves the report and writes no file"):
         run(directory, "--out", elsewhere, "--watch", 2)
     with pytest.raises(StoreError, match="searches nearby"):
