@@ -89,12 +89,13 @@ def project(arguments: Sequence[str] | None = None, *, prog: str | None = None) 
         arguments: ``fit``, ``validate``, … and what LightningCLI takes; default: those of this process.
         prog: What its help and errors call the program; default: its file.
     """
+    named: dict[str, Any] = {} if prog is None else {"prog": prog}
     LightningCLI(
         Perceptron,
         Digits,
         args=None if arguments is None else list(arguments),
         seed_everything_default=0,
-        parser_kwargs={} if prog is None else {"prog": prog},
+        parser_kwargs=named,
         trainer_defaults={"max_epochs": 9, "callbacks": callbacks()},
     )
 

@@ -66,7 +66,8 @@ class _Scene:
             for objective in problem.objectives
         }
         nothing = no_front(problem.max_epochs, sum(not trial.feasible for trial in trials))
-        return cls(drawn, front, axes, colour and _of_front(axes[colour.name], drawn, front), nothing)
+        shades = None if colour is None else _of_front(axes[colour.name], drawn, front)
+        return cls(drawn, front, axes, shades, nothing)
 
     @property
     def members(self) -> list[TrialResult]:
