@@ -61,6 +61,26 @@ def storage_explained(what: str) -> Iterator[None]:
         raise StorageError(f"{what}: {failure}") from error
 
 
+@contextmanager
+def writing_explained(what: str) -> Iterator[None]:
+    """Raise a StorageError whatever keeps a file from being written, permissions and paths that are none included.
+
+    It is for files that a user asks for, where no code of theirs runs; `storage_explained` is for all else.
+
+    Args:
+        what: The start of its message, such as ``"'report.html' cannot be written"``.
+
+    Raises:
+        StorageError: Then.
+    """
+    try:
+        with storage_explained(what):
+            yield
+    except OSError as error:
+        path = f": {error.filename!r}" if error.filename else ""
+        raise StorageError(f"{what}: {error.strerror or error}{path}") from error
+
+
 def free_space(folder: Path) -> str:
     """How much is free on the file system of a folder, as text."""
     try:

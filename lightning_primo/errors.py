@@ -131,7 +131,10 @@ class OnnxSkippedWarning(UserWarning):
 
 
 class StorageError(PrimoError):
-    """A file cannot be written, whatever is trained: the disk is full, a quota used up, the file system read-only."""
+    """A file cannot be written, whatever is trained: the disk is full, a quota used up, the file system read-only.
+
+    Where you ask for the file, as for a report, also because you may not write there.
+    """
 
 
 class TrialFailedError(PrimoError):

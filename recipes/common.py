@@ -159,13 +159,15 @@ class Recipe:
     true_hypervolume: Callable[[argparse.Namespace], float | None] = _unknown
     show_more: Callable[[argparse.Namespace, Result], None] = _nothing
 
-    def main(self, arguments: Sequence[str] | None = None) -> None:
+    def main(self, arguments: Sequence[str] | None = None, *, prog: str | None = None) -> None:
         """Search, and show and leave behind what was found.
 
         Args:
             arguments: Of the command line; default: those of this process.
+            prog: What its help and errors call the program; default: its file.
         """
         parser = self.parser()
+        parser.prog = prog or parser.prog
         options = parser.parse_args(arguments)
         with usage_errors(parser):
             result = self.run(options)

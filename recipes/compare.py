@@ -1,10 +1,10 @@
 """Several methods on one recipe over several seeds: hypervolume over cost, pooled fronts, and a table of the outcome.
 
-    python -m recipes.compare flowers --methods random sh-emoa primo --seeds 5 --data-dir data --full-trainings 20
+    lightning-primo recipe compare flowers --methods random sh-emoa primo --seeds 5 --data-dir data --full-trainings 20
 
-runs `python -m recipes.flowers --algorithm METHOD --seed SEED --data-dir data --full-trainings 20` for each method and
-seed, two at a time, each in a directory of its own. Arguments that are not listed here go to the recipe. A method that
-refuses the recipe's problem is left out.
+runs `lightning-primo recipe flowers --algorithm METHOD --seed SEED --data-dir data --full-trainings 20` for each method
+and seed, two at a time, each in a directory of its own. Arguments that are not listed here go to the recipe. A method
+that refuses the recipe's problem is left out.
 
 The same call goes on where it was stopped, one with more methods or seeds runs only what is missing, and one with more
 --full-trainings goes on too, except for sh-emoa and bulk-and-cut: they plan with the budget, so another one needs
@@ -133,13 +133,15 @@ def report(comparison: Comparison, directory: Path, *, target: float | None, tru
     print(f"table: {directory / 'comparison.csv'}\npicture: {directory / 'comparison.png'}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> None:
     """Run the comparison.
 
     Args:
         arguments: Of the command line; default: those of this process.
+        prog: What its help and errors call the program; default: its file.
     """
     command = _parser()
+    command.prog = prog or command.prog
     options, others = command.parse_known_args(arguments)
     _check(command, options)
     recipe = RECIPES[options.recipe]

@@ -3,15 +3,15 @@
 With --table FILE every training is looked up (benchmarks/nasbench201_table.py says what the file holds): 12 or 200
 epochs, objectives by name, and what was found is compared with the true Pareto front. A rung at other epochs tells
 nothing more, so methods with rungs get eta = 17, which makes them 12 and 200. Nothing is stored but the table and
-pictures of what was found. For several methods and seeds there is recipes.compare.
+pictures of what was found. For several methods and seeds there is the recipe compare.
 
 Without it the networks are trained, on half of CIFAR-10's training images and validated on the other half, as the
 benchmark does it: validation error against FLOPs and parameters. Meant for a GPU; torchvision downloads the data.
 
-    python -m recipes.nasbench201 --table nasbench201.npz --full-trainings 60
-    python -m recipes.nasbench201 --table nasbench201.npz --objectives val_error latency_raspi4 --algorithm moasha
-    python -m recipes.compare nasbench201 --table nasbench201.npz --target 0.98 --seeds 10 --full-trainings 60
-    python -m recipes.nasbench201 --data-dir data --algorithm moasha --epochs 5 40
+    lightning-primo recipe nasbench201 --table nasbench201.npz --full-trainings 60
+    lightning-primo recipe nasbench201 --table nasbench201.npz --objectives val_error latency_raspi4 --algorithm moasha
+    lightning-primo recipe compare nasbench201 --table nasbench201.npz --target 0.98 --seeds 10 --full-trainings 60
+    lightning-primo recipe nasbench201 --data-dir data --algorithm moasha --epochs 5 40
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _on_table(options: argparse.Namespace) -> TableProblem:
     if options.workers != 1:
         raise InvalidArgumentError(
             f"'--workers' must be 1 with --table, where one training is looked up after the other, got "
-            f"{options.workers}; recipes.compare does several searches at a time"
+            f"{options.workers}; the recipe compare does several searches at a time"
         )
     return table_problem(options.table, tuple(options.objectives))
 

@@ -2,11 +2,11 @@
 
 The upper half of this file is the project, a LightningCLI program:
 
-    python -m recipes.plug_in fit --model.width 64
+    lightning-primo recipe plug_in fit --model.width 64
 
 The lower half searches it for error against size and latency, its classes untouched:
 
-    python -m recipes.plug_in
+    lightning-primo recipe plug_in
 
 With a config file no code is needed at all: lightning-primo search --config config.yaml --search search.yaml
 """
@@ -82,17 +82,20 @@ def callbacks() -> list[Callback]:
     return [EarlyStopping("val_loss", patience=3), LearningRateMonitor("epoch")]
 
 
-def project(arguments: Sequence[str] | None = None) -> None:
+def project(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> None:
     """The project's command line.
 
     Args:
         arguments: ``fit``, ``validate``, … and what LightningCLI takes; default: those of this process.
+        prog: What its help and errors call the program; default: its file.
     """
+    named: dict[str, Any] = {} if prog is None else {"prog": prog}
     LightningCLI(
         Perceptron,
         Digits,
         args=None if arguments is None else list(arguments),
         seed_everything_default=0,
+        parser_kwargs=named,
         trainer_defaults={"max_epochs": 9, "callbacks": callbacks()},
     )
 
@@ -131,17 +134,18 @@ def run(options: argparse.Namespace) -> Result:
 RECIPE = Recipe(parser=parser, run=run)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> None:
     """Run the project where the first argument is one of its subcommands, else the search.
 
     Args:
         arguments: Of the command line; default: those of this process.
+        prog: What its help and errors call the program; default: its file.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given and given[0] in _SUBCOMMANDS:
-        project(arguments)
+        project(arguments, prog=prog)
     else:
-        RECIPE.main(given)
+        RECIPE.main(given, prog=prog)
 
 
 if __name__ == "__main__":

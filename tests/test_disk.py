@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_primo.disk import storage_explained, storage_failure
+from lightning_primo.disk import storage_explained, storage_failure, writing_explained
 from lightning_primo.errors import StorageError
 from lightning_primo.problem.trial import Status
 from lightning_primo.training.failures import classify, no_outcome
@@ -83,6 +83,15 @@ def test_errors_of_a_trial_are_none_of_the_disk(error: Exception) -> None:
     assert storage_failure(error) is None
     assert no_outcome(error) is None
     with pytest.raises(type(error)), storage_explained("x"):
+        raise error
+
+
+def test_whatever_keeps_a_file_that_was_asked_for_from_being_written() -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "report.html")
+    with (
+        pytest.raises(StorageError, match=r"^'x' cannot be written: Permission denied: 'report\.html'$"),
+        writing_explained("'x' cannot be written"),
+    ):
         raise error
 
 

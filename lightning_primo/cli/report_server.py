@@ -7,11 +7,13 @@ page from elsewhere whose name was made to point here would otherwise read the r
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import override
 
@@ -72,6 +74,12 @@ class ReportServer(ThreadingHTTPServer):
             if path == "/":
                 return "text/html", self._page, tag
             return "application/json", self._told, tag
+
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away, as when a page is closed while it loads, is none."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     def _tag(self) -> str:
         """Of what the report is made from, by the times and sizes of its files."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.checks import check_bool, check_mapping, check_number
-from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.pareto import AugmentedChebyshev, normalise, ranges
 from lightning_primo.problem import Problem
 from lightning_primo.results.formatting import format_value
@@ -132,7 +132,7 @@ def choose(
 
     Args:
         problem: What was searched.
-        front: Its members.
+        front: Its members, one at least.
         rule: The rule.
         at_most: Bounds from above as values in the user's unit, by objective or measurement; inclusive.
         at_least: Bounds from below.
@@ -140,15 +140,9 @@ def choose(
     Raises:
         UnknownNameError: If a bound names nothing that is known of the front.
         InvalidArgumentError: If no member keeps the bounds.
-        PrimoError: If the front is empty.
     """
     upper = check_mapping("at_most", at_most, "objectives to numbers")
     lower = check_mapping("at_least", at_least, "objectives to numbers")
-    if not front:
-        raise PrimoError(
-            f"there is nothing to choose from: no trial was trained to the full budget of {problem.max_epochs} epochs "
-            "yet; search on, with a larger budget"
-        )
     _check_bounds(problem, front, "at_most", upper)
     _check_bounds(problem, front, "at_least", lower)
     members = [

@@ -14,7 +14,8 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.results.front_plot import FRONT, FULL
 from lightning_primo.results.objective_axes import ObjectiveAxis
-from lightning_primo.results.picture_style import NOTHING, Picture, check_suffix, legend, note, over_cost, saved
+from lightning_primo.results.partial_training import no_front
+from lightning_primo.results.picture_style import Picture, check_suffix, legend, note, over_cost, saved
 
 
 def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path | None = None) -> Figure:
@@ -46,7 +47,7 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path 
     axis.ticks(axes.yaxis)
     over_cost(axes, problem.max_epochs, axis.label)
     if not full.any():
-        note(axes, NOTHING)
+        note(axes, no_front(problem.max_epochs, sum(problem.infeasibility(e) is not None for e in told)))
     legend(axes)
     return saved(figure, path)
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.checks import printable
-from lightning_primo.errors import InvalidArgumentError, first_line
+from lightning_primo.errors import InvalidArgumentError, PrimoError, first_line
 from lightning_primo.pareto import hypervolume, hypervolume_over_time
 from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
@@ -20,7 +20,7 @@ from lightning_primo.results.choosing import choose, rule_of
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
 from lightning_primo.results.ordering import Front
-from lightning_primo.results.partial_training import partly_line
+from lightning_primo.results.partial_training import no_front, partly_line
 from lightning_primo.results.table import front_lines
 from lightning_primo.results.trial_result import TrialResult
 
@@ -137,6 +137,9 @@ class Findings:
             PrimoError: If the front is empty.
         """
         rule = rule_of(self.problem, best, weights, knee)
+        if not self.front:
+            remedy = "loosen the bounds, or search on" if self.infeasible else "search on, with a larger budget"
+            raise PrimoError(f"there is nothing to choose from: {self.why_no_front}; {remedy}")
         return choose(self.problem, self.front, rule, at_most=at_most, at_least=at_least)
 
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
@@ -214,7 +217,7 @@ class Findings:
         if self.infeasible:
             lines.append(self._infeasible_line())
         elif not self.front:
-            lines.append(f"no trial was trained to the full budget of {self.problem.max_epochs} epochs yet")
+            lines.append(self.why_no_front)
         if self.front:
             volume = f"{self.hypervolume():.4g}{self.changed_since_told()}"
             lines.append(f"front of {len(self.front)}, hypervolume {volume}")
@@ -224,6 +227,11 @@ class Findings:
     def infeasible(self) -> tuple[TrialResult, ...]:
         """The trials whose full training broke a bound, or whose value did when it was measured again."""
         return tuple(trial for trial in self.trials if not trial.feasible)
+
+    @property
+    def why_no_front(self) -> str:
+        """For people: why no trial is on the front; it means something only where that is so."""
+        return no_front(self.problem.max_epochs, len(self.infeasible))
 
     def _infeasible_line(self) -> str:
         """For people: how many trials are infeasible, and some of them with the bound that they break."""

@@ -19,9 +19,9 @@ from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.results.objective_axes import ObjectiveAxis, drawable
+from lightning_primo.results.partial_training import no_front
 from lightning_primo.results.picture_style import (
     FAINT,
-    NOTHING,
     TEXT,
     Picture,
     check_suffix,
@@ -50,6 +50,7 @@ class _Scene:
     front: Collection[int]
     axes: dict[str, ObjectiveAxis]
     colour: ObjectiveAxis | None
+    nothing: str  # is said where there is no front
 
     @classmethod
     def of(
@@ -64,7 +65,9 @@ class _Scene:
             )
             for objective in problem.objectives
         }
-        return cls(drawn, front, axes, None if colour is None else _of_front(axes[colour.name], drawn, front))
+        nothing = no_front(problem.max_epochs, sum(not trial.feasible for trial in trials))
+        shades = None if colour is None else _of_front(axes[colour.name], drawn, front)
+        return cls(drawn, front, axes, shades, nothing)
 
     @property
     def members(self) -> list[TrialResult]:
@@ -192,7 +195,7 @@ def _scatter(axes: Axes, scene: _Scene, across: ObjectiveAxis, up: ObjectiveAxis
         number = int(keep.sum())
         axes.scatter(points[keep, 0], points[keep, 1], s=size, zorder=order, label=f"{label} ({number})", **look)
     if not scene.front:
-        note(axes, NOTHING)
+        note(axes, scene.nothing)
 
 
 def _surface(axes: Axes, scene: _Scene, across: ObjectiveAxis, up: ObjectiveAxis) -> None:

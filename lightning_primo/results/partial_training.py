@@ -1,4 +1,4 @@
-"""The trials that were trained partly: what a promoting algorithm has left behind, compared with no front."""
+"""What is on no front: trials trained partly, as a promoting algorithm leaves them behind, and why nothing is on it."""
 
 from __future__ import annotations
 
@@ -73,3 +73,22 @@ def partly_line(epochs: list[int], max_epochs: int) -> str:
         f"{number} trained partly, to {reached} of {max_epochs} epochs: the front is of those trained fully, "
         "a larger budget has more"
     )
+
+
+def no_front(max_epochs: int, n_infeasible: int) -> str:
+    """For people: why no trial is on a front.
+
+    >>> no_front(9, 0)
+    'no trial was trained to the full budget of 9 epochs yet'
+    >>> no_front(9, 2)
+    'all 2 trials that were trained to the full budget of 9 epochs break a bound'
+
+    Args:
+        max_epochs: Of the full budget.
+        n_infeasible: Trials that were trained fully and break a bound.
+    """
+    if not n_infeasible:
+        return f"no trial was trained to the full budget of {max_epochs} epochs yet"
+    if n_infeasible == 1:
+        return f"the only trial that was trained to the full budget of {max_epochs} epochs breaks a bound"
+    return f"all {n_infeasible} trials that were trained to the full budget of {max_epochs} epochs break a bound"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 TEXT = "#333333"
 FAINT = "#6f8196"
-NOTHING = "no trial at the full budget yet"
+_NOTE_WIDTH = 34  # characters of a line that the smallest panel has room for
 
 
 class Picture(Figure):
@@ -54,8 +55,9 @@ def style(axes: Axes) -> None:
 
 
 def note(axes: Axes, text: str) -> None:
-    """Text in the middle of axes that show nothing."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=FAINT)
+    """Text in the middle of axes that show nothing, folded to the width of a small panel."""
+    folded = textwrap.fill(text, _NOTE_WIDTH)
+    axes.text(0.5, 0.5, folded, transform=axes.transAxes, ha="center", va="center", color=FAINT)
 
 
 def legend(axes: Axes) -> None:

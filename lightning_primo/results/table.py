@@ -85,10 +85,7 @@ def front_lines(problem: Problem, front: Sequence[TrialResult]) -> list[str]:
     """
     names = [objective.name for objective in problem.objectives]
     header = ["trial", *map(printable, names)]
-    rows = [
-        [f"{trial.id} (known)" if trial.known else str(trial.id), *(_value(trial, name) for name in names)]
-        for trial in front
-    ]
+    rows = [[trial.label, *(_value(trial, name) for name in names)] for trial in front]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = ["  " + "  ".join(map(str.rjust, row, widths)) for row in (header, *rows)]
     places = {name: trial.measured_on[name] for trial in front for name in names if name in trial.measured_on}

@@ -113,6 +113,11 @@ class TrialResult:
         return not self.known and self.epoch > 0 and not self.trained_fully and self.status is Status.OK
 
     @property
+    def label(self) -> str:
+        """Its number for a person, with a mark where its result was known already."""
+        return f"{self.id} (known)" if self.known else str(self.id)
+
+    @property
     def outcome(self) -> str:
         """The status as text; ``"pending"`` before the first evaluation."""
         return self.status.value if self.status else "pending"

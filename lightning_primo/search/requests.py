@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.disk import storage_explained
+from lightning_primo.disk import storage_explained, writing_explained
 from lightning_primo.display.notes import note
 from lightning_primo.errors import InvalidArgumentError, NotSearchingError
 from lightning_primo.json_values import plain
@@ -53,11 +53,11 @@ def ask_to_add(directory: str | Path, configs: Mapping[str, Any]) -> list[Config
     complete: list[Config] = [completed(config, encoding, where) for where, config in configs.items()]
     _require_new(search, encoding, dict(zip(configs, complete, strict=True)))
     folder = requests_directory(search.directory)
-    with storage_explained(f"{str(folder)!r} cannot be written"):
+    with writing_explained(f"{str(folder)!r} cannot be written"):
         folder.mkdir(exist_ok=True)
-    for config in complete:
-        text = json.dumps({name: plain(value) for name, value in config.items()}, allow_nan=False)
-        write_atomically(folder / f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", text)
+        for config in complete:
+            text = json.dumps({name: plain(value) for name, value in config.items()}, allow_nan=False)
+            write_atomically(folder / f"{time.time_ns():020d}-{uuid.uuid4().hex}.json", text)
     return complete
 
 
@@ -88,9 +88,9 @@ def ask_to_stop(directory: str | Path, trial_id: int) -> None:
             f"'trial' is {trial_id}, which {what}; being trained: {', '.join(map(str, running)) or 'none'}"
         )
     folder = trial_directory(search.directory, trial_id)
-    with storage_explained(f"{str(folder)!r} cannot be written"):
+    with writing_explained(f"{str(folder)!r} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(stop_file(folder), "")
+        write_atomically(stop_file(folder), "")
 
 
 class Requests:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from lightning_primo.cli.commands import front
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
+from lightning_primo.problem.trial import Origin
 from tests.cli.searches import written
 from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem
 
@@ -82,6 +83,38 @@ def test_no_front_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert json.loads(printed(capsys, tmp_path, "--json")) == []
     assert printed(capsys, tmp_path, "--all").splitlines()[2].split()[:3] == ["0", "0.5", "10"]
+
+
+def test_known_trials_are_marked_and_have_no_weights_to_export(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.ask(0, origin=Origin.KNOWN)
+    log.tell(0, (0.2, 100.0), cost=0)
+    log.train(1, (0.4, 10.0))
+    written(tmp_path, log)
+    assert [line.split("  ")[0] for line in printed(capsys, tmp_path).splitlines()[2:]] == ["0 (known)", ""]
+    assert [row["known"] for row in json.loads(printed(capsys, tmp_path, "--json"))] == [True, False]
+    assert front.run(front.parser().parse_args([str(tmp_path), "--choose", "val_error"])) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[2].startswith("0 (known) ")
+    assert told.err == (
+        "chosen of 2; its result was known already, so it was not trained here and there are no weights\n"
+    )
+
+
+def test_infeasible_trials_are_no_ok_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.train(0, (0.5, 2e4))
+    written(tmp_path, log)
+    why = "the only trial that was trained to the full budget of 9 epochs breaks a bound"
+    assert printed(capsys, tmp_path) == f"{why}; --all shows all trials\n"
+    assert printed(capsys, tmp_path, "--all").splitlines()[2].split()[3:5] == ["infeasible", "9"]
+    (row,) = json.loads(printed(capsys, tmp_path, "--json", "--all"))
+    assert (row["status"], row["feasible"], row["on_front"]) == ("ok", False, False)
+    assert "parameters" in row["reason"]
+    with pytest.raises(PrimoError, match=f"nothing to choose from: {why}; loosen the bounds"):
+        printed(capsys, tmp_path, "--choose", "knee")
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,31 @@ def test_the_recipes_are_listed_with_what_they_search(capsys: pytest.CaptureFixt
 def test_a_recipe_is_given_what_follows_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     from recipes import digits
 
-    given: list[list[str]] = []
-    monkeypatch.setattr(digits, "main", given.append)
+    given: list[tuple[list[str], str]] = []
+    monkeypatch.setattr(digits, "main", lambda arguments, *, prog: given.append((arguments, prog)))
     before = list(sys.path)
     assert launched("digits", "--full-trainings", "3", "--help") == 0
-    assert given == [["--full-trainings", "3", "--help"]]
+    assert given == [(["--full-trainings", "3", "--help"], "lightning-primo recipe digits")]
     assert sys.path == before
+
+
+@pytest.mark.parametrize("name", ["digits", "flowers", "cifar10", "compare", "plug_in", "nasbench201"])
+def test_the_help_of_a_recipe_is_of_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        launched(name, "--help")
+    told = capsys.readouterr().out
+    assert told.startswith(f"usage: lightning-primo recipe {name} [-h]")
+    assert "python -m" not in told  # which does not find it where the package was installed
+
+
+def test_a_project_among_the_recipes_has_its_help_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # of LightningCLI's own calls
+    monkeypatch.setattr(sys, "argv", ["lightning-primo"])  # or it warns of the arguments of the tests
+    with pytest.raises(SystemExit):
+        launched("plug_in", "fit", "--help")
+    assert capsys.readouterr().out.startswith("usage: lightning-primo recipe plug_in ")
 
 
 def test_an_unknown_recipe_names_those_that_there_are() -> None:

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
+import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lightning_primo.cli.commands import report
 from lightning_primo.cli.report_server import ReportServer
-from lightning_primo.errors import InvalidArgumentError, StoreError
+from lightning_primo.errors import InvalidArgumentError, StorageError, StoreError
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.store import Store, read_search
 from tests.cli.searches import written
@@ -31,6 +35,8 @@ def test_it_is_written_into_the_directory_or_elsewhere(tmp_path: Path, capsys: p
         assert "val_error" in path.read_text()
     with pytest.raises(InvalidArgumentError, match="must be a file that ends with"):
         run(directory, "--out", tmp_path)
+    with pytest.raises(StorageError, match=r"mine\.html/own\.html' cannot be written: "):
+        run(directory, "--out", elsewhere / "own.html")
     with pytest.raises(InvalidArgumentError, match="'--watch' serves the report and writes no file"):
         run(directory, "--out", elsewhere, "--watch", 2)
     with pytest.raises(StoreError, match="searches nearby"):
@@ -90,6 +96,37 @@ def test_a_search_that_cannot_be_read_now_is_asked_for_again(server: ReportServe
     assert "holds no search" in text
     aside.rename(log)
     assert get(server, "data.json")[0] == 200
+
+
+def test_a_browser_that_goes_away_is_no_error(
+    server: ReportServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, ended = threading.Event(), threading.Event()
+    failed: list[Any] = []
+    answer, handle_error, shutdown = server.answer, server.handle_error, server.shutdown_request
+
+    def once_it_has_left(path: str) -> Any:
+        assert left.wait(30)
+        return answer(path)
+
+    def heard(request: Any, client_address: Any) -> None:
+        failed.append(sys.exc_info()[0])
+        handle_error(request, client_address)
+
+    def end(request: Any) -> None:
+        shutdown(request)
+        ended.set()
+
+    monkeypatch.setattr(server, "answer", once_it_has_left)
+    monkeypatch.setattr(server, "handle_error", heard)
+    monkeypatch.setattr(server, "shutdown_request", end)
+    with socket.create_connection(("127.0.0.1", int(server.server_address[1]))) as browser:
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leaves at once
+        browser.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    left.set()
+    assert ended.wait(30)
+    assert [issubclass(error, ConnectionError) for error in failed] == [True]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_port_that_is_taken(server: ReportServer) -> None:

@@ -66,7 +66,8 @@ def test_status_as_json_while_it_is_searched(tmp_path: Path, capsys: pytest.Capt
     assert found["searched_by"].startswith(f"process {os.getpid()} on ")
     assert found["algorithm"] == {"class": "RandomSearch", "sampler": {"class": "UniformSampler"}}
     by_status = {"ok": 5, "diverged": 1, "rejected": 1, "pending": 1}
-    assert found["trials"] == {"total": 8, "by_status": by_status, "trained_partly": 1}
+    trials = {"total": 8, "by_status": by_status, "trained_partly": 1, "infeasible": 0}
+    assert found["trials"] == trials
     assert found["spent"] == {"epochs": 42.0, "full_trainings": 42 / 9, "hours": 42 / 3600}
     assert found["pending"] == [{"trial": 7, "from_epoch": 0, "to_epoch": 9}]
     assert found["front"]["size"] == 3
@@ -92,6 +93,27 @@ def test_a_search_without_a_success(tmp_path: Path, capsys: pytest.CaptureFixtur
     text = capsys.readouterr().out
     assert "no trial was trained to the full budget of 9 epochs yet" in text
     assert "last failure" not in text
+
+
+def test_a_trial_that_the_user_stopped_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.train(0, (float("nan"), 1.0), 0, status=Status.DIVERGED, reason="loss is nan")
+    log.train(1, (float("nan"), 1.0), 0, status=Status.STOPPED, reason="stopped by the user")
+    written(tmp_path, log)
+    shown(tmp_path)
+    told = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "last failure trial 0, diverged: loss is nan" in told
+
+
+def test_infeasible_trials_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.train(0, (0.5, 2e4))
+    log.train(1, (0.4, 3e4))
+    written(tmp_path, log)
+    shown(tmp_path)
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
+    assert lines["trials"] == "2 (2 ok), 2 infeasible"
+    assert lines["front"] == "all 2 trials that were trained to the full budget of 9 epochs break a bound"
 
 
 def test_watch_repeats_until_ctrl_c(

@@ -20,7 +20,7 @@ from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownName
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.past import PastSearch
-from lightning_primo.problem.trial import Status
+from lightning_primo.problem.trial import Origin, Status
 from tests.results.search_log import ACCURACY, ERROR, PARAMETERS, Log, make_problem, two_objective_log
 
 
@@ -70,6 +70,17 @@ def test_rungs_of_one_objective_are_intermediate_values(tmp_path: Path) -> None:
     assert study.trials[0].intermediate_values == {1: 0.2, 2: 0.4, 3: 0.6}
     assert study.trials[1].intermediate_values == {1: 0.5, 9: 0.9}
     assert (study.best_trial.number, study.best_value) == (1, 0.9)
+
+
+def test_what_was_known_of_a_part_of_a_training_has_not_failed(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.ask(0, 3, origin=Origin.KNOWN)
+    log.tell(0, (0.4, 10.0), 3, cost=0)
+    log.ask(1, origin=Origin.KNOWN)
+    log.tell(1, (0.3, 10.0), cost=0)
+    study = log.result(tmp_path).to_optuna()
+    assert [trial.state.name for trial in study.trials] == ["PRUNED", "COMPLETE"]
+    assert study.trials[0].user_attrs["values"] == {"val_error": 0.4, "parameters": 10.0}
 
 
 @pytest.mark.parametrize("sampler", [optuna.samplers.TPESampler, optuna.samplers.NSGAIISampler])

@@ -14,13 +14,15 @@ from ConfigSpace import ConfigurationSpace
 
 from lightning_primo import Metric, RandomSearch, Search, read_result
 from lightning_primo.cli.main import main
-from lightning_primo.errors import InvalidArgumentError, NotSearchingError, StoreError
+from lightning_primo.errors import InvalidArgumentError, NotSearchingError, StorageError, StoreError
 from lightning_primo.layout import requests_directory, stop_file, trial_directory
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.search.requests import Requests, ask_to_add, ask_to_stop
+from lightning_primo.search.stored_search import StoredSearch
 from lightning_primo.store import Store, read_events
 from lightning_primo.study.description import describe_problem
 from lightning_primo.study.known_trials import KnownTrial, evaluation_of
+from tests.cli.searches import written
 from tests.forks import Forks
 from tests.study.problems import make_problem
 from tests.tiny import Data, Net
@@ -273,3 +275,16 @@ def test_a_request_that_came_too_late_does_not_hold_for_the_next_training(tmp_pa
     result = searching(tmp_path).run(trials=1, progress=False)
     assert [trial.outcome for trial in result.trials] == ["ok"]
     assert not stop_file(folder).exists()
+
+
+def test_a_request_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    written(tmp_path)
+    requests_directory(tmp_path).touch()
+    folder = trial_directory(tmp_path, 7)
+    folder.parent.mkdir(parents=True)
+    folder.touch()
+    with Store(tmp_path, StoredSearch.open(tmp_path).description):
+        with pytest.raises(StorageError, match=r"'.*' cannot be written: File exists: "):
+            ask_to_add(tmp_path, {"mine": {"lr": 0.5, "optimizer": "adam"}})
+        with pytest.raises(StorageError, match=r"'.*' cannot be written: File exists: "):
+            ask_to_stop(tmp_path, 7)

@@ -13,7 +13,7 @@ import jsonargparse
 
 from lightning_primo.checks import printable_lines
 from lightning_primo.cli.output import print_json, print_note, print_table, print_text, writing
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError, first_line
 
 if TYPE_CHECKING:
     from lightning_primo.results import TrialResult
@@ -85,14 +85,13 @@ def run(options: jsonargparse.Namespace) -> int:
     elif trials:
         _print(trials, result, search.hyperparameters, everything=options.all)
         if options.choose is not None:
-            command = f"lightning-primo export {quote(str(options.directory))} --trial {trials[0].id} --out FOLDER"
-            print_note(f"chosen of {len(result.front)}; its network as files: {command}")
+            print_note(f"chosen of {len(result.front)}; {_network(trials[0], options.directory)}")
         elif partly := [trial.epoch for trial in result.trials if trial.trained_partly]:
             hint = "" if options.all else "; --all shows them"
             print_note(f"{partly_line(partly, result.problem.max_epochs)}{hint}")
     else:
         hint = "" if options.all or not result.trials else "; --all shows all trials"
-        print_text(f"no trial was trained to the full budget of {result.problem.max_epochs} epochs yet{hint}")
+        print_text(f"{result.why_no_front}{hint}")
     return 0
 
 
@@ -157,12 +156,20 @@ def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str]
     state = ["front", "status", "epoch"] if everything else []
     rows = []
     for trial in trials:
-        mark = ["*" if trial.id in front else "", trial.outcome, str(trial.epoch)] if everything else []
+        outcome = trial.outcome if trial.feasible else "infeasible"
+        mark = ["*" if trial.id in front else "", outcome, str(trial.epoch)] if everything else []
         values = [format_value(trial.values.get(name, math.nan)) for name in objectives]
         config = [format_setting(trial.config.get(name)) for name in hyperparameters]
-        rows.append([str(trial.id), *values, *mark, *config])
+        rows.append([trial.label, *values, *mark, *config])
     dim = [everything and trial.trained_partly for trial in trials]
     print_table(["trial", *objectives, *state, *hyperparameters], rows, left=("status",), dim=dim)
+
+
+def _network(trial: TrialResult, directory: Path) -> str:
+    """How to have the network of a trial."""
+    if trial.known:
+        return "its result was known already, so it was not trained here and there are no weights"
+    return f"its network as files: lightning-primo export {quote(str(directory))} --trial {trial.id} --out FOLDER"
 
 
 def _described(trial: TrialResult, result: Findings) -> dict[str, object]:
@@ -172,6 +179,9 @@ def _described(trial: TrialResult, result: Findings) -> dict[str, object]:
         "config": trial.config,
         "measurements": trial.measurements,
         "status": trial.outcome,
+        "reason": first_line(trial.reason),
+        "feasible": trial.feasible,
+        "known": trial.known,
         "epoch": trial.epoch,
         "on_front": trial in result.front,
     }

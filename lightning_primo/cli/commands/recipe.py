@@ -51,8 +51,8 @@ def run(options: jsonargparse.Namespace) -> int:
     if options.name not in known:
         raise UnknownNameError("recipe", options.name, known)
     with importable(home):
-        main: Callable[[list[str]], Any] = _imported(options.name).main
-        main(list(options.arguments))
+        main: Callable[..., Any] = _imported(options.name).main
+        main(list(options.arguments), prog=f"lightning-primo recipe {options.name}")
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonargparse
 from jsonargparse.typing import PositiveFloat
 
-from lightning_primo.cli.output import print_text, writing
+from lightning_primo.cli.output import print_text
 
 
 def parser() -> jsonargparse.ArgumentParser:
@@ -36,7 +36,8 @@ def run(options: jsonargparse.Namespace) -> int:
 
     Raises:
         StoreError: There is no search in the directory, or its file is damaged.
-        InvalidArgumentError: For a file that cannot be written, or a port that is taken.
+        InvalidArgumentError: For a file that is no HTML, or a port that is taken.
+        StorageError: The file cannot be written.
     """
     from lightning_primo.errors import InvalidArgumentError
     from lightning_primo.search import read_result
@@ -45,10 +46,7 @@ def run(options: jsonargparse.Namespace) -> int:
         raise InvalidArgumentError("'--watch' serves the report and writes no file: leave out '--out'")
     result = read_result(options.directory)
     if not options.watch:
-        out = result.directory / "report.html" if options.out is None else options.out
-        with writing(out):
-            path = result.report(out)
-        print_text(f"report: {path}")
+        print_text(f"report: {result.report(options.out)}")
         return 0
     from lightning_primo.cli.report_server import serve
 

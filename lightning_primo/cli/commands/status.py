@@ -16,6 +16,7 @@ from lightning_primo.cli.output import print_json, print_text
 
 if TYPE_CHECKING:
     from lightning_primo.problem.objective import Objective
+    from lightning_primo.problem.trial import Evaluation
     from lightning_primo.search.stored_search import StoredSearch
 
 
@@ -79,7 +80,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
     problem, result = search.problem, search.findings()
     pending = [trial for trial in fold_events(event for event, _ in search.events) if trial.pending is not None]
     told = [event for event, _ in search.events if isinstance(event, Evaluation)]
-    failed = next((evaluation for evaluation in reversed(told) if evaluation.status.failed), None)
+    failed = next((evaluation for evaluation in reversed(told) if _went_wrong(evaluation)), None)
     return {
         "directory": str(search.directory),
         "searched_by": owner,
@@ -92,6 +93,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
         "trials": {
             "total": len(result.trials),
             "trained_partly": sum(trial.trained_partly for trial in result.trials),
+            "infeasible": len(result.infeasible),
             "by_status": dict(Counter(trial.outcome for trial in result.trials).most_common()),
         },
         "spent": {
@@ -104,7 +106,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
             "size": len(result.front),
             "hypervolume": result.hypervolume(),
             "reference": result.reference,
-            "note": result.changed_since_told().strip(),
+            "note": result.changed_since_told().strip() if result.front else result.why_no_front,
             "trials": [{"trial": trial.id, "objectives": dict(trial.values)} for trial in result.front],
         },
         "rungs": [asdict(rung) for rung in rungs_of(event for event, _ in search.events)],
@@ -113,12 +115,19 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
     }
 
 
+def _went_wrong(evaluation: Evaluation) -> bool:
+    """Whether a trial was lost, but for one that the user has stopped."""
+    from lightning_primo.problem.trial import Status
+
+    return evaluation.status.failed and evaluation.status is not Status.STOPPED
+
+
 def as_text(status: dict[str, Any]) -> str:
     """The status for a person, a line for each thing."""
     from lightning_primo.results.formatting import format_duration, format_value
 
     spent, front, epochs, failure = status["spent"], status["front"], status["epochs"], status["last_failure"]
-    partly = status["trials"]["trained_partly"]
+    partly, infeasible = status["trials"]["trained_partly"], status["trials"]["infeasible"]
     counts = ", ".join(f"{number} {name}" for name, number in status["trials"]["by_status"].items())
     running = [f"trial {p['trial']} (epoch {p['from_epoch']} to {p['to_epoch']})" for p in status["pending"]]
     lines = {
@@ -128,13 +137,14 @@ def as_text(status: dict[str, Any]) -> str:
         "constraints": ", ".join(map(_shown, status["constraints"])),
         "trials": f"{status['trials']['total']}"
         + (f" ({counts})" if counts else "")
-        + (f", {partly} of them trained partly" if partly else ""),
+        + (f", {partly} of them trained partly" if partly else "")
+        + (f", {infeasible} infeasible" if infeasible else ""),
         "spent": f"{format_value(spent['epochs'])} epochs = {spent['full_trainings']:.4g} full trainings, "
         f"{format_duration(spent['hours'] * 3600)} h of search",
         "running" if status["searched_by"] else "to go on with": ", ".join(running),
         "front": " ".join([f"{front['size']} trials, hypervolume {front['hypervolume']:.4g}", front["note"]]).rstrip()
         if front["size"]
-        else f"no trial was trained to the full budget of {epochs['full']} epochs yet",
+        else front["note"],
         "rungs": "; ".join(map(_rung, status["rungs"])),
         "last failure": failure and f"trial {failure['trial']}, {failure['status']}: {failure['reason']}",
         "process": status["searched_by"] or "none searches here now",

@@ -140,9 +140,7 @@ def _trial(
         distributions=distributions,
         intermediate_values=intermediate,
         constraints=_constraints(problem, trial) if state.is_finished() else None,
-        user_attrs=json.loads(
-            to_json({name: value for name, value in attributes.items() if value not in ("", None, {})})
-        ),
+        user_attrs=json.loads(to_json({name: value for name, value in attributes.items() if value not in _NOTHING})),
     )
     if times is not None:
         frozen.datetime_start = times[0]
@@ -157,7 +155,7 @@ def _state(trial: TrialResult) -> optuna.trial.TrialState:
         return optuna.trial.TrialState.COMPLETE
     if trial.status is None:
         return optuna.trial.TrialState.RUNNING
-    pruned = trial.trained_partly or trial.status is Status.REJECTED
+    pruned = trial.status in (Status.OK, Status.REJECTED)
     return optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.FAIL
 
 

@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypedDict
 
+from lightning_primo.disk import writing_explained
 from lightning_primo.json_values import to_json
 from lightning_primo.layout import report_file, write_atomically
 from lightning_primo.results.environment import read_environment
@@ -67,8 +68,10 @@ def write_report(
     """
     target = report_file(directory) if path is None else Path(path)
     told = report_contents(findings, directory=directory, description=description, note=note)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, report_page(told))
+    page = report_page(told)
+    with writing_explained(f"{str(target)!r} cannot be written"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, page)
     return target
 
 
