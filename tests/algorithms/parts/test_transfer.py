@@ -153,7 +153,7 @@ def test_a_related_past_saves_trainings_and_an_unrelated_one_costs_few() -> None
 class TestLearning(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:
-        return BayesianOptimization(n_init=4, learn_from=[past(toy_values, n_objectives=4)])
+        return BayesianOptimization(n_init=7, learn_from=[past(toy_values, n_objectives=4)])  # five are from the past
 
 
 class TestLearningByHalving(AlgorithmConformance):
