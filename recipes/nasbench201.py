@@ -144,7 +144,7 @@ def _beside_the_true_front(options: argparse.Namespace, result: Result) -> None:
     first, *others = problem.problem.objectives
     for column, other in enumerate(others, start=1):
         figure = result.plot_front(x=first.name, y=other.name)
-        (axes,) = figure.axes
+        axes, *_ = figure.axes  # the others are colour bars
         true = problem.losses[problem.front]
         label = f"true front ({len(true)})"
         axes.scatter(true[:, 0], true[:, column], s=60, facecolors="none", edgecolors="#2c6fbb", zorder=5, label=label)

@@ -60,7 +60,8 @@ def told(algorithm: MOBOHB, losses: list[float]) -> list[Proposal]:
 
 
 def test_the_defaults_are_the_papers():
-    assert repr(MOBOHB()) == f"MOBOHB(eta=3, random_fraction={1 / 6!r}, quantile=0.1, n_samples=24, n_min=None)"
+    values = f"eta=3, random_fraction={1 / 6!r}, quantile=0.1, n_samples=24, n_min=None, learn_from=()"
+    assert repr(MOBOHB()) == f"MOBOHB({values})"
 
 
 @pytest.mark.parametrize(

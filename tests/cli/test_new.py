@@ -18,6 +18,7 @@ def made(folder: Path) -> int:
     return new.run(new.parser().parse_args([str(folder)]))
 
 
+@pytest.mark.slow
 def test_the_commands_of_its_readme_search_it(tmp_path: Path, forks: Forks, capsys: pytest.CaptureFixture[str]) -> None:
     project = tmp_path / "a" / "project"
     assert made(project) == 0

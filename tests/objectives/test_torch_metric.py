@@ -219,7 +219,7 @@ def test_a_search_and_another_metric_of_the_same_name(tmp_path: Path) -> None:
         search(MulticlassAccuracy(num_classes=N_CLASSES, average="micro")).run(trials=2, progress=False)
 
 
-def test_the_readmes_example() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (example,) = re.findall(r"^\| `(TorchMetric.*?)` \|", readme, flags=re.MULTILINE)
+def test_the_example_of_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs/objectives.md").read_text()
+    (example,) = re.findall(r"^\| `(TorchMetric.*?)` \|", page, flags=re.MULTILINE)
     assert eval(example, globals()).objective.name == "multiclass_accuracy"

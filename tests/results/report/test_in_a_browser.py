@@ -247,6 +247,7 @@ def test_light_and_dark(tmp_path: Path, open_page: Callable[[str], Any]) -> None
     assert draw_all(page) == set(SECTIONS)
 
 
+@pytest.mark.slow
 def test_a_served_page_follows_the_search(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
     first, second = (
         {**contents_of(hostile_search(tmp_path, n=n)), "written": f"2026-01-01T00:00:{n}+00:00"} for n in (20, 24)
