@@ -1,4 +1,4 @@
-"""Handwritten digits: validation error against the size of a convolutional network, in about three minutes.
+"""Handwritten digits: validation error against the size of a convolutional network, in about four minutes.
 
 The images come with scikit-learn, so nothing is downloaded. Architecture (layers, widths, kernel, normalisation,
 pooling) and training (learning rate, batch size) are searched jointly, with an expert prior per objective; the training
