@@ -19,10 +19,11 @@ _SIZE = 7.5  # of the font, in points
 _CHARACTER = 0.6  # width of a digit, of the font's size
 _GAPS = (4.0, 9.0)  # between a point and its number, in points, the first that is free
 _RADIUS = 2.5  # that a point keeps free, in points
+_MARGIN = 0.5  # by which the own point is nearer than any other, in points
 
 
 def number_points(axes: Axes, points: Array, ids: Sequence[int], *, others: Array, signs: tuple[int, int]) -> None:
-    """Write the number of each trial beside its point, where it covers neither another number nor another point.
+    """Write the number of each trial beside its point, where it covers nothing and no other point is as near.
 
     Args:
         axes: With its final limits, in a figure that was laid out (`draw_without_rendering`).
@@ -39,9 +40,11 @@ def number_points(axes: Axes, points: Array, ids: Sequence[int], *, others: Arra
     taken: list[Box] = []
     for index, trial in enumerate(ids):
         elsewhere = np.delete(places, index, axis=0)
+        members = np.delete(places[: len(points)], index, axis=0)
         for gap, (x, y) in product(_GAPS, _directions(signs)):
             box = _box(places[index], x * gap, y * gap, characters=len(str(trial)))
-            if _within(box, inside) and not _covers(box, elsewhere) and not any(_overlap(box, one) for one in taken):
+            is_free = _within(box, inside) and not _covers(box, elsewhere)
+            if is_free and not any(_overlap(box, one) for one in taken) and _is_of(box, places[index], members):
                 taken.append(box)
                 axes.annotate(
                     str(trial),
@@ -69,6 +72,19 @@ def _box(place: Array, x: float, y: float, *, characters: int) -> Box:
     left = place[0] + x - (width if x < 0 else width / 2 if x == 0 else 0)
     bottom = place[1] + y - (height if y < 0 else height / 2 if y == 0 else 0)
     return (left, bottom, left + width, bottom + height)
+
+
+def _is_of(box: Box, place: Array, others: Array) -> bool:
+    """Whether a number is nearer to its own point than to those of other numbers."""
+    (own,) = _distances(box, place[None])
+    return bool((_distances(box, others) > own + _MARGIN).all())
+
+
+def _distances(box: Box, places: Array) -> Array:
+    """From a box to points outside of it, `n`."""
+    nearest = np.clip(places, box[:2], box[2:])
+    distances: Array = np.linalg.norm(places - nearest, axis=1)
+    return distances
 
 
 def _within(box: Box, frame: Box) -> bool:

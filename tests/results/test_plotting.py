@@ -141,6 +141,27 @@ def test_numbers_cover_no_point_and_no_other_number(tmp_path: Path) -> None:
     assert not any(box.contains(*point) for box in boxes for point in points)
 
 
+def test_no_number_is_nearer_to_another_member_than_to_its_own(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    exponents = 4.5 - np.cumsum([0.08, 0.25] * 7)  # a steep front, with every other member close to the one before it
+    for trial_id, exponent in enumerate(exponents.tolist()):
+        log.train(trial_id, (0.01 + 0.002 * trial_id, 10**exponent))
+    log.train(len(exponents), (0.9, 2.0))
+    result = log.result(tmp_path)
+    figure = result.plot_front()
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    places = {t.id: axes.transData.transform([*t.values.values()]) for t in result.front}
+    numbers = {int(text.get_text()): text.get_window_extent() for text in axes.texts}
+    assert 5 < len(numbers) <= len(result.front)
+    for trial_id, box in numbers.items():
+        distance = {
+            other: np.linalg.norm(place - np.clip(place, [box.x0, box.y0], [box.x1, box.y1]))
+            for other, place in places.items()
+        }
+        assert min(distance, key=lambda other: distance[other]) == trial_id
+
+
 def test_what_is_far_out_is_left_out_and_told_of(tmp_path: Path) -> None:
     log = Log(make_problem(ERROR, LATENCY))
     for trial_id in range(8):
