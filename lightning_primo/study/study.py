@@ -25,13 +25,11 @@ _REJECTED_IN_A_ROW = 50  # configurations that break a bound; what keeps it is t
 
 
 class Study:
-    """Proposals of an algorithm, each recorded before it is given out, and what came of them.
+    """Proposals of an algorithm, each recorded before it is given out, and what came of them::
 
-    ```python
-    with Study("runs/mine", problem, PriMO(), seed=1) as study:
-        while study.full_trainings < 20 and (proposal := study.ask()) is not None:
-            study.tell(proposal.trial_id, train(proposal))
-    ```
+        with Study("runs/mine", problem, PriMO(), seed=1) as study:
+            while study.full_trainings < 20 and (proposal := study.ask()) is not None:
+                study.tell(proposal.trial_id, train(proposal))
 
     After kill -9 at any moment the same lines go on as if nothing had happened: `ask` first gives out again what was
     asked for and never told, and then what it would have proposed. `Search` is this and trainings.
