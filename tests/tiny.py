@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler
+
+from lightning_primo.training.process_state import quiet_lightning
 
 N_SAMPLES = 12
 Batch = tuple[Tensor, Tensor]
@@ -180,3 +183,21 @@ def same_state(a: Any, b: Any) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(same_state(x, y) for x, y in zip(a, b, strict=True))
     return bool(a == b)
+
+
+def train_with(callback: pl.Callback, module: pl.LightningModule, folder: Path, **arguments: Any) -> None:
+    """Two epochs of a Trainer that has nothing else, on the CPU."""
+    with quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            max_epochs=2,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=folder,
+            callbacks=[callback],
+            num_sanity_val_steps=0,
+            **arguments,
+        )
+        trainer.fit(module, datamodule=Data())

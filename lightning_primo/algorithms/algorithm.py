@@ -223,7 +223,7 @@ class Algorithm(ABC):
         if new:
             vectors = self.encoding.vectors([trial.config for trial in new])
             self._vectors = np.concatenate([self._vectors, vectors])
-            taken = [not trial.known or trial.at(self.problem.max_epochs) is not None for trial in new]
+            taken = [trial.takes_its_configuration(self.problem.max_epochs) for trial in new]
             self._keys.update(self.encoding.keys_of(vectors[taken]))
 
     def new_trial(

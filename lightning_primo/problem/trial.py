@@ -193,6 +193,14 @@ class Trial:
         """Whether its result was there already, so that it was not trained here and has no weights."""
         return self.origin is Origin.KNOWN
 
+    def takes_its_configuration(self, max_epochs: int) -> bool:
+        """Whether no other trial may have this configuration; one that is known below the full budget leaves it.
+
+        Args:
+            max_epochs: The full budget.
+        """
+        return not self.known or self.at(max_epochs) is not None
+
     @property
     def epoch(self) -> int:
         """Epochs trained successfully so far, with those that were taken over."""

@@ -153,14 +153,10 @@ def _require_owner(directory: Path, otherwise: str) -> None:
 def _require_new(search: StoredSearch, encoding: Encoding, configs: Mapping[str, Config]) -> None:
     """Raise an InvalidArgumentError if a trial has one of the configurations, which have names for that."""
     full = search.problem.max_epochs
-    # As `Algorithm.seen` has it: what is known counts where it is known to the end, wherever its training ended.
-    taken = [
-        trial
-        for trial in fold_events(event for event, _ in search.events)
-        if not trial.known or trial.at(full) is not None
-    ]
+    trials = fold_events(event for event, _ in search.events)
+    taken = [trial for trial in trials if trial.takes_its_configuration(full)]
     keys = encoding.keys([trial.config for trial in taken])
-    trials = {key: trial.id for key, trial in zip(keys, taken, strict=True)}
+    ids = {key: trial.id for key, trial in zip(keys, taken, strict=True)}
     for where, config in configs.items():
-        if (key := encoding.key(config)) in trials:
-            raise InvalidArgumentError(f"{where} is what trial {trials[key]} has; add another one")
+        if (key := encoding.key(config)) in ids:
+            raise InvalidArgumentError(f"{where} is what trial {ids[key]} has; add another one")

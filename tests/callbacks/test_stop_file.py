@@ -3,13 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import pytest
 
 from lightning_primo.callbacks import StopFile
 from lightning_primo.errors import InvalidArgumentError, TrialStoppedError
-from lightning_primo.training.process_state import quiet_lightning
-from tests.tiny import Data, Net
+from tests.tiny import Net, train_with
 
 
 class Asking(Net):
@@ -27,33 +25,17 @@ class Asking(Net):
         return super().training_step(batch, batch_idx)
 
 
-def fit(module: Net, stop: StopFile, folder: Path) -> None:
-    with quiet_lightning():
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            max_epochs=2,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-            callbacks=[stop],
-            num_sanity_val_steps=0,
-        )
-        trainer.fit(module, datamodule=Data())
-
-
 def test_it_ends_with_the_batch_in_which_the_file_came(tmp_path: Path) -> None:
     module = Asking(tmp_path / "stop", 1, 1)
     with pytest.raises(TrialStoppedError, match="stopped by the user in the training of epoch 2"):
-        fit(module, StopFile(tmp_path / "stop", every_seconds=0), tmp_path)
+        train_with(StopFile(tmp_path / "stop", every_seconds=0), module, tmp_path)
     assert module.batches == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
 
 
 def test_between_two_looks_nothing_is_seen(tmp_path: Path) -> None:
     now = [0.0]
     module = Asking(tmp_path / "stop", 0, 1)
-    fit(module, StopFile(tmp_path / "stop", every_seconds=5.0, clock=lambda: now[0]), tmp_path)
+    train_with(StopFile(tmp_path / "stop", every_seconds=5.0, clock=lambda: now[0]), module, tmp_path)
     assert len(module.batches) == 6  # it has looked after the first batch, and not again
 
     stop = StopFile(tmp_path / "stop", every_seconds=5.0, clock=lambda: now[0])

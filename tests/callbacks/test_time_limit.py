@@ -4,13 +4,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import lightning.pytorch as pl
 import pytest
 
 from lightning_primo.callbacks import TimeLimit
 from lightning_primo.errors import InvalidArgumentError, TrialTimeoutError
-from lightning_primo.training.process_state import quiet_lightning
-from tests.tiny import Data, Net
+from tests.tiny import Net, train_with
 
 
 def fit(folder: Path, seconds: float, module: Net, **arguments: Any) -> list[float]:
@@ -22,20 +20,7 @@ def fit(folder: Path, seconds: float, module: Net, **arguments: Any) -> list[flo
         return now[0]
 
     limit = TimeLimit(seconds, clock=clock)
-    with quiet_lightning():
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            max_epochs=2,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-            callbacks=[limit],
-            num_sanity_val_steps=0,
-            **arguments,
-        )
-        trainer.fit(module, datamodule=Data())
+    train_with(limit, module, folder, **arguments)
     return now
 
 
