@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future
@@ -302,6 +303,13 @@ def test_one_that_sees_another_gone_is_waited_for_no_longer_than_needed(monkeypa
     failed = first_failure(collect([future(None), future(GONE)]))
     assert failed is not None
     assert failed[0] == 1
+
+
+def test_how_far_the_others_came_is_heard_of_after_a_rank_that_died() -> None:
+    survivor = future(None)
+    told = Report[Any](value="two epochs", failure=GONE.failure)
+    threading.Timer(0.2, survivor.set_result, [told]).start()
+    assert collect([survivor, future(DEAD)])[0] is told
 
 
 def test_all_went_well() -> None:

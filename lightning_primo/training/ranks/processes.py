@@ -21,7 +21,7 @@ from lightning_primo.workers.rank_group import HOST, keep_group, take_group
 
 T = TypeVar("T")
 
-_ECHO_SECONDS = 10.0  # for the rank that failed first to be heard of, after one that only saw it gone
+_ECHO_SECONDS = 10.0  # between the rank that failed first and those that only saw it gone, whichever is heard of first
 # With them Lightning would draw other splits of the data than in one process, where `result.test()` repeats them.
 _SEEDS_OF_LIGHTNING = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
 
@@ -98,7 +98,10 @@ def _leave() -> None:
 
 
 def collect(futures: Sequence[Future[Report[T]]]) -> list[Report[T] | None]:
-    """The reports of all ranks, or of those that had reported when the first failed; None for the others."""
+    """The reports of all ranks, or of those that had reported when the first failed; None for the others.
+
+    What fails says how far it came. A rank that died can't: those that see it gone say it a moment later.
+    """
     reports: list[Report[T] | None] = [None] * len(futures)
     pending = set(futures)
     deadline: float | None = None
@@ -108,7 +111,7 @@ def collect(futures: Sequence[Future[Report[T]]]) -> list[Report[T] | None]:
         for future in done:
             reports[futures.index(future)] = _report(future)
         bad = [report for report in reports if report is not None and not report.ended_well]
-        if any(not report.is_echo for report in bad):
+        if any(report.says_all for report in bad):
             break
         if bad and deadline is None:
             deadline = time.monotonic() + _ECHO_SECONDS

@@ -47,6 +47,11 @@ class Report(Generic[T]):
             return False
         return self.failure.kind in _ECHOING or any(sign in self.failure.message for sign in _ECHOES)
 
+    @property
+    def says_all(self) -> bool:
+        """Whether nothing more need be heard of the others: why it ended, and how far it came."""
+        return not self.is_echo and (self.value is not None or self.error is not None)
+
 
 def first_failure(reports: Sequence[Report[T] | None]) -> tuple[int, Failure] | None:
     """The rank that failed first, and why, which names it; None if all ended well.
