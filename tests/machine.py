@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightning_primo.measure import LatencyMeasurement
-from lightning_primo.objectives import costs
+from lightning_primo.objectives import latency
 
 
 class Machine:
@@ -42,6 +42,6 @@ class Machine:
     def installed(cls, monkeypatch: pytest.MonkeyPatch) -> Machine:
         """A machine in place of the present one, until `monkeypatch` is undone."""
         machine = cls()
-        monkeypatch.setattr(costs, "measure_latency", machine.measure)
-        monkeypatch.setattr(costs, "device_name", lambda device: machine.name)
+        monkeypatch.setattr(latency, "measure_latency", machine.measure)
+        monkeypatch.setattr(latency, "device_name", lambda device: machine.name)
         return machine

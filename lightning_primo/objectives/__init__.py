@@ -9,8 +9,11 @@ module is measured with, `places` where that was.
 """
 
 from lightning_primo.objectives.base import CostCallback, ObjectiveCallback, TrainedCallback
-from lightning_primo.objectives.costs import FLOPs, Latency, ParameterCount, PeakMemory
+from lightning_primo.objectives.flops import FLOPs
+from lightning_primo.objectives.latency import Latency
 from lightning_primo.objectives.metric import Metric
+from lightning_primo.objectives.parameter_count import ParameterCount
+from lightning_primo.objectives.peak_memory import PeakMemory
 from lightning_primo.objectives.torch_metric import TorchMetric
 from lightning_primo.objectives.training_time import TrainingTime
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.measure import LatencyMeasurement
-from lightning_primo.objectives import CostCallback, FLOPs, Latency, ParameterCount, PeakMemory, costs
+from lightning_primo.objectives import CostCallback, FLOPs, Latency, ParameterCount, PeakMemory, latency
 from lightning_primo.problem.objective import Kind
 
 MEASUREMENT = LatencyMeasurement(
@@ -84,7 +84,7 @@ def trainer(tmp_path: Path, *callbacks: pl.Callback, **options: Any) -> pl.Train
 def _quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a latency is, is not the subject here."""
     if "real_latency" not in request.fixturenames:
-        monkeypatch.setattr(costs, "measure_latency", lambda module, inputs, **options: MEASUREMENT)
+        monkeypatch.setattr(latency, "measure_latency", lambda module, inputs, **options: MEASUREMENT)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from lightning_primo import Latency, Metric, ParameterCount, PriMO, Prior, Search
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CheckpointWarning
-from lightning_primo.objectives import costs
+from lightning_primo.objectives import latency
 from lightning_primo.search import loop, session
 from lightning_primo.store import Store
 from lightning_primo.training import Job
@@ -142,8 +142,8 @@ def serve() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("error", CheckpointWarning)  # what is trained from scratch would hide what was lost
     chip = Chip()
-    costs.measure_latency = chip.measure
-    costs.device_name = lambda device: chip.name
+    latency.measure_latency = chip.measure
+    latency.device_name = lambda device: chip.name
     save_every_epoch()
     for line in sys.stdin:
         pid = os.fork()
