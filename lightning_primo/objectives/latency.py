@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from lightning_primo.checks import check_whole, shown
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.measure.devices import batch_name, device_name, measuring_place, resolve_device
+from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
