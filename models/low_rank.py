@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, LlamaConfig
 from typing_extensions import override
 
 Targets = Literal["query-value", "attention", "all-linear"]
@@ -23,8 +25,6 @@ TARGETS: Mapping[Targets, list[str] | str] = {
 
 def small_language_model() -> torch.nn.Module:
     """A transformer of Llama's kind for bytes, of 0.25 million parameters, with random weights."""
-    from transformers import AutoModelForCausalLM, LlamaConfig
-
     config = LlamaConfig(
         vocab_size=256,
         hidden_size=96,
@@ -146,8 +146,6 @@ class LowRankAdaptation(LanguageModel):
         warmup: float = 0.1,
     ) -> None:
         super().__init__(lr=lr, warmup=warmup)
-        from peft import LoraConfig, get_peft_model
-
         model = _base_model(base)
         names = TARGETS[targets]
         adaptation = LoraConfig(r=rank, lora_alpha=alpha, target_modules=names, task_type="CAUSAL_LM")
@@ -156,8 +154,6 @@ class LowRankAdaptation(LanguageModel):
 
 def _base_model(base: str) -> Any:
     if not Path(base).is_file():
-        from transformers import AutoModelForCausalLM
-
         return AutoModelForCausalLM.from_pretrained(base)
     model = small_language_model()
     if next(model.parameters()).device.type != "meta":  # there are no weights there, and shapes are all that is asked

@@ -2,8 +2,8 @@
 
 Without a network nothing has to be downloaded: a small transformer, built from its configuration, first learns English
 from the texts of Python's help, which takes a minute, and is then adapted to the source of Python's standard library.
-With ``--model NAME`` a pretrained model of Llama's kind (Llama, Qwen, Mistral, SmolLM, ...) is adapted instead. Searched
-are the rank and weight of the adaptation, which layers get one, learning rate, warm-up and batch size.
+With ``--model NAME`` a pretrained model of Llama's kind (Llama, Qwen, Mistral, SmolLM, ...) is adapted instead.
+Searched are the rank and weight of the adaptation, which layers get one, learning rate, warm-up and batch size.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
+from transformers import AutoTokenizer
 
 from datamodules import TextData, help_topics
 from datamodules.text import Tokenizer, utf8
@@ -106,8 +107,6 @@ def _pretrained(options: argparse.Namespace) -> Path:
 
 
 def _tokenizer(name: str) -> Tokenizer:
-    from transformers import AutoTokenizer
-
     made = AutoTokenizer.from_pretrained(name)
 
     def tokens(text: str) -> list[int]:
