@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from typing_extensions import override
 
 Targets = Literal["query-value", "attention", "all-linear"]
@@ -37,8 +38,7 @@ def small_language_model() -> torch.nn.Module:
         eos_token_id=None,
         use_cache=False,
     )
-    model: torch.nn.Module = AutoModelForCausalLM.from_config(config)
-    return model
+    return LlamaForCausalLM(config)
 
 
 class LanguageModel(pl.LightningModule):
@@ -93,7 +93,7 @@ class LanguageModel(pl.LightningModule):
             self._trained, self._steps = 0.0, 0
 
     @override
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], lr=self.lr)
         steps = int(self.trainer.estimated_stepping_batches)
         rising = max(1, round(self.warmup * steps))
@@ -140,7 +140,7 @@ class LowRankAdaptation(LanguageModel):
         base: str,
         *,
         rank: int = 8,
-        alpha: float = 16.0,
+        alpha: int = 16,
         targets: Targets = "query-value",
         lr: float = 1e-3,
         warmup: float = 0.1,

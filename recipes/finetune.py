@@ -52,7 +52,7 @@ def space() -> ConfigurationSpace:
     made = ConfigurationSpace()
     made.add(
         Integer("rank", (1, 32), log=True, default=8),
-        Float("alpha", (1, 64), log=True, default=16),
+        Integer("alpha", (1, 64), log=True, default=16),
         Categorical("targets", list(TARGETS), default="query-value"),
         Float("lr", (3e-4, 3e-2), log=True, default=3e-3),
         Float("warmup", (0, 0.3), default=0.1),
