@@ -17,7 +17,7 @@ FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 VALUES = {"errors", "checks", "problem"}
 FILES = {"disk", "file_lock", "json_values", "layout"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "acquisitions", "algorithms"}
-MEASURING = VALUES | {"file_lock", "factory", "measure", "objectives"}
+MEASURING = VALUES | {"file_lock", "factory", "measure", "runtimes", "objectives"}
 TRAINING = MEASURING | FILES | {"namespaces", "callbacks", "nas", "workers", "training"}
 STORING = VALUES | FILES | {"store"}
 
@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": SEARCHING,
     "factory": VALUES | {"namespaces"},
     "measure": VALUES | {"file_lock"},
-    "objectives": VALUES | {"factory", "measure"},
+    "runtimes": VALUES | {"file_lock", "measure"},
+    "objectives": VALUES | {"factory", "measure", "runtimes"},
     "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},
