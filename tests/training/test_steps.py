@@ -212,9 +212,9 @@ def test_memory_that_runs_out_after_a_checkpoint_leaves_the_batches_what_they_ar
         checkpoint_every_seconds=0.0,
     )
     assert (evaluation.status, evaluation.measurements) == (Status.OK, {"micro_batches": 2.0})
-    again = divided.pop(7)
-    assert divided == {step: samples for step, samples in whole.items() if step != 7}
-    assert again[-4:] == whole[7]
+    # Steps after the checkpoint are trained again.
+    assert {step: samples[-4:] for step, samples in divided.items()} == whole
+    assert {step for step, samples in divided.items() if len(samples) > 4} == {5, 6, 7}
 
 
 class Stream(IterableDataset[tuple[Tensor, Tensor]]):
@@ -250,6 +250,7 @@ def test_several_loaders_are_read_again(tmp_path: Path) -> None:
     promoted_equals_uninterrupted(tmp_path, data=Several())
 
 
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 def test_a_loader_with_a_state_goes_on_by_it(tmp_path: Path) -> None:
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
 
@@ -265,6 +266,7 @@ def test_a_metric_of_the_training_alone_is_none_by_steps(tmp_path: Path) -> None
         train(tmp_path, 1, objectives=(Metric("train_loss"),))
 
 
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 def test_without_validation_there_is_no_training_by_steps(tmp_path: Path) -> None:
     evaluation = train(tmp_path, 1, data=Data(val=False))
     assert evaluation.status is Status.ERROR

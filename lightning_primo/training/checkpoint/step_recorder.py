@@ -90,6 +90,8 @@ class StepRecorder(Recorder):
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         require_whole_epoch(trainer)
+        # Lightning leaves out the schedulers that watch a metric at the end of an epoch inside which it has gone on.
+        trainer.fit_loop._restarting = False
 
     @override
     def state_dict(self) -> dict[str, Any]:
