@@ -20,6 +20,7 @@ directory/
     attempt               the ticket of the training that may write here
     stop                  the user's wish that the training here end
     runs.json             its runs at logging services
+    replicates/00012-1/   the same of its second seed or fold, while that is trained
     logs/, checkpoints/   what loggers and the user's ModelCheckpoint write
 ```
 """
@@ -36,6 +37,7 @@ from lightning_primo.disk import storage_explained
 STORE = "search.sqlite"
 CHECKPOINT = "last.ckpt"
 _EPOCH = "epoch_"
+_REPLICATES = "replicates"
 
 
 def store_file(directory: Path) -> Path:
@@ -118,9 +120,24 @@ def trial_directory(directory: Path, trial_id: int) -> Path:
     return trials_directory(directory) / f"{trial_id:05d}"
 
 
+def replicate_directory(trial: Path, number: int) -> Path:
+    """Where a trial keeps the files of a replicate, counted from 0; the first has the trial's own directory.
+
+    Its name tells the trial too, as loggers name runs after it.
+    """
+    return trial / _REPLICATES / f"{trial.name}-{number}" if number else trial
+
+
+def replicate_directories(trial: Path) -> Iterator[Path]:
+    """Those that there are, but for that of the first."""
+    return (trial / _REPLICATES).glob(f"{trial.name}-*")
+
+
 def search_directory(trial: Path) -> Path:
-    """The directory of the search that a trial's, or its preflight's, lies in."""
+    """The directory of the search that a trial's, a replicate's, or its preflight's, lies in."""
     parent = trial.parent
+    if parent.name == _REPLICATES:
+        return search_directory(parent.parent)
     return parent.parent if parent.name == trials_directory(parent).name else parent
 
 

@@ -61,7 +61,14 @@ def problem_of(description: Mapping[str, str], directory: Path) -> Problem:
             constraints=_objectives(description["constraints"]),
             min_epochs=int(epochs[1]),
             max_epochs=int(epochs[2]),
+            replicates=_replicates(description),
         )
+
+
+def _replicates(description: Mapping[str, str]) -> int:
+    """How often a full training is carried out; a study says nothing of that."""
+    folds = description.get("folds", "none")
+    return int(description.get("repeats", "1")) * (1 if folds == "none" else int(folds))
 
 
 def _space_of(text: str, directory: Path) -> ConfigurationSpace:

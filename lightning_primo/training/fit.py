@@ -104,7 +104,7 @@ def _fit(
         before=[
             *_pauses(job),
             *limit,
-            StopFile(stop_file(job.directory)),
+            StopFile(stop_file(job.home)),
             ReproducibleEpochs(job.seed),
             division,
             NonFiniteGuard(),
