@@ -8,6 +8,7 @@ directory/
   requests/               configurations that a user asks a search that runs to try; it takes them away
   ended.txt               why it has ended; not there while it goes on
   remeasured.json         what was measured again when the budget was used up
+  repeated.json           what the front reached with further seeds; repeated/ is where these are trained
   environment.json      where the search has run: versions, devices, commands
   report.html           the report, written at the end of every run
   test.json               what the front reaches on the test data
@@ -73,6 +74,16 @@ def ended_file(directory: Path) -> Path:
 def remeasured_file(directory: Path) -> Path:
     """What was measured again in the search of `directory`."""
     return directory / "remeasured.json"
+
+
+def repeated_file(directory: Path) -> Path:
+    """What the front of the search of `directory` reached with further seeds."""
+    return directory / "repeated.json"
+
+
+def repetitions_directory(directory: Path) -> Path:
+    """Where these are trained; trials have their folders in it as in the search's."""
+    return directory / "repeated"
 
 
 def tests_file(directory: Path) -> Path:

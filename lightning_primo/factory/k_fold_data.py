@@ -56,9 +56,8 @@ class KFoldData(pl.LightningDataModule):
         super().__init__()
         if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
             raise InvalidArgumentError(
-                f"'dataset' must have a length and be read by an index, to be split into folds; {type(dataset).__name__} "
-                "does not: give a map-style dataset, or write a data module with a method fold(self, i, k) that splits "
-                "it"
+                f"'dataset' must have a length and be read by an index to be split into folds, {shown(dataset)} can't: "
+                "give a map-style dataset, or write a data module with a method fold(self, i, k) that splits it"
             )
         self.dataset = dataset
         self.labels = None if labels is None else _checked(labels, len(dataset))

@@ -10,7 +10,8 @@ import torch
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.problem import Problem
-from lightning_primo.study.description import FOLDS, REPEATS, describe_problem, described, json_text
+from lightning_primo.store.described_problem import FOLDS, NO_FOLDS, REPEATS
+from lightning_primo.study.description import describe_problem, described, json_text
 from lightning_primo.training.options import TrainingOptions
 
 
@@ -42,7 +43,7 @@ def describe(
 
 def describe_replicates(options: TrainingOptions) -> dict[str, str]:
     """With how many seeds and on how many folds each full training is carried out, as text by key."""
-    return {REPEATS: str(options.repeats), FOLDS: str(options.folds or "none")}
+    return {REPEATS: str(options.repeats), FOLDS: str(options.folds or NO_FOLDS)}
 
 
 def _objective(callback: ObjectiveCallback) -> dict[str, Any]:

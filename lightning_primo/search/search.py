@@ -36,6 +36,7 @@ from lightning_primo.search.interrupt import TERMINATED
 from lightning_primo.search.leavings import leave_report, note_stopped, record_environment
 from lightning_primo.search.overview import search_html
 from lightning_primo.search.posed_problem import posed_problem
+from lightning_primo.search.repetition import Repeater
 from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
 from lightning_primo.search.steering import Steered
 from lightning_primo.search.stopping import StoppingRule, check_rules
@@ -59,24 +60,22 @@ class Search(Steered):
             LightningModule class, which gets the keys that its constructor accepts.
         objectives: What is optimised: `Metric`, `ParameterCount`, `FLOPs`, `Latency`, `PeakMemory`, `TrainingTime`.
         epochs: The fidelity: (shortest, full) training.
-        directory: Where the log, checkpoints and pictures go. The same call with the same directory goes on with the
-            search that it holds.
+        directory: Where log, checkpoints and pictures go. The same call goes on with the search that it holds.
         datamodule: A LightningDataModule for all, a callable ``config -> LightningDataModule``, a LightningDataModule
             class, plain DataLoaders, or None where the module has its own.
         example_inputs: What modules are called with to measure their costs: a tensor, a tuple of positional or a dict
-            of keyword arguments, or a function of the configuration that makes one of these. Default: the module's
-            `example_input_array`, else a sample of its training data. An objective may have its own.
+            of keyword arguments, or a function of the configuration. Default: the module's `example_input_array`, else
+            a sample of its training data. An objective may have its own.
         constraints: What only bounds the search and is not optimised: costs such as ``FLOPs(at_most=1e7)``, and metrics
             such as ``Metric("val_acc", at_least=0.9)``.
         algorithm: Default `PriMO()`.
         first: Configurations to try first, ``[{"lr": 1e-3}]``; what they leave out has the space's defaults.
-        known: Results that exist already, as observations that cost nothing: ``[(config, values)]``, with the epoch as
-            a third where it is not the full training, a CSV file, an earlier search's directory or its result.
+        known: Results that exist already, as observations that cost nothing: ``[(config, values)]``, where they are of
+            a shorter training with its epoch as a third, a CSV file, an earlier search's directory or its result.
         continues: An earlier search to go on from in this directory, with another space, other objectives or another
             algorithm; `Continuation` where a full training has another length.
         repeats: With how many seeds each full training is carried out; trials have the means.
-        folds: On how many folds of the data; the data module has a method ``fold`` (`factory.folds`), or is a
-            `KFoldData`. A trial that is clearly bad on the first ones is not trained on the others.
+        folds: On how many folds of the data; the data module has a method ``fold``, as `KFoldData` has.
         trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they can
             be searched over. Callbacks and loggers are copied for each trial and write into its directory. ``logger``
             may also be a function ``directory -> Logger``, as W&B and MLflow need it, see `training.loggers`.
@@ -88,8 +87,8 @@ class Search(Steered):
             measured again, also of those up to 1.5 times as slow) and of what may still be continued or inherited from.
         remeasure: How often a latency is measured again when the budget is used up, for the trials that are on the
             front or may be by their spread; the result has the medians. 0: not at all, up to 1000.
-        retry_out_of_memory: Whether a training that runs out of memory is tried again with every batch in 2, 4, … parts
-            (see `MicroBatches`) before the trial fails; the table says how many in ``micro_batches``.
+        retry_out_of_memory: Whether a training that runs out of memory is tried again with `MicroBatches`; in how many
+            the table says in ``micro_batches``.
         trial_timeout: Wall-clock seconds that a trial may take over all its trainings; it then fails. One that hangs in
             a batch is killed half a minute later where it has a process of its own: with `workers` or an `executor`.
 
@@ -185,12 +184,11 @@ class Search(Steered):
         stopped. A training that was started is finished, so up to one training per worker more may be spent.
 
         Args:
-            full_trainings: Budget in trainings of the full number of epochs.
+            full_trainings: Budget in trainings of the full number of epochs, one per seed and fold of a trial.
             epochs: Budget in epochs.
             hours: Budget in hours of wall-clock time during which the search ran.
             device_hours: Budget in hours of the devices that trained, added up.
-            trials: Budget in configurations started, those rejected before training not counted. The search ends with
-                the last one's first training: with algorithms that promote, other budgets say more.
+            trials: Budget in configurations started, those rejected before training not counted.
             stop: Rules that end the search before, such as ``NoImprovement(of=0.01, in_full_trainings=5)`` and
                 ``Target(val_error=0.05)``; see `search.stopping` on resuming.
             progress: Whether to show what is going on, on standard error.
@@ -204,10 +202,9 @@ class Search(Steered):
             MetricNotLoggedError: The module does not log one of the objectives.
             TrialFailedError: The first trials, or many in a row, failed in the same way or broke the bounds.
             ExecutorError: The executor that was given takes no more jobs.
-            DeviceMismatchError: A latency or memory would be measured on another device than those that it is to be
-                compared with; nothing of that is told.
+            DeviceMismatchError: A latency or memory would be measured on another device than those so far.
             StoreError: The directory is in use, damaged, not writable, or holds another search.
-            StorageError: The disk is full or read-only; the same call goes on with the trial that could not be written.
+            StorageError: The disk is full or read-only; the same call goes on with that trial.
             SystemExit: A SIGTERM has ended the search; the exit code is 143.
         """
         budget = Budget(
@@ -299,4 +296,5 @@ class Search(Steered):
             seed=self.seed,
             trainer=self.options.trainer,
             description=self._description,
+            repeater=Repeater(self._plan(), self._description, self.workers, self.executor),
         )

@@ -19,6 +19,11 @@ from lightning_primo.problem.objective import Kind, Objective
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
+REPEATS, FOLDS = "repeats", "folds"
+"""The keys of a search's seeds and folds; a study says nothing of them."""
+
+NO_FOLDS = "none"
+
 _EPOCHS = re.compile(r"\((\d+), (\d+)\)")
 
 
@@ -61,14 +66,14 @@ def problem_of(description: Mapping[str, str], directory: Path) -> Problem:
             constraints=_objectives(description["constraints"]),
             min_epochs=int(epochs[1]),
             max_epochs=int(epochs[2]),
-            replicates=_replicates(description),
+            replicates=int(description.get(REPEATS, "1")) * (folds_of(description) or 1),
         )
 
 
-def _replicates(description: Mapping[str, str]) -> int:
-    """How often a full training is carried out; a study says nothing of that."""
-    folds = description.get("folds", "none")
-    return int(description.get("repeats", "1")) * (1 if folds == "none" else int(folds))
+def folds_of(description: Mapping[str, str]) -> int | None:
+    """On how many folds the trials of a search are trained; None for the data module's own split."""
+    folds = description.get(FOLDS, NO_FOLDS)
+    return None if folds == NO_FOLDS else int(folds)
 
 
 def _space_of(text: str, directory: Path) -> ConfigurationSpace:

@@ -13,9 +13,6 @@ from lightning_primo.algorithms import Algorithm
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 
-REPEATS, FOLDS = "repeats", "folds"
-"""The keys of a search's seeds and folds; a study says nothing of them."""
-
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")  # in the default repr of objects and functions: another in each process
 
 

@@ -19,7 +19,6 @@ def refuse_replicates(algorithm: object, problem: Problem, why: str) -> None:
     """
     if problem.replicates > 1:
         raise InvalidArgumentError(
-            f"'repeats' and 'folds' do not go with {type(algorithm).__name__}: {why}. Leave them out and repeat the "
-            "trainings of the front in the end, by result.repeat(seeds=5), or take an algorithm that trains each trial "
-            "from scratch, such as PriMO()"
+            f"'repeats' and 'folds' do not go with {type(algorithm).__name__}: {why}. Leave them out, or take an "
+            "algorithm that trains each trial from scratch, such as PriMO()"
         )
