@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -44,8 +44,7 @@ def small_language_model() -> torch.nn.Module:
 class LanguageModel(pl.LightningModule):
     """A causal language model, trained with AdamW, a linear warm-up and a linear decay.
 
-    Logs ``train_loss``, ``val_loss`` (nats per token) and, with each validation, ``steps_per_second`` of training since
-    the one before.
+    Logs ``train_loss`` and ``val_loss``, in nats per token.
 
     Args:
         lr: Learning rate after the warm-up.
@@ -58,8 +57,6 @@ class LanguageModel(pl.LightningModule):
         super().__init__()
         self.lr = lr
         self.warmup = warmup
-        self._trained = 0.0
-        self._steps = 0
 
     @override
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -68,29 +65,14 @@ class LanguageModel(pl.LightningModule):
         return logits
 
     @override
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        self._began = time.perf_counter()
-
-    @override
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
         loss = self._loss(batch)
         self.log("train_loss", loss)
         return loss
 
     @override
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._trained += time.perf_counter() - self._began
-        self._steps += 1
-
-    @override
     def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         self.log("val_loss", self._loss(batch), sync_dist=True)
-
-    @override
-    def on_validation_epoch_end(self) -> None:
-        if self._steps:
-            self.log("steps_per_second", self._steps / self._trained, sync_dist=True)
-            self._trained, self._steps = 0.0, 0
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -149,7 +131,9 @@ class LowRankAdaptation(LanguageModel):
         model = _base_model(base)
         names = TARGETS[targets]
         adaptation = LoraConfig(r=rank, lora_alpha=alpha, target_modules=names, task_type="CAUSAL_LM")
-        self.model = get_peft_model(model, adaptation)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".is_gradient_checkpointing. is deprecated")  # peft reads it
+            self.model = get_peft_model(model, adaptation)
 
 
 def _base_model(base: str) -> Any:

@@ -10,15 +10,24 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 from transformers import AutoTokenizer
+from typing_extensions import override
 
 from datamodules import TextData, help_topics
 from datamodules.text import Tokenizer, utf8
 from lightning_primo import Metric, ParameterCount, Prior, Result, Search
+from lightning_primo.measure.devices import synchronize
+from lightning_primo.measure.inputs import call
+from lightning_primo.measure.isolation import isolated
+from lightning_primo.measure.turns import quiet_machine
+from lightning_primo.objectives import CostCallback
+from lightning_primo.problem import Kind, Objective
+from lightning_primo.timing import time_calls
 from models.low_rank import TARGETS, LowRankAdaptation, SmallLanguageModel
 from recipes.common import Recipe, search_arguments, search_parser
 
@@ -26,6 +35,33 @@ PRIORS = {
     "val_loss": Prior({"rank": 16, "targets": "all-linear", "lr": 5e-3}, confidence=0.75),
     "trained_parameters": Prior({"rank": 1, "targets": "query-value", "lr": 2e-2}, confidence=0.75),
 }
+
+
+class TrainingSpeed(CostCallback):
+    """Passes forward and backward per second, measured before the training; a cost of one's own is no more than this."""
+
+    def __init__(self) -> None:
+        super().__init__(Objective(name="steps_per_second", mode="max", kind=Kind.MEASURED, log=True))
+
+    @override
+    def measure(self, module: torch.nn.Module, inputs: Any) -> float:
+        def step() -> None:
+            call(module, inputs).sum().backward()
+            synchronize(inputs.device)
+
+        with quiet_machine(), isolated(module, training=True):
+            self.timing = time_calls(step)
+        return 1 / self.timing.median
+
+    @property
+    @override
+    def deviation(self) -> float:
+        return self.timing.deviation / self.timing.median**2
+
+    @property
+    @override
+    def noisy(self) -> bool:
+        return True
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,7 +110,7 @@ def run(options: argparse.Namespace) -> Result:
         objectives=[
             Metric("val_loss"),
             ParameterCount(name="trained_parameters"),
-            Metric("steps_per_second", mode="max"),
+            TrainingSpeed(),
         ],
         **search_arguments(options, PRIORS),
     )
