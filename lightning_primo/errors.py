@@ -79,7 +79,9 @@ class MetricNotLoggedError(PrimoError):
                 "it with on_epoch=True, after which the epoch's mean has this name, without '_step' at its end"
             )
         if not_in_validation:
-            remedy = f"Call self.log({metric!r}, value) in validation_step: a training by steps is judged where it validates"
+            remedy = (
+                f"Call self.log({metric!r}, value) in validation_step: a training by steps is judged where it validates"
+            )
         when = "in the validation" if not_in_validation else "by the end of the epoch"
         super().__init__(
             f"the metric {metric!r} is an objective, but the LightningModule did not log it {when}; "

@@ -89,13 +89,13 @@ from lightning_primo.cli.beginning_file import (
     with_own_defaults,
 )
 from lightning_primo.cli.commands.search import parser
-from lightning_primo.cli.limits import read_epochs, read_stop
+from lightning_primo.cli.limits import read_lengths, read_stop
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
 from lightning_primo.cli.space_file import read_space
 from lightning_primo.errors import PrimoError
 from lightning_primo.pareto import nds_crowding_order
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Fidelity, Problem
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.search import StoppingRule
 from lightning_primo.search.budget import Budget
@@ -233,7 +233,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     TimeLimit: {"seconds": 1.0},
     MicroBatches: {"parts": 2},
     Continuation: {"directory": "runs/old"},
-    Budget: {"full_trainings": 3, "max_epochs": 3},
+    Budget: {"full_trainings": 3, "fidelity": Fidelity.of_epochs((1, 3))},
 }
 """The constructors with what they need."""
 
@@ -449,7 +449,7 @@ def read(text: str) -> None:
             space = read_space(options.space)
             project = Project(configs=(), cli=None, folder=".", base={"model": {"lr": 0.01}})
             space = with_own_defaults(space, project)
-            read_epochs(options, project)
+            read_lengths(options, project)
             limits = {name: limit for name, limit in options.budget.as_dict().items() if limit is not None}
             asked = {
                 "objectives": read_objectives(options.objectives or []),
@@ -465,7 +465,7 @@ def read(text: str) -> None:
             seed = 0 if options.seed is None else options.seed
             made_search = search(space=space.space, module=lambda config: Net(), seed=seed, **asked, **named)
             check_rules(read_stop(options.stop, made_search))
-            Budget(**(limits or {"trials": 1}), max_epochs=9)
+            Budget(**(limits or {"trials": 1}), fidelity=Fidelity.of_epochs((1, 9)))
 
 
 def _mutate(content: Any, data: st.DataObject) -> None:

@@ -37,7 +37,7 @@ class ReproducibleSteps(ReproducibleEpochs):
 
     - a DataLoader with a state (``state_dict`` and ``load_state_dict``, such as `torchdata`'s `StatefulDataLoader`) by
       that, which Lightning keeps in the checkpoint;
-    - a DataLoader of a dataset with indices, with any number of workers, by its sampler, without loading anything twice;
+    - a DataLoader of a dataset with indices, with any number of workers, by its sampler, and nothing is loaded twice;
     - all else, such as an `IterableDataset` or several loaders at a time, by loading the batches that were trained
       already once more and throwing them away. That is exact where the same stream comes again: what it draws in this
       process from the global generators does not, and of data that go by only once other ones follow. A

@@ -170,6 +170,7 @@ class Search(Steered):
         *,
         full_trainings: float | None = None,
         epochs: float | None = None,
+        steps: float | None = None,
         hours: float | None = None,
         device_hours: float | None = None,
         trials: int | None = None,
@@ -183,8 +184,9 @@ class Search(Steered):
         stopped. A training that was started is finished, so up to one training per worker more may be spent.
 
         Args:
-            full_trainings: Budget in trainings of the full number of epochs.
+            full_trainings: Budget in full trainings.
             epochs: Budget in epochs.
+            steps: Budget in optimiser steps, of a search by steps.
             hours: Budget in hours of wall-clock time during which the search ran.
             device_hours: Budget in hours of the devices that trained, added up.
             trials: Budget in configurations started, those rejected before training not counted. The search ends with
@@ -211,10 +213,11 @@ class Search(Steered):
         budget = Budget(
             full_trainings=full_trainings,
             epochs=epochs,
+            steps=steps,
             hours=hours,
             device_hours=device_hours,
             trials=trials,
-            max_epochs=self.problem.max_epochs,
+            fidelity=self.problem.fidelity,
         )
         check_bool("report", report)
         plan = self._plan()

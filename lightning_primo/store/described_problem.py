@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 
-
 class StoredProblem(Problem):
     """A problem as a log describes it, whose space is made when it is asked for: ConfigSpace takes a second to import.
 

@@ -154,7 +154,10 @@ def make_trainer(
         before: Our callbacks that come before the user's.
         after: Those that come after.
     """
-    own: dict[str, Any] = {**_DEFAULTS, **copy.deepcopy({name: value for name, value in arguments.items() if name != "logger"})}
+    own: dict[str, Any] = {
+        **_DEFAULTS,
+        **copy.deepcopy({name: value for name, value in arguments.items() if name != "logger"}),
+    }
     own["logger"] = make_loggers(arguments.get("logger"), directory)
     callbacks = listed(own.pop("callbacks", None))
     if not own["enable_progress_bar"]:  # the search shows its own progress

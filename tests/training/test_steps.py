@@ -126,7 +126,7 @@ def test_the_best_level_counts_and_stopping_early_ends_a_training(tmp_path: Path
     stop = EarlyStopping("val_loss", patience=0, mode="max")
     fields = {"objectives": (Metric("val_loss", at="best"),), "trainer": {"callbacks": [stop]}}
     evaluation = train(tmp_path, 4, every=4, **fields)
-    assert evaluation.finished and evaluation.epoch == 2 and evaluation.cost == 2
+    assert (evaluation.finished, evaluation.epoch, evaluation.cost) == (True, 2, 2)
     assert evaluation.measurements["best_epoch"] == 2
     again = train(tmp_path, 4, every=4, start_epoch=2, **fields)
     assert (again.finished, again.epoch, again.losses, again.cost) == (True, 2, evaluation.losses, 0)

@@ -176,9 +176,7 @@ class Recorder(Checkpoint):
         self._plateau = dict(state_dict["plateau"])
         self._best_weights = state_dict.get(BEST_WEIGHTS)
 
-    def _read(
-        self, callback: TrainedCallback, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int
-    ) -> float:
+    def _read(self, callback: TrainedCallback, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> float:
         """The objective's value; NaN as long as the module has not begun to log it, but not at the rung."""
         try:
             return self.read(callback, trainer, pl_module)
