@@ -168,10 +168,6 @@ _DESCRIBED = {
 }
 
 
-BY_EPOCHS = Fidelity(Unit.EPOCHS, 1, LARGEST_WHOLE)
-"""Where nothing says how long trainings are."""
-
-
 def _is_whole(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool)
 
@@ -180,3 +176,7 @@ def _pair(name: str, value: Any, expected: str) -> tuple[Any, Any]:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise InvalidArgumentError(f"{name!r} must be {expected}, got {shown(value)}")
     return value[0], value[1]
+
+
+BY_EPOCHS = Fidelity(Unit.EPOCHS, 1, LARGEST_WHOLE)
+"""Where nothing says how long trainings are."""
