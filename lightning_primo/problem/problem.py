@@ -15,7 +15,7 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.architecture import ArchitectureOracle, NetworkOracle
 from lightning_primo.problem.fidelity import Fidelity, Unit
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.problem.trial import Config, Evaluation, Losses
+from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace  # takes a second to import
@@ -44,6 +44,8 @@ class Problem:
         exact: The oracle of the exact objectives and constraints; it may be slow (milliseconds) but caches.
         architecture: The oracle of the networks' architectures, for algorithms that grow and prune; None where there
             are no networks.
+        replicates: How often a full training is carried out, with other seeds or on other folds; shorter ones are
+            carried out once.
         network: The oracle of what tells a network from another, for algorithms that change how it is trained while it
             is; None where there are no networks.
 
@@ -59,6 +61,7 @@ class Problem:
     unit: Unit = Unit.EPOCHS
     grain: int = 1
     constraints: tuple[Objective, ...] = ()
+    replicates: int = 1
     exact: ExactOracle = field(default=_no_exact, repr=False)
     architecture: ArchitectureOracle | None = field(default=None, repr=False)
     network: NetworkOracle | None = field(default=None, repr=False)
@@ -170,7 +173,14 @@ class Problem:
 
     def counts(self, evaluation: Evaluation) -> bool:
         """Whether `evaluation` is a success at the full budget that keeps all bounds: feasible, in the field's word."""
+        if evaluation.given_up:
+            return False
         return evaluation.counts_at(self.max_epochs) and self.infeasibility(evaluation) is None
+
+    def cost(self, proposal: Proposal) -> float:
+        """What a proposal costs in epochs of training, if all its replicates are trained and none ends by itself."""
+        is_full = proposal.final or proposal.epoch >= self.max_epochs
+        return proposal.epochs + (self.replicates - 1) * proposal.epoch * is_full
 
     def deviations(self, evaluation: Evaluation) -> Losses:
         """The standard deviations of an evaluation's losses, in the objectives' order; 0 where none was told."""

@@ -120,6 +120,8 @@ class Evaluation:
         measuring: Of these, those in which costs were measured, with the building of the module for that.
         finished: Whether the training ended before `R`, by itself or as it was proposed to, so that the trial cannot be
             continued.
+        given_up: Whether it was clearly bad before all its replicates (seeds, folds) were trained, so that its losses
+            are the means of some of them: models learn from it, but it is never on the front.
     """
 
     trial_id: int
@@ -137,6 +139,7 @@ class Evaluation:
     seconds: float = 0.0
     measuring: float = 0.0
     finished: bool = False
+    given_up: bool = False
 
     @property
     def ok(self) -> bool:

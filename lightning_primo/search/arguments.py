@@ -20,6 +20,7 @@ from lightning_primo.checks import (
     shown,
 )
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.factory.folds import check_folding
 from lightning_primo.json_values import is_json, is_written, plain
 from lightning_primo.objectives import ObjectiveCallback, TrainedCallback
 from lightning_primo.objectives.base import BEST
@@ -28,6 +29,9 @@ from lightning_primo.training import check_trainer_arguments
 from lightning_primo.training.options import TrainerArguments
 from lightning_primo.training.validations import check_validated, fidelity_by_steps
 from lightning_primo.workers.executor import tells_its_size
+
+_MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
+_MOST_REPLICATES = 1000
 
 _EXAMPLES = {
     "objectives": "Metric('val_loss') or ParameterCount()",
@@ -139,6 +143,20 @@ def check_workers(workers: Any, executor: Executor | None) -> int | None:
     return None
 
 
+def check_replicates(repeats: object, folds: object, datamodule: object) -> dict[str, Any]:
+    """The numbers of seeds and of folds that each full training has, by the names of `TrainingOptions`.
+
+    Raises:
+        InvalidArgumentError: If they are no such numbers, or the data cannot be split.
+    """
+    seeds = check_whole("repeats", repeats, least=1, most=_MOST_REPLICATES)
+    if folds is None:
+        return {"repeats": seeds, "folds": None}
+    parts = check_whole("folds", folds, least=2, most=_MOST_REPLICATES)
+    check_folding(datamodule)
+    return {"repeats": seeds, "folds": parts}
+
+
 def check_trainer(trainer: object) -> TrainerArguments:
     """The Trainer's arguments, empty for None, or the function that gives them, whose results are checked later.
 
@@ -152,6 +170,11 @@ def check_trainer(trainer: object) -> TrainerArguments:
     arguments = check_mapping("trainer", trainer, "the names of arguments to values")
     check_trainer_arguments(arguments)
     return arguments
+
+
+def check_remeasure(times: object) -> int:
+    """How often the front is measured again; an InvalidArgumentError if that is no number of times."""
+    return check_whole("remeasure", times, least=0, most=_MOST_REMEASUREMENTS)
 
 
 def check_timeout(seconds: object) -> float | None:

@@ -18,6 +18,10 @@ from lightning_primo.problem.objective import Kind, Objective
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
+REPEATS, FOLDS = "repeats", "folds"
+"""The keys of a search's seeds and folds; a study says nothing of them."""
+
+NO_FOLDS = "none"
 
 class StoredProblem(Problem):
     """A problem as a log describes it, whose space is made when it is asked for: ConfigSpace takes a second to import.
@@ -58,7 +62,14 @@ def problem_of(description: Mapping[str, str], directory: Path) -> Problem:
             max_epochs=fidelity.full,
             unit=fidelity.unit,
             grain=fidelity.grain,
+            replicates=int(description.get(REPEATS, "1")) * (folds_of(description) or 1),
         )
+
+
+def folds_of(description: Mapping[str, str]) -> int | None:
+    """On how many folds the trials of a search are trained; None for the data module's own split."""
+    folds = description.get(FOLDS, NO_FOLDS)
+    return None if folds == NO_FOLDS else int(folds)
 
 
 def _space_of(text: str, directory: Path) -> ConfigurationSpace:

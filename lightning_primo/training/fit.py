@@ -116,7 +116,7 @@ def _fit(
         before=[
             *_pauses(job),
             *limit,
-            StopFile(stop_file(job.directory)),
+            StopFile(stop_file(job.home)),
             reproducible,
             division,
             *validation,

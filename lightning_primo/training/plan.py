@@ -11,7 +11,7 @@ import numpy as np
 
 from lightning_primo.factory import Factory
 from lightning_primo.layout import trial_directory
-from lightning_primo.objectives.base import ObjectiveCallback
+from lightning_primo.objectives.base import ObjectiveCallback, TrainedCallback
 from lightning_primo.problem import Problem, Unit
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
 from lightning_primo.training.inheritance import Inheritance, Morphism, TakeOver
@@ -43,6 +43,11 @@ class TrainingPlan:
     directory: Path
     seed: int
     options: TrainingOptions = field(default_factory=TrainingOptions)
+
+    @property
+    def trained(self) -> tuple[TrainedCallback, ...]:
+        """The objectives and constraints that are trained."""
+        return tuple(c for c in (*self.objectives, *self.constraints) if isinstance(c, TrainedCallback))
 
     def job(self, proposal: Proposal, line: Sequence[Trial] = (), *, seconds: float = 0.0) -> Job:
         """What a worker needs to carry out `proposal`.
