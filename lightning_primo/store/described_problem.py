@@ -23,6 +23,7 @@ REPEATS, FOLDS = "repeats", "folds"
 
 NO_FOLDS = "none"
 
+
 class StoredProblem(Problem):
     """A problem as a log describes it, whose space is made when it is asked for: ConfigSpace takes a second to import.
 
