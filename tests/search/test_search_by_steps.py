@@ -84,7 +84,7 @@ def test_what_people_see_is_in_steps(undisturbed: Path, capsys: pytest.CaptureFi
     assert "epoch" not in table
     assert set(table["step"]) <= {0, 3, 6, 9}
     assert table["cost"].sum() == 3 * result.epochs
-    assert list(result.hypervolume_over_cost())[0] == "steps"
+    assert next(iter(result.hypervolume_over_cost())) == "steps"
     trial = next(trial for trial in result.trials if trial.trained_fully)
     assert (trial.epoch, trial.amount) == (3, 9)
     assert repr(trial).endswith("step 9>")

@@ -203,7 +203,7 @@ def _asked(options: jsonargparse.Namespace, space: SearchSpace, project: Project
         "constraints": read_constraints(options.constraints or []),
         "algorithm": read_algorithm(options.algorithm, space),
         "first": read_first(options.first or [], space),
-        "known": read_known(options.known or [], space, project),
+        "known": read_known(options.known or [], space, project, length="epoch" if options.steps is None else "step"),
         "continues": read_continues(options.continues, space, project),
     }
 
