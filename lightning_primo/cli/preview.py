@@ -110,7 +110,7 @@ def _lines(described: Mapping[str, Any], indent: str = "") -> Iterable[str]:
 def _training(search: Search, project: Project, budget: Mapping[str, float]) -> list[str]:
     limits = ", ".join(f"{format_value(limit)} {name.replace('_', ' ')}" for name, limit in budget.items())
     lines = [
-        f"epochs: {search.problem.min_epochs} to {search.problem.max_epochs}",
+        f"{search.problem.unit.value}: {search.problem.fidelity.span.rpartition(' ')[0]}",
         f"budget: {limits}",
         f"workers: {search.workers}",
         f"seed: {search.seed}",
