@@ -92,7 +92,7 @@ class TextData(pl.LightningDataModule):
         batch_size: int = 32,
         length: int = 64,
         tokenizer: Tokenizer = utf8,
-        validation_windows: int = 256,
+        validation_windows: int = 128,
     ) -> None:
         super().__init__()
         self.text = text

@@ -21,12 +21,13 @@ from typing_extensions import override
 from datamodules import TextData, help_topics
 from datamodules.text import Tokenizer, utf8
 from lightning_primo import Metric, ParameterCount, Prior, Result, Search
-from lightning_primo.measure.devices import synchronize
-from lightning_primo.measure.inputs import call
-from lightning_primo.measure.isolation import isolated
+from lightning_primo.measure.devices import device_name, resolve_device, synchronize
+from lightning_primo.measure.inputs import call, to_device
+from lightning_primo.measure.isolation import isolated, placed
 from lightning_primo.measure.turns import quiet_machine
 from lightning_primo.objectives import CostCallback
 from lightning_primo.problem import Kind, Objective
+from lightning_primo.problem.place import Place
 from lightning_primo.timing import time_calls
 from models.low_rank import TARGETS, LowRankAdaptation, SmallLanguageModel
 from recipes.common import Recipe, search_arguments, search_parser
@@ -38,16 +39,19 @@ PRIORS = {
 
 
 class TrainingSpeed(CostCallback):
-    """Passes forward and backward per second, measured before the training; a cost of one's own is no more than this."""
+    """Passes forward and backward per second, measured before the training: a cost of one's own."""
 
     def __init__(self) -> None:
         super().__init__(Objective(name="steps_per_second", mode="max", kind=Kind.MEASURED, log=True))
 
     @override
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
+        device = resolve_device("auto")
+        module, tokens = placed(module, device=device), to_device(inputs, device)
+
         def step() -> None:
-            call(module, inputs).sum().backward()
-            synchronize(inputs.device)
+            call(module, tokens).sum().backward()
+            synchronize(device)
 
         with quiet_machine(), isolated(module, training=True):
             self.timing = time_calls(step)
@@ -63,10 +67,20 @@ class TrainingSpeed(CostCallback):
     def noisy(self) -> bool:
         return True
 
+    @property
+    @override
+    def measured_on(self) -> Place:
+        return self.place()
+
+    @override
+    def place(self) -> Place:
+        device = resolve_device("auto")
+        return {"device": device.type, "hardware": device_name(device), "threads": str(torch.get_num_threads())}
+
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    command = search_parser(__doc__, directory="runs/finetune", full_trainings=12, steps=(20, 180))
+    command = search_parser(__doc__, directory="runs/finetune", full_trainings=12, steps=(15, 135))
     command.add_argument(
         "--model",
         metavar="NAME",
@@ -92,7 +106,7 @@ def space() -> ConfigurationSpace:
         Categorical("targets", list(TARGETS), default="query-value"),
         Float("lr", (3e-4, 3e-2), log=True, default=3e-3),
         Float("warmup", (0, 0.3), default=0.1),
-        Integer("batch_size", (8, 32), log=True, default=16),
+        Integer("batch_size", (4, 16), log=True, default=8),
     )
     return made
 
