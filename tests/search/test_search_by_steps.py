@@ -76,10 +76,10 @@ def test_killed_at_random_times_it_ends_as_if_it_never_was(searches: Searches, t
     assert_same(killed, whole)
 
 
-def test_what_people_see_is_in_steps(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_people_see_is_in_steps(undisturbed: Path) -> None:
     result = read_result(undisturbed)
     assert result.problem.fidelity == Fidelity(Unit.STEPS, 1, 3, 3)
-    assert f"{3 * result.epochs:g} steps = {result.full_trainings:g} full trainings" in result.summary()
+    assert f"{3 * result.epochs:g} steps = {result.full_trainings:.4g} full trainings" in result.summary()
     table = result.to_pandas()
     assert "epoch" not in table
     assert set(table["step"]) <= {0, 3, 6, 9}
