@@ -9,7 +9,7 @@ from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.place import Place
-from lightning_primo.problem.trial import Config, Losses, Origin, Status, Trial, schedule
+from lightning_primo.problem.trial import REPLICATES, Config, Losses, Origin, Status, Trial, schedule
 from lightning_primo.results.formatting import format_setting, format_value, format_values
 from lightning_primo.results.html_tables import pairs_html
 
@@ -115,6 +115,12 @@ class TrialResult:
     def trained_partly(self) -> bool:
         """Whether it has a result, but not one of the full budget, and may still go on."""
         return not self.known and self.epoch > 0 and not self.trained_fully and self.status is Status.OK
+
+    @property
+    def replicates(self) -> int | None:
+        """How many seeds or folds its values are the means of; None where it was trained once, as trials are."""
+        number = self.measurements.get(REPLICATES)
+        return None if number is None else round(number)
 
     @property
     def label(self) -> str:
