@@ -96,7 +96,7 @@ def _metrics(
     callbacks = [callback for callback in given if not isinstance(callback, (Checkpoint, ProgressBar))]
     silent = {"callbacks": callbacks, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     with process_kept(), quiet_lightning():
-        runner = make_trainer({**on_one_device(arguments), **silent}, directory=directory, max_epochs=1)
+        runner = make_trainer({**on_one_device(arguments), **silent}, directory=directory, limits={"max_epochs": 1})
         results = runner.test(module, datamodule=build_data(build, trial.config, seed, fold), verbose=False)
     metrics = {name: float(value) for result in results for name, value in result.items()}
     if not metrics:

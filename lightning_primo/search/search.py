@@ -22,12 +22,12 @@ from lightning_primo.search.arguments import (
     check_directory,
     check_executor,
     check_objectives,
-    check_pair,
     check_remeasure,
     check_replicates,
     check_timeout,
     check_trainer,
     check_workers,
+    read_fidelity,
 )
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe, describe_replicates
@@ -48,7 +48,6 @@ from lightning_primo.study.earlier_search import Continuation
 from lightning_primo.training import check_indices, preflight
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
-from lightning_primo.training.trainer import check_validated
 
 
 class Search(Steered):
@@ -60,6 +59,8 @@ class Search(Steered):
             LightningModule class, which gets the keys that its constructor accepts.
         objectives: What is optimised: `Metric`, `ParameterCount`, `FLOPs`, `Latency`, `PeakMemory`, `TrainingTime`.
         epochs: The fidelity: (shortest, full) training.
+        steps: The fidelity in optimiser steps instead, ``(500, 13_500)``: trainings end, and are continued, inside
+            epochs. They validate every so many steps as all lengths are multiples of.
         directory: Where log, checkpoints and pictures go. The same call goes on with the search that it holds.
         datamodule: A LightningDataModule for all, a callable ``config -> LightningDataModule``, a LightningDataModule
             class, plain DataLoaders, or None where the module has its own.
@@ -102,7 +103,8 @@ class Search(Steered):
         *,
         module: Any,
         objectives: Sequence[ObjectiveCallback],
-        epochs: tuple[int, int],
+        epochs: tuple[int, int] | None = None,
+        steps: tuple[int, int] | None = None,
         directory: str | Path,
         datamodule: Any = None,
         example_inputs: Any = None,
@@ -125,7 +127,6 @@ class Search(Steered):
         check_space(space)
         check_choices(space)
         check_objectives(objectives, constraints)
-        min_epochs, max_epochs = check_pair(epochs)
         check_algorithm(algorithm)
         check_executor(executor)
         self.workers = check_workers(workers, executor)
@@ -137,6 +138,7 @@ class Search(Steered):
         )
         if executor is None and not callable(self.options.trainer):
             check_indices(self.options.trainer, self.workers or 1)
+        fidelity = read_fidelity(self.options.trainer, epochs=epochs, steps=steps)
         self.factory = Factory(module, datamodule, example_inputs=example_inputs)
         self.factory.check(list(space.keys()), read_elsewhere=callable(self.options.trainer))
         self.objectives = tuple(objectives)
@@ -146,10 +148,8 @@ class Search(Steered):
         self.seed = check_whole("seed", seed, least=0, most=LARGEST_SEED)
         self.keep_all_checkpoints = check_bool("keep_all_checkpoints", keep_all_checkpoints)
         self.remeasure = check_remeasure(remeasure)
-        problem = posed_problem(space, self.factory, self.objectives, self.constraints, (min_epochs, max_epochs))
+        problem = posed_problem(space, self.factory, self.objectives, self.constraints, fidelity)
         self.problem = replace(problem, replicates=self.options.replicates)
-        if not callable(self.options.trainer):
-            check_validated(self.options.trainer, min_epochs, max_epochs)
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
         self._description = describe(

@@ -13,6 +13,7 @@ from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.factory import Factory
 from lightning_primo.factory.folds import choose_fold
 from lightning_primo.objectives.base import BEST, ObjectiveCallback, TrainedCallback
+from lightning_primo.problem.fidelity import Fidelity, Unit
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Losses, configuration_key
@@ -31,7 +32,7 @@ class Job:
         trial_id: Number of the trial.
         config: The active hyperparameters.
         seed: The trial's own, not negative; the same in all jobs of the trial.
-        epoch: Train up to this epoch, counted from 1.
+        epoch: Train up to this epoch, counted from 1, or to this level where trainings are counted in something else.
         max_epochs: The full budget `R`, for which schedules are made.
         directory: The trial's own; its checkpoint and logs are kept there.
         factory: Builds module and data.
@@ -47,6 +48,8 @@ class Job:
         bar: What decides after each replicate whether the others are trained.
         known: Values of exact (or measured) objectives that are known already, by name.
         measured_on: Where the search's values were measured so far, by the objective's name; others are refused.
+        unit: What trainings are counted in.
+        grain: What a level stands for, see `Fidelity`.
         options: What the user has set.
         ticket: The right to write into the directory, see `Claim`; empty where nobody else could.
         seconds_before: Those that its earlier jobs took.
@@ -71,6 +74,8 @@ class Job:
     bar: Bar = field(default_factory=Bar)
     known: Mapping[str, float] = field(default_factory=dict)
     measured_on: Mapping[str, Place] = field(default_factory=dict)
+    unit: Unit = Unit.EPOCHS
+    grain: int = 1
     options: TrainingOptions = field(default_factory=TrainingOptions)
     ticket: str = ""
     seconds_before: float = 0.0
@@ -95,7 +100,13 @@ class Job:
     @property
     def identity(self) -> str:
         """Tells the trial from others that a directory may hold a checkpoint of."""
-        return f"{configuration_key(self.config)} seed={self.seed} max_epochs={self.max_epochs}"
+        length = f"max_epochs={self.max_epochs}" if self.unit is Unit.EPOCHS else f"trained={self.fidelity}"
+        return f"{configuration_key(self.config)} seed={self.seed} {length}"
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """The lengths up to the full one, in the unit of trainings."""
+        return Fidelity(self.unit, 1, self.max_epochs, self.grain)
 
     @property
     def trained(self) -> tuple[TrainedCallback, ...]:
