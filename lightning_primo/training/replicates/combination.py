@@ -138,4 +138,4 @@ def _mean_constraints(
 
 def _reached(by_epoch: Mapping[int, object], epoch: int) -> int:
     """The last epoch up to `epoch` that a replicate has: one that ended by itself stays as it was then."""
-    return max(reached for reached in by_epoch if reached <= epoch)
+    return max((reached for reached in by_epoch if reached <= epoch), default=min(by_epoch))
