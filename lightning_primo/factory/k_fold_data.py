@@ -97,15 +97,18 @@ class KFoldData(pl.LightningDataModule):
 
     @override
     def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of all folds but the one that is validated on, shuffled."""
         others = [part for number, part in enumerate(self.parts) if number != self._fold]
         return self._loader(self._subset(np.sort(np.concatenate(others))), shuffle=True)
 
     @override
     def val_dataloader(self) -> DataLoader[Any]:
+        """Batches of the fold that is validated on."""
         return self._loader(self._subset(self.parts[self._fold]), shuffle=False)
 
     @override
     def test_dataloader(self) -> DataLoader[Any]:
+        """Batches of the test data."""
         assert self.test is not None
         return self._loader(self.test, shuffle=False)
 
