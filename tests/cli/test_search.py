@@ -107,7 +107,8 @@ def test_seeds_and_folds_are_entries_of_a_search_file(
     (trial,) = read_result(tmp_path / "out").trials
     assert (trial.replicates, trial.cost) == (2, 2)
     assert trial.measurements["val_loss_spread"] > 0
-    capsys.readouterr()
+    assert main(["search", "--config", "config.yaml", "--search", twice, f"--directory={tmp_path}", "--print"]) == 0
+    assert "  seeds of each full training: 2\n" in capsys.readouterr().out
     folded = written(tmp_path, changed(algorithm="RandomSearch", folds=5))
     assert main([*command, f"--directory={tmp_path / 'folded'}", "--search", folded]) == 2
     assert "has no method 'fold'; give it a method fold(self, i, k)" in capsys.readouterr().err
