@@ -297,7 +297,7 @@ class Halves(pl.LightningDataModule):
         pass
 
 
-@cases
+@settings(cases, max_examples=max(1, N_CASES // 3))
 @given(data=st.data())
 def test_replicates(data: st.DataObject) -> None:
     odd = data.draw(st.fixed_dictionaries({}, optional={"repeats": anything, "folds": anything}))
