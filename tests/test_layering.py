@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factory": VALUES | {"namespaces"},
     "timing": VALUES,
     "measure": VALUES | {"file_lock", "timing"},
-    "objectives": VALUES | {"factory", "measure"},
+    "objectives": VALUES | {"factory", "measure", "timing"},
     "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},
