@@ -3,17 +3,18 @@
 Each model is measured ten times in each way, the ways in turn: for a fixed quarter of a second; until the median is
 known, as `measure_latency` does; by the adaptive timer of `torch.utils.benchmark`, which stops when the interquartile
 range is below a tenth of the median. Printed are the median, the relative standard deviation and the range of these
-measurements, and the seconds that one took; beside ours, what a measurement says of its own deviation. With ``--busy`` a
-process keeps one core busy meanwhile, ``--cores 0`` says where this one runs (``--busy 1``).
+measurements, and the seconds that one took; beside ours, what a measurement says of its own deviation. With
+``--cores 0 --busy 1`` it measures on one core while a process keeps the other one busy.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import statistics
+import subprocess
+import sys
 import time
 import timeit
 from collections.abc import Callable, Iterator
@@ -64,6 +65,14 @@ def adaptive(module: nn.Module, inputs: torch.Tensor) -> tuple[float, float]:
         return timer.adaptive_autorange().median, 0.0
 
 
+_SPIN = """
+import os
+os.sched_setaffinity(0, {{{core}}})
+number = 1
+while True:
+    number = (number * 1103515245 + 12345) & 0x7FFFFFFF
+"""
+
 WAYS: dict[str, Callable[[nn.Module, torch.Tensor], tuple[float, float]]] = {
     "fixed 0.25 s": fixed,
     "measure_latency": ours,
@@ -77,20 +86,13 @@ def busy(core: int | None) -> Iterator[None]:
     if core is None:
         yield
         return
-    process = multiprocessing.get_context("spawn").Process(target=_spin, args=(core,), daemon=True)
-    process.start()
+    process = subprocess.Popen([sys.executable, "-c", _SPIN.format(core=core)])
     try:
-        time.sleep(1.0)
+        time.sleep(2.0)  # until it works
         yield
     finally:
         process.kill()
-
-
-def _spin(core: int) -> None:
-    os.sched_setaffinity(0, {core})
-    number = 1
-    while number:
-        number = (number * 1103515245 + 12345) & 0x7FFFFFFF | 1
+        process.wait()
 
 
 def pause_seconds() -> float:
