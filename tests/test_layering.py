@@ -17,7 +17,7 @@ FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 VALUES = {"errors", "checks", "problem"}
 FILES = {"disk", "file_lock", "json_values", "layout"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "acquisitions", "algorithms"}
-MEASURING = VALUES | {"file_lock", "timing", "factory", "measure", "objectives"}
+MEASURING = VALUES | {"file_lock", "timing", "factory", "measure", "runtimes", "objectives"}
 TRAINING = MEASURING | FILES | {"namespaces", "callbacks", "nas", "workers", "training"}
 STORING = VALUES | FILES | {"store"}
 
@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factory": VALUES | {"namespaces"},
     "timing": VALUES,
     "measure": VALUES | {"file_lock", "timing"},
-    "objectives": VALUES | {"factory", "measure", "timing"},
+    "runtimes": VALUES | {"file_lock", "measure"},
+    "objectives": VALUES | {"factory", "measure", "runtimes", "timing"},
     "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},
