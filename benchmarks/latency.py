@@ -2,7 +2,7 @@
 
 Each model is measured ten times in each way, the ways in turn: for a fixed quarter of a second; until the median is
 known, as `measure_latency` does; by the adaptive timer of `torch.utils.benchmark`, which stops when the interquartile
-range is below a tenth of the median. Printed are the median, the relative standard deviation and the range of these
+range is below a tenth of the median, or after a second as ours. Printed are the median, the relative standard deviation and the range of these
 measurements, and the seconds that one took; beside ours, what a measurement says of its own deviation. With
 ``--cores 0 --busy 1`` it measures on one core while a process keeps the other one busy.
 """
@@ -19,6 +19,7 @@ import time
 import timeit
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -58,11 +59,11 @@ def ours(module: nn.Module, inputs: torch.Tensor) -> tuple[float, float]:
 
 
 def adaptive(module: nn.Module, inputs: torch.Tensor) -> tuple[float, float]:
-    """The median by `Timer.adaptive_autorange`, for ten seconds at most; and no deviation."""
+    """The median by `Timer.adaptive_autorange`, for a second at most, as ours; and no deviation."""
     with torch.inference_mode():
         module(inputs)
         timer = Timer("module(inputs)", globals={"module": module, "inputs": inputs}, num_threads=1)
-        return timer.adaptive_autorange().median, 0.0
+        return timer.adaptive_autorange(max_run_time=1.0).median, 0.0
 
 
 _SPIN = """
@@ -78,6 +79,14 @@ WAYS: dict[str, Callable[[nn.Module, torch.Tensor], tuple[float, float]]] = {
     "measure_latency": ours,
     "adaptive_autorange": adaptive,
 }
+
+
+MODELS: dict[str, tuple[Any, ...]] = {
+    "perceptron": (perceptron, 64),
+    "ConvNet": (conv_net, 3, 32, 32),
+    "ResNet-18": (resnet18, 3, 224, 224),
+}
+"""What builds each, and the size of a sample."""
 
 
 @contextlib.contextmanager
@@ -108,6 +117,7 @@ def pause_seconds() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=10, help="measurements of each model (default: %(default)s)")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="(default: all)")
     parser.add_argument("--batch-size", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--cores", type=int, nargs="+", help="where to measure (Linux; default: anywhere)")
     parser.add_argument("--busy", type=int, metavar="CORE", help="keep this core busy meanwhile (Linux)")
@@ -115,16 +125,12 @@ def main() -> None:
     if arguments.cores:
         os.sched_setaffinity(0, arguments.cores)
     torch.set_num_threads(1)
-    models = {
-        "perceptron": (perceptron().eval(), torch.randn(arguments.batch_size, 64)),
-        "ConvNet": (conv_net().eval(), torch.randn(arguments.batch_size, 3, 32, 32)),
-        "ResNet-18": (resnet18().eval(), torch.randn(arguments.batch_size, 3, 224, 224)),
-    }
     print(f"on {device_name(torch.device('cpu'))}, batch size {arguments.batch_size}, one thread")
     print(f"load {os.getloadavg()[0]:.1f}; {'a core is kept busy' if arguments.busy is not None else 'as it is'}")
     with busy(arguments.busy):
-        for name, (module, inputs) in models.items():
-            _compare(name, module, inputs, arguments.repeats)
+        for name in arguments.models:
+            build, *sizes = MODELS[name]
+            _compare(name, build().eval(), torch.randn(arguments.batch_size, *sizes), arguments.repeats)
     print(f"load {os.getloadavg()[0]:.1f}")
     print(f"a training's offer to pause, per batch: {pause_seconds() * 1e6:.2g} microseconds")
 

@@ -9,6 +9,7 @@ from lightning_primo.measure.energy_meters import EnergyMeter, NvmlMeter, RaplMe
 from lightning_primo.measure.flops import count_flops
 from lightning_primo.measure.inputs import call, first_sample, model_inputs, sample_batch, to_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
+from lightning_primo.measure.latency_comparison import compare_latencies
 from lightning_primo.measure.layers import LayerProfile, Profile, profile
 from lightning_primo.measure.memory import peak_memory
 from lightning_primo.measure.module_profile import BatchProfile, ModuleProfile, profile_module
@@ -27,6 +28,7 @@ __all__ = [
     "RaplMeter",
     "available_devices",
     "call",
+    "compare_latencies",
     "count_flops",
     "first_sample",
     "measure_energy",
