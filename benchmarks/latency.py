@@ -2,9 +2,9 @@
 
 Each model is measured ten times in each way, the ways in turn: for a fixed quarter of a second; until the median is
 known, as `measure_latency` does; by the adaptive timer of `torch.utils.benchmark`, which stops when the interquartile
-range is below a tenth of the median, or after a second as ours. Printed are the median, the relative standard deviation and the range of these
-measurements, and the seconds that one took; beside ours, what a measurement says of its own deviation. With
-``--cores 0 --busy 1`` it measures on one core while a process keeps the other one busy.
+range is below a tenth of the median, or after a second as ours. Printed are the median, the relative standard deviation
+and the range of these measurements, and the seconds that one took; beside ours, what a measurement says of its own
+deviation. With ``--cores 0 --busy 1`` it measures on one core while a process keeps the other one busy.
 """
 
 from __future__ import annotations
