@@ -153,6 +153,19 @@ def test_rare_moments_are_not_waited_for() -> None:
     assert all(timing.seconds < 0.3 for timing in timings[10:])
 
 
+def test_of_a_slowed_device_the_calmest_moments_count() -> None:
+    device = Slowed(lambda now: now > 1.0 and not 2.2 < now < 2.212)
+    reference = Reference(device.workload, clock=device.clock)
+    for _ in range(5):
+        time_calls(device.call, reference=reference, clock=device.clock)
+    device.now = 2.0
+    timing = time_calls(device.call, max_seconds=0.5, reference=reference, clock=device.clock)
+    assert 0 < timing.runs < 20  # of five batches, one or two of them calm; of all it would be hundreds
+    assert timing.slowdown == pytest.approx(1.8)
+    assert timing.iqr > 0
+    assert not timing.steady
+
+
 def test_candidates_in_turn_share_what_happens() -> None:
     device = Device(constant(0.0))
 
