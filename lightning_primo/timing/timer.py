@@ -20,7 +20,7 @@ from lightning_primo.timing.spread import Array, deviation_of, error_of, iqr_of,
 from lightning_primo.timing.timing import Timing
 
 PRECISION = 0.02
-MAX_SECONDS = 1.0
+MAX_SECONDS = 0.5
 WARMUP = 0.02
 
 _CLOCK = 1e-8  # seconds that it can tell apart
