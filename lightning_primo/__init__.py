@@ -51,7 +51,16 @@ if TYPE_CHECKING:
     from lightning_primo.factory import KFoldData
     from lightning_primo.hypergradients import HypergradientDescent, ImplicitHypergradients, UnrolledHypergradients
     from lightning_primo.namespaces import alias_pytorch_lightning
-    from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TorchMetric, TrainingTime
+    from lightning_primo.objectives import (
+        Energy,
+        FLOPs,
+        Latency,
+        Metric,
+        ParameterCount,
+        PeakMemory,
+        TorchMetric,
+        TrainingTime,
+    )
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
     from lightning_primo.results import Comparison, Result, from_optuna
     from lightning_primo.search import NoImprovement, Search, Target, read_result
@@ -76,6 +85,7 @@ __all__ = [
     "Comparison",
     "Continuation",
     "EarnedTrust",
+    "Energy",
     "EpochPrice",
     "EvolutionarySampler",
     "FLOPs",

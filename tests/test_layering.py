@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "timing": VALUES,
     "measure": VALUES | {"file_lock", "timing"},
     "runtimes": VALUES | {"file_lock", "measure"},
-    "objectives": VALUES | {"factory", "measure", "runtimes"},
+    "objectives": VALUES | {"factory", "measure", "runtimes", "timing"},
     "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},

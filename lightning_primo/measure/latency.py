@@ -39,8 +39,7 @@ class LatencyMeasurement:
         batch_size: Samples per call; None for inputs as they are.
         dtype: Of the floating-point parameters, for example ``"float32"``.
         threads: CPU threads within an operator.
-        slowdown: Duration of fixed work beside the calls, relative to the calmest of this process; 1 where the device
-            was calm.
+        slowdown: Duration of fixed work beside the calls, relative to a calm device; 1 where it was calm.
     """
 
     median: float
@@ -132,7 +131,7 @@ def measure_latency(
     torch.set_num_threads(threads)
     try:
         with quiet_machine(), isolated(module), torch.inference_mode():
-            reference = _reference(place)
+            reference = reference_for(place)
             with explained(module, inputs):
                 run()
             timing = time_calls(run, precision=precision, max_seconds=max_seconds, warmup=warmup, reference=reference)
@@ -164,12 +163,12 @@ def measure_latency(
 def _slowed(timing: Timing) -> str:
     if timing.slowdown <= 1 + TOLERANCE:
         return ""
-    return f" (fixed work beside it took {timing.slowdown:.2g} times as long as at the calmest)"
+    return f" (fixed work beside it took {timing.slowdown:.2g} times as long as on a calm device)"
 
 
 @functools.cache
-def _reference(device: torch.device) -> Reference:
-    """The one of this process for `device`."""
+def reference_for(device: torch.device) -> Reference:
+    """The workload of this process that tells whether `device` is slowed."""
     if device.type == "cpu":
         return Reference()
     matrix = torch.ones(_SIDE, _SIDE, device=device)

@@ -16,6 +16,7 @@ from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import Place
+from lightning_primo.timing.timer import MAX_SECONDS, PRECISION, check_timing
 
 
 class Latency(CostCallback):
@@ -32,6 +33,8 @@ class Latency(CostCallback):
         example_inputs: See `CostCallback`.
         dtype: Cast weights and inputs to this floating-point type; default: as they are.
         threads: CPU threads within an operator; default: as set in the process that makes a search's first measurement.
+        precision: Standard error of the median that is wanted, relative to it: calls are timed until then.
+        max_seconds: When to stop all the same.
         at_most: Configurations that take longer, in seconds, are rejected.
         at_least: Configurations that take less, in seconds, are rejected.
         reference: Coordinate of the hypervolume's reference point, in seconds.
@@ -44,8 +47,8 @@ class Latency(CostCallback):
             and in processes other than rank zero.
 
     Raises:
-        InvalidArgumentError: For a batch size, thread number or type out of range. Whether there is such a device is
-            known only where it is measured.
+        InvalidArgumentError: For a batch size, thread number, type, precision or time out of range. Whether there is
+            such a device is known only where it is measured.
     """
 
     cuts_inputs = True
@@ -58,6 +61,8 @@ class Latency(CostCallback):
         example_inputs: Any = None,
         dtype: torch.dtype | None = None,
         threads: int | None = None,
+        precision: float = PRECISION,
+        max_seconds: float = MAX_SECONDS,
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
@@ -74,16 +79,26 @@ class Latency(CostCallback):
             raise InvalidArgumentError(
                 f"'dtype' must be a floating-point type such as torch.bfloat16, got {shown(dtype)}"
             )
+        check_timing(precision=precision, max_seconds=max_seconds)
         self.device = str(device)
         self.batch_size = batch_size
         self.dtype = dtype
         self.threads = threads
+        self.precision = precision
+        self.max_seconds = max_seconds
         self.measurement: LatencyMeasurement | None = None
 
     @override
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
         self.measurement = measure_latency(
-            module, inputs, device=self.device, batch_size=self.batch_size, dtype=self.dtype, threads=self.threads
+            module,
+            inputs,
+            device=self.device,
+            batch_size=self.batch_size,
+            dtype=self.dtype,
+            threads=self.threads,
+            precision=self.precision,
+            max_seconds=self.max_seconds,
         )
         return self.measurement.median
 
