@@ -1,4 +1,10 @@
 """Latencies of networks on the device where they are deployed: a measurement server there, and its client here.
 
-The server needs numpy and a runtime alone, neither torch nor Lightning; `ServedDevice` is what `Latency(on=...)` asks.
+The server needs NumPy and a runtime alone, neither PyTorch nor Lightning; a `ServedDevice` is what ``Latency(on=...)``
+asks. ``lightning-primo serve``, or ``python -m lightning_primo.serving``, starts the server.
 """
+
+from lightning_primo.serving.served_device import ServedDevice, ServedMeasurement
+from lightning_primo.serving.server import Limits, MeasurementServer
+
+__all__ = ["Limits", "MeasurementServer", "ServedDevice", "ServedMeasurement"]

@@ -25,6 +25,7 @@ from lightning_primo.serving.upload import ARTEFACT, HEADER, INPUTS
 
 _OUT, _ERRORS = 1, 2
 _EASIEST_TO_KILL = "1000"
+_OVER_NETWORK = "AzureExecutionProvider"  # of ONNX Runtime, in every wheel
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,6 +74,8 @@ def measure(folder: Path, calmest: float | None) -> dict[str, Any]:
 
     require_little_endian()
     request = MeasurementRequest.read((folder / HEADER).read_bytes())
+    if _OVER_NETWORK in json.dumps(request.runtime):
+        raise InvalidArgumentError(f"{_OVER_NETWORK} computes over the network, which this server does not let it")
     runtime = runtime_of(request.runtime)
     artefact = Artefact.described(request.artefact, folder / ARTEFACT)
     if not isinstance(runtime, DeployableRuntime) or runtime.format != artefact.format:
