@@ -17,7 +17,7 @@ FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 VALUES = {"errors", "checks", "problem"}
 FILES = {"disk", "file_lock", "json_values", "layout"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "acquisitions", "algorithms"}
-MEASURING = VALUES | {"file_lock", "factory", "measure", "objectives"}
+MEASURING = VALUES | {"file_lock", "timing", "factory", "measure", "objectives"}
 TRAINING = MEASURING | FILES | {"namespaces", "callbacks", "nas", "workers", "training"}
 STORING = VALUES | FILES | {"store"}
 
@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "algorithms": VALUES | {"space", "pareto", "surrogates", "acquisitions"},
     "testing": SEARCHING,
     "factory": VALUES | {"namespaces"},
-    "measure": VALUES | {"file_lock"},
+    "timing": VALUES,
+    "measure": VALUES | {"file_lock", "timing"},
     "objectives": VALUES | {"factory", "measure"},
     "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
@@ -59,10 +60,14 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Packages that these must do without.
 WITHOUT: list[tuple[set[str], set[str]]] = [
     (
-        {"algorithms", "analysis", "pareto", "space", "testing", "study", *VALUES, *STORING},
+        {"algorithms", "analysis", "pareto", "space", "testing", "study", "timing", *VALUES, *STORING},
         {"torch", "botorch", "gpytorch"},
     ),
-    (SEARCHING | STORING | {"analysis", "testing", "study"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
+    (
+        SEARCHING | STORING | {"analysis", "testing", "study", "timing"},
+        {"lightning", "torchvision", "torchmetrics", "fvcore"},
+    ),
+    ({"timing"}, {"ConfigSpace", "scipy"}),  # it also runs on devices that have NumPy alone
     (set(MAY_IMPORT), {"torchvision", "pytorch_lightning", "models", "datamodules", "recipes", "benchmarks"}),
     ({"models", "datamodules"}, {PACKAGE, "recipes", "benchmarks"}),
     ({"models"}, {"datamodules"}),
