@@ -9,18 +9,14 @@ import subprocess
 from pathlib import Path
 
 _DEVICE_TREE = Path("/proc/device-tree/model")
+_TEGRA = Path("/etc/nv_tegra_release")  # of a Jetson, which has no nvidia-smi that tells
 _PROCESSORS = Path("/proc/cpuinfo")
 
 
-def hardware_name(kind: str) -> str:
-    """The model of a device: ``"Raspberry Pi 5 Model B Rev 1.0"``, ``"AMD EPYC 7763 64-Core Processor"``.
-
-    Args:
-        kind: ``"cpu"``, ``"cuda"``, …
-    """
-    if kind == "cuda":
-        return _gpu() or _board()
-    return _board()
+def devices() -> dict[str, str]:
+    """The model of each kind of device: ``"Raspberry Pi 5 Model B Rev 1.0"``, ``"AMD EPYC 7763 64-Core Processor"``."""
+    gpu = _gpu() or (_board() if _DEVICE_TREE.exists() and _TEGRA.exists() else "")
+    return {"cpu": _board(), **({"cuda": gpu} if gpu else {})}
 
 
 def usable_cores() -> int:
@@ -50,6 +46,7 @@ def _gpu() -> str:
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):  # a Jetson has none; its board says what it is
+    except (OSError, subprocess.SubprocessError):
         return ""
-    return found.stdout.strip().split("\n")[0]
+    name = found.stdout.strip().split("\n")[0]
+    return "" if name.startswith("[") else name  # [N/A]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Any
 
 from lightning_primo import __version__
-from lightning_primo.serving.hardware import hardware_name, usable_cores
+from lightning_primo.serving.hardware import devices, usable_cores
 from lightning_primo.serving.request import PROTOCOL
 
 _PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "torch")
@@ -16,11 +15,10 @@ _PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 
 def identity() -> dict[str, Any]:
     """The device and its software, as JSON values."""
-    kinds = ["cpu", *(["cuda"] if find_spec("torch") is not None or _installed("onnxruntime-gpu") else [])]
     return {
         "server": f"lightning_primo {__version__}",
         "protocol": PROTOCOL,
-        "hardware": {kind: hardware_name(kind) for kind in kinds},
+        "hardware": devices(),
         "cores": usable_cores(),
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "versions": versions(),

@@ -18,7 +18,7 @@ if sys.platform != "win32":
     import resource
 
 from lightning_primo.errors import InvalidArgumentError, NotDeployableError, RuntimeMissingError, first_line
-from lightning_primo.serving.hardware import hardware_name, usable_cores
+from lightning_primo.serving.hardware import devices, usable_cores
 from lightning_primo.serving.identity import versions
 from lightning_primo.serving.request import MeasurementRequest, require_little_endian
 from lightning_primo.serving.upload import ARTEFACT, HEADER, INPUTS
@@ -96,7 +96,7 @@ def measure(folder: Path, calmest: float | None) -> dict[str, Any]:
         "slowdown": timing.slowdown,
         "seconds": timing.seconds,
         "steady": timing.steady,
-        "hardware": hardware_name(request.device.partition(":")[0]),
+        "hardware": devices().get(request.device.partition(":")[0], "unknown"),
         "device": request.device,
         "threads": threads,
         "runtime": runtime.text(),
