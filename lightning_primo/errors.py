@@ -149,6 +149,14 @@ class NotMeasurableError(PrimoError):
     """A cost of the module cannot be measured: it cannot be called with these inputs, on this device, or yet."""
 
 
+class NotDeployableError(PrimoError):
+    """A runtime cannot take a module: it cannot be exported, loaded, or computes something else there."""
+
+
+class RuntimeMissingError(NotMeasurableError):
+    """What a runtime needs is not on this machine: a package, a compiler, a device."""
+
+
 class UncountedOperatorError(NotMeasurableError):
     """Operators do arithmetic that the counter of FLOPs has no formula for, so that their number is not known.
 

@@ -17,7 +17,7 @@ FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 VALUES = {"errors", "checks", "problem"}
 FILES = {"disk", "file_lock", "json_values", "layout"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "acquisitions", "algorithms"}
-MEASURING = VALUES | {"file_lock", "timing", "factory", "measure", "objectives"}
+MEASURING = VALUES | {"file_lock", "timing", "factory", "measure", "runtimes", "serving", "objectives"}
 TRAINING = MEASURING | FILES | {"namespaces", "callbacks", "nas", "workers", "training"}
 STORING = VALUES | FILES | {"store"}
 
@@ -41,7 +41,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factory": VALUES | {"namespaces"},
     "timing": VALUES,
     "measure": VALUES | {"file_lock", "timing"},
-    "objectives": VALUES | {"factory", "measure"},
+    "runtimes": VALUES | {"file_lock", "measure"},
+    "serving": VALUES | {"timing", "runtimes"},
+    "objectives": VALUES | {"factory", "measure", "runtimes", "serving"},
     "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},
@@ -54,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": SEARCHING | TRAINING | STORING | {"results", "display", "study"},
     "cli": SEARCHING | TRAINING | STORING | {"results", "display", "study", "search", "__init__"},
     "__main__": {"cli"},
-    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results", "study"},
+    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results", "study", "serving"},
 }
 
 # Packages that these must do without.
@@ -67,7 +69,8 @@ WITHOUT: list[tuple[set[str], set[str]]] = [
         SEARCHING | STORING | {"analysis", "testing", "study", "timing"},
         {"lightning", "torchvision", "torchmetrics", "fvcore"},
     ),
-    ({"timing"}, {"ConfigSpace", "scipy"}),  # it also runs on devices that have NumPy alone
+    ({"timing", "serving"}, {"ConfigSpace", "scipy"}),  # these also run on devices that have NumPy alone
+    ({"serving"}, {"torch", "lightning", "typing_extensions", "filelock", "jsonargparse", "onnx"}),
     (set(MAY_IMPORT), {"torchvision", "pytorch_lightning", "models", "datamodules", "recipes", "benchmarks"}),
     ({"models", "datamodules"}, {PACKAGE, "recipes", "benchmarks"}),
     ({"models"}, {"datamodules"}),

@@ -6,7 +6,6 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from lightning_primo import __version__
 from lightning_primo.serving.hardware import devices, usable_cores
 from lightning_primo.serving.request import PROTOCOL
 
@@ -16,7 +15,7 @@ _PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 def identity() -> dict[str, Any]:
     """The device and its software, as JSON values."""
     return {
-        "server": f"lightning_primo {__version__}",
+        "server": f"lightning_primo {_installed('lightning-primo') or 'from a checkout'}",
         "protocol": PROTOCOL,
         "hardware": devices(),
         "cores": usable_cores(),

@@ -26,7 +26,9 @@ class ServerProcess:
         environment: More variables.
     """
 
-    def __init__(self, port: int = 0, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, port: int = 0, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
         paths = os.pathsep.join([*(environment or {}).get("PYTHONPATH", "").split(os.pathsep), str(ROOT)])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lightning_primo.serving", "--port", str(port), *arguments],

@@ -17,7 +17,7 @@ from tests.serving.conftest import TOKEN
 from tests.serving.networks import X, matmul
 from tests.serving.processes import ROOT, served
 
-BLOCKED = '''
+BLOCKED = """
 import sys
 ALLOWED = {"lightning_primo", "numpy", "onnxruntime", "flatbuffers", "google", "packaging", *sys.stdlib_module_names}
 class Blocker:
@@ -25,12 +25,14 @@ class Blocker:
         if name.partition(".")[0] not in ALLOWED:
             raise ModuleNotFoundError(f"{name} is not installed on this device", name=name)
 sys.meta_path.insert(0, Blocker())
-'''
+"""
 
 
 def test_it_measures_with_numpy_and_onnxruntime_alone(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(BLOCKED)
-    tried = subprocess.run([sys.executable, "-c", "import torch"], env={"PYTHONPATH": str(tmp_path)}, capture_output=True)
+    tried = subprocess.run(
+        [sys.executable, "-c", "import torch"], env={"PYTHONPATH": str(tmp_path)}, capture_output=True
+    )
     assert b"not installed on this device" in tried.stderr
     with served(environment={"PYTHONPATH": str(tmp_path)}) as server:
         device = ServedDevice(server.address, TOKEN, patience=5.0)

@@ -112,7 +112,12 @@ def test_a_body_must_be_what_its_header_says(serve: Serve, tmp_path: Path) -> No
     server = serve()
     body = sent(matmul(tmp_path))
     damaged = body[:-1] + bytes([body[-1] ^ 1])
-    for content, kind in ((b"", "malformed"), (body[:-1], "malformed"), (body + b"x", "malformed"), (damaged, "damaged")):
+    for content, kind in (
+        (b"", "malformed"),
+        (body[:-1], "malformed"),
+        (body + b"x", "malformed"),
+        (damaged, "damaged"),
+    ):
         assert asked(server, "POST", "/measurements", content) == (400, kind)
     assert asked(server, "POST", "/measurements", b"\xff\xff\xff\xff" + body) == (400, "malformed")
     assert list(server.folder.iterdir()) == []
@@ -244,7 +249,11 @@ def test_the_process_that_measures_can_write_no_file(tmp_path: Path) -> None:
     )
     paths = os.pathsep.join(sys.path)
     ended = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
     )
     assert ended.stdout == "File too large 0\n", ended.stderr
 
