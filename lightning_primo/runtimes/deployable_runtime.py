@@ -56,6 +56,7 @@ class DeployableRuntime(Runtime):
         threads: int | None = None,
         calibration: Iterable[Any] = (),
     ) -> Program:
+        """See the base class."""
         from lightning_primo.runtimes.deployed_program import DeployedProgram
 
         artefact = self.export(module, inputs, directory, calibration=calibration)

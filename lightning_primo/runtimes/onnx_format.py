@@ -23,6 +23,7 @@ class OnnxFormatRuntime(DeployableRuntime, ABC):
     format: ClassVar[Format] = "onnx"
 
     def export(self, module: nn.Module, inputs: Any, directory: Path, *, calibration: Iterable[Any] = ()) -> Artefact:
+        """See the base class."""
         from lightning_primo.runtimes.onnx_export import export_onnx
 
         return export_onnx(module, inputs, directory / FILE_NAME)

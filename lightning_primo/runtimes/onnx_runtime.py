@@ -41,10 +41,12 @@ class OnnxRuntime(OnnxFormatRuntime):
         return f"onnxruntime {first}".strip()
 
     def versions(self) -> dict[str, str]:
+        """See the base class."""
         require("OnnxRuntime()", "onnx", "onnxruntime")
         return {"onnxruntime": installed("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn")}
 
     def load(self, artefact: Artefact, *, device: str = "cpu", threads: int | None = None) -> Session:
+        """See the base class."""
         require("OnnxRuntime()", "onnx", "onnxruntime")
         import onnxruntime
 

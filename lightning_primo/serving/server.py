@@ -81,6 +81,8 @@ class MeasurementServer(ThreadingHTTPServer):
         self.largest = self.limits.size
         self._told = told
         self._connections = threading.BoundedSemaphore(_CONNECTIONS)
+        self._folder = temporary_folder()
+        self._measurements = Measurements(most=self.limits.waiting, alone=one_per_machine, told=self._tell)
         if ":" in host:
             self.address_family = socket.AF_INET6
         try:
@@ -90,8 +92,6 @@ class MeasurementServer(ThreadingHTTPServer):
                 f"'--host' {host} with '--port' {port} cannot be listened on ({error}); choose another port, or leave "
                 "it out"
             ) from error
-        self._folder = temporary_folder()
-        self._measurements = Measurements(most=self.limits.waiting, alone=one_per_machine, told=self._tell)
 
     @property
     def address(self) -> str:

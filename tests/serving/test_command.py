@@ -30,11 +30,10 @@ sys.meta_path.insert(0, Blocker())
 
 def test_it_measures_with_numpy_and_onnxruntime_alone(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(BLOCKED)
-    tried = subprocess.run(
-        [sys.executable, "-c", "import torch"], env={"PYTHONPATH": str(tmp_path)}, capture_output=True
-    )
+    environment = {"PYTHONPATH": str(tmp_path)}
+    tried = subprocess.run([sys.executable, "-c", "import torch"], env=environment, capture_output=True)
     assert b"not installed on this device" in tried.stderr
-    with served(environment={"PYTHONPATH": str(tmp_path)}) as server:
+    with served(environment=environment) as server:
         device = ServedDevice(server.address, TOKEN, patience=5.0)
         found = device.measure(matmul(tmp_path), X, runtime=OnnxRuntime(), threads=1, max_seconds=0.1)
         assert found.median > 0
