@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-
 from lightning_primo.runtimes.artefact import Artefact, Format
 from lightning_primo.runtimes.runtime import Program, Runtime, Session
 

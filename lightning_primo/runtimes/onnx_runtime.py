@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-
 from lightning_primo.checks import check_text
 from lightning_primo.errors import InvalidArgumentError, NotDeployableError, RuntimeMissingError, first_line
 from lightning_primo.runtimes.artefact import Artefact

@@ -92,7 +92,6 @@ def run(options: Any) -> int:
             _tell(f"token: {token}")
         if options.host not in _LOOPBACK:
             _tell("whoever reads along on this network can read the token: use ssh, or a proxy with TLS")
-        print(json.dumps({"address": server.address}), flush=True)
         return _serve(server, options.until_input_ends)
 
 
@@ -115,6 +114,7 @@ def _serve(server: MeasurementServer, until_input_ends: bool) -> int:
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
+    print(json.dumps({"address": server.address}), flush=True)  # for whoever has started it
     if until_input_ends:
         threading.Thread(target=_wait_for_end, args=(end,), daemon=True).start()
     try:
