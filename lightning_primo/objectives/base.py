@@ -7,8 +7,9 @@ after an epoch. Both also work alone in any Trainer.
 from __future__ import annotations
 
 import math
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -16,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
+from lightning_primo.errors import NonPositiveValueError
 from lightning_primo.measure.inputs import Sample
 from lightning_primo.objectives.example_inputs import fit_inputs
 from lightning_primo.problem.objective import Objective, spread_name
@@ -87,6 +89,33 @@ class CostCallback(ObjectiveCallback):
         if isinstance(inputs, Sample) and not self.cuts_inputs:
             inputs = inputs.inputs
         return float(self.measure(module, inputs))
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another device measures, so that this machine need not stand still and may train meanwhile."""
+        return False
+
+    def begin(self, module: torch.nn.Module, inputs: Any) -> Callable[[threading.Event], float]:
+        """Do of `measure` what needs the module, and return the rest, which may be called in another thread.
+
+        Args:
+            module: As for `measure`.
+            inputs: As for `measure`; may be a `Sample`.
+
+        Returns:
+            A function that waits for the value. The event that it is given is set when nobody wants that any more.
+        """
+        value = self.value_for(module, inputs)
+        return lambda stop: value
+
+    def require_place_on_scale(self) -> None:
+        """Raise a NonPositiveValueError if the value has no logarithm where the scale is logarithmic."""
+        if not self.objective.has_place_for(self.value):
+            raise NonPositiveValueError(
+                f"the objective {self.objective.name!r} is {self.value:g}, but 'log' is set, and what is zero or "
+                f"negative has no logarithm; give it log=False, as in {type(self).__name__}(log=False), or reject "
+                "such configurations by at_least"
+            )
 
     @property
     def needs_inputs(self) -> bool:
