@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
     from lightning_primo.results import Comparison, Result, from_optuna
     from lightning_primo.search import NoImprovement, Search, Target, read_result
+    from lightning_primo.serving import ServedDevice
     from lightning_primo.space import Prior
     from lightning_primo.study import Continuation, Objective, Problem, Study
 
@@ -107,6 +108,7 @@ __all__ = [
     "RungStack",
     "Search",
     "SecondsPrice",
+    "ServedDevice",
     "SobolSampler",
     "Study",
     "SuccessiveHalving",
@@ -134,6 +136,7 @@ _HOMES = (  # those that need neither torch nor Lightning first
     "hypergradients",
     "objectives",
     "namespaces",
+    "serving",
     "results",
     "search",
 )

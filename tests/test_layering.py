@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measure": VALUES | {"file_lock", "timing"},
     "runtimes": VALUES | {"file_lock", "measure"},
     "serving": VALUES | {"timing", "runtimes"},
-    "objectives": VALUES | {"factory", "measure", "runtimes", "serving"},
+    "objectives": VALUES | {"factory", "timing", "measure", "runtimes", "serving"},
     "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},

@@ -41,6 +41,8 @@ class LatencyMeasurement:
         threads: CPU threads within an operator.
         slowdown: Duration of fixed work beside the calls, relative to the calmest of this process; 1 where the device
             was calm.
+        runtime: What computed, with its version; empty for PyTorch as it is.
+        preparation: Seconds of exporting, compiling and loading before, which are not in the others.
     """
 
     median: float
@@ -53,6 +55,8 @@ class LatencyMeasurement:
     dtype: str
     threads: int
     slowdown: float = 1.0
+    runtime: str = ""
+    preparation: float = 0.0
 
     @property
     def steady(self) -> bool:
@@ -64,13 +68,14 @@ class LatencyMeasurement:
         """Where and how this was measured, as text by name."""
         kind = self.device.partition(":")[0]
         place = measuring_place(kind, self.hardware, batch_size=self.batch_size, threads=self.threads)
-        return {**place, "dtype": self.dtype}
+        runtime = {"runtime": self.runtime} if self.runtime else {}
+        return {**place, **runtime, "dtype": self.dtype}
 
     def __str__(self) -> str:
         return (
             f"{self.median * 1e3:.3g} ms (IQR {self.iqr * 1e3:.2g} ms, {self.runs} runs) on {self.hardware}, "
             f"batch size {batch_name(self.batch_size)}, {self.dtype}, {self.threads} "
-            f"thread{'s' if self.threads > 1 else ''}"
+            f"thread{'s' if self.threads > 1 else ''}{f', {self.runtime}' if self.runtime else ''}"
         )
 
 

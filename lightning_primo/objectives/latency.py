@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,8 +15,12 @@ from lightning_primo.measure.devices import device_name, measuring_place, resolv
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
+from lightning_primo.objectives.served_latency import ServedLatency
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import Place
+from lightning_primo.runtimes import OnnxRuntime, Runtime
+from lightning_primo.serving import ServedDevice
+from lightning_primo.timing.timer import MAX_SECONDS, PRECISION
 
 
 class Latency(CostCallback):
@@ -31,7 +36,11 @@ class Latency(CostCallback):
         batch_size: Samples per call; None for the inputs as they are, whatever they hold.
         example_inputs: See `CostCallback`.
         dtype: Cast weights and inputs to this floating-point type; default: as they are.
-        threads: CPU threads within an operator; default: as set in the process that makes a search's first measurement.
+        threads: CPU threads within an operator; default: as set in the process that makes a search's first measurement;
+            on a served device as many as it has cores.
+        on: The device that measures, on which ``lightning-primo serve`` runs: its address, or a `ServedDevice`. Then
+            this machine trains meanwhile, unless there is a bound. Default: this machine.
+        runtime: What computes there, given an ONNX file; `OnnxRuntime` by default.
         at_most: Configurations that take longer, in seconds, are rejected.
         at_least: Configurations that take less, in seconds, are rejected.
         reference: Coordinate of the hypervolume's reference point, in seconds.
@@ -58,6 +67,8 @@ class Latency(CostCallback):
         example_inputs: Any = None,
         dtype: torch.dtype | None = None,
         threads: int | None = None,
+        on: str | ServedDevice | None = None,
+        runtime: Runtime | None = None,
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
@@ -79,9 +90,37 @@ class Latency(CostCallback):
         self.dtype = dtype
         self.threads = threads
         self.measurement: LatencyMeasurement | None = None
+        self._served = None if on is None else ServedLatency(on, runtime or OnnxRuntime())
+
+    @property
+    @override
+    def elsewhere(self) -> bool:
+        return self._served is not None
+
+    @override
+    def begin(self, module: torch.nn.Module, inputs: Any) -> Callable[[threading.Event], float]:
+        if self._served is None:
+            return super().begin(module, inputs)
+        wait_for_measurement = self._served.begin(
+            module,
+            inputs,
+            device=self.device,
+            batch_size=self.batch_size,
+            threads=self.threads,
+            precision=PRECISION,
+            max_seconds=MAX_SECONDS,
+        )
+
+        def wait(stop: threading.Event) -> float:
+            self.measurement = wait_for_measurement(stop)
+            return self.measurement.median
+
+        return wait
 
     @override
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
+        if self._served is not None:
+            return self.begin(module, inputs)(threading.Event())
         self.measurement = measure_latency(
             module, inputs, device=self.device, batch_size=self.batch_size, dtype=self.dtype, threads=self.threads
         )
@@ -104,6 +143,8 @@ class Latency(CostCallback):
 
     @override
     def place(self) -> Place:
+        if self._served is not None:
+            return self._served.place(self.device, batch_size=self.batch_size, threads=self.threads)
         device = resolve_device(self.device)
         threads = torch.get_num_threads() if self.threads is None else self.threads
         return measuring_place(device.type, device_name(device), batch_size=self.batch_size, threads=threads)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from lightning_primo.runtimes.artefact import Artefact, Format
 from lightning_primo.runtimes.runtime import Program, Runtime, Session
 
@@ -45,6 +47,7 @@ class DeployableRuntime(Runtime):
             RuntimeMissingError: If something that it needs is not installed here, or there is no such device.
         """
 
+    @override
     def prepare(
         self,
         module: nn.Module,
@@ -55,7 +58,6 @@ class DeployableRuntime(Runtime):
         threads: int | None = None,
         calibration: Iterable[Any] = (),
     ) -> Program:
-        """See the base class."""
         from lightning_primo.runtimes.deployed_program import DeployedProgram
 
         artefact = self.export(module, inputs, directory, calibration=calibration)

@@ -45,15 +45,16 @@ class DeployedProgram(Program):
     @override
     def __call__(self, inputs: Any) -> Any:
         device = next((tensor.device for tensor in tensors(inputs)), torch.device("cpu"))
-        arrays = self._session(self._arrays(inputs))
+        arrays = self._session(self.arrays(inputs))
         left = (torch.from_numpy(array).to(device) for array in arrays)
         return _arranged(self._outputs, left)
 
     @override
     def bound(self, inputs: Any) -> Callable[[], None]:
-        return self._session.bound(self._arrays(inputs))
+        return self._session.bound(self.arrays(inputs))
 
-    def _arrays(self, inputs: Any) -> list[Array]:
+    def arrays(self, inputs: Any) -> list[Array]:
+        """The tensors among `inputs` that the artefact takes, in its order."""
         arrays = [tensor.detach().cpu().numpy() for tensor in tensors(inputs)]
         return [arrays[index] for index in self._order]
 

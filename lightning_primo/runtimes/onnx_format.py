@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from lightning_primo.runtimes.artefact import Artefact, Format
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 
@@ -21,8 +23,8 @@ class OnnxFormatRuntime(DeployableRuntime, ABC):
 
     format: ClassVar[Format] = "onnx"
 
+    @override
     def export(self, module: nn.Module, inputs: Any, directory: Path, *, calibration: Iterable[Any] = ()) -> Artefact:
-        """See the base class."""
         from lightning_primo.runtimes.onnx_export import export_onnx
 
         return export_onnx(module, inputs, directory / FILE_NAME)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from lightning_primo.checks import check_text
 from lightning_primo.errors import InvalidArgumentError, NotDeployableError, RuntimeMissingError, first_line
 from lightning_primo.runtimes.artefact import Artefact
@@ -34,18 +36,19 @@ class OnnxRuntime(OnnxFormatRuntime):
         self.providers = [check_text("providers", provider) for provider in providers]
 
     @property
+    @override
     def name(self) -> str:
         """``onnxruntime``, with the first of its providers if some were given."""
         first = self.providers[0].removesuffix("ExecutionProvider").lower() if self.providers else ""
         return f"onnxruntime {first}".strip()
 
+    @override
     def versions(self) -> dict[str, str]:
-        """See the base class."""
         require("OnnxRuntime()", "onnx", "onnxruntime")
         return {"onnxruntime": installed("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn")}
 
+    @override
     def load(self, artefact: Artefact, *, device: str = "cpu", threads: int | None = None) -> Session:
-        """See the base class."""
         require("OnnxRuntime()", "onnx", "onnxruntime")
         import onnxruntime
 
@@ -79,9 +82,11 @@ class _OnnxSession(Session):
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)
 
+    @override
     def __call__(self, inputs: Arrays) -> tuple[Array, ...]:
         return tuple(self._session.run(self._names, self.named(inputs)))
 
+    @override
     def bound(self, inputs: Arrays) -> Callable[[], None]:
         """The inputs lie on the device, and the outputs stay there."""
         from onnxruntime import OrtValue

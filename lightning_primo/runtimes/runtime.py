@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from lightning_primo.runtimes.artefact import Artefact
 
@@ -103,12 +104,15 @@ class Runtime(ABC):
         """Name and versions, as a value's place has them: ``"onnxruntime 1.32.0"``."""
         return " ".join([self.name, *self.versions().values()])
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Runtime) and self.settings() == other.settings()
 
+    @override
     def __hash__(self) -> int:
         return hash(repr(self))
 
+    @override
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_"))
         return f"{type(self).__name__}({arguments})"

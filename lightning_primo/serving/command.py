@@ -16,6 +16,7 @@ from typing import Any
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.serving.identity import identity
 from lightning_primo.serving.server import Limits, MeasurementServer
+from lightning_primo.serving.stand_in import stand_in_for_typing_extensions
 from lightning_primo.serving.tokens import VARIABLE, check_token, new_token
 
 PORT = 8765
@@ -76,6 +77,7 @@ def run(options: Any) -> int:
     for name, number in (("--max-seconds", options.max_seconds), ("--max-waiting", options.max_waiting)):
         if not 0 < number < 1e9:
             raise InvalidArgumentError(f"{name!r} must be positive, got {number:g}")
+    stand_in_for_typing_extensions()
     token, is_new = _token(options.token_file)
     limits = Limits(
         size=options.max_size,

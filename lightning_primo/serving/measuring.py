@@ -21,6 +21,7 @@ from lightning_primo.errors import InvalidArgumentError, NotDeployableError, Run
 from lightning_primo.serving.hardware import devices, usable_cores
 from lightning_primo.serving.identity import versions
 from lightning_primo.serving.request import MeasurementRequest, require_little_endian
+from lightning_primo.serving.stand_in import stand_in_for_typing_extensions
 from lightning_primo.serving.upload import ARTEFACT, HEADER, INPUTS
 
 _OUT, _ERRORS = 1, 2
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     answer = os.dup(_OUT)
     os.dup2(_ERRORS, _OUT)  # what libraries print is no answer
     threading.Thread(target=_end_with_server, daemon=True).start()
+    stand_in_for_typing_extensions()
     given = json.loads(settings)
     _limit(given["memory"])
     told: dict[str, Any]
