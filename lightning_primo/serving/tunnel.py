@@ -122,12 +122,16 @@ class Tunnel:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        for thread in self._threads:
+            thread.join(1.0)  # what ssh has started may still hold the pipes
 
     def _begin(self) -> None:
         process, lines = self._process, queue.SimpleQueue[bytes]()
-        threading.Thread(target=_read_lines, args=(process.stdout, lines), daemon=True).start()
+        reading = threading.Thread(target=_read_lines, args=(process.stdout, lines), daemon=True)
         listening = threading.Thread(target=self._listen, args=(process.stderr,), daemon=True)
-        listening.start()
+        self._threads = (reading, listening)
+        for thread in self._threads:
+            thread.start()
         with suppress(OSError):
             process.stdin.write(f"{self.token}\n".encode())
             process.stdin.flush()
@@ -141,15 +145,15 @@ class Tunnel:
         except queue.Empty:
             pass
         self.close()
-        listening.join(1.0)
         said = "; ".join(self._said) or f"it said nothing, and ended with the exit code {process.returncode}"
         raise UnreachableError(f"ssh could not start the server there: {said}")
 
     def _listen(self, errors: IO[bytes]) -> None:
-        for line in errors:
-            text = printable(line.decode(errors="replace")).strip()
-            if text:
-                self._said.append(text[:300])
+        with errors:
+            for line in errors:
+                text = printable(line.decode(errors="replace")).strip()
+                if text:
+                    self._said.append(text[:300])
 
 
 def tunnel_to(text: str, command: str) -> Tunnel:
@@ -183,8 +187,9 @@ def _close_all() -> None:
 
 
 def _read_lines(output: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
-    for line in output:
-        lines.put(line)
+    with output:
+        for line in output:
+            lines.put(line)
     lines.put(b"")
 
 
