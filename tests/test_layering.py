@@ -56,7 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": SEARCHING | TRAINING | STORING | {"results", "display", "study"},
     "cli": SEARCHING | TRAINING | STORING | {"results", "display", "study", "search", "__init__"},
     "__main__": {"cli"},
-    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results", "study", "serving"},
+    "__init__": SEARCHING
+    | {"namespaces", "factory", "objectives", "hypergradients", "search", "results", "study", "serving"},
 }
 
 # Packages that these must do without.

@@ -57,8 +57,9 @@ def _run(job: Job) -> Evaluation | Raised:
     measuring = 0.0
     record = Record(identity=job.identity)
     failure: Failure | None
-    pending = _pending(job)
+    pending: PendingCosts | None = None
     try:
+        pending = _pending(job)
         job.directory.mkdir(parents=True, exist_ok=True)
         saved = read_own_record(job.directory, job.identity)
         if saved is None and job.inheritance is not None:
@@ -133,7 +134,7 @@ def _train(
     job: Job, record: Record, *, resume: bool, started: float, pending: PendingCosts | None
 ) -> tuple[Record, Failure | None]:
     """Train on from `record`, in as few micro-batches as memory allows; what was reached, and why not more."""
-    claim = Claim(job.directory, job.ticket) if job.ticket else None
+    claim = Claim(job.home, job.ticket) if job.ticket else None
     if claim is not None:
         claim.take()
     remove_partial(job.directory)
