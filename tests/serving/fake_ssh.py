@@ -31,7 +31,7 @@ def forward(listener: socket.socket, port: int) -> None:
 
 
 arguments = sys.argv[1:]
-with open(os.environ["FAKE_SSH_LOG"], "a") as log:
+with open(os.environ["FAKE_SSH_LOG"], "a") as log:  # noqa: PTH123
     log.write(json.dumps([os.getpid(), arguments]) + "\n")
 if os.environ.get("FAKE_SSH_FAILS"):
     print("Permission denied (publickey).", file=sys.stderr)

@@ -43,7 +43,7 @@ def test_patience_ends(tmp_path: Path) -> None:
         server.kill()
         device = ServedDevice(server.address, TOKEN, patience=1.2)
         began = time.monotonic()
-        with pytest.raises(DeviceAwayError, match="longer than its 'patience' of 1.2 s"):
+        with pytest.raises(DeviceAwayError, match=r"longer than its 'patience' of 1\.2 s"):
             device.measure(matmul(tmp_path), X, runtime=OnnxRuntime())
         assert 1.0 < time.monotonic() - began < 5.0
 
