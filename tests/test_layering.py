@@ -17,7 +17,7 @@ FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 VALUES = {"errors", "checks", "problem"}
 FILES = {"disk", "file_lock", "json_values", "layout"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "acquisitions", "algorithms"}
-MEASURING = VALUES | {"file_lock", "factory", "measure", "runtimes", "objectives"}
+MEASURING = VALUES | {"file_lock", "timing", "factory", "measure", "runtimes", "objectives"}
 TRAINING = MEASURING | FILES | {"namespaces", "callbacks", "nas", "workers", "training"}
 STORING = VALUES | FILES | {"store"}
 
@@ -39,9 +39,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "algorithms": VALUES | {"space", "pareto", "surrogates", "acquisitions"},
     "testing": SEARCHING,
     "factory": VALUES | {"namespaces"},
-    "measure": VALUES | {"file_lock"},
-    "runtimes": VALUES | {"file_lock", "measure"},
-    "objectives": VALUES | {"factory", "measure", "runtimes"},
+    "timing": VALUES,
+    "measure": VALUES | {"file_lock", "timing"},
+    "runtimes": VALUES | {"file_lock", "timing", "measure"},
+    "objectives": VALUES | {"disk", "layout", "file_lock", "timing", "factory", "measure", "runtimes"},
     "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},
@@ -60,10 +61,14 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Packages that these must do without.
 WITHOUT: list[tuple[set[str], set[str]]] = [
     (
-        {"algorithms", "analysis", "pareto", "space", "testing", "study", *VALUES, *STORING},
+        {"algorithms", "analysis", "pareto", "space", "testing", "study", "timing", *VALUES, *STORING},
         {"torch", "botorch", "gpytorch"},
     ),
-    (SEARCHING | STORING | {"analysis", "testing", "study"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
+    (
+        SEARCHING | STORING | {"analysis", "testing", "study", "timing"},
+        {"lightning", "torchvision", "torchmetrics", "fvcore"},
+    ),
+    ({"timing"}, {"ConfigSpace", "scipy"}),  # it also runs on devices that have NumPy alone
     (set(MAY_IMPORT), {"torchvision", "pytorch_lightning", "models", "datamodules", "recipes", "benchmarks"}),
     ({"models", "datamodules"}, {PACKAGE, "recipes", "benchmarks"}),
     ({"models"}, {"datamodules"}),
