@@ -34,7 +34,7 @@ class DeployedProgram(Program):
         with isolated(module), torch.inference_mode(), explained(module, inputs):
             outputs = call(module, inputs)
         self._outputs = outputs
-        self._order = _order([spec.name for spec in session.artefact.inputs], inputs, type(module).__name__)
+        self._order = order_of([spec.name for spec in session.artefact.inputs], inputs, type(module).__name__)
         count = len(list(tensors(outputs)))
         if count != len(session.artefact.outputs):
             raise NotDeployableError(
@@ -59,8 +59,12 @@ class DeployedProgram(Program):
         return [arrays[index] for index in self._order]
 
 
-def _order(names: list[str], inputs: Any, module: str) -> list[int]:
-    """For each input of an artefact the tensor among `inputs` that it is."""
+def order_of(names: list[str], inputs: Any, module: str) -> list[int]:
+    """For each input of an artefact, by `names`, the index of the tensor among `inputs` that it is.
+
+    Raises:
+        NotDeployableError: If it is not known.
+    """
     count = len(list(tensors(inputs)))
     if isinstance(inputs, Mapping) and all(isinstance(value, Tensor) for value in inputs.values()):
         keys = list(map(str, inputs))

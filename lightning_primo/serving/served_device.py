@@ -47,6 +47,7 @@ class ServedMeasurement:
         deviation: Standard deviation of what another measurement would find, in seconds.
         runs: Calls that were timed.
         steady: Whether the median is a property of what was called.
+        slowdown: Duration of fixed work beside the calls, relative to the calmest of the server.
         hardware: Model of the device.
         device: ``"cpu"``, ``"cuda"``, …
         threads: CPU threads within an operator.
@@ -59,6 +60,7 @@ class ServedMeasurement:
     deviation: float
     runs: int
     steady: bool
+    slowdown: float
     hardware: str
     device: str
     threads: int
