@@ -1,4 +1,4 @@
-"""A measurement server on this machine, in a process of its own: to try things out, or where a device is not at hand."""
+"""A measurement server on this machine, in a process of its own: to try things out, or in place of a device."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def serving_here(*, cores: Sequence[int] = (), arguments: Sequence[str] = ()) ->
     ]
     with _kept_to(cores):
         process = subprocess.Popen(
-            [*command, "--quiet", *arguments],
+            [*command, "--until-input-ends", "--quiet", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
