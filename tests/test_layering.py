@@ -55,7 +55,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": SEARCHING | TRAINING | STORING | {"results", "display", "study"},
     "cli": SEARCHING | TRAINING | STORING | {"results", "display", "study", "search", "__init__"},
     "__main__": {"cli"},
-    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results", "study"},
+    "__init__": SEARCHING
+    | {"namespaces", "factory", "runtimes", "objectives", "hypergradients", "search", "results", "study"},
 }
 
 # Packages that these must do without.

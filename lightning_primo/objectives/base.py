@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -115,6 +116,9 @@ class CostCallback(ObjectiveCallback):
     def measure_as_on(self, place: Place) -> None:
         """Adopt what this objective leaves open, and an earlier measurement had settled at `place`."""
 
+    def remember_in(self, folder: Path) -> None:
+        """Share what is measured of equal networks with other configurations and processes, by files in `folder`."""
+
     def logs(self) -> Mapping[str, float]:
         """What is logged after a measurement: the value under the objective's name, and more where there is more."""
         logs = {self.objective.name: self.value}
@@ -141,11 +145,13 @@ class TrainedCallback(ObjectiveCallback):
     Attributes:
         at: Which epoch of a training up to a rung counts, for all values and for the weights: the ``"last"``, or the
             ``"best"`` by this one.
+        only_where_it_stops: Whether a search reads it only where a training stops, as that is costly; else it is NaN.
         reads_itself: Whether it reads itself after every epoch, and raises where there is nothing to be read; in a
             search the training's recorder does, which knows at which epochs the value must be there.
     """
 
     at: At = LAST
+    only_where_it_stops = False
     reads_itself = True
 
     @abstractmethod
@@ -163,6 +169,14 @@ class TrainedCallback(ObjectiveCallback):
         """The value that all processes agree on, called in all of them: that of rank zero."""
         self.value = float(trainer.strategy.broadcast(self.read(trainer, pl_module), src=0))
         return self.value
+
+    def read_in_validation(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
+        """The value at the end of a validation, from where it is read in a training by steps.
+
+        Raises:
+            MetricNotLoggedError: If the value is a metric that this validation did not log.
+        """
+        return self.read_in_all(trainer, pl_module)
 
 
 def log_value(trainer: pl.Trainer, pl_module: pl.LightningModule, name: str, value: float) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.errors import NonPositiveValueError, first_line
+from lightning_primo.layout import latencies_directory, search_directory
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.example_inputs import given_inputs, inputs_before_training
 from lightning_primo.objectives.places import require_same_place
@@ -39,7 +41,7 @@ def measure_costs(job: Job, costs: dict[str, float], measured_on: dict[str, Plac
         if math.isfinite(value):
             costs.setdefault(callback.objective.name, value)
     unknown = [callback for callback in callbacks if callback.objective.name not in costs]
-    for callback in _measured(job, unknown):
+    for callback in _measured(job, unknown, remembered=latencies_directory(search_directory(job.directory))):
         costs.update(callback.logs())
         if callback.measured_on and measured_on is not None:
             measured_on[callback.objective.name] = dict(callback.measured_on)
@@ -80,8 +82,13 @@ def _measure_again(job: Job, noisy: Sequence[CostCallback]) -> dict[str, float] 
         return f"{type(error).__name__}: {first_line(str(error))}"
 
 
-def _measured(job: Job, callbacks: Sequence[CostCallback]) -> list[CostCallback]:
+def _measured(job: Job, callbacks: Sequence[CostCallback], remembered: Path | None = None) -> list[CostCallback]:
     """Copies of `callbacks` that hold the values of the module of `job`.
+
+    Args:
+        job: Whose module is measured.
+        callbacks: They stay as they are.
+        remembered: The folder for what equal networks share; None to measure in any case.
 
     Raises:
         DeviceMismatchError: As `measure_costs`.
@@ -91,6 +98,8 @@ def _measured(job: Job, callbacks: Sequence[CostCallback]) -> list[CostCallback]
     copies = copy.deepcopy(list(callbacks))
     for callback in copies:
         require_same_place(callback, job.measured_on)
+        if remembered is not None:
+            callback.remember_in(remembered)
     seed_globals(job.seed, _MEASURE)
     module = job.factory.whole_module(job.config)
     common = None

@@ -9,19 +9,22 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
+from lightning_primo.callbacks.validation_at_steps import ValidationAtSteps
 from lightning_primo.checks import printable
 from lightning_primo.disk import MEND_STORAGE, storage_explained
 from lightning_primo.errors import (
     InvalidArgumentError,
     MetricNotLoggedError,
+    NotDeployableError,
     NotMeasurableError,
     StorageError,
     TrialFailedError,
@@ -29,6 +32,7 @@ from lightning_primo.errors import (
 )
 from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import TrainedCallback
+from lightning_primo.problem.fidelity import Unit
 from lightning_primo.problem.trial import Config
 from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.failures import classify, no_outcome
@@ -37,9 +41,11 @@ from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.process_state import Raised, alone
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
+from lightning_primo.training.validations import limits_of
 from lightning_primo.training.whole_module import WholeModule
 
 _SECONDS = 1.0
+_SECONDS_OF_EXPORTS = 20.0
 _WRONG = (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
@@ -91,13 +97,14 @@ def preflight(
 
     Raises:
         NotMeasurableError: If a cost can't be measured.
+        NotDeployableError: If a runtime can take neither this module nor any other that was tried in some seconds.
         InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
         MetricNotLoggedError: If an objective is not among them.
         StorageError: If the disk is full or cannot be written to.
         KeyboardInterrupt: On Ctrl-C.
     """
     with alone():
-        result = _preflight(job, folder, report)
+        result = _preflight(job, others, folder, report)
         failed = _unbuildable(job, others) if isinstance(result, set) else None
     for raised in (result, failed):
         if isinstance(raised, Raised):
@@ -143,8 +150,24 @@ def _build_somewhere(factory: Factory, config: Config) -> None:
         factory.module(config)
 
 
+def _deployable(job: Job, others: Sequence[Config]) -> bool:
+    """Whether the costs of one of `others` can be measured, as far as is known within some seconds."""
+    end = time.perf_counter() + _SECONDS_OF_EXPORTS
+    for config in others:
+        try:
+            measure_costs(replace(job, config=config), {})
+        except NotDeployableError:  # noqa: PERF203 - each trial has its own fate
+            if time.perf_counter() > end:
+                break
+        except Exception:  # of another kind, which its trial will meet and report
+            continue
+        else:
+            return True
+    return False
+
+
 def _preflight(
-    job: Job, folder: Path | None, report: Callable[[BaseException], None] | None
+    job: Job, others: Sequence[Config], folder: Path | None, report: Callable[[BaseException], None] | None
 ) -> set[str] | Raised | None:
     with _empty(folder) as empty:
         try:
@@ -152,6 +175,12 @@ def _preflight(
             return None if measure_costs(job, {}) is not None else _names(job, arguments, empty)
         except _WRONG as error:
             return Raised(error)
+        except NotDeployableError as error:
+            if not others or not _deployable(job, others):
+                return Raised(error)
+            if report is not None:
+                report(error)
+            return None
         except BaseException as error:
             stop = no_outcome(error)
             if isinstance(stop, StorageError):
@@ -192,11 +221,17 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
 
 def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     collected = _batches(job, arguments, folder, epochs=1)
-    if collected.missing is not None and job.epoch > 1:  # it may be logged from a later epoch on
+    by_epochs = job.unit is Unit.EPOCHS
+    if collected.missing is not None and job.epoch > 1 and by_epochs:  # it may be logged from a later epoch on
         collected = _batches(job, arguments, folder, epochs=job.epoch)
     if collected.missing is not None:
         raise collected.missing
     return collected.names
+
+
+def _validated(job: Job) -> list[Callback]:
+    """What refuses a training that does not validate where it must."""
+    return [ValidationAtSteps(job.grain)] if job.unit is Unit.STEPS else []
 
 
 def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: int) -> _Names:
@@ -211,8 +246,8 @@ def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: in
     trainer = make_trainer(
         {**arguments, **one, "fast_dev_run": epochs == 1},
         directory=folder,
-        max_epochs=job.max_epochs,
-        before=[WholeModule(job), *trained, StopAtEpoch(epochs)],
+        limits=limits_of(job.fidelity, arguments),
+        before=[WholeModule(job), *trained, StopAtEpoch(epochs), *_validated(job)],
         after=[collected],
     )
     trainer.fit(module, datamodule=data)
