@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": SEARCHING | TRAINING | STORING | {"results", "display", "study", "search", "__init__"},
     "__main__": {"cli"},
     "__init__": SEARCHING
-    | {"namespaces", "factory", "objectives", "hypergradients", "search", "results", "study", "serving"},
+    | {"namespaces", "factory", "runtimes", "objectives", "hypergradients", "search", "results", "study", "serving"},
 }
 
 # Packages that these must do without.

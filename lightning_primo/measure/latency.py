@@ -44,6 +44,7 @@ class LatencyMeasurement:
         slowdown: Duration of fixed work beside the calls, relative to the calmest of this process; 1 where the device
             was calm.
         runtime: What computed, with its version; empty for PyTorch as it is.
+        reused: Whether it was measured before, of the same network.
         preparation: Seconds of exporting, compiling and loading before, which are not in the others.
     """
 
@@ -59,6 +60,7 @@ class LatencyMeasurement:
     slowdown: float = 1.0
     runtime: str = ""
     preparation: float = 0.0
+    reused: bool = False
 
     @property
     def steady(self) -> bool:

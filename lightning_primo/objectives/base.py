@@ -10,6 +10,7 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -144,6 +145,9 @@ class CostCallback(ObjectiveCallback):
     def measure_as_on(self, place: Place) -> None:
         """Adopt what this objective leaves open, and an earlier measurement had settled at `place`."""
 
+    def remember_in(self, folder: Path) -> None:
+        """Share what is measured of equal networks with other configurations and processes, by files in `folder`."""
+
     def logs(self) -> Mapping[str, float]:
         """What is logged after a measurement: the value under the objective's name, and more where there is more."""
         logs = {self.objective.name: self.value}
@@ -170,11 +174,13 @@ class TrainedCallback(ObjectiveCallback):
     Attributes:
         at: Which epoch of a training up to a rung counts, for all values and for the weights: the ``"last"``, or the
             ``"best"`` by this one.
+        only_where_it_stops: Whether a search reads it only where a training stops, as that is costly; else it is NaN.
         reads_itself: Whether it reads itself after every epoch, and raises where there is nothing to be read; in a
             search the training's recorder does, which knows at which epochs the value must be there.
     """
 
     at: At = LAST
+    only_where_it_stops = False
     reads_itself = True
 
     @abstractmethod

@@ -15,7 +15,7 @@ from typing_extensions import override
 from lightning_primo.checks import check_whole, shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
-from lightning_primo.measure.latency import LatencyMeasurement
+from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.problem.place import Place
 from lightning_primo.runtimes.eager import Eager
 from lightning_primo.runtimes.latency import check_dtype, runtime_latency
@@ -67,6 +67,10 @@ class Bench(ABC):
         """All that a value depends on besides module, inputs and place, as JSON values."""
         return {}
 
+    def glance(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement | None:
+        """A measurement by a few calls, where Python computes beside the operators; None where it does not."""
+        return None
+
 
 @dataclass(frozen=True)
 class LocalBench(Bench):
@@ -106,6 +110,22 @@ class LocalBench(Bench):
             batch_size=batch_size,
             dtype=self.dtype,
             threads=self.threads,
+        )
+
+    @override
+    def glance(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement | None:
+        if not isinstance(self.runtime.settled(), Eager):
+            return None
+        return measure_latency(
+            module,
+            inputs,
+            device=self.device,
+            batch_size=batch_size,
+            dtype=self.dtype,
+            threads=self.threads,
+            precision=0.1,
+            max_seconds=0.02,
+            warmup=0.005,
         )
 
     @override

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from lightning_primo.measure.latency import LatencyMeasurement
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.bench import Bench, LocalBench
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
+from lightning_primo.objectives.remembered_bench import RememberedBench
 from lightning_primo.objectives.served_bench import ServedBench, served_device
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import Place
@@ -30,6 +32,9 @@ class Latency(CostCallback):
     over the calls, ``latency_cpu_iqr``, and the standard deviation of the measurement, ``latency_cpu_spread``. In a
     search this spread is known to the models, and the front is measured again in the end. Of another runtime than
     `Eager` the seconds of exporting, compiling and loading are logged beside it, ``latency_cpu_preparation``.
+
+    In a search a network is measured once: configurations that differ in how it is trained alone share the value, and
+    have a 1 at ``latency_cpu_reused``. See `RememberedBench`.
 
     Args:
         device: Where to measure, whatever the module is trained on. ``"auto"`` is the accelerator where there is one,
@@ -137,10 +142,16 @@ class Latency(CostCallback):
         self.bench = self.bench.as_on(place)
 
     @override
+    def remember_in(self, folder: Path) -> None:
+        self.bench = RememberedBench(self.bench, folder)
+
+    @override
     def logs(self) -> Mapping[str, float]:
         logs = dict(super().logs())
         if self.measurement is not None:
             logs[f"{self.objective.name}_iqr"] = self.measurement.iqr
             if self.measurement.runtime:
                 logs[f"{self.objective.name}_preparation"] = self.measurement.preparation
+            if self.measurement.reused:
+                logs[f"{self.objective.name}_reused"] = 1.0
         return logs

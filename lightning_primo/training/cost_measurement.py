@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.errors import first_line
+from lightning_primo.layout import latencies_directory, search_directory
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.example_inputs import given_inputs, inputs_before_training
 from lightning_primo.objectives.places import require_same_place
@@ -51,7 +53,8 @@ def measure_costs(
             costs.setdefault(callback.objective.name, value)
     unknown = [callback for callback in callbacks if callback.objective.name not in costs]
     later = [callback for callback in unknown if pending is not None and _may_wait(callback)]
-    for callback, module, inputs in _prepared(job, [*(c for c in unknown if c not in later), *later]):
+    remembered = latencies_directory(search_directory(job.directory))
+    for callback, module, inputs in _prepared(job, [*(c for c in unknown if c not in later), *later], remembered):
         if pending is not None and _may_wait(callback):
             if _violation(job, costs) is None:
                 pending.begin(callback, callback.begin(module, inputs))
@@ -115,8 +118,15 @@ def _measured(job: Job, callbacks: Sequence[CostCallback]) -> list[CostCallback]
     return measured
 
 
-def _prepared(job: Job, callbacks: Sequence[CostCallback]) -> Iterator[tuple[CostCallback, nn.Module, Any]]:
+def _prepared(
+    job: Job, callbacks: Sequence[CostCallback], remembered: Path | None = None
+) -> Iterator[tuple[CostCallback, nn.Module, Any]]:
     """Copies of `callbacks`, each with the module of `job` and the inputs that it is to be measured with.
+
+    Args:
+        job: Whose module is measured.
+        callbacks: They stay as they are.
+        remembered: The folder for what equal networks share; None to measure in any case.
 
     Raises:
         DeviceMismatchError: As `measure_costs`.
@@ -126,6 +136,8 @@ def _prepared(job: Job, callbacks: Sequence[CostCallback]) -> Iterator[tuple[Cos
     copies = copy.deepcopy(list(callbacks))
     for callback in copies:
         require_same_place(callback, job.measured_on)
+        if remembered is not None:
+            callback.remember_in(remembered)
     seed_globals(job.seed, _MEASURE)
     module = job.factory.whole_module(job.config)
     common = None

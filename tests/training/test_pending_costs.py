@@ -19,8 +19,8 @@ from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import Job, run_job
 from lightning_primo.training.checkpoint.record import read_record
-from tests.training.jobs import make_job, state
 from tests.tiny import Net
+from tests.training.jobs import make_job, state
 
 PLACE = {"hardware": "Pi", "device": "cpu", "threads": "4"}
 

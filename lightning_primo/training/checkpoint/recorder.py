@@ -185,6 +185,9 @@ class Recorder(Checkpoint):
 
     def _read(self, callback: TrainedCallback, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> float:
         """The objective's value; NaN as long as the module has not begun to log it, but not at the rung."""
+        stops = epoch >= self.target or (self.is_short(trainer, epoch) and trainer.should_stop)
+        if callback.only_where_it_stops and not stops:
+            return math.nan
         try:
             return self.read(callback, trainer, pl_module)
         except MetricNotLoggedError as error:
