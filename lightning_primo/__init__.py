@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from lightning_primo.namespaces import alias_pytorch_lightning
     from lightning_primo.objectives import (
         DeployedMetric,
+        Energy,
         FileSize,
         FLOPs,
         Latency,
@@ -103,6 +104,7 @@ __all__ = [
     "DynamicallyQuantised",
     "Eager",
     "EarnedTrust",
+    "Energy",
     "EpochPrice",
     "EvolutionarySampler",
     "FLOPs",

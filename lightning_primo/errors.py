@@ -160,6 +160,10 @@ class NotMeasurableError(PrimoError):
     """A cost of the module cannot be measured: it cannot be called with these inputs, on this device, or yet."""
 
 
+class NoEnergyMeterError(NotMeasurableError):
+    """The device has no counter of the energy that it takes, or none that you may read."""
+
+
 class NotDeployableError(PrimoError):
     """A runtime cannot take a module: it cannot be exported, loaded, or computes something else there."""
 
@@ -213,7 +217,7 @@ class UnquietMeasurementWarning(UserWarning):
 
 
 class UnsteadyMeasurementWarning(UserWarning):
-    """A latency varied from round to round by as much as it is long, however often it was measured again."""
+    """A latency or energy varied by more than half of itself, or the device was slowed by as much, for all the time."""
 
 
 class SlowMeasurementWarning(UserWarning):

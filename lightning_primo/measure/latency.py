@@ -41,8 +41,7 @@ class LatencyMeasurement:
         batch_size: Samples per call; None for inputs as they are.
         dtype: Of the floating-point parameters, for example ``"float32"``.
         threads: CPU threads within an operator.
-        slowdown: Duration of fixed work beside the calls, relative to the calmest of this process; 1 where the device
-            was calm.
+        slowdown: Duration of fixed work beside the calls, relative to a calm device; 1 where it was calm.
         runtime: What computed, with its version; empty for PyTorch as it is.
         reused: Whether it was measured before, of the same network.
         preparation: Seconds of exporting, compiling and loading before, which are not in the others.
@@ -178,7 +177,7 @@ def timed(
     """How long `run` takes, which is called in inference mode while nothing else of this user computes here."""
     with quiet_machine(), torch.inference_mode():
         return time_calls(
-            run, precision=precision, max_seconds=max_seconds, warmup=warmup, reference=_reference(device)
+            run, precision=precision, max_seconds=max_seconds, warmup=warmup, reference=reference_for(device)
         )
 
 
@@ -197,12 +196,12 @@ def warn_if_unsteady(measurement: LatencyMeasurement, timing: Timing, name: str)
 def _slowed(timing: Timing) -> str:
     if timing.slowdown <= 1 + TOLERANCE:
         return ""
-    return f" (fixed work beside it took {timing.slowdown:.2g} times as long as at the calmest)"
+    return f" (fixed work beside it took {timing.slowdown:.2g} times as long as on a calm device)"
 
 
 @functools.cache
-def _reference(device: torch.device) -> Reference:
-    """The one of this process for `device`."""
+def reference_for(device: torch.device) -> Reference:
+    """The workload of this process that tells whether `device` is slowed."""
     if device.type == "cpu":
         return Reference()
     matrix = torch.ones(_SIDE, _SIDE, device=device)

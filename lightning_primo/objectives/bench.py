@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from lightning_primo.problem.place import Place
 from lightning_primo.runtimes.eager import Eager
 from lightning_primo.runtimes.latency import check_dtype, runtime_latency
 from lightning_primo.runtimes.runtime import Runtime
+from lightning_primo.timing.timer import MAX_SECONDS, PRECISION
 
 
 class Bench(ABC):
@@ -81,6 +82,8 @@ class LocalBench(Bench):
         runtime: What computes.
         dtype: Cast weights and inputs to this floating-point type; None: as they are.
         threads: CPU threads within an operator; None: as set in this process.
+        precision: Standard error of the median that is wanted, relative to it.
+        max_seconds: When to stop all the same.
 
     Raises:
         InvalidArgumentError: For a thread number or type out of range, or a type that the runtime does not take.
@@ -90,6 +93,8 @@ class LocalBench(Bench):
     runtime: Runtime = Eager()  # noqa: RUF009 - it has no state
     dtype: torch.dtype | None = None
     threads: int | None = None
+    precision: float = PRECISION
+    max_seconds: float = MAX_SECONDS
 
     def __post_init__(self) -> None:
         if self.threads is not None:
@@ -110,6 +115,8 @@ class LocalBench(Bench):
             batch_size=batch_size,
             dtype=self.dtype,
             threads=self.threads,
+            precision=self.precision,
+            max_seconds=self.max_seconds,
         )
 
     @override
@@ -140,7 +147,7 @@ class LocalBench(Bench):
     def as_on(self, place: Place) -> Bench:
         threads = int(place["threads"]) if self.threads is None and "threads" in place else self.threads
         runtime = self.runtime.settled_as(place.get("runtime", Eager().text()))
-        return LocalBench(self.device, runtime, self.dtype, threads)
+        return replace(self, runtime=runtime, threads=threads)
 
     @override
     def settings(self) -> dict[str, Any]:

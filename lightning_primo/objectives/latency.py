@@ -23,6 +23,7 @@ from lightning_primo.runtimes.eager import Eager
 from lightning_primo.runtimes.onnx_runtime import OnnxRuntime
 from lightning_primo.runtimes.runtime import Runtime
 from lightning_primo.serving import ServedDevice
+from lightning_primo.timing.timer import MAX_SECONDS, PRECISION, check_timing
 
 
 class Latency(CostCallback):
@@ -49,6 +50,8 @@ class Latency(CostCallback):
         example_inputs: See `CostCallback`.
         dtype: Cast weights and inputs to this floating-point type, in `Eager` or `Compiled`; default: as they are.
         threads: CPU threads within an operator; default: as set in the process that makes a search's first measurement.
+        precision: Standard error of the median that is wanted, relative to it: calls are timed until then.
+        max_seconds: When to stop all the same.
         at_most: Configurations that take longer, in seconds, are rejected.
         at_least: Configurations that take less, in seconds, are rejected.
         reference: Coordinate of the hypervolume's reference point, in seconds.
@@ -62,8 +65,8 @@ class Latency(CostCallback):
             and in processes other than rank zero.
 
     Raises:
-        InvalidArgumentError: For a batch size, thread number or type out of range, or no runtime. Whether there is
-            such a device is known only where it is measured.
+        InvalidArgumentError: For a batch size, thread number, type, precision or time out of range, or no runtime.
+            Whether there is such a device is known only where it is measured.
     """
 
     cuts_inputs = True
@@ -78,6 +81,8 @@ class Latency(CostCallback):
         example_inputs: Any = None,
         dtype: torch.dtype | None = None,
         threads: int | None = None,
+        precision: float = PRECISION,
+        max_seconds: float = MAX_SECONDS,
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
@@ -88,14 +93,15 @@ class Latency(CostCallback):
         cost = cost_objective(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference, log=log)
         super().__init__(cost, example_inputs=example_inputs)
         check_batch_size(batch_size)
+        check_timing(precision=precision, max_seconds=max_seconds)
         self.batch_size = batch_size
         default = Eager if on is None else OnnxRuntime
         runtime = check_instance("runtime", runtime, Runtime, example="OnnxRuntime()", default=default)
         self.bench: Bench
         if on is None:
-            self.bench = LocalBench(str(device), runtime, dtype, threads)
+            self.bench = LocalBench(str(device), runtime, dtype, threads, precision, max_seconds)
         else:
-            self.bench = ServedBench(served_device(on), str(device), runtime, dtype, threads)
+            self.bench = ServedBench(served_device(on), str(device), runtime, dtype, threads, precision, max_seconds)
         self.measurement: LatencyMeasurement | None = None
 
     @property

@@ -74,7 +74,7 @@ class Measurements:
         self._known: dict[str, Measurement] = {}
         self._changed = threading.Condition()
         self._open = True
-        self._calmest: float | None = None  # of the reference workload, as long as this server runs
+        self._readings: list[float] = []  # of the reference workload, as long as this server runs
         self._thread = threading.Thread(target=self._work, name="measurements", daemon=True)
         self._thread.start()
 
@@ -191,8 +191,8 @@ class Measurements:
         try:
             with self._alone():
                 began = self._clock()
-                result = measurement.process.run(self._calmest)
-                self._calmest = result.pop("calmest")
+                result = measurement.process.run(self._readings)
+                self._readings = result.pop("readings")
         except RefusedError as refusal:
             result = refusal
         except Exception as error:  # whatever it is, the next one is measured

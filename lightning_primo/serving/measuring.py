@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: The folder, and JSON with ``memory`` (bytes that may be allocated, None for as many as there are) and
-            ``calmest`` (seconds of the reference workload at its quickest so far, None if that is not known).
+            ``readings`` (seconds of the reference workload, of earlier measurements).
     """
     folder, settings = sys.argv[1:] if arguments is None else arguments
     answer = os.dup(_OUT)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _limit(given["memory"])
     told: dict[str, Any]
     try:
-        told = {"measured": measure(Path(folder), given["calmest"])}
+        told = {"measured": measure(Path(folder), given["readings"])}
     except NotDeployableError as error:
         told = _failure("not_loadable", error)
     except (RuntimeMissingError, InvalidArgumentError) as error:
@@ -59,12 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os._exit(0)  # a runtime's own threads may hang when it is taken down
 
 
-def measure(folder: Path, calmest: float | None) -> dict[str, Any]:
+def measure(folder: Path, readings: Sequence[float] = ()) -> dict[str, Any]:
     """Time what lies in `folder`.
 
     Args:
         folder: As `upload.receive` has written it.
-        calmest: Seconds of the reference workload, see `timing.Reference`.
+        readings: Of the reference workload in earlier measurements, see `timing.Reference`.
 
     Raises:
         NotDeployableError: If the runtime does not take the artefact or the inputs.
@@ -85,9 +85,7 @@ def measure(folder: Path, calmest: float | None) -> dict[str, Any]:
     threads = usable_cores() if request.threads is None else request.threads
     session = runtime.load(artefact, device=request.device, threads=threads)
     run = session.bound(arrays(request, folder / INPUTS))
-    reference = Reference()
-    if calmest is not None:
-        reference.calmest = calmest
+    reference = Reference(known=readings)
     timing = time_calls(run, precision=request.precision, max_seconds=request.max_seconds, reference=reference)
     return {
         "median": timing.median,
@@ -103,7 +101,7 @@ def measure(folder: Path, calmest: float | None) -> dict[str, Any]:
         "threads": threads,
         "runtime": runtime.text(),
         "versions": versions(),
-        "calmest": reference.calmest,
+        "readings": [float(f"{reading:.4g}") for reading in reference.readings],
     }
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -43,18 +43,18 @@ class MeasuringProcess:
         self._killed = False
         self._lock = threading.Lock()
 
-    def run(self, calmest: float | None = None) -> dict[str, Any]:
+    def run(self, readings: Sequence[float] = ()) -> dict[str, Any]:
         """What was measured, as JSON values.
 
         Args:
-            calmest: Seconds of the reference workload at its quickest in earlier measurements.
+            readings: Of the reference workload in earlier measurements, in seconds.
 
         Raises:
             RefusedError: If it could not be: the runtime does not take the artefact, the process died or was killed.
         """
         work = self._folder / "work"  # empty: nothing that was sent is where modules are looked for
         work.mkdir()
-        settings = json.dumps({"memory": self._memory, "calmest": calmest})
+        settings = json.dumps({"memory": self._memory, "readings": list(readings)})
         lifeline, end = os.pipe()
         try:
             with self._lock:

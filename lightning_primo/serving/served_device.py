@@ -47,7 +47,7 @@ class ServedMeasurement:
         deviation: Standard deviation of what another measurement would find, in seconds.
         runs: Calls that were timed.
         steady: Whether the median is a property of what was called.
-        slowdown: Duration of fixed work beside the calls, relative to the calmest of the server.
+        slowdown: Duration of fixed work beside the calls, relative to a calm device.
         hardware: Model of the device.
         device: ``"cpu"``, ``"cuda"``, …
         threads: CPU threads within an operator.
