@@ -1,7 +1,7 @@
 """The wall time of a search whose latencies a device measures while the machine trains, and of one that measures here.
 
-The device is this machine's last core, by a server in a process of its own; the search has the others. Both searches try
-the same configurations, each with a network of its own, in ONNX Runtime. As on a slow device, a measurement takes
+The device is this machine's last core, by a server in a process of its own; the search has the others. Both searches
+try the same configurations, each with a network of its own, in ONNX Runtime. As on a slow device, a measurement takes
 `--seconds` of calls, by a precision that is never reached.
 """
 

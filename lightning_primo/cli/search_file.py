@@ -22,11 +22,13 @@ from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.objectives import ObjectiveCallback
 from lightning_primo.problem.past import past_searches
 from lightning_primo.search import NoImprovement, StoppingRule, Target, read_result
+from lightning_primo.serving.tokens import VARIABLE
 from lightning_primo.space import Prior
 
 _CENTER = "center"  # of a prior
 _PAST = "learn_from"
 _POINTS = "points"  # of a grid
+_DEVICE, _TOKEN = "on", "token"  # of a latency on a served device
 
 
 def read_objectives(entries: Any) -> list[ObjectiveCallback]:
@@ -127,6 +129,7 @@ def _made(label: str, base: type, entry: Any) -> Any:
     """One object of a class derived from `base`."""
     spec = _spec(label, entry)
     _check_names(label, base, spec)
+    _refuse_token(label, spec)
     register_torch_types()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(base, "object", required=True)
@@ -158,6 +161,16 @@ def _spec(label: str, entry: Any) -> dict[str, Any]:
     # `--algorithm.eta 4` on the command line puts the argument beside the class.
     beside = {name: value for name, value in entry.items() if name not in (CLASS, INIT)}
     return {CLASS: entry[CLASS], INIT: {**arguments, **beside}}
+
+
+def _refuse_token(label: str, spec: Mapping[str, Any]) -> None:
+    """Raise where the token of a served device would be in a file that is shared, and in the messages about it."""
+    device = spec[INIT].get(_DEVICE)
+    if isinstance(device, Mapping) and _TOKEN in {*device, *(device.get(INIT) or ())}:
+        raise InvalidArgumentError(
+            f"{label!r} has {spec[CLASS]!r} with the token of its device, which does not belong into a file that "
+            f"others read; give it by the environment variable {VARIABLE} or in ~/.netrc"
+        )
 
 
 def _check_names(label: str, base: type, spec: Mapping[str, Any]) -> None:
