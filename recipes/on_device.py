@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from datamodules import CIFAR10, Digits
-from datamodules.in_memory import InMemoryDataModule
+from datamodules.base import InMemoryDataModule
 from lightning_primo import Latency, Metric, Prior, Result, Search, ServedDevice
 from lightning_primo.runtimes import Artefact, DeployableRuntime, OnnxRuntime, Quantised
 from lightning_primo.serving import serving_here

@@ -18,6 +18,11 @@ from tests.study.problems import make_space
 ADDRESS, TOKEN = "http://pi:8765", "the-token-of-the-file"
 
 
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+
+
 def bench(**arguments: Any) -> ServedBench:
     (objective,) = read_objectives([{"class_path": "Latency", "init_args": {"device": "cpu", **arguments}}])
     assert isinstance(objective, Latency)
@@ -41,7 +46,7 @@ def test_an_address_a_device_and_a_runtime() -> None:
     ],
 )
 def test_a_token_does_not_belong_into_a_search_file(device: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"LIGHTNING_PRIMO_TOKEN or ~/\.netrc") as caught:
+    with pytest.raises(InvalidArgumentError, match=r"LIGHTNING_PRIMO_TOKEN or in ~/\.netrc") as caught:
         bench(on=device)
     assert TOKEN not in str(caught.value)
 
