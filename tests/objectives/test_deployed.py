@@ -213,12 +213,12 @@ class Exact(Net):
 def test_a_metric_of_the_artefact_is_that_of_the_module_where_it_computes_the_same(tmp_path: Path) -> None:
     metric = DeployedMetric("val_loss", OWN)
     module = Exact()
-    train_with(metric, module, tmp_path, max_epochs=2)
+    train_with(metric, module, tmp_path)
     with torch.no_grad():
         expected = (module.eval()(torch.full((4, 2), 0.5)) - 1).square().mean()
     assert metric.value == pytest.approx(float(expected), rel=1e-4)
     int8 = DeployedMetric("val_loss", Quantised(OWN, calibration_batches=2), name="loss_int8")
-    train_with(int8, Exact(), tmp_path / "int8", max_epochs=2)
+    train_with(int8, Exact(), tmp_path / "int8")
     assert int8.value == pytest.approx(float(expected), rel=0.1)
     assert int8.value != metric.value
     assert int8.objective.name == "loss_int8"
@@ -227,12 +227,12 @@ def test_a_metric_of_the_artefact_is_that_of_the_module_where_it_computes_the_sa
 @pytest.mark.parametrize(("module", "how"), [(Direct, "it calls Linear itself"), (Constant, "it never calls")])
 def test_a_validation_that_goes_past_forward_is_refused(tmp_path: Path, module: Any, how: str) -> None:
     with pytest.raises(NotDeployableError, match=f"validation of {module.__name__} does not go through.*{how}"):
-        train_with(DeployedMetric("val_loss", OWN), module(), tmp_path, max_epochs=1)
+        train_with(DeployedMetric("val_loss", OWN), module(), tmp_path)
 
 
 def test_a_metric_that_the_validation_does_not_log(tmp_path: Path) -> None:
     with pytest.raises(MetricNotLoggedError, match="'train_loss'"):
-        train_with(DeployedMetric("train_loss", OWN), Exact(), tmp_path, max_epochs=1)
+        train_with(DeployedMetric("train_loss", OWN), Exact(), tmp_path)
 
 
 def test_in_a_search_it_is_there_at_the_rung_alone(tmp_path: Path) -> None:
