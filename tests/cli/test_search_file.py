@@ -62,6 +62,7 @@ init_args:
 """
 
 
+@pytest.mark.usefixtures("_quiet")
 @pytest.mark.parametrize("prefix", ["", "lightning_primo."])
 def test_runtimes_in_runtimes(prefix: str) -> None:
     text = RUNTIME.replace("class_path: ", f"class_path: {prefix}")
