@@ -200,6 +200,18 @@ class DeviceMismatchError(PrimoError):
     """A value would be measured on another device than those that it is to be compared with."""
 
 
+class DeviceAwayError(PrimoError):
+    """A device that measures for a search has not answered for longer than it may."""
+
+
+class DeviceRefusedError(PrimoError):
+    """A device does not measure for a search, whatever it is sent: a wrong token, another version, no such runtime."""
+
+
+class MeasurementFailedError(PrimoError):
+    """A device could not measure a network: it is too large for it, takes too long, or its runtime does not take it."""
+
+
 class UnquietMeasurementWarning(UserWarning):
     """A latency was measured while something else of this user trained or measured on the same machine."""
 

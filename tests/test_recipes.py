@@ -15,7 +15,7 @@ from lightning_primo.problem.trial import Evaluation
 from lightning_primo.store import read_events
 from lightning_primo.workers import InProcess
 from models import conv_net_space
-from recipes import cifar10, compare, digits, finetune, flowers, plug_in
+from recipes import cifar10, compare, digits, finetune, flowers, on_device, plug_in
 from recipes.common import ALGORITHMS
 from tests.datamodules.test_datamodules import without_checksums, write_cifar, write_flowers17
 
@@ -217,3 +217,19 @@ def test_bulk_and_cut_adds_convolutions_to_digits(tmp_path, capsys):
 def test_the_priors_of_the_flowers_recipe_fit_its_space(name):
     for objective, prior in flowers.PRIORS[name].items():
         prior.check(conv_net_space(), objective)
+
+
+@pytest.mark.slow
+def test_on_device_leaves_the_front_as_files(tmp_path, capsys):
+    on_device.main(["--directory", str(tmp_path), *SMALL])
+    check_device(tmp_path, capsys.readouterr().out)
+
+
+def check_device(directory: Path, output: str) -> None:
+    table = pd.read_csv(directory / on_device.TABLE)
+    assert len(table) >= 1
+    assert (table["latency ms"] > 0).all()
+    assert table["file's error"].between(0, 1).all()
+    for file in table["file"]:
+        assert (directory / file).stat().st_size > 1000
+    assert "on the device" in output

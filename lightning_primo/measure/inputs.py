@@ -272,6 +272,30 @@ def sample_batch(loader: Any) -> Any:
     return map_tensors(draw, loader, leaf=lambda item: not isinstance(item, (Mapping, list, tuple)))
 
 
+def several_batches(loader: Any, n: int) -> list[Any]:
+    """Up to `n` batches like those of `loader`, without disturbing it; one where it is no DataLoader of a dataset.
+
+    Args:
+        loader: As for `sample_batch`.
+        n: Batches wanted.
+
+    Raises:
+        NotMeasurableError: If no batch can be drawn.
+    """
+    sizes = isinstance(loader, DataLoader) and loader.batch_size is not None
+    if not sizes or isinstance(loader.dataset, IterableDataset):
+        return [sample_batch(loader)]
+    drawn = DataLoader(
+        loader.dataset,
+        batch_size=loader.batch_size,
+        shuffle=True,
+        collate_fn=loader.collate_fn,
+        generator=torch.Generator().manual_seed(0),
+    )
+    batches = [batch for _, batch in zip(range(n), drawn, strict=False)]
+    return batches or [sample_batch(loader)]
+
+
 def _batches(source: Any) -> Iterator[Any]:
     if isinstance(source, DataLoader):
         unbatched = source.batch_size is None and source.batch_sampler is None

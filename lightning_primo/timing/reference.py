@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Reference:
 
     Args:
         workload: What is timed; to be waited for where it runs on an accelerator.
+        known: Earlier readings on this device, by another process.
         clock: Seconds that pass.
 
     Attributes:
@@ -46,12 +47,21 @@ class Reference:
     """
 
     def __init__(
-        self, workload: Callable[[], None] = arithmetic, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        workload: Callable[[], None] = arithmetic,
+        *,
+        known: Iterable[float] = (),
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._workload = workload
         self._clock = clock
-        self._readings: deque[float] = deque(maxlen=_MEMORY)
-        self.calm = math.inf
+        self._readings: deque[float] = deque(known, maxlen=_MEMORY)
+        self.calm = float(np.quantile(self._readings, _CALM)) if self._readings else math.inf
+
+    @property
+    def readings(self) -> tuple[float, ...]:
+        """The last thousand readings."""
+        return tuple(self._readings)
 
     def read(self) -> float:
         """The seconds that the workload takes now; the middle one of three."""

@@ -36,7 +36,7 @@ def test_a_recipe_is_given_what_follows_its_name(monkeypatch: pytest.MonkeyPatch
     assert sys.path == before
 
 
-@pytest.mark.parametrize("name", ["digits", "flowers", "cifar10", "compare", "plug_in", "nasbench201"])
+@pytest.mark.parametrize("name", ["digits", "flowers", "cifar10", "compare", "on_device", "plug_in", "nasbench201"])
 def test_the_help_of_a_recipe_is_of_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         launched(name, "--help")
