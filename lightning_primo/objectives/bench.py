@@ -46,7 +46,7 @@ class Bench(ABC):
         """This one, with what it leaves open as it was settled where something was measured at `place`."""
 
     def settings(self) -> dict[str, Any]:
-        """All that a value depends on besides module, inputs and place, as JSON values."""
+        """What makes values comparable besides module, inputs and batch size, as JSON values by name."""
         return {}
 
     def glance(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement | None:
@@ -126,4 +126,9 @@ class LocalBench(Bench):
 
     @override
     def settings(self) -> dict[str, Any]:
-        return {"runtime": self.runtime.settings(), "dtype": str(self.dtype)}
+        open_ones = {
+            "dtype": None if self.dtype is None else str(self.dtype),
+            "threads": self.threads,
+            "runtime": None if self.runtime == Eager() else self.runtime.settings(),
+        }
+        return {"device": self.device, **{name: value for name, value in open_ones.items() if value is not None}}

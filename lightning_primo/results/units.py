@@ -66,9 +66,9 @@ def unit_of(objective: Objective, values: Iterable[float]) -> Unit:
 def quantity_of(objective: Objective, values: Iterable[float]) -> Quantity:
     """What the values of an objective or constraint are.
 
-    It is told by what the toolkit's own costs are called: ``latency…`` and ``…seconds`` are seconds, ``memory…`` are
-    bytes, other exact costs are counts where they are whole or large. A metric is a share where a word of its name says
-    so, such as the ``error`` in ``val_error``, and its values are within 0 and 1.
+    It is told by what the toolkit's own costs are called: ``latency…`` and ``…seconds`` are seconds, ``memory…`` and
+    ``file_size…`` are bytes, other exact costs are counts where they are whole or large. A metric is a share where a
+    word of its name says so, such as the ``error`` in ``val_error``, and its values are within 0 and 1.
 
     Args:
         objective: The objective or constraint.
@@ -78,7 +78,7 @@ def quantity_of(objective: Objective, values: Iterable[float]) -> Quantity:
     words = re.split(r"[^a-z0-9]+", objective.name.lower())
     if words[-1] == "seconds" or (words[0] == "latency" and objective.kind is Kind.MEASURED):
         return "seconds"
-    if words[0] == "memory" and objective.kind is Kind.MEASURED:
+    if (words[0] == "memory" or words[:2] == ["file", "size"]) and objective.kind is Kind.MEASURED:
         return "bytes"
     if objective.kind is Kind.EXACT:
         whole = all(value == int(value) for value in known)
