@@ -15,6 +15,8 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.problem.place import Place
+from lightning_primo.runtimes.compiled import Compiled
+from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 from lightning_primo.runtimes.eager import Eager
 from lightning_primo.runtimes.latency import check_dtype, runtime_latency
 from lightning_primo.runtimes.runtime import Runtime
@@ -96,7 +98,7 @@ class LocalBench(Bench):
 
     @override
     def glance(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement | None:
-        if not isinstance(self.runtime.settled(), Eager):
+        if isinstance(self.runtime.settled(), (DeployableRuntime, Compiled)):
             return None
         return measure_latency(
             module,
