@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import lightning.pytorch as pl
 import numpy as np
@@ -19,7 +20,7 @@ EVAL_BATCH_SIZE = 128
 """Images per batch of validation and test: the result does not depend on it, and small batches would cost time."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ImageSplits:
     """Images, `n x channels x height x width` (uint8, or floats in [0, 1]), and labels, `n`, of the three splits.
 
@@ -48,6 +49,22 @@ class ImageSplits:
         statistics = [torch.std_mean(images[:, c].float() / unit, correction=0) for c in range(images.shape[1])]
         std, mean = (tuple(float(number) for number in numbers) for numbers in zip(*statistics, strict=True))
         return cls(train=train, val=val, test=test, mean=mean, std=std)
+
+    def fold(self, i: int, k: int) -> ImageSplits:
+        """The same with the `i`-th of `k` parts of what is not for the test as `val`, and the others as `train`.
+
+        The parts are stratified by class, and always the same.
+        """
+        return _folded(self, i, k)
+
+
+@lru_cache(maxsize=1)  # the folds of a trial come one after the other
+def _folded(splits: ImageSplits, i: int, k: int) -> ImageSplits:
+    images, labels = (torch.cat(pair) for pair in zip(splits.train, splits.val, strict=True))
+    parts = stratified_split(labels.numpy(), [1 / k] * k, np.random.default_rng(k))
+    others = np.sort(np.concatenate([part for number, part in enumerate(parts) if number != i]))
+    train, val = ((images[indices], labels[indices]) for indices in (others, parts[i]))
+    return ImageSplits.of(train, val, splits.test)
 
 
 class InMemoryDataModule(pl.LightningDataModule, ABC):
@@ -84,27 +101,37 @@ class InMemoryDataModule(pl.LightningDataModule, ABC):
         self.batch_size = int(batch_size)
         self.num_workers = num_workers
         self.augment = RandomFlipCrop(flip=flip, padding=crop_padding) if flip or crop_padding else None
+        self._fold: tuple[int, int] | None = None
+
+    def fold(self, i: int, k: int) -> None:
+        """Validate on the `i`-th of `k` folds of all images but those of the test, and train on the others."""
+        self._fold = i, k
 
     @abstractmethod
     def splits(self) -> ImageSplits:
         """The images, the same object at every call in one process."""
 
+    def _splits(self) -> ImageSplits:
+        """The images of the fold that was chosen, if one was."""
+        splits = self.splits()
+        return splits if self._fold is None else splits.fold(*self._fold)
+
     @override
     def setup(self, stage: str) -> None:
-        self.splits()
+        self._splits()
 
     @override
     def train_dataloader(self) -> DataLoader[Batch]:
-        dataset = self._dataset(self.splits().train, self.augment)
+        dataset = self._dataset(self._splits().train, self.augment)
         return in_memory_loader(dataset, self.batch_size, shuffle=True, num_workers=self.num_workers)
 
     @override
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._eval_loader(self.splits().val)
+        return self._eval_loader(self._splits().val)
 
     @override
     def test_dataloader(self) -> DataLoader[Batch]:
-        return self._eval_loader(self.splits().test)
+        return self._eval_loader(self._splits().test)
 
     @override
     def predict_dataloader(self) -> DataLoader[Batch]:
@@ -115,7 +142,7 @@ class InMemoryDataModule(pl.LightningDataModule, ABC):
         return in_memory_loader(dataset, EVAL_BATCH_SIZE, shuffle=False, num_workers=self.num_workers)
 
     def _dataset(self, split: Batch, augment: RandomFlipCrop | None) -> InMemoryDataset:
-        splits = self.splits()
+        splits = self._splits()
         return InMemoryDataset(*split, mean=splits.mean, std=splits.std, augment=augment)
 
 

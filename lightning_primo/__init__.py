@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         SuccessiveHalving,
         UniformSampler,
     )
+    from lightning_primo.factory import KFoldData
     from lightning_primo.hypergradients import HypergradientDescent, ImplicitHypergradients, UnrolledHypergradients
     from lightning_primo.namespaces import alias_pytorch_lightning
     from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TorchMetric, TrainingTime
@@ -86,6 +87,7 @@ __all__ = [
     "HypergradientDescent",
     "HypervolumeImprovement",
     "ImplicitHypergradients",
+    "KFoldData",
     "Latency",
     "LogExpectedImprovement",
     "MaxValueEntropy",
@@ -132,6 +134,7 @@ _HOMES = (  # those that need neither torch nor Lightning first
     "space",
     "study",
     "hypergradients",
+    "factory",
     "objectives",
     "namespaces",
     "results",

@@ -48,6 +48,7 @@ class MetricNotLoggedError(PrimoError):
         step_only: Whether it was logged, but for single steps of the validation alone.
         last_batch: Whether it was logged, but for single steps of the training alone.
         earlier: Whether it was logged, but in earlier epochs alone.
+        not_in_validation: Whether the training is one by steps, which is judged where it validates.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class MetricNotLoggedError(PrimoError):
         step_only: bool = False,
         last_batch: bool = False,
         earlier: bool = False,
+        not_in_validation: bool = False,
     ) -> None:
         self.metric, self.logged = metric, tuple(sorted(logged))
         self.logged_otherwise = step_only or last_batch or earlier
@@ -76,8 +78,13 @@ class MetricNotLoggedError(PrimoError):
                 "It was logged for steps of the training alone, so that only the value of the last batch is known: log "
                 "it with on_epoch=True, after which the epoch's mean has this name, without '_step' at its end"
             )
+        if not_in_validation:
+            remedy = (
+                f"Call self.log({metric!r}, value) in validation_step: a training by steps is judged where it validates"
+            )
+        when = "in the validation" if not_in_validation else "by the end of the epoch"
         super().__init__(
-            f"the metric {metric!r} is an objective, but the LightningModule did not log it by the end of the epoch; "
+            f"the metric {metric!r} is an objective, but the LightningModule did not log it {when}; "
             f"logged: {names}. {remedy}, or name one of the logged metrics"
         )
 
@@ -126,6 +133,10 @@ class CheckpointWarning(UserWarning):
     """A trial's checkpoint is missing or unreadable, so that the trial is trained from scratch."""
 
 
+class RepeatedDataWarning(UserWarning):
+    """A training that goes on inside an epoch loads data again that it has trained on already, and leaves them out."""
+
+
 class OnnxSkippedWarning(UserWarning):
     """A trial is exported without an ONNX file, as its module cannot be converted."""
 
@@ -147,6 +158,14 @@ class ExecutorError(PrimoError):
 
 class NotMeasurableError(PrimoError):
     """A cost of the module cannot be measured: it cannot be called with these inputs, on this device, or yet."""
+
+
+class NotDeployableError(PrimoError):
+    """A runtime cannot take a module: it cannot be exported, loaded, or computes something else there."""
+
+
+class RuntimeMissingError(NotMeasurableError):
+    """What a runtime needs is not on this machine: a package, a compiler, a device."""
 
 
 class UncountedOperatorError(NotMeasurableError):

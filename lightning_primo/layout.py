@@ -8,6 +8,7 @@ directory/
   requests/               configurations that a user asks a search that runs to try; it takes them away
   ended.txt               why it has ended; not there while it goes on
   remeasured.json         what was measured again when the budget was used up
+  repeated.json           what the front reached with further seeds; repeated/ is where these are trained
   environment.json      where the search has run: versions, devices, commands
   report.html           the report, written at the end of every run
   test.json               what the front reaches on the test data
@@ -20,6 +21,7 @@ directory/
     attempt               the ticket of the training that may write here
     stop                  the user's wish that the training here end
     runs.json             its runs at logging services
+    replicates/00012-1/   the same of its second seed or fold, while that is trained
     logs/, checkpoints/   what loggers and the user's ModelCheckpoint write
 ```
 """
@@ -36,6 +38,7 @@ from lightning_primo.disk import storage_explained
 STORE = "search.sqlite"
 CHECKPOINT = "last.ckpt"
 _EPOCH = "epoch_"
+_REPLICATES = "replicates"
 
 
 def store_file(directory: Path) -> Path:
@@ -71,6 +74,16 @@ def ended_file(directory: Path) -> Path:
 def remeasured_file(directory: Path) -> Path:
     """What was measured again in the search of `directory`."""
     return directory / "remeasured.json"
+
+
+def repeated_file(directory: Path) -> Path:
+    """What the front of the search of `directory` reached with further seeds."""
+    return directory / "repeated.json"
+
+
+def repetitions_directory(directory: Path) -> Path:
+    """Where these are trained; trials have their folders in it as in the search's."""
+    return directory / "repeated"
 
 
 def tests_file(directory: Path) -> Path:
@@ -118,9 +131,24 @@ def trial_directory(directory: Path, trial_id: int) -> Path:
     return trials_directory(directory) / f"{trial_id:05d}"
 
 
+def replicate_directory(trial: Path, number: int) -> Path:
+    """Where a trial keeps the files of a replicate, counted from 0; the first has the trial's own directory.
+
+    Its name tells the trial too, as loggers name runs after it.
+    """
+    return trial / _REPLICATES / f"{trial.name}-{number}" if number else trial
+
+
+def replicate_directories(trial: Path) -> Iterator[Path]:
+    """Those that there are, but for that of the first."""
+    return (trial / _REPLICATES).glob(f"{trial.name}-*")
+
+
 def search_directory(trial: Path) -> Path:
-    """The directory of the search that a trial's, or its preflight's, lies in."""
+    """The directory of the search that a trial's, a replicate's, or its preflight's, lies in."""
     parent = trial.parent
+    if parent.name == _REPLICATES:
+        return search_directory(parent.parent)
     return parent.parent if parent.name == trials_directory(parent).name else parent
 
 

@@ -50,6 +50,7 @@ from lightning_primo import (
     GridSearch,
     Hyperband,
     HypervolumeImprovement,
+    KFoldData,
     Latency,
     LogExpectedImprovement,
     Metric,
@@ -88,7 +89,7 @@ from lightning_primo.cli.beginning_file import (
     read_known,
     with_own_defaults,
 )
-from lightning_primo.cli.commands.search import parser
+from lightning_primo.cli.commands.search import PASSED_ON, parser
 from lightning_primo.cli.limits import read_epochs, read_stop
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
@@ -272,6 +273,26 @@ def test_searches(changes: dict[str, Any]) -> None:
         search(**changes)
 
 
+class Halves(pl.LightningDataModule):
+    """Knows folds; never set up here."""
+
+    def fold(self, i: int, k: int) -> None:
+        pass
+
+
+@cases
+@given(data=st.data())
+def test_replicates(data: st.DataObject) -> None:
+    odd = data.draw(st.fixed_dictionaries({}, optional={"repeats": anything, "folds": anything}))
+    with contextlib.suppress(PrimoError):
+        search(datamodule=data.draw(anything | st.just(Halves) | st.just(Halves())), **odd)
+    n = data.draw(st.integers(0, 9))
+    names = ["labels", "batch_size", "seed", "num_workers", "loader", "test"]
+    with contextlib.suppress(PrimoError):
+        made = KFoldData(range(n), **data.draw(st.dictionaries(st.sampled_from(names), anything, max_size=2)))
+        made.fold(data.draw(anything), data.draw(anything))
+
+
 configurations = st.one_of(anything, st.dictionaries(st.sampled_from(["lr", "val_loss", "x"]), anything, max_size=2))
 
 
@@ -364,6 +385,8 @@ config_first: true
 keep_all_checkpoints: false
 trial_timeout: 60
 remeasure: 5
+repeats: 3
+folds: 5
 """
 )
 IN_FILES: list[Any] = [
@@ -460,10 +483,10 @@ def read(text: str) -> None:
                 "continues": read_continues(options.continues, space, project),
             }
             own_config_first(project, space, show=options.config_first)
-            passed = ("workers", "keep_all_checkpoints", "trial_timeout", "retry_out_of_memory", "remeasure")
-            named = {name: options[name] for name in passed}
+            named = {name: options[name] for name in PASSED_ON}
             seed = 0 if options.seed is None else options.seed
-            made_search = search(space=space.space, module=lambda config: Net(), seed=seed, **asked, **named)
+            code = {"module": lambda config: Net(), "datamodule": lambda config: None}
+            made_search = search(space=space.space, **code, seed=seed, **asked, **named)
             check_rules(read_stop(options.stop, made_search))
             Budget(**(limits or {"trials": 1}), max_epochs=9)
 

@@ -17,7 +17,7 @@ FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 VALUES = {"errors", "checks", "problem"}
 FILES = {"disk", "file_lock", "json_values", "layout"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "acquisitions", "algorithms"}
-MEASURING = VALUES | {"file_lock", "factory", "measure", "objectives"}
+MEASURING = VALUES | {"file_lock", "timing", "factory", "measure", "runtimes", "objectives"}
 TRAINING = MEASURING | FILES | {"namespaces", "callbacks", "nas", "workers", "training"}
 STORING = VALUES | FILES | {"store"}
 
@@ -40,8 +40,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "algorithms": VALUES | {"space", "pareto", "surrogates", "acquisitions"},
     "testing": SEARCHING,
     "factory": VALUES | {"namespaces"},
-    "measure": VALUES | {"file_lock"},
-    "objectives": VALUES | {"factory", "measure"},
+    "timing": VALUES,
+    "measure": VALUES | {"file_lock", "timing"},
+    "runtimes": VALUES | {"file_lock", "measure"},
+    "objectives": VALUES | {"factory", "measure", "runtimes"},
     "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},
@@ -54,16 +56,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": SEARCHING | TRAINING | STORING | {"lazy", "results", "display", "study"},
     "cli": SEARCHING | TRAINING | STORING | {"results", "display", "study", "search", "__init__"},
     "__main__": {"cli"},
-    "__init__": SEARCHING | {"namespaces", "objectives", "hypergradients", "search", "results", "study"},
+    "__init__": SEARCHING | {"namespaces", "factory", "objectives", "hypergradients", "search", "results", "study"},
 }
 
 # Packages that these must do without.
 WITHOUT: list[tuple[set[str], set[str]]] = [
     (
-        {"algorithms", "analysis", "pareto", "space", "testing", "study", *VALUES, *STORING},
+        {"algorithms", "analysis", "pareto", "space", "testing", "study", "timing", *VALUES, *STORING},
         {"torch", "botorch", "gpytorch"},
     ),
-    (SEARCHING | STORING | {"analysis", "testing", "study"}, {"lightning", "torchvision", "torchmetrics", "fvcore"}),
+    (
+        SEARCHING | STORING | {"analysis", "testing", "study", "timing"},
+        {"lightning", "torchvision", "torchmetrics", "fvcore"},
+    ),
+    ({"timing"}, {"ConfigSpace", "scipy"}),  # it also runs on devices that have NumPy alone
     (set(MAY_IMPORT), {"torchvision", "pytorch_lightning", "models", "datamodules", "recipes", "benchmarks"}),
     ({"models", "datamodules"}, {PACKAGE, "recipes", "benchmarks"}),
     ({"models"}, {"datamodules"}),

@@ -66,7 +66,7 @@ class Algorithm(ABC):
         self.n_asked = 0
         self.epochs_committed = 0.0
         self.trials: list[Trial] = []
-        self._pending: set[int] = set()
+        self._pending: dict[int, float] = {}  # trial to the epochs that were committed for it
         self._keys: set[str] = set()
         self._queue: list[tuple[str, Config]] = []
         self._vectors = np.empty((0, len(self.encoding.names)))  # of the first trials, those whose keys are taken
@@ -129,11 +129,11 @@ class Algorithm(ABC):
             self.trials.append(Trial.begun_by(proposal))
         else:
             self.trials[proposal.trial_id] = replace(self.trials[proposal.trial_id], pending=proposal.epoch)
-        self._pending.add(proposal.trial_id)
+        self._pending[proposal.trial_id] = committed = self.problem.cost(proposal)
         if proposal.origin is Origin.KNOWN:
             return
         self.n_asked += 1
-        self.epochs_committed += proposal.epochs
+        self.epochs_committed += committed
         self._registered(proposal)
 
     def tell(self, evaluation: Evaluation) -> None:
@@ -149,14 +149,13 @@ class Algorithm(ABC):
                 f"'evaluation' is of trial {evaluation.trial_id}, which is not pending; "
                 f"pending: {[t.id for t in self.pending]}"
             )
-        target, planned = trial.pending, trial.pending - trial.epoch
+        target, committed = trial.pending, self._pending.pop(trial.id)
         self.trials[trial.id] = replace(trial, evaluations=(*trial.evaluations, evaluation), pending=None)
-        self._pending.discard(trial.id)
         self.feasibility.add(self.trials[trial.id])
         if trial.known:
             self._learned(self.trials[trial.id])
             return
-        self.epochs_committed += evaluation.cost - planned
+        self.epochs_committed += evaluation.cost - committed
         self._told(self.trials[trial.id], target, evaluation)
 
     def restore(self, events: Iterable[Proposal | Evaluation]) -> None:

@@ -18,6 +18,7 @@ from lightning_primo.acquisitions import rank_trainings
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.observations import objectives_vary, scaled_deviations
 from lightning_primo.algorithms.parts.offspring import lowest_width, pareto_epsilon_greedy, pruned_widths
+from lightning_primo.algorithms.parts.replicates import refuse_replicates
 from lightning_primo.algorithms.parts.sampling import UniformSampler, draw, first_new
 from lightning_primo.algorithms.parts.transfer import TRANSFER, Experience
 from lightning_primo.checks import as_float, check_full_trainings, check_number, shown
@@ -94,6 +95,7 @@ class BulkAndCut(Algorithm):
                 "'problem' has no 'architecture': BulkAndCut grows and prunes networks, so it must know their layers; "
                 "give the oracle, or take an algorithm that needs none, such as PriMO()"
             )
+        refuse_replicates(self, problem, "a network begins with its parent's weights, which were trained once")
         super().start(problem, seed=seed)
         self._experience = Experience.of(self.learn_from, self)
         self._oracle = problem.architecture

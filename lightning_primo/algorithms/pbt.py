@@ -17,6 +17,7 @@ from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.halving import Ranking, check_ranking
 from lightning_primo.algorithms.parts.exploration import Exploration, Perturb, explored
 from lightning_primo.algorithms.parts.population import Population
+from lightning_primo.algorithms.parts.replicates import refuse_replicates
 from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler, draw
 from lightning_primo.algorithms.parts.training_hyperparameters import TrainingHyperparameters, check_names
 from lightning_primo.checks import check_instance, check_number, check_optional, check_whole
@@ -89,6 +90,9 @@ class PBT(Algorithm):
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:
+        refuse_replicates(
+            self, problem, "a member's training is made of those of others, of which each is one training"
+        )
         super().start(problem, seed=seed)
         self.sampler.check(problem)
         self.epochs = interval_epochs(problem.min_epochs, problem.max_epochs, self.interval)

@@ -119,13 +119,12 @@ class ReproducibleEpochs(Callback):
             random.setstate(python_state)
         else:
             # The generator of the loader may be in use by now: its iterator exists.
-            seed_globals(self.seed, _EPOCH, trainer.global_rank, epoch)
+            self.seed_epoch(trainer, epoch)
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            position = (self._next_epoch(trainer), trainer.fit_loop.batch_idx + 1)
-            seed_globals(self.seed, _AFTER_VALIDATION, trainer.global_rank, *position)
+            self.seed_after_validation(trainer, self._next_epoch(trainer), trainer.fit_loop.batch_idx + 1)
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -135,13 +134,32 @@ class ReproducibleEpochs(Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._restore(trainer)
 
+    def seed_epoch(self, trainer: pl.Trainer, epoch: int) -> None:
+        """Seed the global generators as where an epoch starts.
+
+        Args:
+            trainer: That trains.
+            epoch: Counted from 0.
+        """
+        seed_globals(self.seed, _EPOCH, trainer.global_rank, epoch)
+
+    def seed_after_validation(self, trainer: pl.Trainer, epoch: int, batches: int) -> None:
+        """Seed the global generators as after a validation.
+
+        Args:
+            trainer: That trains.
+            epoch: Counted from 0.
+            batches: Of the epoch, that come before the validation.
+        """
+        seed_globals(self.seed, _AFTER_VALIDATION, trainer.global_rank, epoch, batches)
+
     def _next_epoch(self, trainer: pl.Trainer) -> int:
         """Index of the epoch that is about to be trained, also before the checkpoint's state is restored."""
         trained: int = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         return max(trained, self._resumed_epoch)
 
     def _seed(self, trainer: pl.Trainer, epoch: int) -> None:
-        seed_globals(self.seed, _EPOCH, trainer.global_rank, epoch)
+        self.seed_epoch(trainer, epoch)
         for generator, rank in ((self._generator, trainer.global_rank), (self._of_all_ranks, _ALL_RANKS)):
             words = np.random.SeedSequence((self.seed, _LOADER, rank, epoch)).generate_state(1, np.uint64)
             generator.manual_seed(int(words[0]))

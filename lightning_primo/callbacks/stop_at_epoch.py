@@ -30,13 +30,13 @@ class StopAtEpoch(Callback):
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.current_epoch >= self.epoch:
-            self._stop(trainer)
+            self.end(trainer)
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # The count that `current_epoch` gives grows only after this hook.
         if trainer.strategy.broadcast(trainer.current_epoch + 1 >= self.epoch):
-            self._stop(trainer)
+            self.end(trainer)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -44,7 +44,8 @@ class StopAtEpoch(Callback):
             trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = self._minimum
             self._minimum = None
 
-    def _stop(self, trainer: pl.Trainer) -> None:
+    def end(self, trainer: pl.Trainer) -> None:
+        """End the training now, also below its minimum."""
         trainer.should_stop = True
         self._minimum = (trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps)
         trainer.fit_loop.min_epochs, trainer.fit_loop.epoch_loop.min_steps = 0, None

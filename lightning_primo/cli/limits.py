@@ -21,7 +21,7 @@ def read_epochs(options: jsonargparse.Namespace, project: Project) -> tuple[int,
         InvalidArgumentError: If neither the options nor the project's config say how long a full training is.
     """
     from lightning_primo.errors import InvalidArgumentError
-    from lightning_primo.problem import check_epochs
+    from lightning_primo.problem import Fidelity
 
     given = options.epochs
     if given is None:
@@ -32,8 +32,8 @@ def read_epochs(options: jsonargparse.Namespace, project: Project) -> tuple[int,
                 "such as [1, 27]"
             )
     shortest, full = given if isinstance(given, list) and len(given) == 2 else (1, given)
-    check_epochs(shortest, full)
-    return shortest, full
+    fidelity = Fidelity.of_epochs((shortest, full))
+    return fidelity.least, fidelity.full
 
 
 def read_budget(options: jsonargparse.Namespace, search: Search) -> dict[str, Any]:

@@ -5,7 +5,9 @@ grow, jobs, results and the command line have their modules from the same `Facto
 """
 
 from lightning_primo.factory.factory import Factory
+from lightning_primo.factory.folds import Folding
+from lightning_primo.factory.k_fold_data import KFoldData
 from lightning_primo.factory.keywords import Keywords
 from lightning_primo.factory.loaders import LoadersDataModule
 
-__all__ = ["Factory", "Keywords", "LoadersDataModule"]
+__all__ = ["Factory", "Folding", "KFoldData", "Keywords", "LoadersDataModule"]

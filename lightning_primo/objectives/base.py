@@ -164,6 +164,14 @@ class TrainedCallback(ObjectiveCallback):
         self.value = float(trainer.strategy.broadcast(self.read(trainer, pl_module), src=0))
         return self.value
 
+    def read_in_validation(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
+        """The value at the end of a validation, from where it is read in a training by steps.
+
+        Raises:
+            MetricNotLoggedError: If the value is a metric that this validation did not log.
+        """
+        return self.read_in_all(trainer, pl_module)
+
 
 def log_value(trainer: pl.Trainer, pl_module: pl.LightningModule, name: str, value: float) -> None:
     """Log a value that is the same in all processes with the epoch, in double precision where there is any.

@@ -127,6 +127,14 @@ class Metric(TrainedCallback):
         return self.value
 
     @override
+    def read_in_validation(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
+        if self._logged.in_last_validation:
+            return self.read_in_all(trainer, pl_module)
+        name, metrics = self.objective.name, trainer.callback_metrics
+        step_only = name not in metrics and name in trainer.logged_metrics
+        raise MetricNotLoggedError(name, metrics, step_only=step_only, not_in_validation=not step_only)
+
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epochs = 0
         self._validated = not trainer.enable_validation

@@ -30,11 +30,13 @@ class LoggedInEpoch:
     Attributes:
         validated: Whether the epoch has validated.
         ended: Whether it has ended, by `end_epoch`.
+        in_last_validation: Whether the last validation logged it.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._before: Tensor | None = None
+        self.in_last_validation = False
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
@@ -57,7 +59,8 @@ class LoggedInEpoch:
     def end_validation(self, trainer: pl.Trainer) -> None:
         """A validation ends, after the module's own hooks."""
         self.validated = self._last_was_validation = True
-        self._in_validation |= trainer.callback_metrics.get(self.name) is not self._before
+        self.in_last_validation = trainer.callback_metrics.get(self.name) is not self._before
+        self._in_validation |= self.in_last_validation
 
     def end_epoch(self, trainer: pl.Trainer) -> None:
         """The training epoch ends; the module may still log in its `on_train_epoch_end`."""

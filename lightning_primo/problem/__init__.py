@@ -1,9 +1,10 @@
 """What is searched, as values: objectives, trials, what is known of architectures; all that an algorithm may know."""
 
 from lightning_primo.problem.architecture import Architecture, ArchitectureOracle, Layer, LayerKind, NetworkOracle
+from lightning_primo.problem.fidelity import Fidelity, Unit
 from lightning_primo.problem.objective import Kind, Mode, Objective
 from lightning_primo.problem.place import Place
-from lightning_primo.problem.problem import ExactOracle, Problem, check_epochs
+from lightning_primo.problem.problem import ExactOracle, Problem
 from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Status, Trial, lineage
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Config",
     "Evaluation",
     "ExactOracle",
+    "Fidelity",
     "Kind",
     "Layer",
     "LayerKind",
@@ -24,6 +26,6 @@ __all__ = [
     "Proposal",
     "Status",
     "Trial",
-    "check_epochs",
+    "Unit",
     "lineage",
 ]

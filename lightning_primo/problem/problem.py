@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.checks import LARGEST_WHOLE, shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.architecture import ArchitectureOracle, NetworkOracle
+from lightning_primo.problem.fidelity import Fidelity, Unit
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.problem.trial import Config, Evaluation, Losses
+from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace  # takes a second to import
@@ -35,12 +35,17 @@ class Problem:
     Args:
         space: The search space.
         objectives: What is optimised; their order is the order of every loss vector.
-        min_epochs: The lowest fidelity: the shortest training whose result is worth looking at.
+        min_epochs: The lowest fidelity: the shortest training whose result is worth looking at, in epochs, or in levels
+            where `unit` is another one (`Fidelity`).
         max_epochs: The full budget `R`: the longest training, at which the Pareto front is judged.
+        unit: What the lengths of trainings are counted in.
+        grain: What a level of the fidelity stands for: optimiser steps; 1 in other units.
         constraints: Quantities that only bound the search; each has a bound and is not optimised.
         exact: The oracle of the exact objectives and constraints; it may be slow (milliseconds) but caches.
         architecture: The oracle of the networks' architectures, for algorithms that grow and prune; None where there
             are no networks.
+        replicates: How often a full training is carried out, with other seeds or on other folds; shorter ones are
+            carried out once.
         network: The oracle of what tells a network from another, for algorithms that change how it is trained while it
             is; None where there are no networks.
 
@@ -53,7 +58,10 @@ class Problem:
     objectives: tuple[Objective, ...]
     min_epochs: int = 1
     max_epochs: int
+    unit: Unit = Unit.EPOCHS
+    grain: int = 1
     constraints: tuple[Objective, ...] = ()
+    replicates: int = 1
     exact: ExactOracle = field(default=_no_exact, repr=False)
     architecture: ArchitectureOracle | None = field(default=None, repr=False)
     network: NetworkOracle | None = field(default=None, repr=False)
@@ -68,12 +76,17 @@ class Problem:
                     f"'objectives' and 'constraints' hold the name {name!r} {names.count(name)} times; an objective's "
                     "own bound (at_most, at_least) constrains it already"
                 )
-        check_epochs(self.min_epochs, self.max_epochs)
+        Fidelity(self.unit, self.min_epochs, self.max_epochs, self.grain)
         for constraint in self.constraints:
             if not constraint.is_bounded:
                 raise InvalidArgumentError(
                     f"'constraints' holds {constraint.name!r} without a bound; give it at_most or at_least"
                 )
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """The lengths that trainings may have."""
+        return Fidelity(self.unit, self.min_epochs, self.max_epochs, self.grain)
 
     @property
     def exact_mask(self) -> npt.NDArray[np.bool_]:
@@ -160,7 +173,14 @@ class Problem:
 
     def counts(self, evaluation: Evaluation) -> bool:
         """Whether `evaluation` is a success at the full budget that keeps all bounds: feasible, in the field's word."""
+        if evaluation.given_up:
+            return False
         return evaluation.counts_at(self.max_epochs) and self.infeasibility(evaluation) is None
+
+    def cost(self, proposal: Proposal) -> float:
+        """What a proposal costs in epochs of training, if all its replicates are trained and none ends by itself."""
+        is_full = proposal.final or proposal.epoch >= self.max_epochs
+        return proposal.epochs + (self.replicates - 1) * proposal.epoch * is_full
 
     def deviations(self, evaluation: Evaluation) -> Losses:
         """The standard deviations of an evaluation's losses, in the objectives' order; 0 where none was told."""
@@ -184,13 +204,3 @@ class Problem:
         """Losses, `n x m`, with the logarithmic objectives on their logarithmic scale."""
         columns = [objective.scaled(losses[:, j]) for j, objective in enumerate(self.objectives)]
         return np.stack(columns, axis=1) if len(losses) else np.empty((0, len(self.objectives)))
-
-
-def check_epochs(min_epochs: int, max_epochs: int) -> None:
-    """Raise an InvalidArgumentError unless both are whole numbers with ``1 <= min_epochs <= max_epochs``."""
-    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in (min_epochs, max_epochs))
-    if not whole or not 1 <= min_epochs <= max_epochs <= LARGEST_WHOLE:
-        raise InvalidArgumentError(
-            f"'epochs' must be two whole numbers (shortest, full) with 1 <= shortest <= full <= {LARGEST_WHOLE}, "
-            f"got ({shown(min_epochs)}, {shown(max_epochs)})"
-        )

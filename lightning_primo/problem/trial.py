@@ -58,6 +58,9 @@ class Origin(str, Enum):
 class Proposal:
     """Train trial `trial_id` up to epoch `epoch`.
 
+    Here and in evaluations and trials an *epoch* is a level of the problem's fidelity (`Problem.fidelity`): an epoch of
+    training, unless trainings are counted in steps or in shares of the data.
+
     Args:
         trial_id: Number of the trial, from 0. A promotion carries the id of the trial it continues.
         config: The active hyperparameters.
@@ -117,6 +120,8 @@ class Evaluation:
         measuring: Of these, those in which costs were measured, with the building of the module for that.
         finished: Whether the training ended before `R`, by itself or as it was proposed to, so that the trial cannot be
             continued.
+        given_up: Whether it was clearly bad before all its replicates (seeds, folds) were trained, so that its losses
+            are the means of some of them: models learn from it, but it is never on the front.
     """
 
     trial_id: int
@@ -134,6 +139,7 @@ class Evaluation:
     seconds: float = 0.0
     measuring: float = 0.0
     finished: bool = False
+    given_up: bool = False
 
     @property
     def ok(self) -> bool:

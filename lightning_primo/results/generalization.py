@@ -39,7 +39,13 @@ def read_tests(directory: Path) -> dict[int, dict[str, float]]:
 
 
 def run_tests(
-    directory: Path, trials: Iterable[TrialResult], build: Factory, *, seed: int, trainer: TrainerArguments
+    directory: Path,
+    trials: Iterable[TrialResult],
+    build: Factory,
+    *,
+    seed: int,
+    trainer: TrainerArguments,
+    folds: int | None = None,
 ) -> None:
     """Run trials on the test data, and keep the metrics of each as soon as they are there.
 
@@ -49,6 +55,8 @@ def run_tests(
         build: How their modules and data are built.
         seed: The search's, with which a split that is drawn at random is the one that a trial was trained on.
         trainer: The user's arguments of the Trainer, or a function of the configuration that gives them.
+        folds: On how many folds they were trained. Their weights are those of the first one, whose training data may
+            say how the test data are normalised.
 
     Raises:
         PrimoError: If a trial cannot be loaded, there is no test data, a module has no test step, or it logs nothing
@@ -58,7 +66,8 @@ def run_tests(
     for trial in trials:
         module = load_module(directory, trial, build)
         folder = trial_directory(directory, trial.id)
-        tests[trial.id] = _metrics(module, trial, build, seed=seed, trainer=trainer, directory=folder)
+        fold = None if folds is None else (0, folds)
+        tests[trial.id] = _metrics(module, trial, build, seed=seed, trainer=trainer, directory=folder, fold=fold)
         write_atomically(tests_file(directory), json.dumps(tests, indent=2) + "\n")
 
 
@@ -70,6 +79,7 @@ def _metrics(
     seed: int,
     trainer: TrainerArguments,
     directory: Path,
+    fold: tuple[int, int] | None,
 ) -> dict[str, float]:
     """What a module logs in one pass over the test data, which leaves no files behind."""
     data = build.data(trial.config)
@@ -86,8 +96,8 @@ def _metrics(
     callbacks = [callback for callback in given if not isinstance(callback, (Checkpoint, ProgressBar))]
     silent = {"callbacks": callbacks, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     with process_kept(), quiet_lightning():
-        runner = make_trainer({**on_one_device(arguments), **silent}, directory=directory, max_epochs=1)
-        results = runner.test(module, datamodule=build_data(build, trial.config, seed), verbose=False)
+        runner = make_trainer({**on_one_device(arguments), **silent}, directory=directory, limits={"max_epochs": 1})
+        results = runner.test(module, datamodule=build_data(build, trial.config, seed, fold), verbose=False)
     metrics = {name: float(value) for result in results for name, value in result.items()}
     if not metrics:
         raise PrimoError(f"{type(module).__name__} logs nothing in its test_step; call self.log there")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import lightning.pytorch as pl
 import pandas as pd
 
+from lightning_primo.checks import check_bool, check_whole
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.problem import Problem
@@ -21,16 +22,27 @@ from lightning_primo.results.interchange.optuna_export import study_of
 from lightning_primo.results.interchange.tensorboard import write_event_files
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.onnx_files import onnx_writer
+from lightning_primo.results.repetitions import Repetition
 from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.results.table import make_table
 from lightning_primo.results.table_files import write_table
 from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.store.described_problem import folds_of
 from lightning_primo.training.options import TrainerArguments
 
 if TYPE_CHECKING:
     import optuna
 
     from lightning_primo.results.report import ReportArguments
+
+_MOST_SEEDS = 1000
+
+
+class Repeating(Protocol):
+    """Trains trials of a search again."""
+
+    def __call__(self, trials: Sequence[TrialResult], *, seeds: int, show: bool) -> Repetition:
+        """What came of some trials with so many new seeds."""
 
 
 class Result(StoredFindings, IllustratedFindings):
@@ -49,6 +61,7 @@ class Result(StoredFindings, IllustratedFindings):
         seed: The search's, for `test`.
         trainer: The user's arguments of the Trainer, or a function that gives them, for `test`.
         description: What the search is, as text by key, for `export` and to be compared with another one.
+        repeater: Trains trials again, for `repeat`; None where it is not known how.
     """
 
     def __init__(
@@ -61,10 +74,12 @@ class Result(StoredFindings, IllustratedFindings):
         seed: int = 0,
         trainer: TrainerArguments | None = None,
         description: Mapping[str, str] | None = None,
+        repeater: Repeating | None = None,
     ) -> None:
         super().__init__(problem, events, directory=directory, description=description)
         self._build = build
         self._seed = seed
+        self._repeater = repeater
         self._trainer: TrainerArguments = trainer or {}
 
     def to_pandas(self) -> pd.DataFrame:
@@ -136,7 +151,8 @@ class Result(StoredFindings, IllustratedFindings):
     def test(self) -> pd.DataFrame:
         """Run every member of the front on the test data, once: what was tested before is read from the directory.
 
-        Those whose results were known already are left out, as their weights are not here.
+        Those whose results were known already are left out, as their weights are not here. Of several seeds or folds it
+        is the first one's weights that are tested, as they are those that `load` and `export` have.
 
         Returns:
             The rows of `to_pandas` that are on the front, sorted like it, with the columns ``test_…``.
@@ -146,8 +162,41 @@ class Result(StoredFindings, IllustratedFindings):
         """
         tests = read_tests(self.directory)
         if untested := [trial for trial in self.front if trial.id not in tests and not trial.known]:
-            run_tests(self.directory, untested, self._factory, seed=self._seed, trainer=self._trainer)
+            folds = folds_of(self.description)
+            run_tests(self.directory, untested, self._factory, seed=self._seed, trainer=self._trainer, folds=folds)
         return self._rows(self.front)
+
+    def repeat(self, *, seeds: int = 5, progress: bool = True) -> Repetition:
+        """Train the front's members again with new seeds, to see what they reach without the luck they were picked by.
+
+        Each is trained from scratch to the full budget, `seeds` times, and where the search has folds on each of them.
+        What is done is kept in the directory: the same call goes on after an interruption, and one with more seeds
+        trains the further ones alone. The weights of the front stay those of the search.
+
+        Args:
+            seeds: How many, at least 2.
+            progress: Whether to show what is going on, on standard error.
+
+        Returns:
+            Means and deviations, and the front by these; ``to_pandas()`` has the table.
+
+        Raises:
+            InvalidArgumentError: If `seeds` is no such number.
+            PrimoError: If the front is empty, a member's training began with another one's, or the result was not made
+                by a `Search`, which knows how it trains.
+            StoreError: The search runs.
+            KeyboardInterrupt: On Ctrl-C.
+        """
+        check_whole("seeds", seeds, least=2, most=_MOST_SEEDS)
+        check_bool("progress", progress)
+        if self._repeater is None:
+            raise PrimoError(
+                f"the result of {str(self.directory)!r} was read without the search that trains its trials; take "
+                "Search(...).result() of the search that made it"
+            )
+        if not self.front:
+            raise PrimoError(f"there is nothing to train again: {self.why_no_front}; search on, with a larger budget")
+        return self._repeater(self.front, seeds=seeds, show=progress)
 
     def export(
         self,

@@ -43,6 +43,8 @@ class TrialResult:
         trained_fully: Whether it was trained to the full budget, or as far as its training goes.
         feasible: Whether its full training keeps all bounds; True of one that is not trained fully, of which nobody
             knows.
+        given_up: Whether it was clearly bad before all its replicates (seeds, folds) were trained, so that its values
+            are the means of some; ``measurements["replicates"]`` says how many, and it is never on the front.
     """
 
     id: int
@@ -63,6 +65,7 @@ class TrialResult:
     curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict, hash=False)
     trained_fully: bool = False
     feasible: bool = True
+    given_up: bool = False
 
     @classmethod
     def of(cls, trial: Trial, problem: Problem, *, line: Sequence[Trial] = ()) -> TrialResult:
@@ -105,6 +108,7 @@ class TrialResult:
             curve={epoch: _values(problem, curve[epoch]) for epoch in sorted(curve)},
             trained_fully=full is not None,
             feasible=broken is None,
+            given_up=bool(full and full.given_up),
         )
 
     @property

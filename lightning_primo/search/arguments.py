@@ -20,12 +20,18 @@ from lightning_primo.checks import (
     shown,
 )
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.factory.folds import check_folding
 from lightning_primo.json_values import is_json, is_written, plain
 from lightning_primo.objectives import ObjectiveCallback, TrainedCallback
 from lightning_primo.objectives.base import BEST
+from lightning_primo.problem import Fidelity
 from lightning_primo.training import check_trainer_arguments
 from lightning_primo.training.options import TrainerArguments
+from lightning_primo.training.validations import check_validated, fidelity_by_steps
 from lightning_primo.workers.executor import tells_its_size
+
+_MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
+_MOST_REPLICATES = 1000
 
 _EXAMPLES = {
     "objectives": "Metric('val_loss') or ParameterCount()",
@@ -76,11 +82,30 @@ def _listed(label: str, callbacks: object) -> Sequence[ObjectiveCallback]:
     return callbacks
 
 
-def check_pair(epochs: object) -> tuple[Any, Any]:
-    """The two items of `epochs`, whatever they are; an InvalidArgumentError if there are not two."""
-    if not isinstance(epochs, Sequence) or isinstance(epochs, str) or len(epochs) != 2:
-        raise InvalidArgumentError(f"'epochs' must be two whole numbers (shortest, full), got {shown(epochs)}")
-    return epochs[0], epochs[1]
+def read_fidelity(trainer: TrainerArguments, **given: Any) -> Fidelity:
+    """The lengths of trainings.
+
+    Args:
+        trainer: Arguments of the Trainer, checked, or a function that gives them.
+        **given: ``epochs`` and ``steps``; None for what is not given.
+
+    Raises:
+        InvalidArgumentError: If not exactly one is given, it is no pair of whole numbers, or the Trainer does not
+            validate where it must.
+    """
+    names = [name for name, pair in given.items() if pair is not None]
+    if len(names) != 1:
+        got = " and ".join(map(repr, names)) or "neither"
+        raise InvalidArgumentError(
+            f"'Search' takes one of 'epochs' and 'steps', got {got}; give epochs=(1, 27), or for trainings that are "
+            "counted in optimiser steps steps=(500, 13_500)"
+        )
+    if given["epochs"] is None:
+        return fidelity_by_steps(given["steps"], trainer)
+    fidelity = Fidelity.of_epochs(given["epochs"])
+    if isinstance(trainer, Mapping):
+        check_validated(trainer, fidelity.least, fidelity.full)
+    return fidelity
 
 
 def check_algorithm(algorithm: object) -> None:
@@ -118,6 +143,20 @@ def check_workers(workers: Any, executor: Executor | None) -> int | None:
     return None
 
 
+def check_replicates(repeats: object, folds: object, datamodule: object) -> dict[str, Any]:
+    """The numbers of seeds and of folds that each full training has, by the names of `TrainingOptions`.
+
+    Raises:
+        InvalidArgumentError: If they are no such numbers, or the data cannot be split.
+    """
+    seeds = check_whole("repeats", repeats, least=1, most=_MOST_REPLICATES)
+    if folds is None:
+        return {"repeats": seeds, "folds": None}
+    parts = check_whole("folds", folds, least=2, most=_MOST_REPLICATES)
+    check_folding(datamodule)
+    return {"repeats": seeds, "folds": parts}
+
+
 def check_trainer(trainer: object) -> TrainerArguments:
     """The Trainer's arguments, empty for None, or the function that gives them, whose results are checked later.
 
@@ -131,6 +170,11 @@ def check_trainer(trainer: object) -> TrainerArguments:
     arguments = check_mapping("trainer", trainer, "the names of arguments to values")
     check_trainer_arguments(arguments)
     return arguments
+
+
+def check_remeasure(times: object) -> int:
+    """How often the front is measured again; an InvalidArgumentError if that is no number of times."""
+    return check_whole("remeasure", times, least=0, most=_MOST_REMEASUREMENTS)
 
 
 def check_timeout(seconds: object) -> float | None:

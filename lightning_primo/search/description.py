@@ -10,7 +10,9 @@ import torch
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.problem import Problem
+from lightning_primo.store.described_problem import FOLDS, NO_FOLDS, REPEATS
 from lightning_primo.study.description import describe_problem, described, json_text
+from lightning_primo.training.options import TrainingOptions
 
 
 def describe(
@@ -37,6 +39,11 @@ def describe(
         "objectives": json_text({callback.objective.name: _objective(callback) for callback in objectives}),
         "constraints": json_text({callback.objective.name: _objective(callback) for callback in constraints}),
     }
+
+
+def describe_replicates(options: TrainingOptions) -> dict[str, str]:
+    """With how many seeds and on how many folds each full training is carried out, as text by key."""
+    return {REPEATS: str(options.repeats), FOLDS: str(options.folds or NO_FOLDS)}
 
 
 def _objective(callback: ObjectiveCallback) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from lightning_primo.training.checkpoint.claim import issue, revoke
 from lightning_primo.training.checkpoint.epoch_checkpoints import EpochCheckpoints
 from lightning_primo.training.checkpoint.retention import Retention
 from lightning_primo.training.plan import TrainingPlan
+from lightning_primo.training.replicates.bar import Bars
 from lightning_primo.workers import Workers
 
 _LOOK_SECONDS = 5.0  # between two looks at how many workers a cluster has
@@ -85,9 +86,12 @@ class Loop:
         names = noisy_names(plan.objectives)
         self._epoch_checkpoints = EpochCheckpoints(store.directory, algorithm)
         self._checkpoints = None if keep_all else Retention(store.directory, algorithm, plan.problem, noisy=names)
+        self._bars = Bars(plan.problem, (c.objective.name for c in plan.trained))
         for event, _ in events:
             if isinstance(event, Evaluation):
                 self._count(event)
+            else:
+                self._bars.asked(event)
 
     def run(self) -> None:
         """Go on until the budget is used up, a rule is fulfilled, or the algorithm has nothing left to propose.
@@ -136,7 +140,7 @@ class Loop:
         return bool(self._running)
 
     def _start(self, proposal: Proposal) -> None:
-        job = replace(self._job(proposal), measured_on=dict(self._places.known))
+        job = replace(self._job(proposal), measured_on=dict(self._places.known), bar=self._bars.of(proposal))
         with storage_explained(f"{str(job.directory)!r} cannot be written"):
             self._keep_what_others_start_from(proposal)
             job = replace(job, ticket=issue(job.directory))
@@ -174,6 +178,7 @@ class Loop:
         if proposal is not None:
             self._requests.forget_stop(proposal.trial_id)
             self._store.ask(proposal, elapsed=self._elapsed())
+            self._bars.asked(proposal)
         return proposal
 
     def _finish_some(self) -> None:
@@ -212,6 +217,7 @@ class Loop:
         self._futility.check(evaluation)
 
     def _count(self, evaluation: Evaluation) -> None:
+        self._bars.told(evaluation)
         if self._algorithm.trials[evaluation.trial_id].known:
             if evaluation.counts_at(self._algorithm.problem.max_epochs):  # a shorter one is none that could go on
                 self._tracker.add(evaluation)
@@ -255,7 +261,7 @@ class Loop:
     def _spent(self) -> tuple[float, float, str]:
         pending = (*(proposal for proposal, _ in self._running.values()), *self._unfinished)
         return self._ending.display(
-            epochs=self._algorithm.epochs_committed - sum(proposal.epochs for proposal in pending),
+            epochs=self._algorithm.epochs_committed - sum(map(self._plan.problem.cost, pending)),
             seconds=self._elapsed(),
             trials=self._n_begun,
         )

@@ -11,7 +11,7 @@ from lightning_primo.nas.architecture_oracle import Architectures
 from lightning_primo.nas.network_texts import NetworkTexts
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.objectives.exact_costs import ExactCosts
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Fidelity, Problem
 from lightning_primo.problem.objective import Kind
 
 
@@ -20,7 +20,7 @@ def posed_problem(
     factory: Factory,
     objectives: Sequence[ObjectiveCallback],
     constraints: Sequence[ObjectiveCallback],
-    epochs: tuple[int, int],
+    fidelity: Fidelity,
 ) -> Problem:
     """What an algorithm is to know of a search.
 
@@ -29,15 +29,17 @@ def posed_problem(
         factory: Builds modules and data, for the oracles.
         objectives: What is optimised.
         constraints: What only bounds the search.
-        epochs: Of the shortest and of the full training.
+        fidelity: The lengths of trainings.
     """
     costs = [callback for callback in (*objectives, *constraints) if isinstance(callback, CostCallback)]
     return Problem(
         space=space,
         objectives=tuple(callback.objective for callback in objectives),
         constraints=tuple(callback.objective for callback in constraints),
-        min_epochs=epochs[0],
-        max_epochs=epochs[1],
+        min_epochs=fidelity.least,
+        max_epochs=fidelity.full,
+        unit=fidelity.unit,
+        grain=fidelity.grain,
         exact=ExactCosts(factory, [cost for cost in costs if cost.objective.kind is Kind.EXACT]),
         architecture=Architectures(factory),
         network=NetworkTexts(factory),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,21 @@ from lightning_primo.search.arguments import (
     check_directory,
     check_executor,
     check_objectives,
-    check_pair,
+    check_remeasure,
+    check_replicates,
     check_timeout,
     check_trainer,
     check_workers,
+    read_fidelity,
 )
 from lightning_primo.search.budget import Budget
-from lightning_primo.search.description import describe
+from lightning_primo.search.description import describe, describe_replicates
 from lightning_primo.search.ending import Ending, note_plans
 from lightning_primo.search.interrupt import TERMINATED
 from lightning_primo.search.leavings import leave_report, note_stopped, record_environment
 from lightning_primo.search.overview import search_html
 from lightning_primo.search.posed_problem import posed_problem
+from lightning_primo.search.repetition import Repeater
 from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
 from lightning_primo.search.steering import Steered
 from lightning_primo.search.stopping import StoppingRule, check_rules
@@ -44,9 +48,6 @@ from lightning_primo.study.earlier_search import Continuation
 from lightning_primo.training import check_indices, preflight
 from lightning_primo.training.options import TrainerArguments, TrainingOptions
 from lightning_primo.training.plan import TrainingPlan
-from lightning_primo.training.trainer import check_validated
-
-_MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
 
 
 class Search(Steered):
@@ -58,42 +59,39 @@ class Search(Steered):
             LightningModule class, which gets the keys that its constructor accepts.
         objectives: What is optimised: `Metric`, `ParameterCount`, `FLOPs`, `Latency`, `PeakMemory`, `TrainingTime`.
         epochs: The fidelity: (shortest, full) training.
-        directory: Where the log, checkpoints and pictures go. The same call with the same directory goes on with the
-            search that it holds.
+        steps: The fidelity in optimiser steps instead, ``(500, 13_500)``: trainings end, and are continued, inside
+            epochs. They validate every so many steps as all lengths are multiples of.
+        directory: Where log, checkpoints and pictures go. The same call goes on with the search that it holds.
         datamodule: A LightningDataModule for all, a callable ``config -> LightningDataModule``, a LightningDataModule
             class, plain DataLoaders, or None where the module has its own.
         example_inputs: What modules are called with to measure their costs: a tensor, a tuple of positional or a dict
-            of keyword arguments, or a function of the configuration that makes one of these. Default: the module's
-            `example_input_array`, else one sample of its training data. An objective may have its own.
+            of keyword arguments, or a function of the configuration. Default: the module's `example_input_array`, else
+            a sample of its training data. An objective may have its own.
         constraints: What only bounds the search and is not optimised: costs such as ``FLOPs(at_most=1e7)``, and metrics
             such as ``Metric("val_acc", at_least=0.9)``.
         algorithm: Default `PriMO()`.
         first: Configurations to try first, ``[{"lr": 1e-3}]``; what they leave out has the space's defaults.
-        known: Results that exist already, as observations that cost nothing: ``[(config, values)]``, with the epoch as
-            a third where it is not the full training, a CSV file, an earlier search's directory or its result.
+        known: Results that exist already, as observations that cost nothing: ``[(config, values)]``, where they are of
+            a shorter training with its epoch as a third, a CSV file, an earlier search's directory or its result.
         continues: An earlier search to go on from in this directory, with another space, other objectives or another
             algorithm; `Continuation` where a full training has another length.
-        trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they
-            can be searched over. Callbacks and loggers are copied for each trial; CSV and TensorBoard loggers write
-            into the trial's directory. ``logger`` may also be a function ``directory -> Logger``, as W&B and MLflow
-            need it, see `training.loggers`.
+        repeats: With how many seeds each full training is carried out; trials have the means.
+        folds: On how many folds of the data; the data module has a method ``fold``, as `KFoldData` has.
+        trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they can
+            be searched over. Callbacks and loggers are copied for each trial and write into its directory. ``logger``
+            may also be a function ``directory -> Logger``, as W&B and MLflow need it, see `training.loggers`.
         workers: Trainings at a time; more than one run in local processes. Default 1, and with an `executor` as many as
             that has workers, which on a Dask cluster may change during the search.
-        executor: Any `concurrent.futures.Executor` to train with instead. It stays open; on Ctrl-C its trainings stop
-            at the end of their epochs.
+        executor: Any `concurrent.futures.Executor` to train with instead; it stays open.
         seed: All randomness follows from it.
-        keep_all_checkpoints: Whether to keep the weights of every trial. By default those of the front are kept (where
-            a latency is measured again, also of those up to 1.5 times as slow, which may join it then), and of trials
-            that may still be continued or inherited from (with `BulkAndCut` those of every full training).
+        keep_all_checkpoints: Whether to keep the weights of every trial, not only of the front (where a latency is
+            measured again, also of those up to 1.5 times as slow) and of what may still be continued or inherited from.
         remeasure: How often a latency is measured again when the budget is used up, for the trials that are on the
-            front or may be by their spread. The result then has the median of all measurements; what the algorithm was
-            told stays. 0: not at all, up to 1000.
-        retry_out_of_memory: Whether a training that runs out of memory is tried again with every batch in 2, 4, …
-            parts over which gradients are accumulated, down to single samples (see `MicroBatches`), before the trial
-            counts as out of memory. The table says how many in ``micro_batches``.
-        trial_timeout: Wall-clock seconds that a trial may take over all its trainings, checked after every batch (with
-            several processes after every 10); it then counts as failed. One that hangs within a batch is killed half a
-            minute later where it has a process of its own: with several workers or an `executor`. None for no limit.
+            front or may be by their spread; the result has the medians. 0: not at all, up to 1000.
+        retry_out_of_memory: Whether a training that runs out of memory is tried again with `MicroBatches`; in how many
+            the table says in ``micro_batches``.
+        trial_timeout: Wall-clock seconds that a trial may take over all its trainings; it then fails. One that hangs in
+            a batch is killed half a minute later where it has a process of its own: with `workers` or an `executor`.
 
     Raises:
         InvalidArgumentError: For any argument that cannot work, before anything is trained.
@@ -105,7 +103,8 @@ class Search(Steered):
         *,
         module: Any,
         objectives: Sequence[ObjectiveCallback],
-        epochs: tuple[int, int],
+        epochs: tuple[int, int] | None = None,
+        steps: tuple[int, int] | None = None,
         directory: str | Path,
         datamodule: Any = None,
         example_inputs: Any = None,
@@ -114,6 +113,8 @@ class Search(Steered):
         first: Sequence[Mapping[str, Any]] = (),
         known: Any = (),
         continues: str | Path | Continuation | None = None,
+        repeats: int = 1,
+        folds: int | None = None,
         trainer: TrainerArguments | None = None,
         workers: int | None = None,
         executor: Executor | None = None,
@@ -126,7 +127,6 @@ class Search(Steered):
         check_space(space)
         check_choices(space)
         check_objectives(objectives, constraints)
-        min_epochs, max_epochs = check_pair(epochs)
         check_algorithm(algorithm)
         check_executor(executor)
         self.workers = check_workers(workers, executor)
@@ -134,9 +134,11 @@ class Search(Steered):
             trainer=check_trainer(trainer),
             retry_out_of_memory=check_bool("retry_out_of_memory", retry_out_of_memory),
             trial_timeout=check_timeout(trial_timeout),
+            **check_replicates(repeats, folds, datamodule),
         )
         if executor is None and not callable(self.options.trainer):
             check_indices(self.options.trainer, self.workers or 1)
+        fidelity = read_fidelity(self.options.trainer, epochs=epochs, steps=steps)
         self.factory = Factory(module, datamodule, example_inputs=example_inputs)
         self.factory.check(list(space.keys()), read_elsewhere=callable(self.options.trainer))
         self.objectives = tuple(objectives)
@@ -145,15 +147,14 @@ class Search(Steered):
         self.executor = executor
         self.seed = check_whole("seed", seed, least=0, most=LARGEST_SEED)
         self.keep_all_checkpoints = check_bool("keep_all_checkpoints", keep_all_checkpoints)
-        self.remeasure = check_whole("remeasure", remeasure, least=0, most=_MOST_REMEASUREMENTS)
-        self.problem = posed_problem(space, self.factory, self.objectives, self.constraints, (min_epochs, max_epochs))
-        if not callable(self.options.trainer):
-            check_validated(self.options.trainer, min_epochs, max_epochs)
+        self.remeasure = check_remeasure(remeasure)
+        problem = posed_problem(space, self.factory, self.objectives, self.constraints, fidelity)
+        self.problem = replace(problem, replicates=self.options.replicates)
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
         self._description = describe(
             self.problem, objectives=objectives, constraints=constraints, algorithm=self.algorithm, seed=seed
-        )
+        ) | describe_replicates(self.options)
         self._beginning = Beginning.of(
             self.problem,
             directory=self.directory,
@@ -183,12 +184,11 @@ class Search(Steered):
         stopped. A training that was started is finished, so up to one training per worker more may be spent.
 
         Args:
-            full_trainings: Budget in trainings of the full number of epochs.
+            full_trainings: Budget in trainings of the full number of epochs, one per seed and fold of a trial.
             epochs: Budget in epochs.
             hours: Budget in hours of wall-clock time during which the search ran.
             device_hours: Budget in hours of the devices that trained, added up.
-            trials: Budget in configurations started, those rejected before training not counted. The search ends with
-                the last one's first training: with algorithms that promote, other budgets say more.
+            trials: Budget in configurations started, those rejected before training not counted.
             stop: Rules that end the search before, such as ``NoImprovement(of=0.01, in_full_trainings=5)`` and
                 ``Target(val_error=0.05)``; see `search.stopping` on resuming.
             progress: Whether to show what is going on, on standard error.
@@ -202,10 +202,9 @@ class Search(Steered):
             MetricNotLoggedError: The module does not log one of the objectives.
             TrialFailedError: The first trials, or many in a row, failed in the same way or broke the bounds.
             ExecutorError: The executor that was given takes no more jobs.
-            DeviceMismatchError: A latency or memory would be measured on another device than those that it is to be
-                compared with; nothing of that is told.
+            DeviceMismatchError: A latency or memory would be measured on another device than those so far.
             StoreError: The directory is in use, damaged, not writable, or holds another search.
-            StorageError: The disk is full or read-only; the same call goes on with the trial that could not be written.
+            StorageError: The disk is full or read-only; the same call goes on with that trial.
             SystemExit: A SIGTERM has ended the search; the exit code is 143.
         """
         budget = Budget(
@@ -297,4 +296,5 @@ class Search(Steered):
             seed=self.seed,
             trainer=self.options.trainer,
             description=self._description,
+            repeater=Repeater(self._plan(), self._description, self.workers, self.executor),
         )

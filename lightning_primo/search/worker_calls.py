@@ -20,7 +20,8 @@ from lightning_primo.objectives.places import place_here, require_same_places
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Evaluation
 from lightning_primo.study.known_trials import PlaceHere
-from lightning_primo.training import Job, preflight, run_job
+from lightning_primo.training import Job, preflight
+from lightning_primo.training.replicates.run import run_trial
 from lightning_primo.workers import Workers
 
 _FOUND = (ExecutorError, InvalidArgumentError, MetricNotLoggedError, NotMeasurableError, StorageError)
@@ -51,7 +52,7 @@ def known_places(callbacks: Sequence[ObjectiveCallback], executor: Executor | No
 
 
 def train(job: Job, store: Path) -> Evaluation:
-    """What `run_job` returns.
+    """What `run_trial` returns.
 
     Args:
         job: What to train.
@@ -61,7 +62,7 @@ def train(job: Job, store: Path) -> Evaluation:
         ExecutorError: If that is not there for this worker.
     """
     _require_shared(store)
-    return run_job(job)
+    return run_trial(job)
 
 
 def preflight_elsewhere(workers: Workers, job: Job, store: Path, others: Sequence[Config] = ()) -> None:

@@ -106,6 +106,8 @@ def encode_evaluation(evaluation: Evaluation) -> str:
     if evaluation.constraints:  # most searches have none
         constraints = evaluation.constraints.items()
         fields["constraints"] = {str(epoch): _encode_values(values) for epoch, values in constraints}
+    if evaluation.given_up:
+        fields["given_up"] = True
     return json.dumps(fields, allow_nan=False)
 
 
@@ -133,6 +135,7 @@ def decode_evaluation(text: str | bytes) -> Evaluation:
             seconds=float(fields["seconds"]),
             measuring=float(fields.get("measuring", 0.0)),
             finished=bool(fields["finished"]),
+            given_up=bool(fields.get("given_up", False)),
         )
     except (TypeError, AttributeError) as error:
         raise ValueError(str(error)) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -13,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_primo.errors import CorruptStoreError
 from lightning_primo.layout import store_file
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Fidelity, Problem
 from lightning_primo.problem.objective import Kind, Objective
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
-_EPOCHS = re.compile(r"\((\d+), (\d+)\)")
+REPEATS, FOLDS = "repeats", "folds"
+"""The keys of a search's seeds and folds; a study says nothing of them."""
+
+NO_FOLDS = "none"
 
 
 class StoredProblem(Problem):
@@ -52,16 +54,23 @@ def problem_of(description: Mapping[str, str], directory: Path) -> Problem:
         CorruptStoreError: Here, or when the space is asked for, if it cannot be understood.
     """
     with readable(directory):
-        epochs = _EPOCHS.fullmatch(description["epochs"])
-        if epochs is None:
-            raise ValueError(f"'epochs' is {description['epochs']!r}")
+        fidelity = Fidelity.described(description["epochs"])
         return StoredProblem(
             partial(_space_of, description["space"], directory),
             objectives=_objectives(description["objectives"]),
             constraints=_objectives(description["constraints"]),
-            min_epochs=int(epochs[1]),
-            max_epochs=int(epochs[2]),
+            min_epochs=fidelity.least,
+            max_epochs=fidelity.full,
+            unit=fidelity.unit,
+            grain=fidelity.grain,
+            replicates=int(description.get(REPEATS, "1")) * (folds_of(description) or 1),
         )
+
+
+def folds_of(description: Mapping[str, str]) -> int | None:
+    """On how many folds the trials of a search are trained; None for the data module's own split."""
+    folds = description.get(FOLDS, NO_FOLDS)
+    return None if folds == NO_FOLDS else int(folds)
 
 
 def _space_of(text: str, directory: Path) -> ConfigurationSpace:

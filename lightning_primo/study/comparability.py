@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.store.described_problem import FOLDS
 
 _GOALS = {known.name for known in fields(Objective)} - {"kind"}  # how a value is judged, not which it is
 
@@ -25,10 +26,17 @@ def require_comparable(what: str, before: Mapping[str, str], after: Mapping[str,
 
     Raises:
         InvalidArgumentError: If an objective or constraint of both is another value there, such as that of the epoch
-            that is the best by another metric.
+            that is the best by another metric, or a mean over another number of folds.
     """
-    if another := _another_value(_callbacks(before), _callbacks(after)):
+    if another := _another_value(_callbacks(before), _callbacks(after)) or _other_folds(before, after):
         raise InvalidArgumentError(f"{what}, in which {another}, so that its results are not comparable; leave it out")
+
+
+def _other_folds(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """That the data are split otherwise; empty where they are not, or nobody says."""
+    if FOLDS not in before or FOLDS not in after or before[FOLDS] == after[FOLDS]:
+        return ""
+    return f"'folds' was {before[FOLDS]} and is {after[FOLDS]}: trials were trained on another part of the data"
 
 
 def _callbacks(description: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -35,7 +35,7 @@ def describe_problem(problem: Problem, *, algorithm: Algorithm, seed: int) -> di
         ),
         "objectives": json_text({objective.name: described(objective) for objective in problem.objectives}),
         "constraints": json_text({objective.name: described(objective) for objective in problem.constraints}),
-        "epochs": f"({problem.min_epochs}, {problem.max_epochs})",
+        "epochs": str(problem.fidelity),
         "algorithm": json_text(_algorithm(algorithm)),
         "seed": str(seed),
     }

@@ -130,6 +130,8 @@ def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding
         return "that failed, broke a bound or never ended"
     if trial.inherits or len(trial.schedule) > 1:
         return "whose training began with another trial's"
+    if trial.given_up:
+        return "given up before all their seeds or folds were trained"
     config = _translated(trial.config, encoding)
     if config is None:
         return "outside of the space"

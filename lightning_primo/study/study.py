@@ -215,7 +215,7 @@ class Study:
 
         What is to be given out again counts when it is, so that a loop that ends by this ends as if never interrupted.
         """
-        return self.algorithm.epochs_committed - sum(proposal.epochs for proposal in self._again)
+        return self.algorithm.epochs_committed - sum(map(self.algorithm.problem.cost, self._again))
 
     @property
     def full_trainings(self) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from lightning_primo.errors import first_line
+from lightning_primo.layout import replicate_directories
 from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training.checkpoint.best_epoch import counted_epoch
-from lightning_primo.training.checkpoint.record import Record, read_own_record
+from lightning_primo.training.checkpoint.record import Record, read_own_record, read_record
 from lightning_primo.training.checkpoint.writing import remove_partial
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import Failure, classify, shortened
@@ -102,4 +104,13 @@ def _lost(job: Job, failure: Failure, *, seconds: float) -> Evaluation:
     record = read_own_record(job.directory, job.identity) or Record()
     record.costs = {**job.known, **record.costs}
     record.begun = min(job.epoch, max(record.epoch, job.start_epoch) + 1)
-    return evaluation_of(job, record, failure, seconds=seconds)
+    evaluation = evaluation_of(job, record, failure, seconds=seconds)
+    return replace(evaluation, cost=evaluation.cost + _spent_on_replicates(job))
+
+
+def _spent_on_replicates(job: Job) -> int:
+    """The epochs that the further replicates have trained, as their checkpoints say."""
+    if job.options.replicates == 1:
+        return 0
+    records = (read_record(directory) for directory in replicate_directories(job.home))
+    return sum(record.epoch for record in records if record is not None)

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins import DoublePrecision
 
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
 from lightning_primo.callbacks.reconfigured import ConfiguredSettings, Reconfigured
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
+from lightning_primo.callbacks.reproducible_steps import ReproducibleSteps
 from lightning_primo.callbacks.stop_file import StopFile
 from lightning_primo.callbacks.time_limit import TimeLimit
+from lightning_primo.callbacks.validation_at_steps import ValidationAtSteps
 from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTimeoutError
 from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
+from lightning_primo.problem.fidelity import Unit
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.checkpoint.recorder import Recorder
+from lightning_primo.training.checkpoint.step_recorder import StepRecorder
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
@@ -29,7 +36,8 @@ from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.out_of_memory.retry import Attempt
 from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
-from lightning_primo.training.trainer import check_validated, make_trainer, trainer_arguments
+from lightning_primo.training.trainer import make_trainer, trainer_arguments
+from lightning_primo.training.validations import check_validated, limits_of
 from lightning_primo.training.whole_module import WholeModule
 from lightning_primo.workers.lifetime import children_end_with_us
 
@@ -74,7 +82,9 @@ def _fit(
     seconds: float,
 ) -> None:
     limit = _time_limit(job, seconds)
-    check_validated(arguments, job.epoch)
+    limits = limits_of(job.fidelity, arguments)
+    if job.unit is Unit.EPOCHS:
+        check_validated(arguments, job.epoch)
     module, data = build(job)
     if is_rank() and data is not None:
         set_up_alike(data)
@@ -87,7 +97,9 @@ def _fit(
     trained = copy.deepcopy(job.trained)
     for callback in trained:
         callback.reads_itself = False
-    recorder = Recorder(
+    counted = _by_steps if job.unit is Unit.STEPS else _by_epochs
+    reproducible, validation, recorder_of = counted(job)
+    recorder = recorder_of(
         [*trained, *(callback for callback in job.objectives if not isinstance(callback, TrainedCallback))],
         record,
         directory=job.directory,
@@ -100,13 +112,14 @@ def _fit(
     trainer = make_trainer(
         arguments,
         directory=job.directory,
-        max_epochs=job.max_epochs,
+        limits=limits,
         before=[
             *_pauses(job),
             *limit,
-            StopFile(stop_file(job.directory)),
-            ReproducibleEpochs(job.seed),
+            StopFile(stop_file(job.home)),
+            reproducible,
             division,
+            *validation,
             NonFiniteGuard(),
             settings,
             *([] if resume else [WholeModule(job)]),
@@ -118,7 +131,7 @@ def _fit(
     try:
         if checkpoint is not None and isinstance(trainer.precision_plugin, DoublePrecision):
             module.double()  # which Lightning does only after it has restored the weights
-        with children_end_with_us():
+        with children_end_with_us(), _repositioned():
             if checkpoint is None:
                 trainer.fit(module, datamodule=data)
             else:
@@ -137,6 +150,25 @@ def _fit(
         raise explained from error
     finally:
         close_run(before, failed=not well)
+
+
+def _by_epochs(job: Job) -> tuple[ReproducibleEpochs, list[Callback], Callable[..., Recorder]]:
+    """What repeats the data, what says when to validate, and what takes down what was reached."""
+    return ReproducibleEpochs(job.seed), [], Recorder
+
+
+def _by_steps(job: Job) -> tuple[ReproducibleEpochs, list[Callback], Callable[..., Recorder]]:
+    """The same for a training that may go on inside an epoch."""
+    recorder = functools.partial(StepRecorder, every=job.grain)
+    return ReproducibleSteps(job.seed), [ValidationAtSteps(job.grain)], recorder
+
+
+@contextmanager
+def _repositioned() -> Iterator[None]:
+    """Without Lightning's warning that the data may not go on where they were, which is seen to here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch ended")
+        yield
 
 
 def _pauses(job: Job) -> list[PauseForMeasurements]:

@@ -11,14 +11,17 @@ import lightning.pytorch as pl
 
 from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.factory import Factory
+from lightning_primo.factory.folds import choose_fold
 from lightning_primo.objectives.base import BEST, ObjectiveCallback, TrainedCallback
+from lightning_primo.problem.fidelity import Fidelity, Unit
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Losses, configuration_key
 from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.training.options import TrainingOptions
+from lightning_primo.training.replicates.bar import Bar
 
-_BUILD, _DATA = 11, 13  # streams of random numbers, apart from those of ReproducibleEpochs and of measuring
+_BUILD, _DATA, _FOLDS = 11, 13, 14  # streams of random numbers, apart from those of ReproducibleEpochs and of measuring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,7 @@ class Job:
         trial_id: Number of the trial.
         config: The active hyperparameters.
         seed: The trial's own, not negative; the same in all jobs of the trial.
-        epoch: Train up to this epoch, counted from 1.
+        epoch: Train up to this epoch, counted from 1, or to this level where trainings are counted in something else.
         max_epochs: The full budget `R`, for which schedules are made.
         directory: The trial's own; its checkpoint and logs are kept there.
         factory: Builds module and data.
@@ -39,8 +42,14 @@ class Job:
         final: Whether the trial is fully trained at `epoch`, and not to be continued.
         inheritance: From whom the initial weights come; None for the module's own.
         constraints: Quantities that only have bounds, and are no losses.
+        replicate: Which of the trial's trainings to the full budget it is, from 0: `options` says how many there are.
+        trial_directory: The trial's own, where the ticket and the user's wish that it end lie; None if that is
+            `directory`, as with the first replicate.
+        bar: What decides after each replicate whether the others are trained.
         known: Values of exact (or measured) objectives that are known already, by name.
         measured_on: Where the search's values were measured so far, by the objective's name; others are refused.
+        unit: What trainings are counted in.
+        grain: What a level stands for, see `Fidelity`.
         options: What the user has set.
         ticket: The right to write into the directory, see `Claim`; empty where nobody else could.
         seconds_before: Those that its earlier jobs took.
@@ -60,12 +69,27 @@ class Job:
     final: bool = False
     inheritance: Inheritance | None = None
     constraints: tuple[ObjectiveCallback, ...] = ()
+    replicate: int = 0
+    trial_directory: Path | None = None
+    bar: Bar = field(default_factory=Bar)
     known: Mapping[str, float] = field(default_factory=dict)
     measured_on: Mapping[str, Place] = field(default_factory=dict)
+    unit: Unit = Unit.EPOCHS
+    grain: int = 1
     options: TrainingOptions = field(default_factory=TrainingOptions)
     ticket: str = ""
     seconds_before: float = 0.0
     checkpoint_every_seconds: float = 30.0
+
+    @property
+    def home(self) -> Path:
+        """The trial's own directory."""
+        return self.trial_directory or self.directory
+
+    @property
+    def fold(self) -> tuple[int, int] | None:
+        """The fold that it is validated on, and of how many; None where the data module's own split is."""
+        return self.options.fold(self.replicate)
 
     @property
     def seconds_left(self) -> float | None:
@@ -76,7 +100,13 @@ class Job:
     @property
     def identity(self) -> str:
         """Tells the trial from others that a directory may hold a checkpoint of."""
-        return f"{configuration_key(self.config)} seed={self.seed} max_epochs={self.max_epochs}"
+        length = f"max_epochs={self.max_epochs}" if self.unit is Unit.EPOCHS else f"trained={self.fidelity}"
+        return f"{configuration_key(self.config)} seed={self.seed} {length}"
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """The lengths up to the full one, in the unit of trainings."""
+        return Fidelity(self.unit, 1, self.max_epochs, self.grain)
 
     @property
     def trained(self) -> tuple[TrainedCallback, ...]:
@@ -104,14 +134,29 @@ def build(job: Job) -> tuple[pl.LightningModule, pl.LightningDataModule | None]:
     """The module of `job` with its initial weights, and its data, about to be set up."""
     seed_globals(job.seed, _BUILD)
     module = job.factory.module(job.config)
-    return module, build_data(job.factory, job.config, job.data_seed)
+    return module, build_data(job.factory, job.config, job.data_seed, job.fold)
 
 
-def build_data(factory: Factory, config: Config, seed: int) -> pl.LightningDataModule | None:
+def build_data(
+    factory: Factory, config: Config, seed: int, fold: tuple[int, int] | None = None
+) -> pl.LightningDataModule | None:
     """The data of a configuration, with the global generators seeded for what it draws there and when it is set up.
 
     All trials of a search have the same seed here: a split that is drawn in `setup` is then the same for all, and the
     test data are not among those that any of them was trained on.
+
+    Args:
+        factory: Builds the data.
+        config: The trial's.
+        seed: The search's.
+        fold: Which fold to validate on, from 0, and of how many; None for the data module's own split.
+
+    Raises:
+        InvalidArgumentError: If the data module does not know folds.
     """
     seed_globals(seed, _DATA)
-    return factory.data(config)
+    data = factory.data(config)
+    if fold is not None:
+        seed_globals(seed, _FOLDS)
+        choose_fold(data, *fold)
+    return data

@@ -14,9 +14,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
+from lightning_primo.callbacks.validation_at_steps import ValidationAtSteps
 from lightning_primo.checks import printable
 from lightning_primo.disk import MEND_STORAGE, storage_explained
 from lightning_primo.errors import (
@@ -29,6 +30,7 @@ from lightning_primo.errors import (
 )
 from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import TrainedCallback
+from lightning_primo.problem.fidelity import Unit
 from lightning_primo.problem.trial import Config
 from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.failures import classify, no_outcome
@@ -37,6 +39,7 @@ from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.process_state import Raised, alone
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
+from lightning_primo.training.validations import limits_of
 from lightning_primo.training.whole_module import WholeModule
 
 _SECONDS = 1.0
@@ -192,11 +195,17 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
 
 def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     collected = _batches(job, arguments, folder, epochs=1)
-    if collected.missing is not None and job.epoch > 1:  # it may be logged from a later epoch on
+    by_epochs = job.unit is Unit.EPOCHS
+    if collected.missing is not None and job.epoch > 1 and by_epochs:  # it may be logged from a later epoch on
         collected = _batches(job, arguments, folder, epochs=job.epoch)
     if collected.missing is not None:
         raise collected.missing
     return collected.names
+
+
+def _validated(job: Job) -> list[Callback]:
+    """What refuses a training that does not validate where it must."""
+    return [ValidationAtSteps(job.grain)] if job.unit is Unit.STEPS else []
 
 
 def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: int) -> _Names:
@@ -211,8 +220,8 @@ def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: in
     trainer = make_trainer(
         {**arguments, **one, "fast_dev_run": epochs == 1},
         directory=folder,
-        max_epochs=job.max_epochs,
-        before=[WholeModule(job), *trained, StopAtEpoch(epochs)],
+        limits=limits_of(job.fidelity, arguments),
+        before=[WholeModule(job), *trained, StopAtEpoch(epochs), *_validated(job)],
         after=[collected],
     )
     trainer.fit(module, datamodule=data)

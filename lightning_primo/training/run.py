@@ -106,7 +106,7 @@ def _rejection(job: Job, record: Record, resume: bool) -> Failure | None:
 
 def _train(job: Job, record: Record, *, resume: bool, started: float) -> tuple[Record, Failure | None]:
     """Train on from `record`, in as few micro-batches as memory allows; what was reached, and why not more."""
-    claim = Claim(job.directory, job.ticket) if job.ticket else None
+    claim = Claim(job.home, job.ticket) if job.ticket else None
     if claim is not None:
         claim.take()
     remove_partial(job.directory)

@@ -19,7 +19,6 @@ from lightning.pytorch.callbacks import (
     Timer,
 )
 
-from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.layout import model_checkpoints_directory
 from lightning_primo.namespaces import foreign_hint
@@ -31,16 +30,16 @@ from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.parallelism import check_devices
 
 _OWNED = {
-    "max_epochs": "the full training is the second number of 'epochs'",
+    "max_epochs": "the full training is the second number of 'epochs' or 'steps'",
     "default_root_dir": "every trial has a folder of its own in 'directory'",
     "fast_dev_run": "a search trains for the epochs that its algorithm proposes; use limit_train_batches to try it out",
     "enable_checkpointing": "trials are continued from their checkpoints",
     "barebones": "objectives are read from logged metrics and trials continued from checkpoints",
 }
 
-_EPOCHS_COUNT = (
-    "a training that it ends early would count as a full one, as fidelities are epochs; leave it out, make epochs "
-    "shorter by limit_train_batches, or bound a trial's time by trial_timeout"
+_LENGTH_COUNTS = (
+    "a training that it ends early would count as a full one; leave it out, count trainings in optimiser steps by "
+    "steps=(shortest, full), or bound a trial's time by trial_timeout"
 )
 # What would end a training by something else than epochs, with the value that does not.
 _ENDS_BY_ITSELF = {"max_steps": -1, "max_time": None}
@@ -48,7 +47,7 @@ _ENDS_BY_ITSELF = {"max_steps": -1, "max_time": None}
 _FITS_INSIDE: dict[type[Callback], str] = {
     LearningRateFinder: "search over the learning rate instead",
     BatchSizeFinder: "search over the batch size instead; where memory runs out batches are divided anyway",
-    Timer: _EPOCHS_COUNT,
+    Timer: _LENGTH_COUNTS,
 }
 """Callbacks that a trial cannot have, and what to do instead: a promoted trial would fit anew from inside its fit."""
 
@@ -90,7 +89,7 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
 
     Raises:
         InvalidArgumentError: For an argument that the search itself sets, several nodes, a strategy that starts
-            processes by itself, a limit on steps or time, a validation that is not counted in epochs, callbacks and
+            processes by itself, a limit on steps or time, callbacks and
             loggers that are none, those that the search has of its own, and those that fit inside a fit.
         UnknownNameError: For a name that `lightning.pytorch.Trainer` does not take.
     """
@@ -103,8 +102,7 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
     check_devices(arguments)
     for name, unlimited in _ENDS_BY_ITSELF.items():
         if arguments.get(name, unlimited) != unlimited:
-            raise InvalidArgumentError(f"'trainer' must not set {name!r} to {arguments[name]!r}: {_EPOCHS_COUNT}")
-    check_whole("check_val_every_n_epoch", arguments.get("check_val_every_n_epoch", 1), least=1)
+            raise InvalidArgumentError(f"'trainer' must not set {name!r} to {arguments[name]!r}: {_LENGTH_COUNTS}")
     for callback in listed(arguments.get("callbacks")):
         if not isinstance(callback, Callback):
             raise InvalidArgumentError(
@@ -122,22 +120,6 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
             )
         _check_fits_once(callback, "'callbacks' in 'trainer'")
     check_loggers(arguments.get("logger"))
-
-
-def check_validated(arguments: Mapping[str, Any], *epochs: int) -> None:
-    """Raise unless the Trainer validates after each of `epochs`, counted from 1, at which objectives are compared.
-
-    Raises:
-        InvalidArgumentError: If `check_val_every_n_epoch` leaves one out.
-    """
-    every = arguments.get("check_val_every_n_epoch", 1)
-    left_out = [epoch for epoch in epochs if epoch % every]
-    if left_out:
-        raise InvalidArgumentError(
-            f"'trainer' validates every {every} epochs ('check_val_every_n_epoch'), so not after epoch {left_out[0]}, "
-            f"to which trials are trained: choose 'epochs' and the algorithm's rungs as multiples of {every}, or "
-            "validate after every epoch and make that cheaper by limit_val_batches"
-        )
 
 
 class _CallbackCheck(Callback):
@@ -159,7 +141,7 @@ def make_trainer(
     arguments: Mapping[str, Any],
     *,
     directory: Path,
-    max_epochs: int,
+    limits: Mapping[str, Any],
     before: Sequence[Callback] = (),
     after: Sequence[Callback] = (),
 ) -> pl.Trainer:
@@ -168,11 +150,14 @@ def make_trainer(
     Args:
         arguments: The user's, checked by `check_trainer_arguments`.
         directory: The trial's own.
-        max_epochs: The full budget, which schedules are to see.
+        limits: What says how long the full training is, which schedules are to see, and when it validates.
         before: Our callbacks that come before the user's.
         after: Those that come after.
     """
-    own = {**_DEFAULTS, **copy.deepcopy({name: value for name, value in arguments.items() if name != "logger"})}
+    own: dict[str, Any] = {
+        **_DEFAULTS,
+        **copy.deepcopy({name: value for name, value in arguments.items() if name != "logger"}),
+    }
     own["logger"] = make_loggers(arguments.get("logger"), directory)
     callbacks = listed(own.pop("callbacks", None))
     if not own["enable_progress_bar"]:  # the search shows its own progress
@@ -181,9 +166,8 @@ def make_trainer(
         if isinstance(callback, (ModelCheckpoint, OnExceptionCheckpoint)):
             _keep_apart(callback, model_checkpoints_directory(directory.absolute()))
     return pl.Trainer(
-        **own,
+        **{**own, **limits},
         callbacks=[*before, *callbacks, _CallbackCheck(), *after],
-        max_epochs=max_epochs,
         default_root_dir=str(directory),
     )
 

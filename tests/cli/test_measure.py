@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("_quiet")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def quick(*args: Any, **options: Any) -> Any:
-        return profiles_latency(*args, warmup=1e-4, min_run_time=1e-3, **options)
+        return profiles_latency(*args, warmup=1e-4, max_seconds=1e-3, **options)
 
     profiles_latency = profiles.measure_latency
     monkeypatch.setattr(profiles, "measure_latency", quick)

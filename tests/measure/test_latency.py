@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, UnsteadyMeasurementWarning
 from lightning_primo.measure import latency, measure_latency
+from lightning_primo.timing import Timing
 
-QUICK = {"device": "cpu", "warmup": 1e-4, "min_run_time": 1e-3}
+QUICK = {"device": "cpu", "warmup": 1e-4, "max_seconds": 1e-3}
 
 
 class Spy(nn.Module):
@@ -132,7 +133,8 @@ def test_measurements_are_frozen_and_readable(spy: Spy) -> None:
         ({"threads": 0}, "'threads'"),
         ({"dtype": torch.int8}, "'dtype'"),
         ({"warmup": -1.0}, "'warmup'"),
-        ({"min_run_time": math.nan}, "'min_run_time'"),
+        ({"precision": 0}, "'precision'"),
+        ({"max_seconds": math.nan}, "'max_seconds'"),
         ({"device": "toaster"}, "'device' = 'toaster' cannot be used on this machine; valid choices: 'auto', 'cpu'"),
         ({"device": "meta"}, "'device' = 'meta'"),
     ],
@@ -159,18 +161,25 @@ def test_on_cuda_a_copy_is_measured(spy: Spy) -> None:
     assert spy.layer.weight.device.type == "cpu"
 
 
-def test_what_is_unsteady_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    attempts = iter([[[1.0], [9.0], [1.0]], [[1.0], [1.1], [1.0]], [[5.0], [5.0], [5.0]]])
-    monkeypatch.setattr(latency, "_rounds", lambda *_: next(attempts))
-    measurement = measure_latency(nn.Identity(), torch.rand(1), **QUICK)
-    assert (measurement.median, measurement.steady) == (1.0, True)
-    assert next(attempts) == [[5.0], [5.0], [5.0]]
-
-
 def test_what_stays_unsteady_is_told_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    attempts = iter([[[1.0], [90.0], [1.0]], [[1.0], [9.0], [1.0]], [[1.0], [900.0], [1.0]]])
-    monkeypatch.setattr(latency, "_rounds", lambda *_: next(attempts))
-    with pytest.warns(UnsteadyMeasurementWarning, match="Identity was measured 3 times .* keeps cpu busy"):
+    timing = Timing(median=1.0, iqr=0.5, error=0.02, deviation=0.8, runs=9, slowdown=1.8, seconds=1.25)
+    monkeypatch.setattr(latency, "time_calls", lambda *_, **__: timing)
+    with pytest.warns(UnsteadyMeasurementWarning, match=r"Identity was measured for 1.2 s .* took 1.8 times as long"):
         measurement = measure_latency(nn.Identity(), torch.rand(1), **QUICK)
-    assert not measurement.steady
-    assert measurement.deviation == pytest.approx(8 / math.sqrt(3))
+    assert (measurement.steady, measurement.deviation, measurement.slowdown) == (False, 0.8, 1.8)
+
+
+def test_how_precisely_and_how_long_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def time_calls(run: Any, **options: Any) -> Timing:
+        seen.append(options)
+        run()
+        return Timing(median=1.0, iqr=0.5, error=0.02, deviation=0.1, runs=9, seconds=1.0)
+
+    monkeypatch.setattr(latency, "time_calls", time_calls)
+    for _ in range(2):
+        measure_latency(nn.Identity(), torch.rand(1), device="cpu", precision=0.1, max_seconds=3.0, warmup=2.0)
+    first, second = seen
+    assert (first["precision"], first["max_seconds"], first["warmup"]) == (0.1, 3.0, 2.0)
+    assert first["reference"] is second["reference"]  # so that what one saw of the device, the next one knows

@@ -16,8 +16,8 @@ from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, Onn
 from lightning_primo.factory import Factory
 from lightning_primo.layout import trial_directory
 from lightning_primo.results import check_target
-from lightning_primo.results.onnx_files import write_onnx
 from lightning_primo.results.result import Result
+from lightning_primo.runtimes.onnx_export import write_onnx
 from tests.results.search_log import ACCURACY, Log, Problem
 
 

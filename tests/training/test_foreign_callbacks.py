@@ -23,7 +23,8 @@ from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import preflight, run_job
 from lightning_primo.training.loggers import make_loggers
-from lightning_primo.training.trainer import check_trainer_arguments, check_validated
+from lightning_primo.training.trainer import check_trainer_arguments
+from lightning_primo.training.validations import check_validated
 from tests.tiny import Net
 from tests.training.jobs import make_job
 

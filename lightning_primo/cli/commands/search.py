@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lightning_primo.cli.space_file import SearchSpace
     from lightning_primo.search import Search
 
-_PASSED_ON = ("workers", "keep_all_checkpoints", "trial_timeout", "retry_out_of_memory", "remeasure")
+PASSED_ON = ("workers", "keep_all_checkpoints", "trial_timeout", "retry_out_of_memory", "remeasure", "repeats", "folds")
 """The options that are given to `Search` as they are."""
 
 _DESCRIPTION = """Search the hyperparameters and architectures of an existing LightningCLI project. The project's own
@@ -115,6 +115,12 @@ def parser() -> jsonargparse.ArgumentParser:
         "value; an objective's init_args may have their own (default: example_input_array, or a sample of the data)",
     )
     add_beginning(made)
+    made.add_argument("--repeats", type=int, default=1, help="with how many seeds each full training is carried out")
+    made.add_argument(
+        "--folds",
+        type=int | None,
+        help="on how many folds of the data; the project's data module has a method fold(self, i, k)",
+    )
     made.add_argument("--trial_timeout", type=float | None, help="seconds that a trial may take over all its trainings")
     made.add_argument(
         "--retry_out_of_memory",
@@ -210,7 +216,7 @@ def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace,
         directory=_directory(options),
         trainer=project.trainer,
         seed=(project.seed or 0) if options.seed is None else options.seed,
-        **{name: options[name] for name in _PASSED_ON},
+        **{name: options[name] for name in PASSED_ON},
         **asked,
     )
     example = an_example(space)

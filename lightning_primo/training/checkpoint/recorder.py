@@ -100,31 +100,57 @@ class Recorder(Checkpoint):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        require_whole_epoch(trainer)
+        self.take_down(trainer, pl_module, trainer.current_epoch + 1)
+        self._stop.on_train_epoch_end(trainer, pl_module)
+
+    def take_down(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
+        """Read what there is after a level of the fidelity, and write the checkpoint where that is due.
+
+        Args:
+            trainer: That has reached it.
+            pl_module: The module.
+            epoch: The level.
+        """
         if self.claim is not None and trainer.is_global_zero:
             self.claim.check()
-        _require_whole_epoch(trainer)
-        epoch = trainer.current_epoch + 1
         values = {}
         for callback in self.objectives:
             name = callback.objective.name
             if isinstance(callback, TrainedCallback):
-                values[name] = self._read(callback, trainer, pl_module)
+                values[name] = self._read(callback, trainer, pl_module, epoch)
             elif name in self.record.costs:
                 values[name] = self.record.costs[name]
-                log_value(trainer, pl_module, name, values[name])
+                self.log_cost(trainer, pl_module, name)
         self.record.curve[epoch] = values
         if self.best_by is not None and counted_epoch(self.record.curve, epoch, self.best_by) == epoch:
             self._best_weights = _copied(trainer.strategy.lightning_module_state_dict())
         self.record.tuned[epoch] = _tuned(trainer)
-        self.record.finished = epoch < (trainer.max_epochs or 0) and _ended_by_itself(trainer, epoch)
+        self.record.finished = self.is_short(trainer, epoch) and trainer.should_stop
         self._stop_asked = trainer.should_stop
         due = self._clock() - self._last_save >= self.every_seconds
         if trainer.strategy.broadcast(due or self.record.finished or epoch >= self.target):
-            self._plateau = _pending_plateau_steps(trainer, pl_module)
+            self._plateau = self.pending_plateau_steps(trainer, pl_module)
             self._save(trainer)
             self._last_save = self._clock()
             self._plateau = {}
-        self._stop.on_train_epoch_end(trainer, pl_module)
+
+    def is_short(self, trainer: pl.Trainer, epoch: int) -> bool:
+        """Whether a training that is to stop at `epoch` could have gone on, and may stop there."""
+        allowed = epoch >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
+        return epoch < (trainer.max_epochs or 0) and allowed
+
+    def log_cost(self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str) -> None:
+        """Log a cost with the epoch that ends."""
+        log_value(trainer, pl_module, name, self.record.costs[name])
+
+    def read(self, callback: TrainedCallback, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
+        """The value of an objective now."""
+        return callback.read_in_all(trainer, pl_module)
+
+    def pending_plateau_steps(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[int, torch.Tensor]:
+        """The metrics with which Lightning steps schedulers only after this, by the scheduler's index."""
+        return _pending_plateau_steps(trainer, pl_module)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -150,13 +176,13 @@ class Recorder(Checkpoint):
         self._plateau = dict(state_dict["plateau"])
         self._best_weights = state_dict.get(BEST_WEIGHTS)
 
-    def _read(self, callback: TrainedCallback, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:
+    def _read(self, callback: TrainedCallback, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> float:
         """The objective's value; NaN as long as the module has not begun to log it, but not at the rung."""
         try:
-            return callback.read_in_all(trainer, pl_module)
+            return self.read(callback, trainer, pl_module)
         except MetricNotLoggedError as error:
             begun = error.metric in trainer.callback_metrics or error.metric in trainer.logged_metrics
-            if begun or trainer.current_epoch + 1 >= self.target:
+            if begun or epoch >= self.target:
                 raise
             return math.nan
 
@@ -186,7 +212,7 @@ def _tuned(trainer: pl.Trainer) -> dict[str, float]:
     return tuned
 
 
-def _require_whole_epoch(trainer: pl.Trainer) -> None:
+def require_whole_epoch(trainer: pl.Trainer) -> None:
     """Raise where a step has raised StopIteration, which Lightning takes for the end of the data.
 
     Raises:
@@ -200,12 +226,6 @@ def _require_whole_epoch(trainer: pl.Trainer) -> None:
                 f"a StopIteration was raised in {step} batch {current.ready} of epoch {trainer.current_epoch + 1}, so "
                 "that the rest of the epoch was left out; next(iterator, default) raises none"
             )
-
-
-def _ended_by_itself(trainer: pl.Trainer, epoch: int) -> bool:
-    """Whether something else than a target epoch stops the training now."""
-    allowed = epoch >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
-    return trainer.should_stop and allowed
 
 
 def _pending_plateau_steps(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[int, torch.Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
-from lightning_primo.layout import checkpoint_file, trial_directory
+from lightning_primo.layout import checkpoint_file, replicate_directories, trial_directory
 from lightning_primo.pareto.contenders import Contenders
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Trial
@@ -31,6 +31,8 @@ class Retention:
     follows from was recorded, so a search that is killed in between leaves files too many, never too few, and the next
     run deletes those.
 
+    The weights of further replicates (seeds, folds) are needed by nobody once their trial was told.
+
     Any evaluation may be the one after which an algorithm gives others up. Where hundreds of trials wait to be
     continued, they are not all asked about after each: the more there are, the more evaluations pass in between.
 
@@ -45,6 +47,7 @@ class Retention:
         self._directory = directory
         self._algorithm = algorithm
         self._contenders = Contenders(problem, noisy, least_deviation=_LEAST_DEVIATION)
+        self._replicated = problem.replicates > 1
         self._kept: frozenset[int] = frozenset()  # the contenders when it was last pruned
         self._told: set[int] = set()  # since then
         self._waiting: set[int] = set()  # neither, and to be continued when they were last asked about
@@ -63,6 +66,11 @@ class Retention:
             completely: Whether to ask about every trial that waits, however many there are.
         """
         contenders = self._contenders.trial_ids
+        for trial_id in self._told if self._replicated else ():
+            if self._algorithm.trials[trial_id].pending is not None:
+                continue  # they may be those that it goes on with
+            for directory in replicate_directories(trial_directory(self._directory, trial_id)):
+                checkpoint_file(directory).unlink(missing_ok=True)
         doubtful = self._told | (self._kept - contenders)
         if completely or self._n_since * _LOOKED_AT_AGAIN >= len(self._waiting):
             doubtful |= self._waiting

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from typing_extensions import override
 
+from lightning_primo.callbacks.validation_at_steps import validates_at_steps
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import MicroBatchError
 from lightning_primo.training.out_of_memory.micro_batch_sampler import (
@@ -73,7 +74,8 @@ class MicroBatches(Callback):
             raise MicroBatchError(
                 f"{type(pl_module).__name__} optimises manually, so gradients cannot be accumulated for it"
             )
-        if trainer.check_val_every_n_epoch is None and isinstance(trainer.val_check_interval, int):
+        counts_batches = trainer.check_val_every_n_epoch is None and isinstance(trainer.val_check_interval, int)
+        if counts_batches and not validates_at_steps(trainer):
             raise MicroBatchError(
                 f"'val_check_interval' = {trainer.val_check_interval} counts batches over all epochs where "
                 "'check_val_every_n_epoch' is None; set the latter to a number, or the interval to a time"
@@ -103,7 +105,7 @@ class MicroBatches(Callback):
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.parts > 1:
+        if self.parts > 1 and not validates_at_steps(trainer):
             self._val_check_every = _val_check_every(trainer, self.parts)
 
     @override

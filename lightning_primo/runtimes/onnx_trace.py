@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
-from lightning_primo.errors import PrimoError
+from lightning_primo.errors import NotDeployableError
 from lightning_primo.measure.inputs import call, cut_batch, map_tensors, tensors
 
 _SIZES = (1, 3)  # of the batches that a file is checked with; a trace is made of another size
@@ -33,7 +33,7 @@ def trace_onnx(module: nn.Module, inputs: Any, path: Path, *, external_data: boo
         external_data: Whether the weights are written beside it.
 
     Raises:
-        PrimoError: If the file does not compute what the module does.
+        NotDeployableError: If the file does not compute what the module does.
         Exception: What the tracer raises.
     """
     flat = _Flat(module, inputs)
@@ -101,4 +101,4 @@ def _check(path: Path, module: nn.Module, inputs: Mapping[str, Tensor]) -> None:
         scale = float(np.abs(other).max(initial=0.0))
         if one.shape != other.shape or not np.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE * max(scale, 1e-6)):
             size = next(tensor.shape[0] for tensor in inputs.values() if tensor.ndim > 0)
-            raise PrimoError(f"the traced file computes something else for a batch of {size}")
+            raise NotDeployableError(f"the traced file computes something else for a batch of {size}")

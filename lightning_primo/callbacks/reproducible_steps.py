@@ -1,0 +1,267 @@
+"""The same for trainings that go on inside an epoch: the data go on with the batch that would have been next.
+
+Where a training goes on from a checkpoint of batch `k` of an epoch, the random state of the epoch's start is set again,
+so that the sampler draws what it has drawn, and its first `k` batches of indices are left out: nothing of them is
+loaded. What a worker draws for a batch depends on the seed, the epoch and the batch's number alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.loops.fetchers import _DataLoaderIterDataFetcher
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from typing_extensions import override
+
+from lightning_primo.callbacks.reproducibility import ReproducibleEpochs, seed_globals
+from lightning_primo.errors import InvalidArgumentError, RepeatedDataWarning
+
+_BATCH = 6  # a stream of random numbers, apart from those of ReproducibleEpochs
+
+_MIXED = (
+    "of several train loaders some have a state and some have none, so that a training by steps could not go on with "
+    "all of them where it was: give all a state (torchdata's StatefulDataLoader), or none"
+)
+
+
+class ReproducibleSteps(ReproducibleEpochs):
+    """Makes training to step a, a checkpoint, and training on to c equal to training to c, bit for bit, inside epochs.
+
+    The checkpoint is one that was written in a validation. How the train data go on where they were:
+
+    - a DataLoader with a state (``state_dict`` and ``load_state_dict``, such as `torchdata`'s `StatefulDataLoader`) by
+      that, which Lightning keeps in the checkpoint;
+    - a DataLoader of a dataset with indices, with any number of workers, by its sampler, without loading anything twice;
+    - all else, such as an `IterableDataset` or several loaders at a time, by loading the batches that were trained
+      already once more and throwing them away. That is exact where the same stream comes again: what it draws in this
+      process from the global generators does not, and of data that go by only once other ones follow. A
+      RepeatedDataWarning says so.
+
+    What a module keeps of an epoch in attributes that are in no checkpoint, as the mean of a training metric, begins
+    anew.
+
+    Args:
+        seed: A whole number from 0 to 2**64 - 1.
+
+    Raises:
+        InvalidArgumentError: If `seed` is none; in a Trainer, for a `training_step` that takes an iterator of the data.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._progress: Mapping[str, int] = {}
+        self._expected = 0
+        self._several = False
+        self._read_again = False
+        self._positioned: list[DataLoader[Any]] = []
+
+    @override
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage != "fit":
+            return
+        self._progress, self._expected, self._read_again = {}, 0, False
+        strategy: Any = trainer.strategy
+        process = strategy.process_dataloader
+
+        @functools.wraps(process)
+        def process_and_position(loader: Any) -> Any:
+            loader = process(loader)
+            if self._expected > 0:
+                self._expected -= 1
+                self._position(loader, trainer)
+            return loader
+
+        strategy.process_dataloader = process_and_position
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        super().on_load_checkpoint(trainer, pl_module, checkpoint)
+        loops = checkpoint["loops"]["fit_loop"]
+        epoch = loops["epoch_progress"]["current"]
+        if epoch["ready"] > epoch["processed"]:
+            self._progress = loops["epoch_loop.batch_progress"]["current"]
+
+    @property
+    def _resumed_batches(self) -> int:
+        """Batches of the epoch that the checkpoint has trained; the recorder may count them anew while it is loaded."""
+        return self._progress.get("completed", 0)
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        fetcher: Any = trainer.fit_loop._data_fetcher
+        if isinstance(fetcher, _DataLoaderIterDataFetcher):
+            raise InvalidArgumentError(
+                f"'training_step' of {type(pl_module).__name__} takes an iterator of the data, of which nobody knows "
+                "how far it has come, so that a training by steps could not go on; let it take a batch"
+            )
+        if self._read_again:
+            self.seed_epoch(trainer, self._resumed_epoch)
+            _warn_of_reading_again()
+            for _ in itertools.takewhile(lambda _: not fetcher.done, range(self._resumed_batches)):
+                next(fetcher)
+            fetcher.fetched -= self._resumed_batches  # which Lightning adds
+        super().on_train_start(trainer, pl_module)
+        if self._resumed_batches:
+            # As after the validation in which the checkpoint was written.
+            self.seed_after_validation(trainer, self._resumed_epoch, self._resumed_batches)
+
+    @override
+    def _restore(self, trainer: pl.Trainer) -> None:
+        super()._restore(trainer)
+        vars(trainer.strategy).pop("process_dataloader", None)
+        for loader in self._positioned:
+            vars(loader).pop("_get_iterator", None)
+        self._positioned.clear()
+
+    @override
+    def _attach(self, loaders: Any, *, shared_out: bool = False) -> None:
+        super()._attach(loaders, shared_out=shared_out)
+        combined = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
+        self._expected = len(combined.flattened)
+        self._several = self._expected > 1
+
+    def _position(self, loader: Any, trainer: pl.Trainer) -> None:
+        """Let a train loader begin where it is to go on."""
+        has_state = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
+        if has_state and self._several and self._resumed_batches and self._read_again:
+            raise InvalidArgumentError(_MIXED)
+        if has_state:
+            return
+        if self._several or not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+            self._read_again = self._resumed_batches > 0
+            return
+
+        def positioned() -> Any:
+            epoch = self._next_epoch(trainer)
+            first = self._resumed_batches if epoch == self._resumed_epoch else 0
+            return _iterator_from(loader, first, (self.seed, _BATCH, trainer.global_rank, epoch))
+
+        vars(loader)["_get_iterator"] = positioned
+        self._positioned.append(loader)
+
+
+def _iterator_from(loader: DataLoader[Any], first: int, entropy: tuple[int, ...]) -> Any:
+    """The iterator of a loader from batch `first` on, whose workers draw as `entropy` and the batch's number say."""
+    name = "sampler" if loader.batch_sampler is None else "batch_sampler"
+    attributes = vars(loader)
+    numbers = _BatchNumbers(entropy, first, max(1, loader.num_workers))
+    sampler = _From(attributes[name], first)
+    instead = {
+        name: sampler,
+        "collate_fn": _ThenSeed(attributes["collate_fn"]),
+        "worker_init_fn": _SeedFirst(attributes["worker_init_fn"], numbers),
+    }
+    before = {key: attributes[key] for key in instead}
+    attributes.update(instead)
+    try:
+        iterator = type(loader)._get_iterator(loader)
+    finally:
+        attributes.update(before)
+    sampler.draw()
+    return iterator
+
+
+class _From:
+    """A sampler without its first `n`: these are left out of the first iteration over it.
+
+    They are drawn where its iterator is complete (a DataLoader has drawn from the same generator then), but before
+    anything else is drawn.
+    """
+
+    def __init__(self, sampler: Any, n: int) -> None:
+        self._sampler = sampler
+        self._n = n
+        self._iterator: Iterator[Any] = iter(())
+
+    def __iter__(self) -> Iterator[Any]:
+        self._iterator = iter(self._sampler)
+        return self
+
+    def __next__(self) -> Any:
+        self.draw()
+        return next(self._iterator)
+
+    def draw(self) -> None:
+        """Draw what is left out, unless that is done."""
+        n, self._n = self._n, 0
+        if n:
+            next(itertools.islice(self._iterator, n - 1, n), None)
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+
+class _BatchNumbers:
+    """The numbers of the batches that a worker makes, each of which it draws for from a state of its own.
+
+    Args:
+        entropy: What the states follow from, with a batch's number.
+        first: The first batch of all workers.
+        workers: Their number; batches go to them in turn.
+    """
+
+    def __init__(self, entropy: tuple[int, ...], first: int, workers: int) -> None:
+        self._entropy = entropy
+        self._next = first
+        self._workers = workers
+
+    def begin(self, worker: int) -> None:
+        """In a worker: set the state for its first batch."""
+        self._next += worker
+        seed_globals(*self._entropy, self._next)
+
+    def advance(self) -> None:
+        """In a worker: set the state for its next batch."""
+        self._next += self._workers
+        seed_globals(*self._entropy, self._next)
+
+
+class _SeedFirst:
+    """A worker's beginning: that of the user, if there is one, and the random state of its first batch."""
+
+    def __init__(self, begin: Callable[[int], Any] | None, numbers: _BatchNumbers) -> None:
+        self._begin = begin
+        self._numbers = numbers
+
+    def __call__(self, worker: int) -> None:
+        if self._begin is not None:
+            self._begin(worker)
+        self._numbers.begin(worker)
+        _of_this_worker[:] = [self._numbers]
+
+
+class _ThenSeed:
+    """Puts samples together as the user has it, and sets the random state of a worker's next batch."""
+
+    def __init__(self, collate: Callable[[Any], Any]) -> None:
+        self._collate = collate
+
+    def __call__(self, samples: Any) -> Any:
+        batch = self._collate(samples)
+        if get_worker_info() is not None:
+            _of_this_worker[0].advance()
+        return batch
+
+
+_of_this_worker: list[_BatchNumbers] = []  # what a worker begins with and what it collates with are separate copies
+
+
+@functools.cache
+def _warn_of_reading_again() -> None:
+    rank_zero_warn(
+        "the train data are no single DataLoader of a dataset with indices, and have no state that a checkpoint could "
+        "keep, so that a training that goes on inside an epoch loads the batches that it has trained on once more and "
+        "throws them away: exact where the same stream comes again, and otherwise with other data than an "
+        "uninterrupted training; a loader with state_dict and load_state_dict, such as torchdata's StatefulDataLoader, "
+        "goes on where it was",
+        category=RepeatedDataWarning,
+    )

@@ -1,0 +1,104 @@
+"""ONNX Runtime: an ONNX file on the CPU, or wherever one of its execution providers computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from typing_extensions import override
+
+from lightning_primo.checks import check_text
+from lightning_primo.errors import InvalidArgumentError, NotDeployableError, RuntimeMissingError, first_line
+from lightning_primo.runtimes.artefact import Artefact
+from lightning_primo.runtimes.onnx_format import OnnxFormatRuntime
+from lightning_primo.runtimes.packages import installed, require
+from lightning_primo.runtimes.runtime import Array, Arrays, Session
+
+_CPU = "CPUExecutionProvider"
+_PROVIDERS = {"cpu": (_CPU,), "cuda": ("CUDAExecutionProvider", _CPU)}
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntime(OnnxFormatRuntime):
+    """`ONNX Runtime <https://onnxruntime.ai>`_, given an ONNX file. Needs the extra ``onnx``.
+
+    Args:
+        providers: Its execution providers, the preferred first; empty for those of the device: the CPU's, or CUDA's
+            with what that lacks on the CPU.
+
+    Raises:
+        InvalidArgumentError: For a provider that is no text.
+    """
+
+    def __init__(self, providers: Sequence[str] = ()) -> None:
+        if isinstance(providers, str):
+            raise InvalidArgumentError(f"'providers' must be a list of names, got {providers!r}; use [{providers!r}]")
+        self.providers = [check_text("providers", provider) for provider in providers]
+
+    @property
+    @override
+    def name(self) -> str:
+        """``onnxruntime``, with the first of its providers if some were given."""
+        first = self.providers[0].removesuffix("ExecutionProvider").lower() if self.providers else ""
+        return f"onnxruntime {first}".strip()
+
+    @override
+    def versions(self) -> dict[str, str]:
+        require("OnnxRuntime()", "onnx", "onnxruntime")
+        return {"onnxruntime": installed("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn")}
+
+    @override
+    def load(self, artefact: Artefact, *, device: str = "cpu", threads: int | None = None) -> Session:
+        require("OnnxRuntime()", "onnx", "onnxruntime")
+        import onnxruntime
+
+        kind = device.partition(":")[0]
+        providers = self.providers or list(_PROVIDERS.get(kind, ()))
+        there = onnxruntime.get_available_providers()
+        missing = [provider for provider in providers if provider not in there]
+        if missing or not providers:
+            raise RuntimeMissingError(
+                f"ONNX Runtime computes on {kind!r} by {', '.join(map(repr, missing)) or 'providers that you name'}"
+                f", which is not installed here; there are: {', '.join(there)}. Give the objective device='cpu', or "
+                "OnnxRuntime(providers=[...]), or install a build of ONNX Runtime for this device"
+            )
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        try:
+            session = onnxruntime.InferenceSession(str(artefact.path), options, providers=providers)
+        except Exception as error:  # of its C++ part, of a dozen kinds
+            raise NotDeployableError(f"ONNX Runtime cannot load the file: {first_line(str(error))}") from error
+        return _OnnxSession(artefact, session, device)
+
+
+class _OnnxSession(Session):
+    def __init__(self, artefact: Artefact, session: Any, device: str) -> None:
+        super().__init__(artefact)
+        self._session = session
+        self._names = [spec.name for spec in artefact.outputs]
+        self._kind, _, index = device.partition(":")
+        self._index = int(index or 0)
+
+    @override
+    def __call__(self, inputs: Arrays) -> tuple[Array, ...]:
+        return tuple(self._session.run(self._names, self.named(inputs)))
+
+    @override
+    def bound(self, inputs: Arrays) -> Callable[[], None]:
+        """The inputs lie on the device, and the outputs stay there."""
+        from onnxruntime import OrtValue
+
+        binding = self._session.io_binding()
+        for name, array in self.named(inputs).items():
+            binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(array, self._kind, self._index))
+        for name in self._names:
+            binding.bind_output(name, self._kind, self._index)
+
+        def run() -> None:
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+
+        return run

@@ -1,0 +1,1 @@
+"""Trials that are trained several times, with other seeds or on other folds."""

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.timing import Reference, Timing, time_calls, time_interleaved
+from tests.timing.device import Device, constant, correlated
+
+
+def test_what_never_varies_takes_ten_batches() -> None:
+    device = Device(constant(1e-3))
+    timing = time_calls(device.call, clock=device.clock)
+    assert timing.median == pytest.approx(1e-3)
+    assert (timing.iqr, timing.error, timing.deviation) == pytest.approx((0, 0, 0), abs=1e-12)
+    assert timing.runs == 10 * 5  # batches of 5 ms
+    assert timing.seconds == pytest.approx(0.02 + 0.05)
+    assert device.calls == 20 + 50
+    assert timing.steady
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(1e-6, 10 * 20 * 250), (1e-3, 50), (0.1, 10), (2.0, 3)])
+def test_how_often_is_called(seconds: float, calls: int) -> None:
+    device = Device(constant(seconds))
+    assert time_calls(device.call, clock=device.clock).runs == pytest.approx(calls, rel=0.01)
+
+
+def test_one_slow_block_is_one_number_among_many() -> None:
+    durations = itertools.chain(itertools.repeat(1e-3, 30), [5.0], itertools.repeat(1e-3))
+    device = Device(durations)
+    timing = time_calls(device.call, max_seconds=9.0, clock=device.clock)
+    assert timing.median == pytest.approx(1e-3)
+    assert timing.deviation < 1e-6
+
+
+def test_it_goes_on_until_the_median_is_known(rng: np.random.Generator) -> None:
+    device = Device(correlated(rng, median=1e-3, spread=0.3, correlation=0.0, length=1.0))
+    rough = time_calls(device.call, precision=0.05, max_seconds=100.0, clock=device.clock)
+    fine = time_calls(device.call, precision=0.005, max_seconds=100.0, clock=device.clock)
+    assert rough.error <= 0.05 * rough.median
+    assert fine.error <= 0.005 * fine.median
+    # The error of a median of n normal values is 1.2533 / sqrt(n) standard deviations.
+    assert 0.25 < fine.runs / (1.2533 * 0.3 / 0.005) ** 2 < 4
+
+
+def test_when_the_time_is_over_it_says_so(rng: np.random.Generator) -> None:
+    device = Device(correlated(rng, median=1e-3, spread=0.3, correlation=0.9, length=500.0))
+    timing = time_calls(device.call, precision=0.01, max_seconds=1.0, clock=device.clock)
+    assert timing.seconds == pytest.approx(1.02, abs=0.02)
+    assert timing.error > 0.01 * timing.median
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": 0}, "'precision' must be a number between 0 and 1"),
+        ({"precision": 1.0}, "'precision'"),
+        ({"precision": math.nan}, "'precision'"),
+        ({"max_seconds": 0}, "'max_seconds' must be a positive number of seconds"),
+        ({"max_seconds": math.inf}, "'max_seconds'"),
+        ({"warmup": -1}, "'warmup'"),
+    ],
+)
+def test_arguments_out_of_range(options: dict[str, Any], message: str) -> None:
+    device = Device(constant(1.0))
+    with pytest.raises(InvalidArgumentError, match=message):
+        time_calls(device.call, clock=device.clock, **options)
+    assert device.calls == 0
+
+
+def test_nothing_is_timed_of_nothing() -> None:
+    assert time_interleaved([]) == []
+
+
+def test_a_timing_is_steady_up_to_half_of_its_median() -> None:
+    def timing(deviation: float) -> Timing:
+        return Timing(median=2.0, iqr=0.1, error=0.01, deviation=deviation, runs=9, seconds=1.0)
+
+    assert timing(1.0).steady
+    assert not timing(1.01).steady
+    assert not timing(math.inf).steady
+
+
+def test_a_slowed_device_is_waited_for() -> None:
+    device = Device(constant(0.0))
+
+    def call() -> None:
+        device.now += 1e-3 * (2.0 if device.now < 0.5 else 1.0)
+
+    def workload() -> None:
+        device.now += 1e-4 * (1.8 if device.now < 0.5 else 1.0)
+
+    reference = Reference(workload, clock=device.clock)
+    timing = time_calls(call, max_seconds=2.0, reference=reference, clock=device.clock)
+    assert timing.seconds == pytest.approx(0.074, abs=0.01)  # it has never seen it any calmer
+    assert timing.median == pytest.approx(2e-3)
+    reference.calmest = 1e-4
+    timing = time_calls(call, max_seconds=2.0, reference=reference, clock=device.clock)
+    assert timing.median == pytest.approx(1e-3)
+    assert timing.slowdown == pytest.approx(1.0)
+    assert timing.deviation < 1e-9
+    assert 0.5 < device.now < 0.6
+    assert reference.patience == 1.0
+
+
+def test_a_device_that_stays_slowed_costs_less_and_less_time_and_is_marked() -> None:
+    device = Device(constant(2e-3), lambda _: 1.8)
+    reference = Reference(device.reference, clock=device.clock)
+    reference.calmest = 1e-4
+    timings = [time_calls(device.call, reference=reference, clock=device.clock) for _ in range(6)]
+    assert [timing.seconds for timing in timings] == pytest.approx([1.02, 0.52, 0.27, 0.145, 0.08, 0.08], abs=0.02)
+    assert all(timing.slowdown == pytest.approx(1.8) for timing in timings)
+    assert all(timing.deviation == pytest.approx(0.8 * 2e-3) for timing in timings)
+    assert not any(timing.steady for timing in timings)
+
+
+def test_candidates_in_turn_share_what_happens() -> None:
+    device = Device(constant(0.0))
+
+    def takes(seconds: float) -> Any:
+        def call() -> None:
+            device.now += seconds * (1 + device.now)  # slower and slower
+
+        return call
+
+    one, other = time_interleaved([takes(1e-3), takes(1.02e-3)], precision=0.001, clock=device.clock)
+    assert other.median / one.median == pytest.approx(1.02, abs=0.01)
+    assert one.seconds == other.seconds
