@@ -17,11 +17,17 @@ from recipes.common import Recipe, pooling_changes, search_arguments, search_par
 
 PRIORS = {
     "val_error": Prior(
-        {"n_conv": 2, "n_filters_1": 32, "n_neurons_1": 64, "batch_norm": True, "lr": 5e-3, "batch_size": 32},
+        {
+            **{"n_conv": 2, "n_filters_1": 32, "n_filters_2": 32, "n_fc": 1, "n_neurons_1": 64, "kernel_size": 3},
+            **{"batch_norm": True, "global_average_pooling": False, "lr": 5e-3, "batch_size": 64},
+        },
         confidence=0.75,
     ),
     "parameters": Prior(
-        {"n_filters_1": 4, "n_filters_2": 4, "kernel_size": 3, "batch_norm": True, "n_neurons_1": 8, "lr": 2e-2},
+        {
+            **{"n_conv": 1, "n_filters_1": 4, "n_fc": 1, "n_neurons_1": 8, "kernel_size": 3},
+            **{"batch_norm": True, "global_average_pooling": False, "lr": 1e-2, "batch_size": 64},
+        },
         confidence=0.75,
     ),
 }
@@ -29,7 +35,7 @@ PRIORS = {
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    command = search_parser(__doc__, directory="runs/digits", full_trainings=48, epochs=(1, 9))
+    command = search_parser(__doc__, directory="runs/digits", full_trainings=40, epochs=(2, 18))
     command.add_argument("--latency", action="store_true", help="search for a short latency on this CPU too")
     return command
 
@@ -42,8 +48,8 @@ def run(options: argparse.Namespace) -> Result:
         max_filters=64,
         max_fc=2,
         max_neurons=64,
-        min_batch_size=16,
-        max_batch_size=64,
+        min_batch_size=64,
+        max_batch_size=128,
         min_lr=1e-3,
         max_lr=1e-1,
         optional_pooling=pooling_changes(options),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lightning_primo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lightning_primo.results.comparison import Comparison
@@ -29,24 +30,19 @@ __all__ = [
     "from_optuna",
 ]
 
-_HOMES = {
-    "Comparison": "comparison",
-    "check_target": "export",
-    "Front": "ordering",
-    "from_optuna": "interchange.optuna_import",
-    "FrontTracker": "front",
-    "PartlyTrained": "partial_training",
-    "RepeatedTrial": "repetitions",
-    "Repetition": "repetitions",
-    "Result": "result",
-    "TrialResult": "trial_result",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # What reads a log alone does not wait for the import of torch and Lightning.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found
-    return found
+# What reads a log alone does not wait for the import of torch and Lightning.
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Comparison": "comparison",
+        "check_target": "export",
+        "Front": "ordering",
+        "from_optuna": "interchange.optuna_import",
+        "FrontTracker": "front",
+        "PartlyTrained": "partial_training",
+        "RepeatedTrial": "repetitions",
+        "Repetition": "repetitions",
+        "Result": "result",
+        "TrialResult": "trial_result",
+    },
+)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lightning_primo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lightning_primo.search.search import Search
@@ -12,19 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["NoImprovement", "Search", "StoppingRule", "Target", "read_result"]
 
-_HOMES = {
-    "NoImprovement": "stopping",
-    "Search": "search",
-    "StoppingRule": "stopping",
-    "Target": "stopping",
-    "read_result": "stored_search",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # What reads a log alone does not wait for the import of torch and Lightning.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found
-    return found
+# What reads a log alone does not wait for the import of torch and Lightning.
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "NoImprovement": "stopping",
+        "Search": "search",
+        "StoppingRule": "stopping",
+        "Target": "stopping",
+        "read_result": "stored_search",
+    },
+)
