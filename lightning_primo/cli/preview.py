@@ -113,7 +113,7 @@ def _training(search: Search, project: Project, budget: Mapping[str, float]) -> 
     seeds = [f"seeds of each full training: {options.repeats}"] if options.repeats > 1 else []
     folds = [f"folds of each full training: {options.folds}"] if options.folds else []
     lines = [
-        f"epochs: {search.problem.min_epochs} to {search.problem.max_epochs}",
+        f"{search.problem.unit.value}: {search.problem.fidelity.span.rpartition(' ')[0]}",
         *seeds,
         *folds,
         f"budget: {limits}",

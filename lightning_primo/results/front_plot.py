@@ -65,7 +65,7 @@ class _Scene:
             )
             for objective in problem.objectives
         }
-        nothing = no_front(problem.max_epochs, sum(not trial.feasible for trial in trials))
+        nothing = no_front(problem.fidelity, sum(not trial.feasible for trial in trials))
         shades = None if colour is None else _of_front(axes[colour.name], drawn, front)
         return cls(drawn, front, axes, shades, nothing)
 

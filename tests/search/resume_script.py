@@ -15,6 +15,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +43,8 @@ from lightning_primo import (
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.store import Store
+from lightning_primo.training import Job
+from lightning_primo.training.plan import TrainingPlan
 
 EPOCHS = (1, 3)
 
@@ -158,6 +161,26 @@ def make_population_search(directory: str | Path, **changes: Any) -> Search:
     return make_search(directory, **{"algorithm": PBT(population=4), **changes})
 
 
+def save_every_level() -> None:
+    """Let each trial write a checkpoint wherever it could go on from."""
+    plain = TrainingPlan.job
+
+    def job(self: TrainingPlan, *args: Any, **kwargs: Any) -> Job:
+        return replace(plain(self, *args, **kwargs), checkpoint_every_seconds=0.0)
+
+    TrainingPlan.job = job  # type: ignore[method-assign]
+
+
+def make_search_by_steps(directory: str | Path, **changes: Any) -> Search:
+    """Of 4 batches to an epoch, and rungs inside of them."""
+    save_every_level()
+    return make_search(directory, **{"epochs": None, "steps": (3, 9), **changes})
+
+
+def make_population_search_by_steps(directory: str | Path) -> Search:
+    return make_search_by_steps(directory, algorithm=PBT(population=4))
+
+
 def make_folded_search(directory: str | Path, **changes: Any) -> Search:
     """Two folds of each trial; every third trial or so is given up after the first."""
     train, val = data()
@@ -180,6 +203,8 @@ SEARCHES = {
     "primo": make_search,
     "bulk-and-cut": make_growing_search,
     "pbt": make_population_search,
+    "steps": make_search_by_steps,
+    "pbt by steps": make_population_search_by_steps,
     "folds": make_folded_search,
     "begun": make_begun_search,
 }
