@@ -204,8 +204,9 @@ def _ring_known(axes: Axes, scene: _Scene, across: ObjectiveAxis, up: ObjectiveA
     points = _points([trial for trial in scene.trials if trial.known], across, up)
     keep = drawable(across.objective, points[:, 0]) & drawable(up.objective, points[:, 1])
     if keep.any():
-        ring = {"facecolors": "none", "edgecolors": TEXT, "lw": 0.8, "label": f"known before ({int(keep.sum())})"}
-        axes.scatter(points[keep, 0], points[keep, 1], s=70, zorder=5, **ring)
+        label = f"known before ({int(keep.sum())})"
+        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": TEXT, "lw": 0.8}
+        axes.scatter(points[keep, 0], points[keep, 1], s=70, zorder=5, label=label, **ring)
 
 
 def _surface(axes: Axes, scene: _Scene, across: ObjectiveAxis, up: ObjectiveAxis) -> None:

@@ -149,8 +149,8 @@ class Repetition:
     def front(self) -> tuple[RepeatedTrial, ...]:
         """Those that no other one of them dominates by its means, in the same order.
 
-        Noise alone puts nothing on it (see `pareto.noise`); one of which a seed failed, or whose means break a bound, is
-        not among them.
+        Noise alone puts nothing on it (see `pareto.noise`). One of which a seed failed, or whose means break a bound,
+        is not among them.
         """
         objectives = self._problem.objectives
         able = [one for one in self.trials if one.reliable]

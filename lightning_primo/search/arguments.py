@@ -143,7 +143,7 @@ def check_workers(workers: Any, executor: Executor | None) -> int | None:
     return None
 
 
-def check_replicates(repeats: object, folds: object, datamodule: object) -> dict[str, Any]:
+def check_replicates(repeats: Any, folds: Any, datamodule: object) -> dict[str, Any]:
     """The numbers of seeds and of folds that each full training has, by the names of `TrainingOptions`.
 
     Raises:
@@ -172,7 +172,7 @@ def check_trainer(trainer: object) -> TrainerArguments:
     return arguments
 
 
-def check_remeasure(times: object) -> int:
+def check_remeasure(times: Any) -> int:
     """How often the front is measured again; an InvalidArgumentError if that is no number of times."""
     return check_whole("remeasure", times, least=0, most=_MOST_REMEASUREMENTS)
 
