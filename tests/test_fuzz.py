@@ -43,6 +43,7 @@ from lightning_primo import (
     BulkAndCut,
     CentersFirst,
     Continuation,
+    Energy,
     EvolutionarySampler,
     FLOPs,
     FreezeThaw,
@@ -228,6 +229,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     ParameterCount: {},
     FLOPs: {},
     Latency: {},
+    Energy: {},
     PeakMemory: {},
     TrainingTime: {},
     NonFiniteGuard: {},
@@ -297,7 +299,7 @@ class Halves(pl.LightningDataModule):
         pass
 
 
-@cases
+@settings(cases, max_examples=max(1, N_CASES // 3))
 @given(data=st.data())
 def test_replicates(data: st.DataObject) -> None:
     odd = data.draw(st.fixed_dictionaries({}, optional={"repeats": anything, "folds": anything}))

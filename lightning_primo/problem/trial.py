@@ -17,6 +17,9 @@ from lightning_primo.problem.place import Place
 Config = Mapping[str, "int | float | bool | str"]
 """The active hyperparameters of one configuration, by name."""
 
+REPLICATES = "replicates"
+"""The measurement that says how many replicates (seeds, folds) a trial's values are the means of."""
+
 Losses = tuple[float, ...]
 """One minimised value per objective, in the problem's order; NaN where it is not known."""
 

@@ -9,7 +9,7 @@ from lightning_primo.errors import first_line
 from lightning_primo.problem import BY_EPOCHS, Fidelity, Problem
 from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.place import Place
-from lightning_primo.problem.trial import Config, Losses, Origin, Status, Trial, schedule
+from lightning_primo.problem.trial import REPLICATES, Config, Losses, Origin, Status, Trial, schedule
 from lightning_primo.results.formatting import format_setting, format_value, format_values
 from lightning_primo.results.html_tables import pairs_html
 
@@ -124,6 +124,12 @@ class TrialResult:
     def amount(self) -> float:
         """The epochs or optimiser steps that were trained successfully."""
         return self.fidelity.amount(self.epoch)
+
+    @property
+    def replicates(self) -> int | None:
+        """How many seeds or folds its values are the means of; None where it was trained once, as trials are."""
+        number = self.measurements.get(REPLICATES)
+        return None if number is None else round(number)
 
     @property
     def label(self) -> str:

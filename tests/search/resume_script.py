@@ -29,7 +29,17 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float,
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_primo import PBT, BulkAndCut, Metric, ParameterCount, PriMO, Prior, Search
+from lightning_primo import (
+    PBT,
+    BulkAndCut,
+    KFoldData,
+    Metric,
+    ParameterCount,
+    PriMO,
+    Prior,
+    RandomSearch,
+    Search,
+)
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.store import Store
@@ -171,12 +181,32 @@ def make_population_search_by_steps(directory: str | Path) -> Search:
     return make_search_by_steps(directory, algorithm=PBT(population=4))
 
 
+def make_folded_search(directory: str | Path, **changes: Any) -> Search:
+    """Two folds of each trial; every third trial or so is given up after the first."""
+    train, val = data()
+    x, y = (torch.cat(pair) for pair in zip(train.dataset[:], val.dataset[:], strict=True))  # type: ignore[index]
+    folded = KFoldData(TensorDataset(x, y), batch_size=8)
+    return make_search(directory, **{"datamodule": folded, "folds": 2, "algorithm": RandomSearch(), **changes})
+
+
+def make_begun_search(directory: str | Path, **changes: Any) -> Search:
+    """One in which configurations are given, and results known."""
+    first = [{"lr": 0.01, "width": 8}, {"lr": 0.1, "regularised": False}]
+    known = [
+        ({"lr": 0.03, "width": 4, "regularised": False}, {"val_loss": 0.9}),
+        ({"lr": 0.003, "width": 16, "regularised": True, "dropout": 0.3}, {"val_loss": 1.2}, 1),
+    ]
+    return make_search(directory, **{"first": first, "known": known, **changes})
+
+
 SEARCHES = {
     "primo": make_search,
     "bulk-and-cut": make_growing_search,
     "pbt": make_population_search,
     "steps": make_search_by_steps,
     "pbt by steps": make_population_search_by_steps,
+    "folds": make_folded_search,
+    "begun": make_begun_search,
 }
 
 

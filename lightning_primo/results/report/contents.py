@@ -207,6 +207,7 @@ def _trials(findings: Findings, trials: Sequence[Trial], front: Sequence[int], d
             else None,
             "pending": told.pending,
             "known": told.known or None,
+            "givenUp": f"given up after {trial.replicates} of {problem.replicates}" if trial.given_up else None,
         }
         rows.append({**row, **{name: value for name, value in optional.items() if value is not None}})
     return rows

@@ -23,7 +23,7 @@ function drawDetail(box) {
   const prior = trial.prior ? `, prior of ${trial.prior}` : "";
   box.append(
     element("h3", {}, `Trial ${trial.id}`),
-    element("p", { class: "faint" }, `${trial.fate}, ${data.summary.one} ${counted(trial.epoch)} of ${counted(data.summary.max_epochs)}, ${duration(trial.seconds)}; by ${trial.how}${from}${prior}`),
+    element("p", { class: "faint" }, `${trial.fate}, ${data.summary.one} ${counted(trial.epoch)} of ${counted(data.summary.max_epochs)}, ${duration(trial.seconds)}; by ${trial.how}${from}${prior}${trial.givenUp ? `; ${trial.givenUp} seeds or folds` : ""}`),
     pairs(data.objectives.map((objective, j) => [objective.name, withSpread(trial.values[j], trial.spreads?.[j], objective.unit)])),
     pairs(Object.entries(trial.config).map(([name, value]) => [name, setting(value)])),
   );
