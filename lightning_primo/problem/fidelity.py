@@ -40,7 +40,7 @@ class Fidelity:
         grain: Of how many epochs or optimiser steps a level is; with steps, from one validation to the next.
 
     Raises:
-        InvalidArgumentError: If a number is no whole one, or not ``1 <= least <= full``.
+        InvalidArgumentError: If `unit` is none, a number is no whole one, or not ``1 <= least <= full``.
 
     Example:
         >>> steps = Fidelity.of_steps((500, 13_500))
@@ -54,6 +54,8 @@ class Fidelity:
     grain: int = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.unit, Unit):
+            raise InvalidArgumentError(f"'unit' must be Unit.EPOCHS or Unit.STEPS, got {shown(self.unit)}")
         if not (_is_whole(self.grain) and 1 <= self.grain <= LARGEST_WHOLE):
             raise InvalidArgumentError(f"'grain' must be a whole number of at least 1, got {shown(self.grain)}")
         if not (_is_whole(self.least) and _is_whole(self.full) and 1 <= self.least <= self.full <= LARGEST_WHOLE):

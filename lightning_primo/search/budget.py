@@ -44,6 +44,10 @@ class Budget:
     fidelity: Fidelity
 
     def __post_init__(self) -> None:
+        if not isinstance(self.fidelity, Fidelity):
+            raise InvalidArgumentError(
+                f"'fidelity' must be one such as Fidelity.of_epochs((1, 27)), got {shown(self.fidelity)}"
+            )
         unit = self.fidelity.unit.value
         limits = ("full_trainings", unit, "hours", "device_hours", "trials")
         names = ("full_trainings", *(other.value for other in Unit), "hours", "device_hours", "trials")

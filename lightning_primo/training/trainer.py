@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import (
     Timer,
 )
 
+from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.layout import model_checkpoints_directory
 from lightning_primo.namespaces import foreign_hint
@@ -103,6 +104,9 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
     for name, unlimited in _ENDS_BY_ITSELF.items():
         if arguments.get(name, unlimited) != unlimited:
             raise InvalidArgumentError(f"'trainer' must not set {name!r} to {arguments[name]!r}: {_LENGTH_COUNTS}")
+    every = arguments.get("check_val_every_n_epoch")
+    if every is not None:
+        check_whole("check_val_every_n_epoch", every, least=1)
     for callback in listed(arguments.get("callbacks")):
         if not isinstance(callback, Callback):
             raise InvalidArgumentError(

@@ -14,7 +14,6 @@ from lightning_primo import MOASHA, read_result
 from lightning_primo.errors import InvalidArgumentError, SearchMismatchError
 from lightning_primo.problem import Fidelity, Unit
 from lightning_primo.problem.trial import Proposal
-from lightning_primo.search.stored_search import StoredSearch
 from lightning_primo.store import read_events
 from tests.search.resume_script import make_search
 from tests.search.test_resume import Searches, assert_same, history
@@ -89,7 +88,6 @@ def test_what_people_see_is_in_steps(undisturbed: Path) -> None:
     assert (trial.epoch, trial.amount) == (3, 9)
     assert repr(trial).endswith("step 9>")
     assert result.plot_hypervolume().axes[0].get_xlabel() == "steps trained"
-    assert StoredSearch.read(undisturbed).problem.fidelity == result.problem.fidelity
 
 
 def test_a_search_by_epochs_does_not_go_on_by_steps(undisturbed: Path, tmp_path: Path) -> None:
@@ -108,7 +106,7 @@ def test_what_is_known_is_known_at_its_steps(tmp_path: Path, undisturbed: Path) 
     search.run(trials=1, progress=False, report=False)
     known = next(trial for trial in search.result().trials if trial.known)
     assert (known.epoch, known.amount) == (2, 6)
-    with pytest.raises(InvalidArgumentError, match="has the step 5; expected .* from 3, .* to 9, .* a multiple of 3"):
+    with pytest.raises(InvalidArgumentError, match=r"has the step 5; expected .* from 3, .* to 9, .* a multiple of 3"):
         make_search(tmp_path / "other", **by_steps, known=[(config, {"val_loss": 0.5}, 5)])
     again = make_search(tmp_path / "again", **by_steps, known=undisturbed)
     again.run(trials=1, progress=False, report=False)

@@ -47,7 +47,6 @@ class Service(Logger):
         ({"enable_checkpointing": False}, "checkpoints"),
         ({"barebones": True}, "metrics"),
         ({"check_val_every_n_epoch": 0}, "check_val_every_n_epoch"),
-        ({"check_val_every_n_epoch": None}, "got|None"),
         ({"callbacks": [3]}, "got 3"),
         ({"callbacks": ParameterCount()}, "'objectives'"),
         ({"callbacks": [MicroBatches(2)]}, "must not hold MicroBatches: .*retry_out_of_memory"),
