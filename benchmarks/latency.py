@@ -2,9 +2,9 @@
 
 Each model is measured ten times in each way, the ways in turn: for a fixed quarter of a second; until the median is
 known, as `measure_latency` does; by the adaptive timer of `torch.utils.benchmark`, which stops when the interquartile
-range is below a tenth of the median, or after a second as ours. Printed are the median, the relative standard deviation
-and the range of these measurements, and the seconds that one took; beside ours, what a measurement says of its own
-deviation. With ``--cores 0 --busy 1`` it measures on one core while a process keeps the other one busy.
+range is below a tenth of the median, or after half a second as ours. Printed are the median, the relative standard
+deviation and the range of these measurements, and the seconds that one took; beside ours, what a measurement says of
+its own deviation. With ``--cores 0 --busy 1`` it measures on one core while a process keeps the other one busy.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ def ours(module: nn.Module, inputs: torch.Tensor) -> tuple[float, float]:
 
 
 def adaptive(module: nn.Module, inputs: torch.Tensor) -> tuple[float, float]:
-    """The median by `Timer.adaptive_autorange`, for a second at most, as ours; and no deviation."""
+    """The median by `Timer.adaptive_autorange`, for half a second at most, as ours; and no deviation."""
     with torch.inference_mode():
         module(inputs)
         timer = Timer("module(inputs)", globals={"module": module, "inputs": inputs}, num_threads=1)
-        return timer.adaptive_autorange(max_run_time=1.0).median, 0.0
+        return timer.adaptive_autorange(max_run_time=0.5).median, 0.0
 
 
 _SPIN = """

@@ -3,11 +3,12 @@
 None of them leaves a trace in the module that is measured or in the random state, and none needs a Trainer.
 """
 
+from lightning_primo.measure.batches import sample_batch
 from lightning_primo.measure.devices import available_devices
 from lightning_primo.measure.energy import EnergyMeasurement, measure_energy
 from lightning_primo.measure.energy_meters import EnergyMeter, NvmlMeter, RaplMeter, meter_for
 from lightning_primo.measure.flops import count_flops
-from lightning_primo.measure.inputs import call, first_sample, model_inputs, sample_batch, to_device
+from lightning_primo.measure.inputs import call, first_sample, model_inputs, to_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.measure.latency_comparison import compare_latencies
 from lightning_primo.measure.layers import LayerProfile, Profile, profile

@@ -23,6 +23,7 @@ from lightning_primo.measure.inputs import Sample
 from lightning_primo.objectives.example_inputs import fit_inputs
 from lightning_primo.problem.objective import Objective, spread_name
 from lightning_primo.problem.place import Place
+from lightning_primo.runtimes.runtime import Runtime
 
 At = Literal["last", "best"]
 """Which epoch of a training counts."""
@@ -42,6 +43,15 @@ class ObjectiveCallback(Callback, ABC):
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self.value = math.nan
+
+    def settings(self) -> dict[str, Any]:
+        """What makes its values comparable with others, such as the device, as JSON values by name."""
+        kinds = (bool, int, float, str, torch.dtype, Runtime)
+        return {
+            name: _plain(value)
+            for name, value in sorted(vars(self).items())
+            if not name.startswith("_") and name != "value" and isinstance(value, kinds)
+        }
 
     @property
     @override
@@ -206,6 +216,12 @@ class TrainedCallback(ObjectiveCallback):
             MetricNotLoggedError: If the value is a metric that this validation did not log.
         """
         return self.read_in_all(trainer, pl_module)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Runtime):
+        return value.settings()
+    return str(value) if isinstance(value, torch.dtype) else value
 
 
 def log_value(trainer: pl.Trainer, pl_module: pl.LightningModule, name: str, value: float) -> None:

@@ -17,6 +17,8 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.problem.place import Place
+from lightning_primo.runtimes.compiled import Compiled
+from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 from lightning_primo.runtimes.eager import Eager
 from lightning_primo.runtimes.latency import check_dtype, runtime_latency
 from lightning_primo.runtimes.runtime import Runtime
@@ -65,7 +67,7 @@ class Bench(ABC):
         """This one, with what it leaves open as it was settled where something was measured at `place`."""
 
     def settings(self) -> dict[str, Any]:
-        """All that a value depends on besides module, inputs and place, as JSON values."""
+        """What makes values comparable besides module, inputs and batch size, as JSON values by name."""
         return {}
 
     def glance(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement | None:
@@ -121,7 +123,7 @@ class LocalBench(Bench):
 
     @override
     def glance(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement | None:
-        if not isinstance(self.runtime.settled(), Eager):
+        if isinstance(self.runtime.settled(), (DeployableRuntime, Compiled)):
             return None
         return measure_latency(
             module,
@@ -151,4 +153,9 @@ class LocalBench(Bench):
 
     @override
     def settings(self) -> dict[str, Any]:
-        return {"runtime": self.runtime.settings(), "dtype": str(self.dtype)}
+        open_ones = {
+            "dtype": None if self.dtype is None else str(self.dtype),
+            "threads": self.threads,
+            "runtime": None if self.runtime == Eager() else self.runtime.settings(),
+        }
+        return {"device": self.device, **{name: value for name, value in open_ones.items() if value is not None}}

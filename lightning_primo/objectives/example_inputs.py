@@ -22,15 +22,8 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.factory import Factory
 from lightning_primo.factory.ready_data import already_set_up
-from lightning_primo.measure.inputs import (
-    REMEDY,
-    draws_one,
-    model_inputs,
-    one_sample,
-    sample_batch,
-    several_batches,
-    to_device,
-)
+from lightning_primo.measure.batches import draws_one, sample_batch, several_batches
+from lightning_primo.measure.inputs import REMEDY, model_inputs, one_sample, to_device
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.problem.trial import Config
 

@@ -124,6 +124,10 @@ class Latency(CostCallback):
         self.measurement = self.bench.measure(module, inputs, batch_size=self.batch_size)
         return self.measurement.median
 
+    @override
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), **self.bench.settings()}
+
     @property
     @override
     def deviation(self) -> float | None:

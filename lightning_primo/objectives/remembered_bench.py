@@ -90,7 +90,8 @@ class RememberedBench(Bench):
         key = network_key(module, to_device(first_sample(inputs, batch_size), device))
         if key is None:
             return None
-        what = [key, dict(self.place(batch_size=batch_size)), self.settings(), torch.__version__]
+        settings = {name: value for name, value in self.settings().items() if name not in _OF_THE_PLACE}
+        what = [key, dict(self.place(batch_size=batch_size)), settings, torch.__version__]
         return self.folder / f"{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()}.json"
 
     def _confirmed(self, found: LatencyMeasurement, module: nn.Module, inputs: Any, batch_size: int | None) -> bool:
@@ -103,6 +104,7 @@ class RememberedBench(Bench):
         return abs(checked.median - found.median) <= min(allowed, found.median)
 
 
+_OF_THE_PLACE = ("device", "threads")  # which has them as they are found, or settled
 _CONFIRMS = 0.25  # relative: what a few calls on a machine that others use as well may be off by
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lightning_primo.results.interchange.optuna_import import from_optuna
     from lightning_primo.results.ordering import Front
     from lightning_primo.results.partial_training import PartlyTrained
+    from lightning_primo.results.repetitions import RepeatedTrial, Repetition
     from lightning_primo.results.result import Result
     from lightning_primo.results.trial_result import TrialResult
 
@@ -20,6 +21,8 @@ __all__ = [
     "Front",
     "FrontTracker",
     "PartlyTrained",
+    "RepeatedTrial",
+    "Repetition",
     "Result",
     "TrialResult",
     "check_target",
@@ -33,6 +36,8 @@ _HOMES = {
     "from_optuna": "interchange.optuna_import",
     "FrontTracker": "front",
     "PartlyTrained": "partial_training",
+    "RepeatedTrial": "repetitions",
+    "Repetition": "repetitions",
     "Result": "result",
     "TrialResult": "trial_result",
 }

@@ -70,8 +70,9 @@ def quantity_of(objective: Objective, values: Iterable[float]) -> Quantity:
     """What the values of an objective or constraint are.
 
     It is told by what the toolkit's own costs are called: ``latency…`` and ``…seconds`` are seconds, ``energy…`` are
-    joules, ``memory…`` are bytes, other exact costs are counts where they are whole or large. A metric is a share where
-    a word of its name says so, such as the ``error`` in ``val_error``, and its values are within 0 and 1.
+    joules, ``memory…`` and ``file_size…`` are bytes, other exact costs are counts where they are whole or large. A
+    metric is a share where a word of its name says so, such as the ``error`` in ``val_error``, and its values are
+    within 0 and 1.
 
     Args:
         objective: The objective or constraint.
@@ -83,7 +84,7 @@ def quantity_of(objective: Objective, values: Iterable[float]) -> Quantity:
         return "seconds"
     if words[0] == "energy" and objective.kind is Kind.MEASURED:
         return "joules"
-    if words[0] == "memory" and objective.kind is Kind.MEASURED:
+    if (words[0] == "memory" or words[:2] == ["file", "size"]) and objective.kind is Kind.MEASURED:
         return "bytes"
     if objective.kind is Kind.EXACT:
         whole = all(value == int(value) for value in known)

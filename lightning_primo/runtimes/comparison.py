@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +91,6 @@ def compare(
 def _row(
     module: nn.Module, inputs: Any, runtime: Runtime, device: str, batch_size: int | None, threads: int | None
 ) -> RuntimeRow:
-    import time
-
     from lightning_primo.measure.devices import resolve_device
     from lightning_primo.measure.inputs import first_sample, to_device
     from lightning_primo.measure.isolation import placed, rng_kept

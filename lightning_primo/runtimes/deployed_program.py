@@ -13,6 +13,7 @@ from typing_extensions import override
 from lightning_primo.errors import NotDeployableError
 from lightning_primo.measure.inputs import call, tensors
 from lightning_primo.measure.isolation import explained, isolated
+from lightning_primo.runtimes.artefact import Artefact
 from lightning_primo.runtimes.runtime import Array, Program, Session
 
 
@@ -29,7 +30,7 @@ class DeployedProgram(Program):
     """
 
     def __init__(self, session: Session, module: nn.Module, inputs: Any) -> None:
-        self.artefact = session.artefact
+        self.artefact: Artefact = session.artefact
         self._session = session
         with isolated(module), torch.inference_mode(), explained(module, inputs):
             outputs = call(module, inputs)
@@ -56,7 +57,13 @@ class DeployedProgram(Program):
     def arrays(self, inputs: Any) -> list[Array]:
         """The tensors among `inputs` that the artefact takes, in its order."""
         arrays = [tensor.detach().cpu().numpy() for tensor in tensors(inputs)]
-        return [arrays[index] for index in self._order]
+        ordered = [arrays[index] for index in self._order]
+        for array, spec in zip(ordered, self.artefact.inputs, strict=True):
+            if any(size not in (None, given) for size, given in zip(spec.shape, array.shape, strict=True)):
+                raise NotDeployableError(
+                    f"the artefact was exported for inputs of shape {spec.shape} alone, and is given {array.shape}"
+                )
+        return ordered
 
 
 def order_of(names: list[str], inputs: Any, module: str) -> list[int]:

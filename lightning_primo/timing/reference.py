@@ -35,7 +35,7 @@ class Reference:
 
     One is kept for all measurements of a process on a device: so a machine that is slowed for the whole of one
     measurement is found out as well. Calm is what a tenth of the last thousand readings were: rarer moments are not
-    worth waiting for, and where the machine has become another one, some seconds of measuring are enough to learn it.
+    worth waiting for, and where the machine has become another one, some seconds of measuring are enough to learn that.
 
     Args:
         workload: What is timed; to be waited for where it runs on an accelerator.
@@ -43,7 +43,7 @@ class Reference:
         clock: Seconds that pass.
 
     Attributes:
-        calm: Seconds that the workload takes on the calm machine; infinite before the first reading.
+        calm: Seconds that the workload takes on the calm machine; infinite before anything was learnt.
     """
 
     def __init__(
@@ -70,7 +70,9 @@ class Reference:
             start = self._clock()
             self._workload()
             seconds.append(self._clock() - start)
-        reading = max(float(np.median(seconds)), _CLOCK)
+        return max(float(np.median(seconds)), _CLOCK)
+
+    def learn(self, reading: float) -> None:
+        """Remember what was read beside a batch of calls."""
         self._readings.append(reading)
         self.calm = float(np.quantile(self._readings, _CALM))
-        return reading

@@ -20,7 +20,7 @@ from lightning_primo.timing.spread import Array, deviation_of, error_of, iqr_of,
 from lightning_primo.timing.timing import Timing
 
 PRECISION = 0.02
-MAX_SECONDS = 1.0
+MAX_SECONDS = 0.5
 WARMUP = 0.02
 
 _CLOCK = 1e-8  # seconds that it can tell apart
@@ -29,7 +29,7 @@ _BATCH = 5e-3  # seconds, of blocks
 _MOST_BLOCKS = 20  # in a batch
 _BATCHES = 10  # before the error is believed
 _FEWEST = 3  # batches of calls so slow that the time is over before
-_FEWEST_CALM = 5  # batches that count instead of all when the time is over
+_FEWEST_CALM = 5  # batches that count when the time is over
 
 Run = Callable[[], object]
 Clock = Callable[[], float]
@@ -49,8 +49,8 @@ def time_calls(
     Calls are timed in blocks of a quarter of a millisecond and batches of twenty blocks, ten batches at least, until
     the standard error of their median (`spread.error_of`) is below `precision`. With a reference, batches beside which
     it took longer than on the calm device are set aside: timed is until the others suffice. When the time is over
-    before, what is there counts, the calm ones alone if there are a few, and the deviation includes by how much the
-    device was slowed.
+    before, the calm ones that there are count, or the calmest five, and the deviation includes by how much the device
+    was slowed then.
 
     Args:
         run: Called without arguments; to be waited for where it runs on an accelerator.
@@ -108,6 +108,8 @@ def time_interleaved(
             batch = one.batch()
             before, reading = reading, 1.0 if reference is None else reference.read()
             one.add(batch, max(before, reading))
+            if reference is not None:
+                reference.learn(max(before, reading))
         elapsed = clock() - start
         calm = 1.0 if reference is None else reference.calm
         if all(one.suffices(precision, calm) for one in series):
@@ -164,10 +166,10 @@ class _Series:
         return len(medians) >= _BATCHES and error_of(medians) <= precision * float(np.median(medians))
 
     def timing(self, calm: float, seconds: float) -> Timing:
-        """What is known in the end: from the calm batches if there are a few, else from all."""
+        """What is known in the end: from the calm batches, or where those are too few from the calmest."""
         counted = self._calm(calm)
         if counted.sum() < min(_FEWEST_CALM, self.length):
-            counted = np.ones(self.length, dtype=bool)
+            counted[np.argsort(self._readings, kind="stable")[:_FEWEST_CALM]] = True
         batches = [self._batches[index] for index in np.flatnonzero(counted)]
         slowdown = max(1.0, float(np.median(np.array(self._readings)[counted])) / calm)
         median = median_of(batches)

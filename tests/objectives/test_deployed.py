@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ def test_a_fallback_is_settled_by_what_was_measured_first() -> None:
     assert "runtime" not in other.measured_on
     other.value_for(even, inputs)
     assert "runtime" not in other.measured_on
+
+
+def test_settings_are_what_they_were_for_pytorch_and_name_another_runtime() -> None:
+    plain = {"batch_size": 1, "device": "cpu", "dtype": "torch.bfloat16", "threads": 2}
+    assert Latency("cpu", dtype=torch.bfloat16, threads=2).settings() == plain
+    assert Latency("cpu", runtime=OWN).settings() == {"batch_size": 1, "device": "cpu", "runtime": OWN.settings()}
+    assert FileSize().settings() == {"batch_size": 1, "runtime": OWN.settings()}
+    assert json.dumps(DeployedMetric("val_loss", Quantised(OWN)).settings())
 
 
 def test_arguments() -> None:
