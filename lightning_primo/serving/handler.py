@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any, BinaryIO, Protocol
+from io import BufferedIOBase
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from lightning_primo.serving.refusal import RefusedError
@@ -33,7 +34,7 @@ class Served(Protocol):
     def device(self, runtime: str | None) -> dict[str, Any]:
         """Which device this is."""
 
-    def take(self, source: BinaryIO, length: int) -> dict[str, Any]:
+    def take(self, source: BufferedIOBase, length: int) -> dict[str, Any]:
         """Read a request of so many bytes, and put it in the line."""
 
     def state(self, identity: str, *, seconds: float) -> dict[str, Any]:
@@ -46,7 +47,7 @@ class Served(Protocol):
 class Handler(BaseHTTPRequestHandler):
     """One request: the token is looked at before anything else."""
 
-    server: Served
+    server: Served  # type: ignore[assignment]
     server_version = "lightning_primo"
     sys_version = ""
     timeout = _SOCKET_SECONDS
@@ -149,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.connection.settimeout(1.0)
             left = min(self._unread, _MOST_DRAINED)
-            while left > 0 and (piece := self.rfile.read1(min(left, 65_536))):  # type: ignore[attr-defined]
+            while left > 0 and (piece := self.rfile.read1(min(left, 65_536))):
                 left -= len(piece)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.serving.handler import Handler
@@ -104,7 +105,7 @@ class MeasurementServer(ThreadingHTTPServer):
         """All that it writes lies here."""
         return Path(self._folder.name)
 
-    def take(self, source: BinaryIO, length: int) -> dict[str, Any]:
+    def take(self, source: BufferedIOBase, length: int) -> dict[str, Any]:
         """Read a request and put it in the line.
 
         Raises:

@@ -132,9 +132,10 @@ class Tunnel:
         self._threads = (reading, listening)
         for thread in self._threads:
             thread.start()
-        with suppress(OSError):
-            process.stdin.write(f"{self.token}\n".encode())
-            process.stdin.flush()
+        if process.stdin is not None:
+            with suppress(OSError):
+                process.stdin.write(f"{self.token}\n".encode())
+                process.stdin.flush()
         try:
             while True:  # a login script may say something first
                 line = lines.get(timeout=_START_SECONDS)

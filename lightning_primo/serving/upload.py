@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from http import HTTPStatus
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from lightning_primo.serving.refusal import RefusedError
 from lightning_primo.serving.request import (
@@ -21,7 +21,7 @@ HEADER, INPUTS, ARTEFACT = "request.json", "inputs.bin", "artefact"
 _PIECE_BYTES = 65_536
 
 
-def receive(source: BinaryIO, length: int, folder: Path) -> MeasurementRequest:
+def receive(source: BufferedIOBase, length: int, folder: Path) -> MeasurementRequest:
     """Read a request's body and write what is measured into a folder.
 
     Args:
@@ -67,7 +67,7 @@ class _Body:
         length: Of the whole.
     """
 
-    def __init__(self, source: BinaryIO, length: int) -> None:
+    def __init__(self, source: BufferedIOBase, length: int) -> None:
         self._source = source
         self.left = length
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.problem.place import Place
 from lightning_primo.training.checkpoint.record import Record
+
+_LOOK_SECONDS = 0.5
 
 Waiting = Callable[[threading.Event], float]
 """Waits for a device and returns the value, or ends soon after the event is set."""
@@ -54,6 +57,8 @@ class PendingCosts:
             callback, future = entry
             if wait or future.done():
                 self._running.remove(entry)
+                while not future.done():  # Ctrl-C interrupts no wait without an end on some systems
+                    wait_for([future], timeout=_LOOK_SECONDS)
                 callback.value = future.result()
                 callback.require_place_on_scale()
                 self._costs.update(callback.logs())
