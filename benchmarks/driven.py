@@ -109,7 +109,7 @@ class Driven:
             directory=self.directory,
             seed=0,
         )
-        budget = Budget(epochs=math.inf, max_epochs=self.problem.max_epochs)
+        budget = Budget(epochs=math.inf, fidelity=self.problem.fidelity)
         options: dict[str, Any] = {"events": events, "show": False, "keep_all": False}
         ending = Ending(budget, (), self.problem, plan.devices)
         return Loop(self.algorithm, plan, store, ending, executor, interrupt=Interrupt(), **options)

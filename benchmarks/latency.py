@@ -1,24 +1,40 @@
-"""How well latencies repeat on this machine, and whether they are those of torch.utils.benchmark.
+"""How well latencies repeat on this machine and what that takes, beside a fixed time and torch.utils.benchmark.
 
-Each model is measured ten times, the models in turn. Printed are the relative standard deviation and the range of these
-measurements, beside the relative deviation that each measurement gives of itself; and the ratio of the two models'
-medians, as measured here and by `torch.utils.benchmark` by hand, which takes no care of trainings beside it.
+Each model is measured ten times in each way, the ways in turn: for a fixed quarter of a second; until the median is
+known, as `measure_latency` does; by the adaptive timer of `torch.utils.benchmark`, which stops when the interquartile
+range is below a tenth of the median, or after half a second as ours. Printed are the median, the relative standard
+deviation and the range of these measurements, and the seconds that one took; beside ours, what a measurement says of
+its own deviation. With ``--cores 0 --busy 1`` it measures on one core while a process keeps the other one busy.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import statistics
+import subprocess
+import sys
+import time
 import timeit
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.benchmark import Timer
 from torchvision.models import resnet18
 
-from lightning_primo.measure import LatencyMeasurement, measure_latency
+from lightning_primo.measure import measure_latency, quiet_machine
+from lightning_primo.measure.devices import device_name
 from lightning_primo.measure.turns import TrainingTurn
+from lightning_primo.timing import time_calls
+
+
+def perceptron() -> nn.Module:
+    """A network for 8 x 8 pixels, of tens of microseconds."""
+    return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
 
 
 def conv_net() -> nn.Module:
@@ -30,12 +46,62 @@ def conv_net() -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 10))
 
 
-def by_hand(module: nn.Module, inputs: torch.Tensor, threads: int) -> float:
-    """The median seconds of a call, as one would measure it without this package."""
+def fixed(module: nn.Module, inputs: torch.Tensor) -> tuple[float, float]:
+    """The median of a quarter of a second, whatever it is worth; and no deviation."""
+    with quiet_machine(), torch.inference_mode():
+        return time_calls(lambda: module(inputs), precision=1e-9, max_seconds=0.25, warmup=0.05).median, 0.0
+
+
+def ours(module: nn.Module, inputs: torch.Tensor) -> tuple[float, float]:
+    """The median, and the relative deviation that the measurement gives of itself."""
+    measurement = measure_latency(module, inputs, device="cpu", batch_size=None)
+    return measurement.median, measurement.deviation / measurement.median
+
+
+def adaptive(module: nn.Module, inputs: torch.Tensor) -> tuple[float, float]:
+    """The median by `Timer.adaptive_autorange`, for half a second at most, as ours; and no deviation."""
     with torch.inference_mode():
         module(inputs)
-        timer = Timer("module(inputs)", globals={"module": module, "inputs": inputs}, num_threads=threads)
-        return timer.blocked_autorange(min_run_time=1.0).median
+        timer = Timer("module(inputs)", globals={"module": module, "inputs": inputs}, num_threads=1)
+        return timer.adaptive_autorange(max_run_time=0.5).median, 0.0
+
+
+_SPIN = """
+import os
+os.sched_setaffinity(0, {{{core}}})
+number = 1
+while True:
+    number = (number * 1103515245 + 12345) & 0x7FFFFFFF
+"""
+
+WAYS: dict[str, Callable[[nn.Module, torch.Tensor], tuple[float, float]]] = {
+    "fixed 0.25 s": fixed,
+    "measure_latency": ours,
+    "adaptive_autorange": adaptive,
+}
+
+
+MODELS: dict[str, tuple[Any, ...]] = {
+    "perceptron": (perceptron, 64),
+    "ConvNet": (conv_net, 3, 32, 32),
+    "ResNet-18": (resnet18, 3, 224, 224),
+}
+"""What builds each, and the size of a sample."""
+
+
+@contextlib.contextmanager
+def busy(core: int | None) -> Iterator[None]:
+    """Keep a core busy inside, if one is given."""
+    if core is None:
+        yield
+        return
+    process = subprocess.Popen([sys.executable, "-c", _SPIN.format(core=core)])
+    try:
+        time.sleep(2.0)  # until it works
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def pause_seconds() -> float:
@@ -51,45 +117,46 @@ def pause_seconds() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=10, help="measurements of each model (default: %(default)s)")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="(default: all)")
     parser.add_argument("--batch-size", type=int, default=1, help="(default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+    parser.add_argument("--cores", type=int, nargs="+", help="where to measure (Linux; default: anywhere)")
+    parser.add_argument("--busy", type=int, metavar="CORE", help="keep this core busy meanwhile (Linux)")
     arguments = parser.parse_args()
-    models = {
-        "ConvNet": (conv_net().eval(), torch.randn(arguments.batch_size, 3, 32, 32)),
-        "ResNet-18": (resnet18().eval(), torch.randn(arguments.batch_size, 3, 224, 224)),
-    }
-    measured: dict[str, list[LatencyMeasurement]] = {name: [] for name in models}
-    hand: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(arguments.repeats):
-        for name, (module, inputs) in models.items():
-            measured[name].append(
-                measure_latency(
-                    module, inputs, device="cpu", batch_size=arguments.batch_size, threads=arguments.threads
-                )
-            )
-            hand[name].append(by_hand(module, inputs, arguments.threads))
-    print(f"on {measured['ConvNet'][0].hardware}, batch size {arguments.batch_size}, {arguments.threads} thread(s)")
-    for name, measurements in measured.items():
-        values = [measurement.median for measurement in measurements]
-        middle = statistics.median(values)
-        own = statistics.median(measurement.deviation / measurement.median for measurement in measurements)
-        print(
-            f"{name}: {middle * 1e3:.4g} ms; {len(values)} measurements scatter by {_relative(values):.1%} (from "
-            f"{min(values) / middle - 1:+.1%} to {max(values) / middle - 1:+.1%}), each says {own:.1%} of itself; by "
-            f"hand {statistics.median(hand[name]) * 1e3:.4g} ms, scattering by {_relative(hand[name]):.1%}"
-        )
-    ours = _ratio([m.median for m in measured["ResNet-18"]], [m.median for m in measured["ConvNet"]])
-    theirs = _ratio(hand["ResNet-18"], hand["ConvNet"])
-    print(f"ResNet-18 / ConvNet: {ours:.4g}, by hand {theirs:.4g}, a difference of {ours / theirs - 1:+.1%}")
+    if arguments.cores:
+        os.sched_setaffinity(0, arguments.cores)
+    torch.set_num_threads(1)
+    print(f"on {device_name(torch.device('cpu'))}, batch size {arguments.batch_size}, one thread")
+    print(f"load {os.getloadavg()[0]:.1f}; {'a core is kept busy' if arguments.busy is not None else 'as it is'}")
+    with busy(arguments.busy):
+        for name in arguments.models:
+            build, *sizes = MODELS[name]
+            _compare(name, build().eval(), torch.randn(arguments.batch_size, *sizes), arguments.repeats)
+    print(f"load {os.getloadavg()[0]:.1f}")
     print(f"a training's offer to pause, per batch: {pause_seconds() * 1e6:.2g} microseconds")
+
+
+def _compare(name: str, module: nn.Module, inputs: torch.Tensor, repeats: int) -> None:
+    medians: dict[str, list[float]] = {way: [] for way in WAYS}
+    deviations: dict[str, list[float]] = {way: [] for way in WAYS}
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(repeats):
+        for way, measure in WAYS.items():
+            start = time.perf_counter()
+            median, deviation = measure(module, inputs)
+            seconds[way].append(time.perf_counter() - start)
+            medians[way].append(median)
+            deviations[way].append(deviation)
+    for way, values in medians.items():
+        middle, own = statistics.median(values), statistics.median(deviations[way])
+        print(
+            f"{name}, {way}: {middle * 1e3:.4g} ms; {len(values)} scatter by {_relative(values):.1%} (from "
+            f"{min(values) / middle - 1:+.1%} to {max(values) / middle - 1:+.1%})"
+            f"{f', each says {own:.1%} of itself' if own else ''}; {statistics.mean(seconds[way]):.3f} s each"
+        )
 
 
 def _relative(values: list[float]) -> float:
     return statistics.stdev(values) / statistics.median(values) if len(values) > 1 else 0.0
-
-
-def _ratio(values: list[float], others: list[float]) -> float:
-    return statistics.median(values) / statistics.median(others)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from datamodules.cifar import CIFAR10, CIFAR100
 from datamodules.digits import Digits
 from datamodules.flowers import Flowers17, Flowers102
 from datamodules.in_memory import InMemoryDataset, RandomFlipCrop, in_memory_loader
+from datamodules.text import TextData, help_topics, standard_library
 
 __all__ = [
     "CIFAR10",
@@ -22,6 +23,9 @@ __all__ = [
     "InMemoryDataModule",
     "InMemoryDataset",
     "RandomFlipCrop",
+    "TextData",
+    "help_topics",
     "in_memory_loader",
+    "standard_library",
     "stratified_split",
 ]

@@ -51,10 +51,33 @@ if TYPE_CHECKING:
     from lightning_primo.factory import KFoldData
     from lightning_primo.hypergradients import HypergradientDescent, ImplicitHypergradients, UnrolledHypergradients
     from lightning_primo.namespaces import alias_pytorch_lightning
-    from lightning_primo.objectives import FLOPs, Latency, Metric, ParameterCount, PeakMemory, TorchMetric, TrainingTime
+    from lightning_primo.objectives import (
+        DeployedMetric,
+        Energy,
+        FileSize,
+        FLOPs,
+        Latency,
+        Metric,
+        ParameterCount,
+        PeakMemory,
+        TorchMetric,
+        TrainingTime,
+    )
     from lightning_primo.pareto import AugmentedChebyshev, WeightedSum
     from lightning_primo.results import Comparison, Result, from_optuna
+    from lightning_primo.runtimes import (
+        AOTInductor,
+        Compiled,
+        DynamicallyQuantised,
+        Eager,
+        FirstOf,
+        HalfPrecision,
+        OnnxRuntime,
+        OpenVINO,
+        Quantised,
+    )
     from lightning_primo.search import NoImprovement, Search, Target, read_result
+    from lightning_primo.serving import ServedDevice
     from lightning_primo.space import Prior
     from lightning_primo.study import Continuation, Objective, Problem, Study
 
@@ -68,21 +91,30 @@ __all__ = [
     "PB2",
     "PBT",
     "SHEMOA",
+    "AOTInductor",
     "Algorithm",
     "AugmentedChebyshev",
     "BayesianOptimization",
     "BulkAndCut",
     "CentersFirst",
     "Comparison",
+    "Compiled",
     "Continuation",
+    "DeployedMetric",
+    "DynamicallyQuantised",
+    "Eager",
     "EarnedTrust",
+    "Energy",
     "EpochPrice",
     "EvolutionarySampler",
     "FLOPs",
+    "FileSize",
+    "FirstOf",
     "FreezeThaw",
     "FullTrainings",
     "FullTrust",
     "GridSearch",
+    "HalfPrecision",
     "Hyperband",
     "HypergradientDescent",
     "HypervolumeImprovement",
@@ -94,6 +126,8 @@ __all__ = [
     "Metric",
     "NoImprovement",
     "Objective",
+    "OnnxRuntime",
+    "OpenVINO",
     "ParameterCount",
     "PeakMemory",
     "Perturb",
@@ -102,6 +136,7 @@ __all__ = [
     "PriorSampler",
     "ProbabilityOfImprovement",
     "Problem",
+    "Quantised",
     "RandomSearch",
     "RegularizedEvolution",
     "Resample",
@@ -109,6 +144,7 @@ __all__ = [
     "RungStack",
     "Search",
     "SecondsPrice",
+    "ServedDevice",
     "SobolSampler",
     "Study",
     "SuccessiveHalving",
@@ -133,10 +169,12 @@ _HOMES = (  # those that need neither torch nor Lightning first
     "pareto",
     "space",
     "study",
+    "runtimes",
     "hypergradients",
     "factory",
     "objectives",
     "namespaces",
+    "serving",
     "results",
     "search",
 )

@@ -160,6 +160,10 @@ class NotMeasurableError(PrimoError):
     """A cost of the module cannot be measured: it cannot be called with these inputs, on this device, or yet."""
 
 
+class NoEnergyMeterError(NotMeasurableError):
+    """The device has no counter of the energy that it takes, or none that you may read."""
+
+
 class NotDeployableError(PrimoError):
     """A runtime cannot take a module: it cannot be exported, loaded, or computes something else there."""
 
@@ -196,12 +200,24 @@ class DeviceMismatchError(PrimoError):
     """A value would be measured on another device than those that it is to be compared with."""
 
 
+class DeviceAwayError(PrimoError):
+    """A device that measures for a search has not answered for longer than it may."""
+
+
+class DeviceRefusedError(PrimoError):
+    """A device does not measure for a search, whatever it is sent: a wrong token, another version, no such runtime."""
+
+
+class MeasurementFailedError(PrimoError):
+    """A device could not measure a network: it is too large for it, takes too long, or its runtime does not take it."""
+
+
 class UnquietMeasurementWarning(UserWarning):
     """A latency was measured while something else of this user trained or measured on the same machine."""
 
 
 class UnsteadyMeasurementWarning(UserWarning):
-    """A latency varied from round to round by as much as it is long, however often it was measured again."""
+    """A latency or energy varied by more than half of itself, or the device was slowed by as much, for all the time."""
 
 
 class SlowMeasurementWarning(UserWarning):

@@ -15,6 +15,7 @@ directory/
   runs.json               runs of its own at logging services; runs.lock is held while one is begun
   trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
   preflight/              during the preflight, one batch before the search
+  latencies/              of networks, a file each, for configurations that have the same one
   trials/00012/           a trial's own
     last.ckpt             its checkpoint; last.ckpt.*.partial while that is written
     epoch_00004.ckpt      the same as it was after that epoch, as long as another trial may go on from there
@@ -119,6 +120,11 @@ def hypervolume_picture(directory: Path) -> Path:
 def preflight_directory(directory: Path) -> Path:
     """Where one batch is tried out before the search in `directory` begins."""
     return directory / "preflight"
+
+
+def latencies_directory(directory: Path) -> Path:
+    """Where the search in `directory` keeps the latencies of networks, for configurations that have the same one."""
+    return directory / "latencies"
 
 
 def trials_directory(directory: Path) -> Path:

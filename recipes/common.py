@@ -76,7 +76,12 @@ BAG_OF_BASELINES = ("random", "sh-emoa", "mo-bohb", "ms-ehvi", "mo-bananas", "bu
 
 
 def search_parser(
-    description: str | None, *, directory: str | None, full_trainings: float, epochs: tuple[int, int]
+    description: str | None,
+    *,
+    directory: str | None,
+    full_trainings: float,
+    epochs: tuple[int, int] | None = None,
+    steps: tuple[int, int] | None = None,
 ) -> argparse.ArgumentParser:
     """A parser with the arguments that every recipe has.
 
@@ -84,8 +89,10 @@ def search_parser(
         description: The recipe's docstring.
         directory: Default of ``--directory``; None where the recipe chooses by its data.
         full_trainings: Default of ``--full-trainings``.
-        epochs: Default of ``--epochs``: shortest and full training.
+        epochs: Default of ``--epochs``: shortest and full training. Give this, or `steps`.
+        steps: Default of ``--steps``, for trainings that are counted in steps.
     """
+    unit, (shortest, full) = ("epochs", epochs) if epochs else ("steps", steps or (1, 1))
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -98,12 +105,12 @@ def search_parser(
         "and refuse another one in the same directory (default: %(default)g)",
     )
     parser.add_argument(
-        "--epochs",
+        f"--{unit}",
         type=int,
         nargs=2,
-        default=list(epochs),
+        default=[shortest, full],
         metavar=("SHORTEST", "FULL"),
-        help=f"epochs of the shortest and of a full training (default: {epochs[0]} {epochs[1]})",
+        help=f"{unit} of the shortest and of a full training (default: {shortest} {full})",
     )
     parser.add_argument(
         "--directory",
@@ -185,9 +192,10 @@ def search_arguments(
         priors: The recipe's.
         directory: In place of a ``--directory`` that is not given.
     """
+    unit = "epochs" if "epochs" in options else "steps"
     return {
         "algorithm": ALGORITHMS[options.algorithm](priors, options.full_trainings),
-        "epochs": tuple(options.epochs),
+        unit: tuple(getattr(options, unit)),
         "directory": options.directory or directory,
         "trainer": {"accelerator": "auto"},
         "workers": options.workers,

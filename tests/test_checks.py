@@ -25,6 +25,7 @@ from lightning_primo import (
 from lightning_primo.callbacks import ReproducibleEpochs, TimeLimit
 from lightning_primo.checks import check_number, check_path, shown
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.problem import Fidelity
 from lightning_primo.search.budget import Budget
 from tests.search.tuned import make
 
@@ -50,7 +51,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: Latency(dtype="float16"), "'dtype' must be a floating-point type"),  # type: ignore[arg-type]
     (lambda: TimeLimit("9"), "'seconds' must be positive, got '9'"),  # type: ignore[arg-type]
     (lambda: ReproducibleEpochs(-1), "'seed' must be a whole number of at least 0"),
-    (lambda: Budget(epochs=10**400, max_epochs=3), "'epochs' must be a positive number"),
+    (lambda: Budget(epochs=10**400, fidelity=Fidelity.of_epochs((1, 3))), "'epochs' must be a positive number"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -89,6 +90,9 @@ def test_a_trainer_takes_it_and_sees_that_there_is_no_test(tmp_path: Path) -> No
 
 class Stream(IterableDataset[int]):
     """Has no length."""
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(3))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ from lightning_primo import (
     BulkAndCut,
     CentersFirst,
     Continuation,
+    Energy,
     EvolutionarySampler,
     FLOPs,
     FreezeThaw,
@@ -78,9 +79,11 @@ from lightning_primo import (
 from lightning_primo.callbacks import (
     NonFiniteGuard,
     ReproducibleEpochs,
+    ReproducibleSteps,
     ScheduledHyperparameters,
     StopAtEpoch,
     TimeLimit,
+    ValidationAtSteps,
 )
 from lightning_primo.cli.beginning_file import (
     own_config_first,
@@ -90,13 +93,13 @@ from lightning_primo.cli.beginning_file import (
     with_own_defaults,
 )
 from lightning_primo.cli.commands.search import PASSED_ON, parser
-from lightning_primo.cli.limits import read_epochs, read_stop
+from lightning_primo.cli.limits import read_lengths, read_stop
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
 from lightning_primo.cli.space_file import read_space
 from lightning_primo.errors import PrimoError
 from lightning_primo.pareto import nds_crowding_order
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Fidelity, Problem, Unit
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.search import StoppingRule
 from lightning_primo.search.budget import Budget
@@ -226,15 +229,19 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     ParameterCount: {},
     FLOPs: {},
     Latency: {},
+    Energy: {},
     PeakMemory: {},
     TrainingTime: {},
     NonFiniteGuard: {},
     ReproducibleEpochs: {"seed": 0},
+    ReproducibleSteps: {"seed": 0},
     StopAtEpoch: {"epoch": 1},
+    ValidationAtSteps: {"every": 1},
+    Fidelity: {"unit": Unit.STEPS, "least": 1, "full": 3, "grain": 2},
     TimeLimit: {"seconds": 1.0},
     MicroBatches: {"parts": 2},
     Continuation: {"directory": "runs/old"},
-    Budget: {"full_trainings": 3, "max_epochs": 3},
+    Budget: {"full_trainings": 3, "fidelity": Fidelity.of_epochs((1, 3))},
 }
 """The constructors with what they need."""
 
@@ -273,6 +280,18 @@ def test_searches(changes: dict[str, Any]) -> None:
         search(**changes)
 
 
+@cases
+@given(data=st.data())
+def test_lengths(data: st.DataObject) -> None:
+    pairs = st.tuples(st.integers(-1, 2000), st.integers(-1, 20000)) | st.tuples(anything, anything) | anything
+    names = ["val_check_interval", "check_val_every_n_epoch", "accumulate_grad_batches"]
+    trainer = data.draw(st.dictionaries(st.sampled_from(names), anything, max_size=2))
+    with contextlib.suppress(PrimoError):
+        made = search(epochs=None, steps=data.draw(pairs), trainer=trainer)
+        assert Fidelity.described(str(made.problem.fidelity)) == made.problem.fidelity
+        Budget(steps=data.draw(anything), fidelity=made.problem.fidelity)
+
+
 class Halves(pl.LightningDataModule):
     """Knows folds; never set up here."""
 
@@ -280,7 +299,7 @@ class Halves(pl.LightningDataModule):
         pass
 
 
-@cases
+@settings(cases, max_examples=max(1, N_CASES // 3))
 @given(data=st.data())
 def test_replicates(data: st.DataObject) -> None:
     odd = data.draw(st.fixed_dictionaries({}, optional={"repeats": anything, "folds": anything}))
@@ -450,6 +469,9 @@ TEXTS = [
 @given(data=st.data())
 def test_search_files(data: st.DataObject) -> None:
     content = copy.deepcopy(FILE)
+    if data.draw(st.booleans()):
+        del content["epochs"]
+        content |= {"steps": [500, 13_500], "budget": {"steps": 27_000}, "known": []}
     for _ in range(data.draw(st.integers(1, 3))):
         _mutate(content, data)
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True) if _dumps(content) else "x"
@@ -472,23 +494,23 @@ def read(text: str) -> None:
             space = read_space(options.space)
             project = Project(configs=(), cli=None, folder=".", base={"model": {"lr": 0.01}})
             space = with_own_defaults(space, project)
-            read_epochs(options, project)
+            lengths = {"epochs": None, **read_lengths(options, project)}
             limits = {name: limit for name, limit in options.budget.as_dict().items() if limit is not None}
             asked = {
                 "objectives": read_objectives(options.objectives or []),
                 "constraints": read_constraints(options.constraints or []),
                 "algorithm": read_algorithm(options.algorithm, space),
                 "first": read_first(options.first or [], space),
-                "known": read_known(options.known or [], space, project),
+                "known": read_known(options.known or [], space, project, length="step" if options.steps else "epoch"),
                 "continues": read_continues(options.continues, space, project),
             }
             own_config_first(project, space, show=options.config_first)
             named = {name: options[name] for name in PASSED_ON}
             seed = 0 if options.seed is None else options.seed
             code = {"module": lambda config: Net(), "datamodule": lambda config: None}
-            made_search = search(space=space.space, **code, seed=seed, **asked, **named)
+            made_search = search(space=space.space, **code, seed=seed, **lengths, **asked, **named)
             check_rules(read_stop(options.stop, made_search))
-            Budget(**(limits or {"trials": 1}), max_epochs=9)
+            Budget(**(limits or {"trials": 1}), fidelity=made_search.problem.fidelity)
 
 
 def _mutate(content: Any, data: st.DataObject) -> None:

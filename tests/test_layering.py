@@ -17,7 +17,7 @@ FOLDERS = (PACKAGE, "models", "datamodules", "recipes", "benchmarks")
 VALUES = {"errors", "checks", "problem"}
 FILES = {"disk", "file_lock", "json_values", "layout"}
 SEARCHING = VALUES | {"space", "pareto", "surrogates", "acquisitions", "algorithms"}
-MEASURING = VALUES | {"file_lock", "timing", "factory", "measure", "runtimes", "objectives"}
+MEASURING = VALUES | {"file_lock", "timing", "factory", "measure", "runtimes", "serving", "objectives"}
 TRAINING = MEASURING | FILES | {"namespaces", "callbacks", "nas", "workers", "training"}
 STORING = VALUES | FILES | {"store"}
 
@@ -42,8 +42,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "factory": VALUES | {"namespaces"},
     "timing": VALUES,
     "measure": VALUES | {"file_lock", "timing"},
-    "runtimes": VALUES | {"file_lock", "measure"},
-    "objectives": VALUES | {"factory", "measure", "runtimes"},
+    "runtimes": VALUES | {"file_lock", "timing", "measure"},
+    "serving": VALUES | {"timing", "runtimes"},
+    "objectives": VALUES | {"disk", "file_lock", "layout", "factory", "timing", "measure", "runtimes", "serving"},
     "callbacks": VALUES | {"factory", "measure"},
     "hypergradients": VALUES | {"measure", "callbacks"},
     "nas": VALUES | {"factory", "measure"},
@@ -56,7 +57,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "search": SEARCHING | TRAINING | STORING | {"lazy", "results", "display", "study"},
     "cli": SEARCHING | TRAINING | STORING | {"results", "display", "study", "search", "__init__"},
     "__main__": {"cli"},
-    "__init__": SEARCHING | {"namespaces", "factory", "objectives", "hypergradients", "search", "results", "study"},
+    "__init__": SEARCHING
+    | {"namespaces", "factory", "runtimes", "objectives", "hypergradients", "search", "results", "study", "serving"},
 }
 
 # Packages that these must do without.
@@ -69,7 +71,8 @@ WITHOUT: list[tuple[set[str], set[str]]] = [
         SEARCHING | STORING | {"analysis", "testing", "study", "timing"},
         {"lightning", "torchvision", "torchmetrics", "fvcore"},
     ),
-    ({"timing"}, {"ConfigSpace", "scipy"}),  # it also runs on devices that have NumPy alone
+    ({"timing", "serving"}, {"ConfigSpace", "scipy"}),  # these also run on devices that have NumPy alone
+    ({"serving"}, {"torch", "lightning", "typing_extensions", "filelock", "jsonargparse", "onnx"}),
     (set(MAY_IMPORT), {"torchvision", "pytorch_lightning", "models", "datamodules", "recipes", "benchmarks"}),
     ({"models", "datamodules"}, {PACKAGE, "recipes", "benchmarks"}),
     ({"models"}, {"datamodules"}),

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from torchvision import datasets
 
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.store import read_events
 from lightning_primo.workers import InProcess
 from models import conv_net_space
-from recipes import cifar10, compare, digits, flowers, plug_in
+from recipes import cifar10, compare, digits, finetune, flowers, on_device, plug_in
 from recipes.common import ALGORITHMS
 from tests.datamodules.test_datamodules import without_checksums, write_cifar, write_flowers17
 
@@ -93,6 +94,24 @@ def test_flowers_with_every_algorithm(tmp_path, capsys, algorithm):
         assert {"sample", "deepen", "prune"} <= set(table.operation)
         pruned = table[table.operation == "prune"]
         assert (pruned.parameters < table.set_index("id").parameters[pruned.parent].to_numpy()).all()
+
+
+def test_finetune_changes_nothing_of_the_model_that_it_adapts(tmp_path):
+    few = ["--algorithm", "random", "--steps", "2", "4", "--full-trainings", "2", "--pretraining-steps", "2", "--quiet"]
+    result = finetune.run(finetune.parser().parse_args(["--directory", str(tmp_path), *few]))
+    table = result.to_pandas()
+    assert {"val_loss", "trained_parameters", "steps_per_second", "steps_per_second_spread"} <= set(table.columns)
+    best = result.front[0]
+    adapted = {name.replace(".base_layer", ""): weight for name, weight in result.load(best).state_dict().items()}
+    base = torch.load(tmp_path / "base-2.pt", weights_only=True)
+    for name, weight in base.items():
+        assert torch.equal(adapted[f"model.base_model.model.{name}"], weight)
+    assert any(adapted[name].abs().max() > 0 for name in adapted if "lora_B" in name)
+    widths = {"query-value": [(96, 96)] * 2, "attention": [(96, 96)] * 4}
+    widths["all-linear"] = [*widths["attention"], (96, 256), (96, 256), (256, 96)]
+    for trial in result.trials:  # two matrices beside each layer, of its inputs and outputs by the rank
+        sides = sum(map(sum, widths[trial.config["targets"]]))
+        assert trial.values["trained_parameters"] == 2 * trial.config["rank"] * sides
 
 
 @pytest.mark.slow
@@ -198,3 +217,19 @@ def test_bulk_and_cut_adds_convolutions_to_digits(tmp_path, capsys):
 def test_the_priors_of_the_flowers_recipe_fit_its_space(name):
     for objective, prior in flowers.PRIORS[name].items():
         prior.check(conv_net_space(), objective)
+
+
+@pytest.mark.slow
+def test_on_device_leaves_the_front_as_files(tmp_path, capsys):
+    on_device.main(["--directory", str(tmp_path), *SMALL])
+    check_device(tmp_path, capsys.readouterr().out)
+
+
+def check_device(directory: Path, output: str) -> None:
+    table = pd.read_csv(directory / on_device.TABLE)
+    assert len(table) >= 1
+    assert (table["latency ms"] > 0).all()
+    assert table["file's error"].between(0, 1).all()
+    for file in table["file"]:
+        assert (directory / file).stat().st_size > 1000
+    assert "on the device" in output

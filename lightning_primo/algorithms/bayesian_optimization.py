@@ -167,10 +167,10 @@ class BayesianOptimization(Algorithm):
     def _design_goes_on(self) -> bool:
         """Whether epochs are left for the design, or what is back is too little for a model."""
         known = sum(trial.known and trial.at(self.problem.max_epochs) is not None for trial in self.trials)
-        planned = (self.n_init - known) * self.problem.max_epochs
+        planned = (self.n_init - known) * self.problem.max_epochs * self.problem.replicates
         if self.design.epochs_committed < planned:
             return True
-        pending = sum((trial.pending or 0) - trial.epoch for trial in self.design.pending)
+        pending = sum(self._pending[trial.id] for trial in self.design.pending)
         if self.design.epochs_committed - pending < planned / 2:
             return True
         if self.design.epochs_committed < _LONGEST_DESIGN * planned and not objectives_vary(self):

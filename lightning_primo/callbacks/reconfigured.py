@@ -49,7 +49,7 @@ class Reconfigured(ConfiguredSettings):
 
     What a hyperparameter is beside the optimiser (a dropout, a batch size) is as the new module and data have it.
 
-    The change is made before the first epoch that follows.
+    The change is made before the first epoch that follows, or the first batch where that is inside an epoch.
 
     Raises:
         TakeOverError: In the Trainer, if the checkpoint's optimisers or schedules are of other classes, or a callback
@@ -75,6 +75,15 @@ class Reconfigured(ConfiguredSettings):
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Not earlier: a schedule that watches a metric may be stepped before the first epoch, for the one before it.
+        self._reconfigure(trainer)
+
+    @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._reconfigure(trainer)  # of a training that goes on inside an epoch
+
+    def _reconfigure(self, trainer: pl.Trainer) -> None:
         before, self._before = self._before, None
         if before is None or self._configured is None or same(before, self._configured):
             return

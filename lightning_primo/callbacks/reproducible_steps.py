@@ -7,6 +7,7 @@ loaded. What a worker draws for a batch depends on the seed, the epoch and the b
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +38,7 @@ class ReproducibleSteps(ReproducibleEpochs):
 
     - a DataLoader with a state (``state_dict`` and ``load_state_dict``, such as `torchdata`'s `StatefulDataLoader`) by
       that, which Lightning keeps in the checkpoint;
-    - a DataLoader of a dataset with indices, with any number of workers, by its sampler, without loading anything twice;
+    - a DataLoader of a dataset with indices, with any number of workers, by its sampler, and nothing is loaded twice;
     - all else, such as an `IterableDataset` or several loaders at a time, by loading the batches that were trained
       already once more and throwing them away. That is exact where the same stream comes again: what it draws in this
       process from the global generators does not, and of data that go by only once other ones follow. A
@@ -60,6 +61,7 @@ class ReproducibleSteps(ReproducibleEpochs):
         self._several = False
         self._read_again = False
         self._positioned: list[DataLoader[Any]] = []
+        self._states: tuple[list[dict[str, Any]], ...] = ()
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -114,6 +116,22 @@ class ReproducibleSteps(ReproducibleEpochs):
             # As after the validation in which the checkpoint was written.
             self.seed_after_validation(trainer, self._resumed_epoch, self._resumed_batches)
 
+        self._states = _states(trainer)[-1:]
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._states = (*self._states[-1:], *_states(trainer))
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self._states:
+            # As before the batch that is fetched ahead, which this training is yet to come to.
+            checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"] = self._states[0]
+
     @override
     def _restore(self, trainer: pl.Trainer) -> None:
         super()._restore(trainer)
@@ -147,6 +165,14 @@ class ReproducibleSteps(ReproducibleEpochs):
 
         vars(loader)["_get_iterator"] = positioned
         self._positioned.append(loader)
+
+
+def _states(trainer: pl.Trainer) -> tuple[list[dict[str, Any]], ...]:
+    """The states of train loaders of which a batch is fetched ahead, as it may be the last; or none."""
+    combined: Any = trainer.fit_loop._combined_loader
+    ahead = combined is not None and trainer.num_training_batches == float("inf")
+    states = combined._state_dicts() if ahead else []
+    return (copy.deepcopy(states),) if states else ()
 
 
 def _iterator_from(loader: DataLoader[Any], first: int, entropy: tuple[int, ...]) -> Any:

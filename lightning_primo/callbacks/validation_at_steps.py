@@ -18,9 +18,9 @@ VALIDATION_ARGUMENTS = ("val_check_interval", "check_val_every_n_epoch")
 class ValidationAtSteps(Callback):
     """Lets the Trainer validate after the batches that complete a multiple of `every` optimiser steps.
 
-    A step is one of ``trainer.global_step``: with gradients accumulated over batches it takes several batches, and under
-    manual optimisation every optimiser's steps count. Where a batch makes several steps, the validation follows the
-    batch that reaches the multiple. Epochs play no part: the Trainer must have ``check_val_every_n_epoch=None``.
+    A step is one of ``trainer.global_step``: where gradients are accumulated it takes several batches, and under manual
+    optimisation every optimiser's steps count. Where a batch makes several steps, the validation follows the batch that
+    reaches the multiple. Epochs play no part: the Trainer must have ``check_val_every_n_epoch=None``.
 
     A checkpoint written in such a validation (in a callback's `on_validation_end`) is gone on from with the next batch.
 

@@ -20,7 +20,6 @@ from lightning_primo.problem.trial import Config
 from lightning_primo.space import Encoding
 from lightning_primo.study.earlier_search import Continuation, read_findings
 
-_KNOWN = ("config", "values", "epoch")
 _CONTINUES = ("directory", "any_length")
 
 
@@ -41,13 +40,14 @@ def read_first(entries: Any, space: SearchSpace) -> list[Any]:
     return [_encoded(entry, space) for entry in entries]
 
 
-def read_known(entries: Any, space: SearchSpace, project: Project) -> list[Any]:
+def read_known(entries: Any, space: SearchSpace, project: Project, *, length: str = "epoch") -> list[Any]:
     """The known results of a search file, as `Search` takes them.
 
     Args:
-        entries: A path, or a list of paths and of ``{config: …, values: …, epoch: …}``.
+        entries: A path, or a list of paths and of ``{config: …, values: …, epoch: …}``, or ``step``.
         space: The space of the search file.
         project: What is searched over.
+        length: What the length of a training is called: ``epoch`` or ``step``.
 
     Raises:
         InvalidArgumentError: If it is none of these, or an earlier search was over another config.
@@ -65,9 +65,10 @@ def read_known(entries: Any, space: SearchSpace, project: Project) -> list[Any]:
                 "'known' must hold paths of CSV files or of earlier searches, or {config: {…}, values: {…}}, "
                 f"got {shown(item)} as entry {number}"
             )
-        if unknown := [name for name in item if name not in _KNOWN]:
-            raise UnknownNameError(f"part of entry {number} of 'known'", str(unknown[0]), _KNOWN)
-        known.append((_encoded(item["config"], space), item["values"], item.get("epoch")))
+        parts = ("config", "values", length)
+        if unknown := [name for name in item if name not in parts]:
+            raise UnknownNameError(f"part of entry {number} of 'known'", str(unknown[0]), parts)
+        known.append((_encoded(item["config"], space), item["values"], item.get(length)))
     return known
 
 

@@ -14,15 +14,22 @@ DEFAULT_FULL_TRAININGS = 20.0
 """Of a search that is given no budget."""
 
 
-def read_epochs(options: jsonargparse.Namespace, project: Project) -> tuple[int, int]:
-    """Shortest and full training.
+def read_lengths(options: jsonargparse.Namespace, project: Project) -> dict[str, tuple[int, int]]:
+    """Shortest and full training, by the unit: ``epochs`` or ``steps``.
 
     Raises:
-        InvalidArgumentError: If neither the options nor the project's config say how long a full training is.
+        InvalidArgumentError: If neither the options nor the project's config say how long a full training is, or the
+            options say it twice.
     """
     from lightning_primo.errors import InvalidArgumentError
     from lightning_primo.problem import Fidelity
 
+    if options.steps is not None:
+        if options.epochs is not None:
+            raise InvalidArgumentError("'epochs' and 'steps' are both given; trainings are counted in one of them")
+        if len(options.steps) != 2:
+            raise InvalidArgumentError(f"'steps' must be [shortest, full], such as [500, 13500], got {options.steps}")
+        return {"steps": (options.steps[0], options.steps[1])}
     given = options.epochs
     if given is None:
         given = (project.base.get("trainer") or {}).get("max_epochs")
@@ -31,9 +38,8 @@ def read_epochs(options: jsonargparse.Namespace, project: Project) -> tuple[int,
                 f"'epochs' is not given, and trainer.max_epochs of the config is {given!r}; give [shortest, full], "
                 "such as [1, 27]"
             )
-    shortest, full = given if isinstance(given, list) and len(given) == 2 else (1, given)
-    fidelity = Fidelity.of_epochs((shortest, full))
-    return fidelity.least, fidelity.full
+    fidelity = Fidelity.of_epochs(given if isinstance(given, list) else (1, given))
+    return {"epochs": (fidelity.least, fidelity.full)}
 
 
 def read_budget(options: jsonargparse.Namespace, search: Search) -> dict[str, Any]:
@@ -49,7 +55,7 @@ def read_budget(options: jsonargparse.Namespace, search: Search) -> dict[str, An
         raise InvalidArgumentError(f"'budget' must hold entries such as {{full_trainings: 20}}, got {options.budget!r}")
     given = {name: limit for name, limit in options.budget.as_dict().items() if limit is not None}
     budget = given or {"full_trainings": getattr(search.algorithm, "full_trainings", DEFAULT_FULL_TRAININGS)}
-    Budget(**budget, max_epochs=search.problem.max_epochs)
+    Budget(**budget, fidelity=search.problem.fidelity)
     return budget
 
 

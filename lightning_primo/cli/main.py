@@ -16,6 +16,7 @@ COMMANDS = {
     "plot": "draw the front, and the hypervolume over the cost",
     "export": "write the networks of the front as plain files",
     "measure": "parameters, FLOPs, memory and latency of one model on this machine",
+    "serve": "measure networks on this device for searches that run elsewhere",
     "add": "let a search that runs try a configuration of yours",
     "stop": "end a trial of a search that runs",
     "new": "make a small project to begin with, and its search",

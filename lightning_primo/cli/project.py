@@ -40,6 +40,7 @@ class Project:
         base: The merged config with its defaults.
         encoded: Keys whose values in a trial's configuration are JSON text.
         max_epochs: Epochs of a full training, which every config is given; None for what the config says.
+        max_steps: Optimiser steps of a full training instead.
         classes: Of the class paths that the search lays over the config, those that name the class of another one, by
             which the config of a trial is written without importing any; see `class_names`.
     """
@@ -50,6 +51,7 @@ class Project:
     base: Mapping[str, Any] = field(repr=False)
     encoded: tuple[str, ...] = ()
     max_epochs: int | None = None
+    max_steps: int | None = None
     classes: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -103,20 +105,26 @@ class Project:
             raise CorruptStoreError(f"{str(path)!r} is damaged ({type(error).__name__}: {error})") from error
 
     def for_search(
-        self, *, encoded: Sequence[str], max_epochs: int, choices: Mapping[str, Sequence[Any]] | None = None
+        self,
+        *,
+        encoded: Sequence[str],
+        max_epochs: int | None = None,
+        max_steps: int | None = None,
+        choices: Mapping[str, Sequence[Any]] | None = None,
     ) -> Project:
         """The project as a search uses it.
 
         Args:
             encoded: As for the class.
             max_epochs: As for the class.
+            max_steps: As for the class.
             choices: What the search may lay over the config at keys that have choices; nothing by default.
         """
         classes: dict[str, str] = {}
         if any(class_paths(choices)):
             with self.active(), rng_kept():
                 classes = class_names(self.base, choices)
-        return replace(self, encoded=tuple(encoded), max_epochs=max_epochs, classes=classes)
+        return replace(self, encoded=tuple(encoded), max_epochs=max_epochs, max_steps=max_steps, classes=classes)
 
     def write(self, directory: Path, *, anew: bool = False) -> None:
         """Note the project in a search's directory, so that commands find it there.
@@ -175,6 +183,8 @@ class Project:
         kinds = [type(item) for item in listed(arguments.get("logger"))]
         if any(issubclass(kind, SERVICES) for kind in kinds):
             arguments["logger"] = functools.partial(self._loggers, config, kinds)
+        if self.max_steps is not None:
+            del arguments["max_steps"]
         return heeded(arguments)
 
     def resolved(self, config: Config, *, links: bool = False) -> dict[str, Any]:
@@ -214,9 +224,8 @@ class Project:
     def left_out(self) -> list[str]:
         """What the config sets and a search does not heed, as dotted keys."""
         unheeded = not_heeded(self.base.get("trainer") or {})
-        keys = [
-            f"trainer.{name}" for name, value in unheeded.items() if (name, value) != ("max_epochs", self.max_epochs)
-        ]
+        own = (("max_epochs", self.max_epochs), ("max_steps", self.max_steps))
+        keys = [f"trainer.{name}" for name, value in unheeded.items() if (name, value) not in own]
         return [*keys, *(["ckpt_path"] if self.base.get("ckpt_path") is not None else [])]
 
     def active(self) -> AbstractContextManager[None]:
@@ -263,6 +272,8 @@ class Project:
         values: dict[str, Any] = {key: json.loads(str(v)) if key in self.encoded else v for key, v in config.items()}
         if self.max_epochs is not None:
             values["trainer.max_epochs"] = self.max_epochs
+        if self.max_steps is not None:
+            values |= {"trainer.max_epochs": -1, "trainer.max_steps": self.max_steps}
         return overlay(self.base, values, same=same)
 
 

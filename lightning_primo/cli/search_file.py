@@ -19,14 +19,16 @@ from lightning_primo.cli.space_file import SearchSpace
 from lightning_primo.cli.torch_types import register_torch_types
 from lightning_primo.cli.user_code import user_code
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.objectives import ObjectiveCallback
+from lightning_primo.objectives import Latency, ObjectiveCallback
 from lightning_primo.problem.past import past_searches
 from lightning_primo.search import NoImprovement, StoppingRule, Target, read_result
+from lightning_primo.serving.tokens import VARIABLE
 from lightning_primo.space import Prior
 
 _CENTER = "center"  # of a prior
 _PAST = "learn_from"
 _POINTS = "points"  # of a grid
+_DEVICE, _ADDRESS, _TOKEN = "on", "address", "token"  # of a latency on a served device
 
 
 def read_objectives(entries: Any) -> list[ObjectiveCallback]:
@@ -127,6 +129,8 @@ def _made(label: str, base: type, entry: Any) -> Any:
     """One object of a class derived from `base`."""
     spec = _spec(label, entry)
     _check_names(label, base, spec)
+    if spec[CLASS].rpartition(".")[2] == Latency.__name__:
+        spec = _with_device(label, spec)
     register_torch_types()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(base, "object", required=True)
@@ -158,6 +162,23 @@ def _spec(label: str, entry: Any) -> dict[str, Any]:
     # `--algorithm.eta 4` on the command line puts the argument beside the class.
     beside = {name: value for name, value in entry.items() if name not in (CLASS, INIT)}
     return {CLASS: entry[CLASS], INIT: {**arguments, **beside}}
+
+
+def _with_device(label: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """A latency whose served device is not given by its address alone, which the parser would look for a config at.
+
+    Raises:
+        InvalidArgumentError: If its token is there: that would be in a file that is shared, and in messages about it.
+    """
+    device = spec[INIT].get(_DEVICE)
+    if isinstance(device, str):
+        return {**spec, INIT: {**spec[INIT], _DEVICE: {_ADDRESS: device}}}
+    if isinstance(device, Mapping) and _TOKEN in {*device, *(device.get(INIT) or ())}:
+        raise InvalidArgumentError(
+            f"{label!r} has {spec[CLASS]!r} with the token of its device, which does not belong into a file that "
+            f"others read; give it by the environment variable {VARIABLE} or in ~/.netrc"
+        )
+    return spec
 
 
 def _check_names(label: str, base: type, spec: Mapping[str, Any]) -> None:

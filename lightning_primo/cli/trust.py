@@ -40,7 +40,9 @@ def trusted_project(directory: Path, *, configs: Sequence[str], cli: str | None,
     if stored is None:
         return None
     if configs or cli is not None:
-        own = Project.open(configs, cli).for_search(encoded=stored.encoded, max_epochs=stored.max_epochs or 1)
+        own = Project.open(configs, cli).for_search(
+            encoded=stored.encoded, max_epochs=stored.max_epochs, max_steps=stored.max_steps
+        )
         own.check_same(stored, directory)
         return own
     if not trust:

@@ -22,7 +22,7 @@ from lightning_primo.checks import printable
 from lightning_primo.display.notebook import NotebookLive
 from lightning_primo.display.streams import RedirectedStreams
 from lightning_primo.errors import first_line
-from lightning_primo.problem import Problem
+from lightning_primo.problem import BY_EPOCHS, Fidelity, Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import PartlyTrained
@@ -93,11 +93,15 @@ class PlainProgress(Progress):
 
     Args:
         objectives: The objectives, in the order of the losses.
+        fidelity: The lengths of trainings.
         stream: Where to write; default: standard error at the time of writing.
     """
 
-    def __init__(self, objectives: Sequence[Objective], *, stream: IO[str] | None = None) -> None:
+    def __init__(
+        self, objectives: Sequence[Objective], *, fidelity: Fidelity = BY_EPOCHS, stream: IO[str] | None = None
+    ) -> None:
         self._objectives = tuple(objectives)
+        self._fidelity = fidelity
         self._stream = stream
 
     def finished(self, proposal: Proposal, evaluation: Evaluation, snapshot: Snapshot) -> None:
@@ -108,7 +112,7 @@ class PlainProgress(Progress):
         spent = format_spent(snapshot.spent, snapshot.total, snapshot.unit)
         whole = format_spent(snapshot.total, snapshot.total, snapshot.unit)  # the longest, for the lines to be aligned
         parts = [
-            f"[{spent.rjust(len(whole))}] trial {evaluation.trial_id} -> epoch {evaluation.epoch}: "
+            f"[{spent.rjust(len(whole))}] trial {evaluation.trial_id} -> {self._fidelity.at(evaluation.epoch)}: "
             f"{outcome(self._objectives, evaluation)}",
             f"front {len(snapshot.front)}{_not_on_front(snapshot)}",
             f"hypervolume {snapshot.hypervolume:.4g}",
@@ -133,6 +137,7 @@ class RichProgress(Progress):
 
     Args:
         objectives: The objectives, in the order of the losses.
+        fidelity: The lengths of trainings.
         start: Where the search stands at the beginning; None: nothing is known before the first evaluation.
         console: Where to draw; default: standard error.
         clock: Seconds since any fixed time.
@@ -142,11 +147,13 @@ class RichProgress(Progress):
         self,
         objectives: Sequence[Objective],
         *,
+        fidelity: Fidelity = BY_EPOCHS,
         start: Snapshot | None = None,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._objectives = tuple(objectives)
+        self._fidelity = fidelity
         self._snapshot = start
         self._running: dict[int, Proposal] = {}
         self._last = ""
@@ -189,7 +196,8 @@ class RichProgress(Progress):
         self._running = {number: other for number, other in self._running.items() if number != proposal.trial_id}
         self._snapshot = snapshot
         self._origin = self._origin or (self._clock(), snapshot.spent)
-        self._last = f"trial {evaluation.trial_id}, epoch {evaluation.epoch}: {outcome(self._objectives, evaluation)}"
+        place = self._fidelity.at(evaluation.epoch)
+        self._last = f"trial {evaluation.trial_id}, {place}: {outcome(self._objectives, evaluation)}"
 
     def render(self) -> RenderableType:
         """What is drawn."""
@@ -198,7 +206,7 @@ class RichProgress(Progress):
         if snapshot is not None:
             lines.append(self._counts(snapshot))
         if running:
-            tasks = ", ".join(f"trial {p.trial_id} to epoch {p.epoch}" for p in running.values())
+            tasks = ", ".join(f"trial {p.trial_id} to {self._fidelity.at(p.epoch)}" for p in running.values())
             lines.append(_line("training  ", tasks))
         if self._last:
             lines.append(_line("last      ", self._last))
@@ -246,7 +254,7 @@ class RichProgress(Progress):
             table.add_row(*(Text(format_value(members[index][objective.name])) for objective in self._objectives))
         for epoch, losses in partly.most:
             values = [format_value(o.value(loss)) for o, loss in zip(self._objectives, losses, strict=True)]
-            table.add_row(*map(Text, values), Text(f"epoch {epoch}"), style="dim")
+            table.add_row(*map(Text, values), Text(self._fidelity.at(epoch)), style="dim")
         return table
 
 
@@ -284,5 +292,5 @@ def make_progress(
         return Progress()
     console = Console(stderr=True) if stream is None else Console(file=stream)
     if console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal):
-        return RichProgress(problem.objectives, start=start, console=console)
-    return PlainProgress(problem.objectives, stream=stream)
+        return RichProgress(problem.objectives, fidelity=problem.fidelity, start=start, console=console)
+    return PlainProgress(problem.objectives, fidelity=problem.fidelity, stream=stream)

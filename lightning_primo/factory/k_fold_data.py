@@ -80,7 +80,7 @@ class KFoldData(pl.LightningDataModule):
         Raises:
             InvalidArgumentError: If there are fewer samples than folds, fewer than 2 folds, or no such one.
         """
-        n = len(self.dataset)  # type: ignore[arg-type]
+        n = len(self.dataset)
         check_whole("k", k, least=2, most=n)
         check_whole("i", i, least=0, most=k - 1)
         self._fold, self._n_folds = i, k
@@ -89,7 +89,7 @@ class KFoldData(pl.LightningDataModule):
     @property
     def parts(self) -> list[npt.NDArray[np.int64]]:
         """The sorted indices of each fold; their sizes, and within each class the numbers, differ by 1 at most."""
-        n = len(self.dataset)  # type: ignore[arg-type]
+        n = len(self.dataset)
         order = np.random.default_rng([self._drawn, self._n_folds]).permutation(n)
         if self.labels is not None:
             order = order[np.argsort(self.labels[order], kind="stable")]  # dealt out class by class
@@ -97,15 +97,18 @@ class KFoldData(pl.LightningDataModule):
 
     @override
     def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of all folds but the one that is validated on, shuffled."""
         others = [part for number, part in enumerate(self.parts) if number != self._fold]
         return self._loader(self._subset(np.sort(np.concatenate(others))), shuffle=True)
 
     @override
     def val_dataloader(self) -> DataLoader[Any]:
+        """Batches of the fold that is validated on."""
         return self._loader(self._subset(self.parts[self._fold]), shuffle=False)
 
     @override
     def test_dataloader(self) -> DataLoader[Any]:
+        """Batches of the test data."""
         assert self.test is not None
         return self._loader(self.test, shuffle=False)
 

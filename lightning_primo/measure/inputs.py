@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import NotMeasurableError
@@ -221,15 +220,6 @@ def _lists(inputs: Any) -> bool:
     return isinstance(inputs, (tuple, list)) and any(map(_lists, inputs))
 
 
-def draws_one(loader: Any) -> bool:
-    """Whether `sample_batch` draws single samples of `loader`, and not batches as somebody made them."""
-    if isinstance(loader, Mapping):
-        return all(map(draws_one, loader.values()))
-    if isinstance(loader, (tuple, list)):
-        return all(map(draws_one, loader))
-    return isinstance(loader, DataLoader) and (loader.batch_size is not None or loader.batch_sampler is not None)
-
-
 def to_device(inputs: Any, device: torch.device | str, dtype: torch.dtype | None = None) -> Any:
     """The inputs on `device`, floating-point tensors cast to `dtype` if given.
 
@@ -242,50 +232,3 @@ def to_device(inputs: Any, device: torch.device | str, dtype: torch.dtype | None
         return item.to(device)
 
     return map_tensors(move, inputs, leaf=lambda item: isinstance(item, Tensor) or callable(getattr(item, "to", None)))
-
-
-def sample_batch(loader: Any) -> Any:
-    """A batch like those of `loader`, without disturbing it: it has one sample, and no iterator of `loader` is made.
-
-    The samples come from the loader's dataset in this process, through its `collate_fn`; its sampler, its workers and
-    its generator are left alone. Augmentation may draw from the global generators: wrap in `isolation.rng_kept`.
-
-    Args:
-        loader: A DataLoader, another iterable of batches, or these in nested lists, tuples and dicts.
-
-    Raises:
-        NotMeasurableError: If no batch can be drawn.
-    """
-
-    def draw(source: Any) -> Any:
-        try:
-            return next(_batches(source))
-        except StopIteration:
-            raise NotMeasurableError(f"the {type(source).__name__} of the training data is empty; {REMEDY}") from None
-        except NotMeasurableError:
-            raise
-        except Exception as error:
-            raise NotMeasurableError(
-                f"no sample could be drawn from the {type(source).__name__} of the training data ({error!r}); {REMEDY}"
-            ) from error
-
-    return map_tensors(draw, loader, leaf=lambda item: not isinstance(item, (Mapping, list, tuple)))
-
-
-def _batches(source: Any) -> Iterator[Any]:
-    if isinstance(source, DataLoader):
-        unbatched = source.batch_size is None and source.batch_sampler is None
-        dataset: Any = source.dataset
-        if isinstance(dataset, IterableDataset) and iter(dataset) is dataset:
-            raise NotMeasurableError(f"the dataset is an iterator, so that drawing from it would use it up; {REMEDY}")
-        return iter(
-            DataLoader(
-                dataset,
-                batch_size=None if unbatched else 1,
-                collate_fn=source.collate_fn,
-                generator=torch.Generator(),
-            )
-        )
-    if iter(source) is source:
-        raise NotMeasurableError(f"the training data are an iterator, so drawing from it would use it up; {REMEDY}")
-    return iter(source)

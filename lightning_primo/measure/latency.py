@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +41,10 @@ class LatencyMeasurement:
         batch_size: Samples per call; None for inputs as they are.
         dtype: Of the floating-point parameters, for example ``"float32"``.
         threads: CPU threads within an operator.
-        slowdown: Duration of fixed work beside the calls, relative to the calmest of this process; 1 where the device
-            was calm.
+        slowdown: Duration of fixed work beside the calls, relative to a calm device; 1 where it was calm.
+        runtime: What computed, with its version; empty for PyTorch as it is.
+        reused: Whether it was measured before, of the same network.
+        preparation: Seconds of exporting, compiling and loading before, which are not in the others.
     """
 
     median: float
@@ -53,6 +57,9 @@ class LatencyMeasurement:
     dtype: str
     threads: int
     slowdown: float = 1.0
+    runtime: str = ""
+    preparation: float = 0.0
+    reused: bool = False
 
     @property
     def steady(self) -> bool:
@@ -64,13 +71,14 @@ class LatencyMeasurement:
         """Where and how this was measured, as text by name."""
         kind = self.device.partition(":")[0]
         place = measuring_place(kind, self.hardware, batch_size=self.batch_size, threads=self.threads)
-        return {**place, "dtype": self.dtype}
+        runtime = {"runtime": self.runtime} if self.runtime else {}
+        return {**place, **runtime, "dtype": self.dtype}
 
     def __str__(self) -> str:
         return (
             f"{self.median * 1e3:.3g} ms (IQR {self.iqr * 1e3:.2g} ms, {self.runs} runs) on {self.hardware}, "
             f"batch size {batch_name(self.batch_size)}, {self.dtype}, {self.threads} "
-            f"thread{'s' if self.threads > 1 else ''}"
+            f"thread{'s' if self.threads > 1 else ''}{f', {self.runtime}' if self.runtime else ''}"
         )
 
 
@@ -127,17 +135,10 @@ def measure_latency(
         call(module, inputs)
         synchronize(place)
 
-    before = torch.get_num_threads()
-    threads = before if threads is None else threads
-    torch.set_num_threads(threads)
-    try:
-        with quiet_machine(), isolated(module), torch.inference_mode():
-            reference = _reference(place)
-            with explained(module, inputs):
-                run()
-            timing = time_calls(run, precision=precision, max_seconds=max_seconds, warmup=warmup, reference=reference)
-    finally:
-        torch.set_num_threads(before)
+    with threads_set(threads) as set_threads, isolated(module):
+        with torch.inference_mode(), explained(module, inputs):
+            run()
+        timing = timed(run, place, precision=precision, max_seconds=max_seconds, warmup=warmup)
     measurement = LatencyMeasurement(
         median=timing.median,
         iqr=timing.iqr,
@@ -148,28 +149,59 @@ def measure_latency(
         hardware=device_name(place),
         batch_size=batch_size,
         dtype=dtype_name(dtype_of(module, inputs)),
-        threads=threads,
+        threads=set_threads,
     )
+    warn_if_unsteady(measurement, timing, type(module).__name__)
+    return measurement
+
+
+@contextmanager
+def threads_set(threads: int | None) -> Iterator[int]:
+    """Compute with so many CPU threads within an operator; None for the present setting. Gives their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if threads is None else threads)
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
+def timed(
+    run: Callable[[], object],
+    device: torch.device,
+    *,
+    precision: float = PRECISION,
+    max_seconds: float = MAX_SECONDS,
+    warmup: float = WARMUP,
+) -> Timing:
+    """How long `run` takes, which is called in inference mode while nothing else of this user computes here."""
+    with quiet_machine(), torch.inference_mode():
+        return time_calls(
+            run, precision=precision, max_seconds=max_seconds, warmup=warmup, reference=reference_for(device)
+        )
+
+
+def warn_if_unsteady(measurement: LatencyMeasurement, timing: Timing, name: str) -> None:
+    """Give an UnsteadyMeasurementWarning where the measurement of the module that is called `name` is unsteady."""
     if not measurement.steady:
         warnings.warn(
-            f"the latency of {printable(type(module).__name__)} was measured for {timing.seconds:.1f} s and is still "
-            f"{measurement.median:.3g} ± {measurement.deviation:.3g} s{_slowed(timing)}: something else keeps {place} "
-            "busy. It is marked as unsteady; measure again when the machine is idle",
+            f"the latency of {printable(name)} was measured for {timing.seconds:.1f} s and is still "
+            f"{measurement.median:.3g} ± {measurement.deviation:.3g} s{_slowed(timing)}: something else keeps "
+            f"{measurement.device} busy. It is marked as unsteady; measure again when the machine is idle",
             UnsteadyMeasurementWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return measurement
 
 
 def _slowed(timing: Timing) -> str:
     if timing.slowdown <= 1 + TOLERANCE:
         return ""
-    return f" (fixed work beside it took {timing.slowdown:.2g} times as long as at the calmest)"
+    return f" (fixed work beside it took {timing.slowdown:.2g} times as long as on a calm device)"
 
 
 @functools.cache
-def _reference(device: torch.device) -> Reference:
-    """The one of this process for `device`."""
+def reference_for(device: torch.device) -> Reference:
+    """The workload of this process that tells whether `device` is slowed."""
     if device.type == "cpu":
         return Reference()
     matrix = torch.ones(_SIDE, _SIDE, device=device)

@@ -7,8 +7,10 @@ after an epoch. Both also work alone in any Trainer.
 from __future__ import annotations
 
 import math
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -16,10 +18,12 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
+from lightning_primo.errors import NonPositiveValueError
 from lightning_primo.measure.inputs import Sample
 from lightning_primo.objectives.example_inputs import fit_inputs
 from lightning_primo.problem.objective import Objective, spread_name
 from lightning_primo.problem.place import Place
+from lightning_primo.runtimes.runtime import Runtime
 
 At = Literal["last", "best"]
 """Which epoch of a training counts."""
@@ -39,6 +43,15 @@ class ObjectiveCallback(Callback, ABC):
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self.value = math.nan
+
+    def settings(self) -> dict[str, Any]:
+        """What makes its values comparable with others, such as the device, as JSON values by name."""
+        kinds = (bool, int, float, str, torch.dtype, Runtime)
+        return {
+            name: _plain(value)
+            for name, value in sorted(vars(self).items())
+            if not name.startswith("_") and name != "value" and isinstance(value, kinds)
+        }
 
     @property
     @override
@@ -89,6 +102,33 @@ class CostCallback(ObjectiveCallback):
         return float(self.measure(module, inputs))
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether another device measures, so that this machine need not stand still and may train meanwhile."""
+        return False
+
+    def begin(self, module: torch.nn.Module, inputs: Any) -> Callable[[threading.Event], float]:
+        """Do of `measure` what needs the module, and return the rest, which may be called in another thread.
+
+        Args:
+            module: As for `measure`.
+            inputs: As for `measure`; may be a `Sample`.
+
+        Returns:
+            A function that waits for the value. The event that it is given is set when nobody wants that any more.
+        """
+        value = self.value_for(module, inputs)
+        return lambda stop: value
+
+    def require_place_on_scale(self) -> None:
+        """Raise a NonPositiveValueError if the value has no logarithm where the scale is logarithmic."""
+        if not self.objective.has_place_for(self.value):
+            raise NonPositiveValueError(
+                f"the objective {self.objective.name!r} is {self.value:g}, but 'log' is set, and what is zero or "
+                f"negative has no logarithm; give it log=False, as in {type(self).__name__}(log=False), or reject "
+                "such configurations by at_least"
+            )
+
+    @property
     def needs_inputs(self) -> bool:
         """Whether `measure` calls the module."""
         return True
@@ -114,6 +154,9 @@ class CostCallback(ObjectiveCallback):
 
     def measure_as_on(self, place: Place) -> None:
         """Adopt what this objective leaves open, and an earlier measurement had settled at `place`."""
+
+    def remember_in(self, folder: Path) -> None:
+        """Share what is measured of equal networks with other configurations and processes, by files in `folder`."""
 
     def logs(self) -> Mapping[str, float]:
         """What is logged after a measurement: the value under the objective's name, and more where there is more."""
@@ -141,11 +184,13 @@ class TrainedCallback(ObjectiveCallback):
     Attributes:
         at: Which epoch of a training up to a rung counts, for all values and for the weights: the ``"last"``, or the
             ``"best"`` by this one.
+        only_where_it_stops: Whether a search reads it only where a training stops, as that is costly; else it is NaN.
         reads_itself: Whether it reads itself after every epoch, and raises where there is nothing to be read; in a
             search the training's recorder does, which knows at which epochs the value must be there.
     """
 
     at: At = LAST
+    only_where_it_stops = False
     reads_itself = True
 
     @abstractmethod
@@ -171,6 +216,12 @@ class TrainedCallback(ObjectiveCallback):
             MetricNotLoggedError: If the value is a metric that this validation did not log.
         """
         return self.read_in_all(trainer, pl_module)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Runtime):
+        return value.settings()
+    return str(value) if isinstance(value, torch.dtype) else value
 
 
 def log_value(trainer: pl.Trainer, pl_module: pl.LightningModule, name: str, value: float) -> None:

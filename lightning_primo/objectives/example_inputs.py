@@ -22,7 +22,8 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.factory import Factory
 from lightning_primo.factory.ready_data import already_set_up
-from lightning_primo.measure.inputs import REMEDY, draws_one, model_inputs, one_sample, sample_batch, to_device
+from lightning_primo.measure.batches import draws_one, sample_batch, several_batches
+from lightning_primo.measure.inputs import REMEDY, model_inputs, one_sample, to_device
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.problem.trial import Config
 
@@ -199,6 +200,27 @@ def fit_inputs(trainer: pl.Trainer, pl_module: pl.LightningModule, given: Any = 
         batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
     inputs = model_inputs(batch, pl_module)
     return one_sample(inputs) if draws_one(trainer.train_dataloader) else inputs
+
+
+def fit_batches(trainer: pl.Trainer, pl_module: pl.LightningModule, n: int) -> list[Any]:
+    """The inputs of `n` batches of the training data in a fit, on the module's device; fewer where there are fewer.
+
+    They are drawn at random, always the same; the dataloader is not touched, as in `fit_inputs`.
+
+    Raises:
+        NotMeasurableError: As `fit_inputs`.
+    """
+    if n == 0:
+        return []
+    with rng_kept(pl_module.device):
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        inputs = []
+        for drawn in several_batches(trainer.train_dataloader, n):
+            batch = trainer.precision_plugin.convert_input(drawn)
+            batch = _hooked("on_before_batch_transfer", batch, pl_module, data)
+            batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+            inputs.append(model_inputs(batch, pl_module))
+    return inputs
 
 
 def _is_of_data(hook: str, data: pl.LightningDataModule | None) -> bool:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from typing_extensions import override
 
-from lightning_primo.checks import check_whole, shown
-from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
-from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
+from lightning_primo.checks import check_instance
+from lightning_primo.measure.latency import LatencyMeasurement
 from lightning_primo.objectives.base import CostCallback
+from lightning_primo.objectives.bench import Bench, LocalBench
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
+from lightning_primo.objectives.remembered_bench import RememberedBench
+from lightning_primo.objectives.served_bench import ServedBench, served_device
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import Place
+from lightning_primo.runtimes.eager import Eager
+from lightning_primo.runtimes.onnx_runtime import OnnxRuntime
+from lightning_primo.runtimes.runtime import Runtime
+from lightning_primo.serving import ServedDevice
+from lightning_primo.timing.timer import MAX_SECONDS, PRECISION, check_timing
 
 
 class Latency(CostCallback):
@@ -23,15 +31,27 @@ class Latency(CostCallback):
 
     Logged as ``latency_cpu``, ``latency_cuda``, … (``latency`` for ``"auto"``) together with the interquartile range
     over the calls, ``latency_cpu_iqr``, and the standard deviation of the measurement, ``latency_cpu_spread``. In a
-    search this spread is known to the models, and the front is measured again in the end.
+    search this spread is known to the models, and the front is measured again in the end. Of another runtime than
+    `Eager` the seconds of exporting, compiling and loading are logged beside it, ``latency_cpu_preparation``.
+
+    In a search a network is measured once: configurations that differ in how it is trained alone share the value, and
+    have a 1 at ``latency_cpu_reused``. See `RememberedBench`.
 
     Args:
         device: Where to measure, whatever the module is trained on. ``"auto"`` is the accelerator where there is one,
             else the CPU.
         batch_size: Samples per call; None for the inputs as they are, whatever they hold.
+        runtime: What computes, such as `OnnxRuntime()`; default: PyTorch as it is, `Eager()`. A module that it cannot
+            take fails its trial with a NotDeployableError, one whose outputs are off too. `FirstOf` has a fallback.
+        on: The device that measures, on which ``lightning-primo serve`` runs: its address such as
+            ``"http://pi:8765"`` or ``"ssh://user@pi"``, or a `ServedDevice`. It is sent an ONNX file, and `runtime` is
+            `OnnxRuntime()` by default; ``"auto"`` is its CPU, and the threads are as many as it has cores. If there is
+            no bound, this machine trains meanwhile. Default: this machine measures.
         example_inputs: See `CostCallback`.
-        dtype: Cast weights and inputs to this floating-point type; default: as they are.
+        dtype: Cast weights and inputs to this floating-point type, in `Eager` or `Compiled`; default: as they are.
         threads: CPU threads within an operator; default: as set in the process that makes a search's first measurement.
+        precision: Standard error of the median that is wanted, relative to it: calls are timed until then.
+        max_seconds: When to stop all the same.
         at_most: Configurations that take longer, in seconds, are rejected.
         at_least: Configurations that take less, in seconds, are rejected.
         reference: Coordinate of the hypervolume's reference point, in seconds.
@@ -40,12 +60,13 @@ class Latency(CostCallback):
         name: Name of the objective; to be given where two latencies on the same kind of device are wanted.
 
     Attributes:
+        bench: Where, and in which runtime, it is measured.
         measurement: The last measurement in full: spread, hardware, batch size, type, threads. None before the first,
             and in processes other than rank zero.
 
     Raises:
-        InvalidArgumentError: For a batch size, thread number or type out of range. Whether there is such a device is
-            known only where it is measured.
+        InvalidArgumentError: For a batch size, thread number, type, precision or time out of range, or no runtime.
+            Whether there is such a device is known only where it is measured.
     """
 
     cuts_inputs = True
@@ -55,9 +76,13 @@ class Latency(CostCallback):
         device: str = "auto",
         *,
         batch_size: int | None = 1,
+        runtime: Runtime | None = None,
+        on: str | ServedDevice | None = None,
         example_inputs: Any = None,
         dtype: torch.dtype | None = None,
         threads: int | None = None,
+        precision: float = PRECISION,
+        max_seconds: float = MAX_SECONDS,
         at_most: float | None = None,
         at_least: float | None = None,
         reference: float | None = None,
@@ -68,24 +93,40 @@ class Latency(CostCallback):
         cost = cost_objective(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference, log=log)
         super().__init__(cost, example_inputs=example_inputs)
         check_batch_size(batch_size)
-        if threads is not None:
-            check_whole("threads", threads, least=1)
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise InvalidArgumentError(
-                f"'dtype' must be a floating-point type such as torch.bfloat16, got {shown(dtype)}"
-            )
-        self.device = str(device)
+        check_timing(precision=precision, max_seconds=max_seconds)
         self.batch_size = batch_size
-        self.dtype = dtype
-        self.threads = threads
+        default = Eager if on is None else OnnxRuntime
+        runtime = check_instance("runtime", runtime, Runtime, example="OnnxRuntime()", default=default)
+        self.bench: Bench
+        if on is None:
+            self.bench = LocalBench(str(device), runtime, dtype, threads, precision, max_seconds)
+        else:
+            self.bench = ServedBench(served_device(on), str(device), runtime, dtype, threads, precision, max_seconds)
         self.measurement: LatencyMeasurement | None = None
+
+    @property
+    @override
+    def elsewhere(self) -> bool:
+        return self.bench.elsewhere
+
+    @override
+    def begin(self, module: torch.nn.Module, inputs: Any) -> Callable[[threading.Event], float]:
+        wait = self.bench.begin(module, inputs, batch_size=self.batch_size)
+
+        def value(stop: threading.Event) -> float:
+            self.measurement = wait(stop)
+            return self.measurement.median
+
+        return value
 
     @override
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
-        self.measurement = measure_latency(
-            module, inputs, device=self.device, batch_size=self.batch_size, dtype=self.dtype, threads=self.threads
-        )
+        self.measurement = self.bench.measure(module, inputs, batch_size=self.batch_size)
         return self.measurement.median
+
+    @override
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), **self.bench.settings()}
 
     @property
     @override
@@ -104,18 +145,23 @@ class Latency(CostCallback):
 
     @override
     def place(self) -> Place:
-        device = resolve_device(self.device)
-        threads = torch.get_num_threads() if self.threads is None else self.threads
-        return measuring_place(device.type, device_name(device), batch_size=self.batch_size, threads=threads)
+        return self.bench.place(batch_size=self.batch_size)
 
     @override
     def measure_as_on(self, place: Place) -> None:
-        if self.threads is None and "threads" in place:
-            self.threads = int(place["threads"])
+        self.bench = self.bench.as_on(place)
+
+    @override
+    def remember_in(self, folder: Path) -> None:
+        self.bench = RememberedBench(self.bench, folder)
 
     @override
     def logs(self) -> Mapping[str, float]:
         logs = dict(super().logs())
         if self.measurement is not None:
             logs[f"{self.objective.name}_iqr"] = self.measurement.iqr
+            if self.measurement.runtime:
+                logs[f"{self.objective.name}_preparation"] = self.measurement.preparation
+            if self.measurement.reused:
+                logs[f"{self.objective.name}_reused"] = 1.0
         return logs

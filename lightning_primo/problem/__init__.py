@@ -1,13 +1,14 @@
 """What is searched, as values: objectives, trials, what is known of architectures; all that an algorithm may know."""
 
 from lightning_primo.problem.architecture import Architecture, ArchitectureOracle, Layer, LayerKind, NetworkOracle
-from lightning_primo.problem.fidelity import Fidelity, Unit
+from lightning_primo.problem.fidelity import BY_EPOCHS, Fidelity, Unit
 from lightning_primo.problem.objective import Kind, Mode, Objective
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.problem import ExactOracle, Problem
 from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal, Status, Trial, lineage
 
 __all__ = [
+    "BY_EPOCHS",
     "Architecture",
     "ArchitectureOracle",
     "Config",

@@ -1,7 +1,7 @@
-"""How long a training is, as a value: epochs, optimiser steps, or the share of the training data.
+"""How long a training is, as a value: in epochs or in optimiser steps.
 
 A fidelity has *levels*: whole numbers from the shortest training's to the full one's, which algorithms know of it and
-the log holds. People are told what a level stands for: an epoch, so many optimiser steps, or a share of the data.
+the log holds. People are told what a level stands for: an epoch, or so many optimiser steps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from fractions import Fraction
+from numbers import Integral
 from typing import Any
 
 from lightning_primo.checks import LARGEST_WHOLE, shown
@@ -20,8 +20,6 @@ from lightning_primo.errors import InvalidArgumentError
 MOST_VALIDATIONS = 20
 """In the shortest training, where the search itself chooses how often a training by steps validates."""
 
-_FINEST = 1000  # the largest denominator of a share of the data
-
 
 class Unit(str, Enum):
     """What the length of a training is counted in."""
@@ -29,8 +27,6 @@ class Unit(str, Enum):
     EPOCHS = "epochs"
     STEPS = "steps"
     """Optimiser steps: ``trainer.global_step``."""
-    DATA = "data"
-    """Shares of the training data, on each of which a training has its full number of epochs."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Fidelity:
         unit: What they are counted in.
         least: The level of the shortest training.
         full: The level of a full one, `R`.
-        grain: What a level stands for: optimiser steps, from one validation to the next; 1 otherwise.
+        grain: Of how many epochs or optimiser steps a level is; with steps, from one validation to the next.
 
     Raises:
         InvalidArgumentError: If a number is no whole one, or not ``1 <= least <= full``.
@@ -50,8 +46,6 @@ class Fidelity:
         >>> steps = Fidelity.of_steps((500, 13_500))
         >>> steps.least, steps.full, steps.progress(3), steps.text(1)
         (1, 27, '1,500 of 13,500 steps', '500 steps')
-        >>> Fidelity.of_data((1 / 27, 1)).progress(9)
-        '9/27 of the data'
     """
 
     unit: Unit
@@ -111,21 +105,6 @@ class Fidelity:
         return cls(Unit.STEPS, whole.least // grain, whole.full // grain, grain)
 
     @classmethod
-    def of_data(cls, data: Any) -> Fidelity:
-        """Trainings on the shares ``(smallest, 1)`` of the training data.
-
-        Raises:
-            InvalidArgumentError: If these are no shares, or the larger is not 1.
-        """
-        expected = "two shares (smallest, 1) of the training data with 0 < smallest <= 1, such as (1/27, 1)"
-        least, full = _pair("data", data, expected)
-        numbers = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in (least, full))
-        if not numbers or full != 1 or not 1 / _FINEST <= least <= 1:
-            raise InvalidArgumentError(f"'data' must be {expected}, got ({shown(least)}, {shown(full)})")
-        share = Fraction(least).limit_denominator(_FINEST)
-        return cls(Unit.DATA, share.numerator, share.denominator)
-
-    @classmethod
     def described(cls, text: str) -> Fidelity:
         """The inverse of `str`.
 
@@ -140,64 +119,52 @@ class Fidelity:
         raise ValueError(f"the fidelity is {text!r}")
 
     @property
-    def continues(self) -> bool:
-        """Whether a training that is promoted goes on, rather than beginning anew."""
-        return self.unit is not Unit.DATA
+    def singular(self) -> str:
+        """The unit's name for one of it: ``"epoch"``, ``"step"``."""
+        return self.unit.value.removesuffix("s")
 
     def amount(self, level: float) -> float:
-        """What `level` stands for, in the unit: epochs, steps, or a share of the data."""
-        return level / self.full if self.unit is Unit.DATA else level * self.grain
+        """What a level, or what levels were spent, stands for: epochs or steps."""
+        return level * self.grain
 
-    def number(self, level: int) -> str:
+    def number(self, level: float) -> str:
         """The amount without its unit, for people: ``"1,500"``."""
-        return f"{level}/{self.full}" if self.unit is Unit.DATA else f"{level * self.grain:,}"
+        return f"{round(level * self.grain):,}"
 
     def text(self, level: int) -> str:
-        """The amount for people: ``"3 epochs"``, ``"1,500 steps"``, ``"9/27 of the data"``."""
-        if self.unit is Unit.DATA:
-            return f"{self.number(level)} of the data"
-        amount = level * self.grain
-        return f"{amount:,} {self.singular if amount == 1 else self.unit.value}"
+        """The amount for people: ``"3 epochs"``, ``"1,500 steps"``."""
+        return f"{self.number(level)} {self.singular if level * self.grain == 1 else self.unit.value}"
 
     def progress(self, level: int) -> str:
         """How far of a full training, for people: ``"1,500 of 13,500 steps"``."""
-        return self.text(level) if self.unit is Unit.DATA else f"{self.number(level)} of {self.text(self.full)}"
-
-    @property
-    def singular(self) -> str:
-        """The unit's name beside a number of one: ``"epoch"``, ``"step"``, ``"data"``."""
-        return {Unit.EPOCHS: "epoch", Unit.STEPS: "step", Unit.DATA: "data"}[self.unit]
+        return f"{self.number(level)} of {self.text(self.full)}"
 
     def at(self, level: int) -> str:
-        """Where a training is, for people: ``"epoch 3"``, ``"step 1,500"``, ``"data 9/27"``."""
+        """Where a training is, for people: ``"epoch 3"``, ``"step 1,500"``."""
         return f"{self.singular} {self.number(level)}"
 
     @property
-    def spent_unit(self) -> str:
-        """What a search spends: ``"epochs"``, ``"steps"``, ``"passes over the data"``."""
-        return "full trainings" if self.unit is Unit.DATA else self.unit.value
+    def span(self) -> str:
+        """The lengths for people: ``"1 to 27 epochs"``, ``"500 to 13,500 steps"``."""
+        return f"{self.number(self.least)} to {self.text(self.full)}"
 
     def level(self, amount: Any) -> int | None:
-        """The level that stands for an amount in the unit; None where it is none."""
-        if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not math.isfinite(amount):
+        """The level that stands for an amount; None where there is none."""
+        if isinstance(amount, bool) or not isinstance(amount, (Integral, float)) or amount != amount // 1:
             return None
-        level = amount * self.full if self.unit is Unit.DATA else amount / self.grain
-        nearest = round(level)
-        return nearest if abs(level - nearest) < 1e-6 * max(1.0, abs(level)) else None
+        level, rest = divmod(int(amount), self.grain)
+        return None if rest else level
 
     def __str__(self) -> str:
         """The fidelity in a search's description: that of epochs is the pair alone."""
         if self.unit is Unit.EPOCHS:
             return f"({self.least}, {self.full})"
-        if self.unit is Unit.DATA:
-            return f"data ({self.least}/{self.full}, 1)"
         return f"steps ({self.least * self.grain}, {self.full * self.grain}) by {self.grain}"
 
 
 _DESCRIBED = {
     Unit.EPOCHS: re.compile(r"\((\d+), (\d+)\)"),
     Unit.STEPS: re.compile(r"steps \((\d+), (\d+)\) by (\d+)"),
-    Unit.DATA: re.compile(r"data \((\d+)/(\d+), 1\)"),
 }
 
 
@@ -209,3 +176,7 @@ def _pair(name: str, value: Any, expected: str) -> tuple[Any, Any]:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise InvalidArgumentError(f"{name!r} must be {expected}, got {shown(value)}")
     return value[0], value[1]
+
+
+BY_EPOCHS = Fidelity(Unit.EPOCHS, 1, LARGEST_WHOLE)
+"""Where nothing says how long trainings are."""

@@ -11,7 +11,7 @@ Place = Mapping[str, str]
 """Where and how a value was measured: ``hardware``, ``device``, ``threads``, ``batch_size``, ``dtype``, …"""
 
 _OF_THE_NETWORK = ("dtype",)  # where it is the measurement's, it is among the objective's own settings
-_SPEAKS_FOR_ITSELF = ("hardware", "device", "dtype")
+_SPEAKS_FOR_ITSELF = ("hardware", "device", "runtime", "dtype")
 
 
 def same_place(one: Place, other: Place) -> bool:

@@ -35,11 +35,11 @@ class Problem:
     Args:
         space: The search space.
         objectives: What is optimised; their order is the order of every loss vector.
-        min_epochs: The lowest fidelity: the shortest training whose result is worth looking at, in epochs, or in levels
-            where `unit` is another one (`Fidelity`).
+        min_epochs: The lowest fidelity: the shortest training whose result is worth looking at, in levels of the
+            fidelity: epochs, or so many steps (see `Fidelity`).
         max_epochs: The full budget `R`: the longest training, at which the Pareto front is judged.
         unit: What the lengths of trainings are counted in.
-        grain: What a level of the fidelity stands for: optimiser steps; 1 in other units.
+        grain: Of how many epochs or optimiser steps a level is.
         constraints: Quantities that only bound the search; each has a bound and is not optimised.
         exact: The oracle of the exact objectives and constraints; it may be slow (milliseconds) but caches.
         architecture: The oracle of the networks' architectures, for algorithms that grow and prune; None where there

@@ -17,6 +17,9 @@ from lightning_primo.problem.place import Place
 Config = Mapping[str, "int | float | bool | str"]
 """The active hyperparameters of one configuration, by name."""
 
+REPLICATES = "replicates"
+"""The measurement that says how many replicates (seeds, folds) a trial's values are the means of."""
+
 Losses = tuple[float, ...]
 """One minimised value per objective, in the problem's order; NaN where it is not known."""
 
@@ -59,7 +62,7 @@ class Proposal:
     """Train trial `trial_id` up to epoch `epoch`.
 
     Here and in evaluations and trials an *epoch* is a level of the problem's fidelity (`Problem.fidelity`): an epoch of
-    training, unless trainings are counted in steps or in shares of the data.
+    training, or so many optimiser steps.
 
     Args:
         trial_id: Number of the trial, from 0. A promotion carries the id of the trial it continues.

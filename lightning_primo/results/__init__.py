@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lightning_primo.results.interchange.optuna_import import from_optuna
     from lightning_primo.results.ordering import Front
     from lightning_primo.results.partial_training import PartlyTrained
+    from lightning_primo.results.repetitions import RepeatedTrial, Repetition
     from lightning_primo.results.result import Result
     from lightning_primo.results.trial_result import TrialResult
 
@@ -21,6 +22,8 @@ __all__ = [
     "Front",
     "FrontTracker",
     "PartlyTrained",
+    "RepeatedTrial",
+    "Repetition",
     "Result",
     "TrialResult",
     "check_target",
@@ -37,6 +40,8 @@ __getattr__ = lazy_names(
         "from_optuna": "interchange.optuna_import",
         "FrontTracker": "front",
         "PartlyTrained": "partial_training",
+        "RepeatedTrial": "repetitions",
+        "Repetition": "repetitions",
         "Result": "result",
         "TrialResult": "trial_result",
     },

@@ -55,7 +55,7 @@ class Comparison:
         self.results = {method: tuple(members) for method, members in results.items()}
         self.problem = _problem(self.results)
         everything = [result for members in self.results.values() for result in members]
-        shortest = min(result.epochs for result in everything)
+        shortest = min(result.spent for result in everything)
         if epochs is not None and not 0 < epochs <= shortest:
             raise InvalidArgumentError(
                 f"'epochs' must be positive and at most the {shortest:g} that the shortest search has spent, got "
@@ -74,7 +74,7 @@ class Comparison:
         """The hypervolume of each search at the budget, by method."""
         at_budget = np.array([self.epochs])
         return {
-            method: np.array([_sampled(curve, at_budget)[0] for curve in curves])
+            method: np.array([_sampled(curve, self.problem.unit.value, at_budget)[0] for curve in curves])
             for method, curves in self._curves.items()
         }
 
@@ -95,7 +95,10 @@ class Comparison:
         enough = hypervolume * (1 - _ROUNDING)
         needed = {}
         for method, curves in self._curves.items():
-            reached = [curve[(curve.hypervolume >= enough) & (curve.epochs <= self.epochs)] for curve in curves]
+            reached = [
+                curve[(curve.hypervolume >= enough) & (curve[self.problem.unit.value] <= self.epochs)]
+                for curve in curves
+            ]
             needed[method] = np.array([rows.full_trainings.min() if len(rows) else math.inf for rows in reached])
         return needed
 
@@ -124,20 +127,20 @@ class Comparison:
         """How the hypervolume grew in the mean of each method's searches.
 
         Returns:
-            Columns: method, `epochs` spent, the same in `full_trainings`, mean, standard_error (NaN for one search);
-            one row per method and number of epochs at which any of its searches was told something.
+            Columns: method, `epochs` (or `steps`) spent, the same in `full_trainings`, mean, standard_error (NaN for
+            one search); one row per method and number of epochs at which any of its searches was told something.
         """
         frames = []
         for method, curves in self._curves.items():
-            told = np.unique(np.concatenate([curve["epochs"].to_numpy() for curve in curves]))
+            told = np.unique(np.concatenate([curve[self.problem.unit.value].to_numpy() for curve in curves]))
             epochs = np.concatenate([[0.0], told[(told > 0) & (told < self.epochs)], [self.epochs]])
-            volumes = np.stack([_sampled(curve, epochs) for curve in curves])
+            volumes = np.stack([_sampled(curve, self.problem.unit.value, epochs) for curve in curves])
             frames.append(
                 pd.DataFrame(
                     {
                         "method": method,
-                        "epochs": epochs,
-                        "full_trainings": epochs / self.problem.max_epochs,
+                        self.problem.unit.value: epochs,
+                        "full_trainings": epochs / self.problem.fidelity.amount(self.problem.max_epochs),
                         "mean": volumes.mean(axis=0),
                         "standard_error": _standard_error(volumes),
                     }
@@ -182,13 +185,13 @@ class Comparison:
 
     def _draw_curves(self, axes: Axes, colours: Mapping[str, str]) -> None:
         for method, table in self.hypervolume_over_cost().groupby("method", sort=False):
-            epochs, mean = table["epochs"].to_numpy(), table["mean"].to_numpy()
+            epochs, mean = table[self.problem.unit.value].to_numpy(), table["mean"].to_numpy()
             error = table["standard_error"].fillna(0.0).to_numpy()
             colour = colours[str(method)]
             label = f"{method} ({len(self.results[str(method)])})"
             axes.step(epochs, mean, where="post", color=colour, lw=1.6, label=as_label(label))
             axes.fill_between(epochs, mean - error, mean + error, step="post", color=colour, alpha=0.12, lw=0)
-        over_cost(axes, self.problem.max_epochs, "hypervolume, mean and standard error")
+        over_cost(axes, self.problem.fidelity, "hypervolume, mean and standard error")
         axes.set_ylim(bottom=0.0)
 
     def _draw_fronts(
@@ -227,18 +230,22 @@ def _problem(results: Mapping[str, Sequence[Result]]) -> Problem:
     problems = [(method, result.problem) for method, members in results.items() for result in members]
     first = problems[0][1]
     for method, problem in problems:
-        if problem.objectives != first.objectives or problem.max_epochs != first.max_epochs:
+        if problem.objectives != first.objectives or _full(problem) != _full(first):
             raise InvalidArgumentError(
-                f"'results' must be comparable, but the objectives or the full number of epochs of a search of "
+                f"'results' must be comparable, but the objectives or the full training of a search of "
                 f"{method!r} differ from those of {problems[0][0]!r}"
             )
     return first
 
 
-def _sampled(curve: pd.DataFrame, epochs: Array) -> Array:
+def _full(problem: Problem) -> str:
+    return problem.fidelity.text(problem.max_epochs)
+
+
+def _sampled(curve: pd.DataFrame, unit: str, epochs: Array) -> Array:
     """The hypervolume at given costs, constant between evaluations and 0 before the first."""
     volumes = np.concatenate([[0.0], curve["hypervolume"].to_numpy(dtype=np.float64)])
-    sampled: Array = volumes[np.searchsorted(curve["epochs"].to_numpy(dtype=np.float64), epochs, side="right")]
+    sampled: Array = volumes[np.searchsorted(curve[unit].to_numpy(dtype=np.float64), epochs, side="right")]
     return sampled
 
 

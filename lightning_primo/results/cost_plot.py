@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Fidelity, Problem
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.results.front_plot import FRONT, FULL
 from lightning_primo.results.objective_axes import ObjectiveAxis
@@ -19,7 +19,7 @@ from lightning_primo.results.picture_style import Picture, check_suffix, legend,
 
 
 def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path | None = None) -> Figure:
-    """Draw the best value of the first objective at the full budget over the epochs spent.
+    """Draw the best value of the first objective at the full budget over the epochs (or steps) spent.
 
     Args:
         problem: What was searched.
@@ -31,7 +31,7 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path 
     """
     check_suffix(path)
     objective = problem.objectives[0]
-    epochs = np.cumsum([evaluation.cost for evaluation in told], dtype=np.float64)
+    epochs = problem.grain * np.cumsum([evaluation.cost for evaluation in told], dtype=np.float64)
     losses = [e.losses[0] if problem.counts(e) else math.inf for e in told]
     full = np.isfinite(losses)
     best = np.minimum.accumulate(losses) if losses else np.empty(0)
@@ -45,32 +45,32 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path 
     if objective.log:
         axes.set_yscale("log")
     axis.ticks(axes.yaxis)
-    over_cost(axes, problem.max_epochs, axis.label)
+    over_cost(axes, problem.fidelity, axis.label)
     if not full.any():
-        note(axes, no_front(problem.max_epochs, sum(problem.infeasibility(e) is not None for e in told)))
+        note(axes, no_front(problem.fidelity, sum(problem.infeasibility(e) is not None for e in told)))
     legend(axes)
     return saved(figure, path)
 
 
-def plot_hypervolume(table: pd.DataFrame, max_epochs: int, *, path: str | Path | None = None) -> Figure:
-    """Draw the hypervolume over the epochs spent.
+def plot_hypervolume(table: pd.DataFrame, fidelity: Fidelity, *, path: str | Path | None = None) -> Figure:
+    """Draw the hypervolume over the epochs (or steps) spent.
 
     Args:
         table: As from `Result.hypervolume_over_cost`.
-        max_epochs: Epochs of a full training.
+        fidelity: The lengths of trainings.
         path: Where to save it, as PNG, SVG or PDF by its suffix.
 
     Raises:
         InvalidArgumentError: For another suffix.
     """
     check_suffix(path)
-    epochs = np.concatenate([[0.0], table["epochs"].to_numpy(dtype=np.float64)])
+    epochs = np.concatenate([[0.0], table[fidelity.unit.value].to_numpy(dtype=np.float64)])
     volumes = np.concatenate([[0.0], table["hypervolume"].to_numpy(dtype=np.float64)])
     figure = Picture(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     axes.step(epochs, volumes, where="post", color=FRONT, lw=1.8)
     axes.fill_between(epochs, volumes, step="post", color=FRONT, alpha=0.08, lw=0)
-    over_cost(axes, max_epochs, "hypervolume")
+    over_cost(axes, fidelity, "hypervolume")
     axes.set_ylim(bottom=0.0)
     if not volumes.any():
         note(axes, "no fully trained trial within the reference point yet")

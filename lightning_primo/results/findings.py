@@ -73,8 +73,13 @@ class Findings:
 
     @property
     def epochs(self) -> float:
-        """Epochs trained over all trials."""
+        """Epochs trained over all trials; levels where trainings are counted in something else."""
         return sum(evaluation.cost for evaluation in self.evaluations)
+
+    @property
+    def spent(self) -> float:
+        """The same in the unit of trainings: epochs or optimiser steps."""
+        return self.problem.fidelity.amount(self.epochs)
 
     @property
     def full_trainings(self) -> float:
@@ -164,7 +169,8 @@ class Findings:
             reference: As for `hypervolume`.
 
         Returns:
-            Columns: `epochs` spent by then, the same in `full_trainings`, `seconds` of search, `hypervolume`.
+            Columns: `epochs` (or `steps`) spent by then, the same in `full_trainings`, `seconds` of search,
+            `hypervolume`.
 
         Raises:
             InvalidArgumentError: As for `hypervolume`.
@@ -177,7 +183,7 @@ class Findings:
         epochs = np.cumsum([evaluation.cost for evaluation in self.evaluations], dtype=np.float64)
         return pd.DataFrame(
             {
-                "epochs": epochs,
+                self.problem.unit.value: self.problem.fidelity.amount(1) * epochs,
                 "full_trainings": epochs / self.problem.max_epochs,
                 "seconds": np.array([elapsed for _, elapsed in self._told], dtype=np.float64),
                 "hypervolume": hypervolume_over_time(self.problem.scaled(self._matrix(rows)), point),
@@ -185,11 +191,11 @@ class Findings:
         )
 
     def losses_within(self, epochs: float) -> npt.NDArray[np.float64]:
-        """The minimised losses of the trials that were fully trained within the first `epochs` spent, `n x m`."""
+        """The minimised losses of the trials that were fully trained within the first `epochs` or steps, `n x m`."""
         spent, rows = 0.0, []
         for evaluation in self.evaluations:
             spent += evaluation.cost
-            if spent <= epochs and self.problem.counts(evaluation):
+            if self.problem.fidelity.amount(spent) <= epochs and self.problem.counts(evaluation):
                 rows.append(evaluation.losses)
         return self._matrix(rows)
 
@@ -206,12 +212,12 @@ class Findings:
         statuses = ", ".join(f"{number} {status}" for status, number in counts.most_common())
         lines = [
             f"{len(self.trials)} trials" + (f" ({statuses})" if statuses else ""),
-            f"{format_value(self.epochs)} epochs = {self.full_trainings:.4g} full trainings",
+            f"{format_value(self.spent)} {self.problem.unit.value} = {self.full_trainings:.4g} full trainings",
         ]
         if ended := self.ended():
             lines.append(f"ended: {ended}")
         if partly := [trial.epoch for trial in self.trials if trial.trained_partly]:
-            lines.append(partly_line(partly, self.problem.max_epochs))
+            lines.append(partly_line(partly, self.problem.fidelity))
         if n_known := sum(trial.known for trial in self.trials):
             lines.append(f"{n_known} of the trials were known already, and cost nothing here")
         if self.infeasible:
@@ -231,7 +237,7 @@ class Findings:
     @property
     def why_no_front(self) -> str:
         """For people: why no trial is on the front; it means something only where that is so."""
-        return no_front(self.problem.max_epochs, len(self.infeasible))
+        return no_front(self.problem.fidelity, len(self.infeasible))
 
     def _infeasible_line(self) -> str:
         """For people: how many trials are infeasible, and some of them with the bound that they break."""

@@ -65,7 +65,7 @@ class _Scene:
             )
             for objective in problem.objectives
         }
-        nothing = no_front(problem.max_epochs, sum(not trial.feasible for trial in trials))
+        nothing = no_front(problem.fidelity, sum(not trial.feasible for trial in trials))
         shades = None if colour is None else _of_front(axes[colour.name], drawn, front)
         return cls(drawn, front, axes, shades, nothing)
 
@@ -194,8 +194,18 @@ def _scatter(axes: Axes, scene: _Scene, across: ObjectiveAxis, up: ObjectiveAxis
             look = {"c": shades, "edgecolors": TEXT, "lw": 0.6}
         number = int(keep.sum())
         axes.scatter(points[keep, 0], points[keep, 1], s=size, zorder=order, label=f"{label} ({number})", **look)
+    _ring_known(axes, scene, across, up)
     if not scene.front:
         note(axes, scene.nothing)
+
+
+def _ring_known(axes: Axes, scene: _Scene, across: ObjectiveAxis, up: ObjectiveAxis) -> None:
+    """A ring around each trial that was not trained here, as its result was known before."""
+    points = _points([trial for trial in scene.trials if trial.known], across, up)
+    keep = drawable(across.objective, points[:, 0]) & drawable(up.objective, points[:, 1])
+    if keep.any():
+        ring = {"facecolors": "none", "edgecolors": TEXT, "lw": 0.8, "label": f"known before ({int(keep.sum())})"}
+        axes.scatter(points[keep, 0], points[keep, 1], s=70, zorder=5, **ring)
 
 
 def _surface(axes: Axes, scene: _Scene, across: ObjectiveAxis, up: ObjectiveAxis) -> None:

@@ -48,7 +48,7 @@ class IllustratedFindings(Findings):
         Raises:
             InvalidArgumentError: As for `hypervolume`, or for another suffix.
         """
-        return plot_hypervolume(self.hypervolume_over_cost(reference), self.problem.max_epochs, path=path)
+        return plot_hypervolume(self.hypervolume_over_cost(reference), self.problem.fidelity, path=path)
 
     def plot_schedules(
         self, path: str | Path | None = None, *, trials: Iterable[TrialResult | int] | None = None

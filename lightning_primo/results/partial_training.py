@@ -6,6 +6,7 @@ import bisect
 import math
 from dataclasses import dataclass
 
+from lightning_primo.problem.fidelity import Fidelity
 from lightning_primo.problem.trial import Evaluation
 
 Key = tuple[int, tuple[float, ...], int]
@@ -56,39 +57,43 @@ class PartlyTrainedTracker:
         return PartlyTrained(len(self._order), most)
 
 
-def partly_line(epochs: list[int], max_epochs: int) -> str:
+def partly_line(epochs: list[int], fidelity: Fidelity) -> str:
     """For people: how many trials were trained partly.
 
-    >>> partly_line([1, 3, 1], 9)
+    >>> from lightning_primo.problem import Unit
+    >>> partly_line([1, 3, 1], Fidelity(Unit.EPOCHS, 1, 9))
     '3 trials were trained partly, to 1 to 3 of 9 epochs: the front is of those trained fully, a larger budget has more'
 
     Args:
         epochs: Of each of them, one at least.
-        max_epochs: Of the full budget.
+        fidelity: The lengths of trainings.
     """
     low, high = min(epochs), max(epochs)
-    reached = f"{low}" if low == high else f"{low} to {high}"
-    number = "1 trial was" if len(epochs) == 1 else f"{len(epochs)} trials were"
+    number = fidelity.number
+    reached = number(low) if low == high else f"{number(low)} to {number(high)}"
+    trials = "1 trial was" if len(epochs) == 1 else f"{len(epochs)} trials were"
     return (
-        f"{number} trained partly, to {reached} of {max_epochs} epochs: the front is of those trained fully, "
-        "a larger budget has more"
+        f"{trials} trained partly, to {reached} of {fidelity.text(fidelity.full)}: the front is of those trained "
+        "fully, a larger budget has more"
     )
 
 
-def no_front(max_epochs: int, n_infeasible: int) -> str:
+def no_front(fidelity: Fidelity, n_infeasible: int) -> str:
     """For people: why no trial is on a front.
 
-    >>> no_front(9, 0)
+    >>> from lightning_primo.problem import Unit
+    >>> no_front(Fidelity(Unit.EPOCHS, 1, 9), 0)
     'no trial was trained to the full budget of 9 epochs yet'
-    >>> no_front(9, 2)
+    >>> no_front(Fidelity(Unit.EPOCHS, 1, 9), 2)
     'all 2 trials that were trained to the full budget of 9 epochs break a bound'
 
     Args:
-        max_epochs: Of the full budget.
+        fidelity: The lengths of trainings.
         n_infeasible: Trials that were trained fully and break a bound.
     """
+    full = fidelity.text(fidelity.full)
     if not n_infeasible:
-        return f"no trial was trained to the full budget of {max_epochs} epochs yet"
+        return f"no trial was trained to the full budget of {full} yet"
     if n_infeasible == 1:
-        return f"the only trial that was trained to the full budget of {max_epochs} epochs breaks a bound"
-    return f"all {n_infeasible} trials that were trained to the full budget of {max_epochs} epochs break a bound"
+        return f"the only trial that was trained to the full budget of {full} breaks a bound"
+    return f"all {n_infeasible} trials that were trained to the full budget of {full} break a bound"

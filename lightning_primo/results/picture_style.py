@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from lightning_primo.checks import printable
 from lightning_primo.disk import storage_explained
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.problem import Fidelity
 
 SUFFIXES = (".png", ".svg", ".pdf")
 """What pictures are saved as."""
@@ -31,14 +32,15 @@ class Picture(Figure):
         return image.getvalue()
 
 
-def over_cost(axes: Axes, max_epochs: int, label: str) -> None:
+def over_cost(axes: Axes, fidelity: Fidelity, label: str) -> None:
     """What the pictures over the cost have in common."""
     style(axes)
     axes.set_xlim(left=0.0)
-    axes.set_xlabel("epochs trained", color=TEXT)
+    axes.set_xlabel(f"{fidelity.unit.value} trained", color=TEXT)
     axes.set_ylabel(label, color=TEXT)
+    full = fidelity.amount(fidelity.full)
     above = axes.secondary_xaxis(
-        "top", functions=(lambda e: np.divide(e, max_epochs), lambda n: np.multiply(n, max_epochs))
+        "top", functions=(lambda spent: np.divide(spent, full), lambda n: np.multiply(n, full))
     )
     above.set_xlabel("full trainings", color=TEXT)
     above.tick_params(colors=TEXT, labelsize=9)

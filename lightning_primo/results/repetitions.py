@@ -139,8 +139,6 @@ class Repetition:
 
     Attributes:
         trials: As given.
-        front: Those that no other one of them dominates by its means, by more than their noise, in the same order; one
-            of which a seed failed, or whose means break a bound, is not among them.
     """
 
     def __init__(self, problem: Problem, trials: Sequence[RepeatedTrial]) -> None:
@@ -149,7 +147,11 @@ class Repetition:
 
     @cached_property
     def front(self) -> tuple[RepeatedTrial, ...]:
-        """See `Repetition`."""
+        """Those that no other one of them dominates by its means, in the same order.
+
+        Noise alone puts nothing on it (see `pareto.noise`); one of which a seed failed, or whose means break a bound, is
+        not among them.
+        """
         objectives = self._problem.objectives
         able = [one for one in self.trials if one.reliable]
         shape = (len(able), len(objectives))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")
-"""The columns that every table has, whatever the search."""
+"""The columns that every table has, whatever the search; that of a search by steps is called ``step``."""
 
 
 def make_table(
@@ -41,13 +41,14 @@ def make_table(
 
     Returns:
         Columns: id, hyperparameters (NaN where inactive), objectives, measurements, where they were measured (such as
-        ``latency_cpu_measured_on``), test metrics, epoch, cost, seconds, status, reason (its first line), parent,
-        operation, on_front.
+        ``latency_cpu_measured_on``), test metrics, epoch (or step), cost in the same unit, seconds, status, reason (its
+        first line), parent, operation, on_front.
     """
     import pandas as pd
 
     on_front = set(front)
-    taken = set(FIXED_COLUMNS)
+    fixed = [problem.fidelity.singular if name == "epoch" else name for name in FIXED_COLUMNS]
+    taken = set(fixed)
     objectives = _columns("objective", (objective.name for objective in problem.objectives), taken)
     config = _columns("config", problem.space.keys(), taken)
     measurements = _columns("measurement", _names(trial.measurements for trial in trials), taken)
@@ -61,8 +62,8 @@ def make_table(
             **_renamed(trial.measurements, measurements),
             **_renamed(_places(trial), places),
             **_renamed(tests.get(trial.id, {}), metrics),
-            "epoch": trial.epoch,
-            "cost": trial.cost,
+            problem.fidelity.singular: trial.amount,
+            "cost": problem.fidelity.amount(trial.cost),
             "seconds": trial.seconds,
             "status": trial.outcome,
             "reason": first_line(trial.reason),
@@ -73,7 +74,7 @@ def make_table(
         for trial in trials
     ]
     named = [column for group in (config, objectives, measurements, places, metrics) for column in group.values()]
-    table = pd.DataFrame(rows, columns=["id", *named, *FIXED_COLUMNS[1:]])
+    table = pd.DataFrame(rows, columns=["id", *named, *fixed[1:]])
     return table.astype({"parent": "Int64", "on_front": bool})
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lightning_primo.errors import first_line
-from lightning_primo.problem import Problem
+from lightning_primo.problem import BY_EPOCHS, Fidelity, Problem
 from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.place import Place
-from lightning_primo.problem.trial import Config, Losses, Origin, Status, Trial, schedule
+from lightning_primo.problem.trial import REPLICATES, Config, Losses, Origin, Status, Trial, schedule
 from lightning_primo.results.formatting import format_setting, format_value, format_values
 from lightning_primo.results.html_tables import pairs_html
 
@@ -31,7 +31,9 @@ class TrialResult:
             on.
         status: How its last evaluation ended; None before the first.
         reason: Why, if it did not end well, or the bound that it breaks since it was trained or measured again.
-        epoch: Epochs trained successfully.
+        epoch: Epochs trained successfully; where trainings are counted in steps, here and in `cost`, `curve` and
+            `schedule`, in levels of so many steps (see `amount`).
+        fidelity: The lengths of the search's trainings.
         cost: Epochs trained over all evaluations, those that failed included.
         seconds: Wall-clock seconds over all evaluations.
         values: The objectives in the user's unit after `epoch` epochs; if no evaluation succeeded, what the last one
@@ -57,6 +59,7 @@ class TrialResult:
     status: Status | None = None
     reason: str = ""
     epoch: int = 0
+    fidelity: Fidelity = BY_EPOCHS
     cost: float = 0.0
     seconds: float = 0.0
     values: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -100,6 +103,7 @@ class TrialResult:
             status=trial.status,
             reason=(last.reason if last else "") or broken or "",
             epoch=trial.epoch if successful else 0,
+            fidelity=problem.fidelity,
             cost=trial.cost,
             seconds=sum(evaluation.seconds for evaluation in evaluations),
             values=_values(problem, best.losses) if best else {},
@@ -117,6 +121,17 @@ class TrialResult:
         return not self.known and self.epoch > 0 and not self.trained_fully and self.status is Status.OK
 
     @property
+    def amount(self) -> float:
+        """The epochs or optimiser steps that were trained successfully."""
+        return self.fidelity.amount(self.epoch)
+
+    @property
+    def replicates(self) -> int | None:
+        """How many seeds or folds its values are the means of; None where it was trained once, as trials are."""
+        number = self.measurements.get(REPLICATES)
+        return None if number is None else round(number)
+
+    @property
     def label(self) -> str:
         """Its number for a person, with a mark where its result was known already."""
         return f"{self.id} (known)" if self.known else str(self.id)
@@ -128,13 +143,13 @@ class TrialResult:
 
     def __repr__(self) -> str:
         values = format_values(self.values) or "no values"
-        return f"<trial {self.id}: {values}; {self.outcome}, epoch {self.epoch}>"
+        return f"<trial {self.id}: {values}; {self.outcome}, {self.fidelity.at(self.epoch)}>"
 
     def _repr_html_(self) -> str:
         known = {name: format_value(value) for name, value in {**self.values, **self.measurements}.items()}
         config = {name: format_setting(value) for name, value in self.config.items()}
         pairs = {**known, **config, "status": self.outcome, "why": first_line(self.reason)}
-        return pairs_html(pairs, caption=f"trial {self.id}, trained for {self.epoch} epochs")
+        return pairs_html(pairs, caption=f"trial {self.id}, trained for {self.fidelity.text(self.epoch)}")
 
 
 def _values(problem: Problem, losses: Losses) -> dict[str, float]:

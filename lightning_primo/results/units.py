@@ -13,10 +13,11 @@ from typing import Literal
 
 from lightning_primo.problem.objective import Kind, Objective
 
-Quantity = Literal["seconds", "bytes", "count", "share", "number"]
-"""What values are: shown as ``12.3 ms``, ``4.5 MB``, ``1.2 M``, ``7.8 %``, ``0.123``."""
+Quantity = Literal["seconds", "joules", "bytes", "count", "share", "number"]
+"""What values are: shown as ``12.3 ms``, ``1.5 mJ``, ``4.5 MB``, ``1.2 M``, ``7.8 %``, ``0.123``."""
 
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_JOULES = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 _COUNTS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SHARES = {
@@ -56,6 +57,8 @@ def unit_of(objective: Objective, values: Iterable[float]) -> Unit:
     quantity = quantity_of(objective, known)
     if quantity == "seconds":
         return _largest(_SECONDS, typical)
+    if quantity == "joules":
+        return _largest(_JOULES, typical)
     if quantity == "bytes":
         return _largest(_BYTES, typical)
     if quantity == "count":
@@ -66,9 +69,10 @@ def unit_of(objective: Objective, values: Iterable[float]) -> Unit:
 def quantity_of(objective: Objective, values: Iterable[float]) -> Quantity:
     """What the values of an objective or constraint are.
 
-    It is told by what the toolkit's own costs are called: ``latency…`` and ``…seconds`` are seconds, ``memory…`` are
-    bytes, other exact costs are counts where they are whole or large. A metric is a share where a word of its name says
-    so, such as the ``error`` in ``val_error``, and its values are within 0 and 1.
+    It is told by what the toolkit's own costs are called: ``latency…`` and ``…seconds`` are seconds, ``energy…`` are
+    joules, ``memory…`` and ``file_size…`` are bytes, other exact costs are counts where they are whole or large. A
+    metric is a share where a word of its name says so, such as the ``error`` in ``val_error``, and its values are
+    within 0 and 1.
 
     Args:
         objective: The objective or constraint.
@@ -78,7 +82,9 @@ def quantity_of(objective: Objective, values: Iterable[float]) -> Quantity:
     words = re.split(r"[^a-z0-9]+", objective.name.lower())
     if words[-1] == "seconds" or (words[0] == "latency" and objective.kind is Kind.MEASURED):
         return "seconds"
-    if words[0] == "memory" and objective.kind is Kind.MEASURED:
+    if words[0] == "energy" and objective.kind is Kind.MEASURED:
+        return "joules"
+    if (words[0] == "memory" or words[:2] == ["file", "size"]) and objective.kind is Kind.MEASURED:
         return "bytes"
     if objective.kind is Kind.EXACT:
         whole = all(value == int(value) for value in known)

@@ -1,7 +1,7 @@
 """What computes a network where it is deployed: each runtime a small class, which also works alone.
 
-The contract is in `runtime`, and in `deployable_runtime` for those that are given a file; `artefact` is what travels from
-where a module is exported to where it runs. Importing this room imports neither PyTorch nor a runtime: each method
+The contract is in `runtime`, and in `deployable_runtime` for those that are given a file; `artefact` is what travels
+from where a module is exported to where it runs. Importing this room imports neither PyTorch nor a runtime: each method
 imports what it needs.
 """
 
@@ -9,19 +9,38 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.runtimes.aot_inductor import AOTInductor
 from lightning_primo.runtimes.artefact import Artefact, TensorSpec
+from lightning_primo.runtimes.comparison import RuntimeComparison, RuntimeRow, compare
+from lightning_primo.runtimes.compiled import Compiled
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
+from lightning_primo.runtimes.eager import Eager
+from lightning_primo.runtimes.first_of import FirstOf
+from lightning_primo.runtimes.half_precision import HalfPrecision
 from lightning_primo.runtimes.onnx_runtime import OnnxRuntime
+from lightning_primo.runtimes.openvino_runtime import OpenVINO
+from lightning_primo.runtimes.quantised import DynamicallyQuantised, Quantised
 from lightning_primo.runtimes.runtime import Program, Runtime, Session
 
 __all__ = [
+    "AOTInductor",
     "Artefact",
+    "Compiled",
     "DeployableRuntime",
+    "DynamicallyQuantised",
+    "Eager",
+    "FirstOf",
+    "HalfPrecision",
     "OnnxRuntime",
+    "OpenVINO",
     "Program",
+    "Quantised",
     "Runtime",
+    "RuntimeComparison",
+    "RuntimeRow",
     "Session",
     "TensorSpec",
+    "compare",
     "runtime_of",
 ]
 

@@ -1,7 +1,7 @@
 """Runtimes in two halves: where a module is exported need not be where it runs.
 
-`export` needs PyTorch and gives an `Artefact`, `load` needs the runtime alone and gives a `Session`, which computes with
-NumPy arrays.
+`export` needs PyTorch and gives an `Artefact`, `load` needs the runtime alone and gives a `Session`, which computes
+with NumPy arrays.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 
 class DeployableRuntime(Runtime):
-    """A runtime that is given an exported file.
+    """A runtime that is given an exported file."""
 
-    Attributes:
-        format: The kind of file that it loads.
-    """
+    @property
+    @abstractmethod
+    def format(self) -> Format:
+        """The kind of file that it is given."""
 
-    format: ClassVar[Format]
+    def deployed_size(self, artefact: Artefact) -> int:
+        """Bytes of what lies on the device: of the artefact, or of what is made of it there."""
+        return artefact.size
 
     @abstractmethod
     def export(self, module: nn.Module, inputs: Any, directory: Path, *, calibration: Iterable[Any] = ()) -> Artefact:

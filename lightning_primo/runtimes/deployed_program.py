@@ -13,6 +13,7 @@ from typing_extensions import override
 from lightning_primo.errors import NotDeployableError
 from lightning_primo.measure.inputs import call, tensors
 from lightning_primo.measure.isolation import explained, isolated
+from lightning_primo.runtimes.artefact import Artefact
 from lightning_primo.runtimes.runtime import Array, Program, Session
 
 
@@ -29,12 +30,12 @@ class DeployedProgram(Program):
     """
 
     def __init__(self, session: Session, module: nn.Module, inputs: Any) -> None:
-        self.artefact = session.artefact
+        self.artefact: Artefact = session.artefact
         self._session = session
         with isolated(module), torch.inference_mode(), explained(module, inputs):
             outputs = call(module, inputs)
         self._outputs = outputs
-        self._order = _order([spec.name for spec in session.artefact.inputs], inputs, type(module).__name__)
+        self._order = order_of([spec.name for spec in session.artefact.inputs], inputs, type(module).__name__)
         count = len(list(tensors(outputs)))
         if count != len(session.artefact.outputs):
             raise NotDeployableError(
@@ -45,21 +46,32 @@ class DeployedProgram(Program):
     @override
     def __call__(self, inputs: Any) -> Any:
         device = next((tensor.device for tensor in tensors(inputs)), torch.device("cpu"))
-        arrays = self._session(self._arrays(inputs))
+        arrays = self._session(self.arrays(inputs))
         left = (torch.from_numpy(array).to(device) for array in arrays)
         return _arranged(self._outputs, left)
 
     @override
     def bound(self, inputs: Any) -> Callable[[], None]:
-        return self._session.bound(self._arrays(inputs))
+        return self._session.bound(self.arrays(inputs))
 
-    def _arrays(self, inputs: Any) -> list[Array]:
+    def arrays(self, inputs: Any) -> list[Array]:
+        """The tensors among `inputs` that the artefact takes, in its order."""
         arrays = [tensor.detach().cpu().numpy() for tensor in tensors(inputs)]
-        return [arrays[index] for index in self._order]
+        ordered = [arrays[index] for index in self._order]
+        for array, spec in zip(ordered, self.artefact.inputs, strict=True):
+            if any(size not in (None, given) for size, given in zip(spec.shape, array.shape, strict=True)):
+                raise NotDeployableError(
+                    f"the artefact was exported for inputs of shape {spec.shape} alone, and is given {array.shape}"
+                )
+        return ordered
 
 
-def _order(names: list[str], inputs: Any, module: str) -> list[int]:
-    """For each input of an artefact the tensor among `inputs` that it is."""
+def order_of(names: list[str], inputs: Any, module: str) -> list[int]:
+    """For each input of an artefact, by `names`, the index of the tensor among `inputs` that it is.
+
+    Raises:
+        NotDeployableError: If it is not known.
+    """
     count = len(list(tensors(inputs)))
     if isinstance(inputs, Mapping) and all(isinstance(value, Tensor) for value in inputs.values()):
         keys = list(map(str, inputs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -21,7 +21,10 @@ FILE_NAME = "model.onnx"
 class OnnxFormatRuntime(DeployableRuntime, ABC):
     """A runtime that is given an ONNX file, for batches of any size where the module can be exported for these."""
 
-    format: ClassVar[Format] = "onnx"
+    @property
+    @override
+    def format(self) -> Format:
+        return "onnx"
 
     @override
     def export(self, module: nn.Module, inputs: Any, directory: Path, *, calibration: Iterable[Any] = ()) -> Artefact:

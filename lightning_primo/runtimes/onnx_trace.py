@@ -7,7 +7,7 @@ the file does not compute what the module does on batches of other sizes and val
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.jit._trace import TracerWarning
 
 from lightning_primo.errors import NotDeployableError
-from lightning_primo.measure.inputs import call, cut_batch, map_tensors, tensors
+from lightning_primo.measure.inputs import cut_batch, map_tensors, tensors
+from lightning_primo.runtimes.flat_module import FlatModule
 
 _SIZES = (1, 3)  # of the batches that a file is checked with; a trace is made of another size
 _TOLERANCE = 1e-3  # relative, and absolute in units of the largest output; single precision, other kernels
@@ -36,7 +37,7 @@ def trace_onnx(module: nn.Module, inputs: Any, path: Path, *, external_data: boo
         NotDeployableError: If the file does not compute what the module does.
         Exception: What the tracer raises.
     """
-    flat = _Flat(module, inputs)
+    flat = FlatModule(module, inputs)
     leaves = list(tensors(inputs))
     size = next(tensor.shape[0] for tensor in leaves if tensor.ndim > 0)
     names = _names(inputs, len(leaves))
@@ -58,19 +59,6 @@ def trace_onnx(module: nn.Module, inputs: Any, path: Path, *, external_data: boo
         for n in _SIZES:
             for given in (cut_batch(inputs, n), _disturbed(cut_batch(inputs, n))):
                 _check(path, flat, dict(zip(names, tensors(given), strict=True)))
-
-
-class _Flat(nn.Module):
-    """A module whose inputs and outputs are tensors in order."""
-
-    def __init__(self, module: nn.Module, inputs: Any) -> None:
-        super().__init__()
-        self.module = module
-        self._inputs = inputs
-
-    def forward(self, *leaves: Tensor) -> tuple[Tensor, ...]:
-        left: Iterator[Tensor] = iter(leaves)
-        return tuple(tensors(call(self.module, map_tensors(lambda _: next(left), self._inputs))))
 
 
 def _names(inputs: Any, count: int) -> list[str]:

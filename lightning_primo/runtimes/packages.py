@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 
 from lightning_primo.errors import RuntimeMissingError
@@ -23,6 +25,25 @@ def require(runtime: str, extra: str | None, *packages: str) -> None:
     if missing:
         command = f"pip install 'lightning-primo[{extra}]'" if extra else f"pip install {' '.join(missing)}"
         raise RuntimeMissingError(f"{runtime} needs {' and '.join(map(repr, missing))}, not installed here: {command}")
+
+
+def compiler() -> str | None:
+    """The C++ compiler that PyTorch would use; None where there is none."""
+    names = (os.environ.get("CXX", ""), "g++", "clang++", "c++", "cl")
+    return next((found for found in map(shutil.which, filter(None, names)) if found), None)
+
+
+def require_compiler(runtime: str) -> None:
+    """Raise unless there is a C++ compiler.
+
+    Raises:
+        RuntimeMissingError: It says how to get one.
+    """
+    if compiler() is None:
+        raise RuntimeMissingError(
+            f"{runtime} needs a C++ compiler, and there is none here: install g++ or clang++ (on Debian: apt install "
+            "g++), or name one in the environment variable CXX"
+        )
 
 
 def installed(*distributions: str) -> str:

@@ -49,11 +49,14 @@ class Runtime(ABC):
         name: What it is called in columns and places, such as ``"onnxruntime"``.
         tolerance: How far an output may be from PyTorch's, relative to the largest output; infinite where it is told
             and not judged.
-        n_calibration: Batches of data that it wants to see before it exports; 0 for none.
     """
 
     tolerance: float = 1e-3
-    n_calibration: int = 0
+
+    @property
+    def n_calibration(self) -> int:
+        """Batches of data that it wants to see before it exports; 0 for none."""
+        return 0
 
     @property
     @abstractmethod
@@ -99,6 +102,14 @@ class Runtime(ABC):
         """JSON values that `runtimes.runtime_of` makes this runtime of again, in another process."""
         arguments = {name: _plain(value) for name, value in vars(self).items() if not name.startswith("_")}
         return {"class": type(self).__name__, "arguments": arguments}
+
+    def settled(self) -> Runtime:
+        """The runtime that computes, for one that leaves it open at first; itself for all others."""
+        return self
+
+    def settled_as(self, text: str) -> Runtime:
+        """The one of this name and version, for a runtime that leaves open which it is; itself for all others."""
+        return self
 
     def text(self) -> str:
         """Name and versions, as a value's place has them: ``"onnxruntime 1.32.0"``."""

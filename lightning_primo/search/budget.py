@@ -1,4 +1,4 @@
-"""How long a search goes on: full trainings, epochs, hours, device hours or trials, in total over all its runs."""
+"""How long a search goes on: full trainings, epochs, steps, hours, device hours or trials, over all its runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from numbers import Integral
 
 from lightning_primo.checks import check_number, shown
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.problem import Fidelity, Unit
 from lightning_primo.results.formatting import format_value
 
 SECONDS_PER_HOUR = 3600.0
@@ -21,27 +22,37 @@ class Budget:
 
     Args:
         full_trainings: Epochs, in units of a full training.
-        epochs: Epochs.
+        epochs: Epochs, where trainings are counted in them.
+        steps: Optimiser steps, where trainings are counted in them.
         hours: Wall-clock hours during which the search ran.
         device_hours: Hours of all devices that trained, added up: two GPUs that train for an hour are two, in one trial
             or two. A training counts when it is back.
         trials: Configurations started, those rejected before training not counted.
-        max_epochs: Epochs of a full training.
+        fidelity: The lengths of trainings.
 
     Raises:
-        InvalidArgumentError: If no limit is given, or one that is not a positive number (infinity is one).
+        InvalidArgumentError: If no limit is given, one that is not a positive number (infinity is one), or one in
+            another unit than trainings are counted in.
     """
 
     full_trainings: float | None = None
     epochs: float | None = None
+    steps: float | None = None
     hours: float | None = None
     device_hours: float | None = None
     trials: int | None = None
-    max_epochs: int
+    fidelity: Fidelity
 
     def __post_init__(self) -> None:
-        limits = {name: getattr(self, name) for name in ("full_trainings", "epochs", "hours", "device_hours", "trials")}
-        given = {name: limit for name, limit in limits.items() if limit is not None}
+        unit = self.fidelity.unit.value
+        limits = ("full_trainings", unit, "hours", "device_hours", "trials")
+        names = ("full_trainings", *(other.value for other in Unit), "hours", "device_hours", "trials")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        for other in given.keys() - set(limits):
+            raise InvalidArgumentError(
+                f"{other!r} is no budget of a search whose trainings are counted in {unit}; give it in {unit}, for "
+                f"example run({unit}={10 * self._full:.0f}), or run(full_trainings=10)"
+            )
         if not given:
             raise InvalidArgumentError(
                 f"run() needs a budget: give at least one of {', '.join(limits)}, for example run(full_trainings=20)"
@@ -53,12 +64,21 @@ class Budget:
 
     @property
     def total_epochs(self) -> float:
-        """The limit in epochs; infinite if there is none."""
-        limits = [math.inf]
-        if self.epochs is not None:
-            limits.append(float(self.epochs))
+        """The limit in epochs, or levels of the fidelity; infinite if there is none."""
+        return self._total / self.fidelity.grain
+
+    @property
+    def _full(self) -> float:
+        """A full training, in the unit."""
+        return self.fidelity.amount(self.fidelity.full)
+
+    @property
+    def _total(self) -> float:
+        """The limit in the unit."""
+        given = getattr(self, self.fidelity.unit.value)
+        limits = [math.inf] if given is None else [float(given)]
         if self.full_trainings is not None:
-            limits.append(float(self.full_trainings) * self.max_epochs)
+            limits.append(float(self.full_trainings) * self._full)
         return min(limits)
 
     def spent(self, *, epochs: float, seconds: float, trials: int, device_seconds: float = 0.0) -> float:
@@ -72,8 +92,8 @@ class Budget:
         spent, total, unit = max(rows, key=lambda row: row[0] / row[1])
         if spent / total < 1:
             return None
-        if unit == "epochs" and self.epochs != total:
-            total, unit = total / self.max_epochs, "full trainings"
+        if unit == self.fidelity.unit.value and getattr(self, unit) != total:
+            total, unit = total / self._full, "full trainings"
         return f"the budget of {format_value(total)} {unit} is used up"
 
     def display(
@@ -86,8 +106,8 @@ class Budget:
     def _rows(
         self, epochs: float, seconds: float, trials: int, device_seconds: float
     ) -> list[tuple[float, float, str]]:
-        """Spent, total and unit of every limit; that in epochs is always among them, and may be infinite."""
-        rows = [(epochs, self.total_epochs, "epochs")]
+        """Spent, total and unit of every limit; that in epochs or steps is always among them, and may be infinite."""
+        rows = [(self.fidelity.amount(epochs), self._total, self.fidelity.unit.value)]
         if self.hours is not None:
             rows.append((seconds / SECONDS_PER_HOUR, self.hours, "hours"))
         if self.device_hours is not None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.problem import Problem
@@ -48,9 +46,4 @@ def describe_replicates(options: TrainingOptions) -> dict[str, str]:
 
 def _objective(callback: ObjectiveCallback) -> dict[str, Any]:
     """The objective's fields and the callback's own settings, such as the device that a latency is measured on."""
-    own = {
-        name: str(value) if isinstance(value, torch.dtype) else value
-        for name, value in sorted(vars(callback).items())
-        if not name.startswith("_") and name != "value" and isinstance(value, (bool, int, float, str, torch.dtype))
-    }
-    return {"class": type(callback).__qualname__, **own, **described(callback.objective)}
+    return {"class": type(callback).__qualname__, **callback.settings(), **described(callback.objective)}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lightning_primo.display.notes import note
 from lightning_primo.display.steps import steps
-from lightning_primo.errors import DeviceMismatchError, PrimoError, first_line
+from lightning_primo.errors import DeviceAwayError, DeviceMismatchError, DeviceRefusedError, PrimoError, first_line
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.objectives.places import Places
 from lightning_primo.pareto.contenders import Contenders
@@ -111,7 +111,7 @@ def _outcome(workers: Workers, job: Job) -> dict[str, float] | str:
     workers.first_done([future])
     try:
         return future.result()
-    except DeviceMismatchError:
+    except (DeviceAwayError, DeviceMismatchError, DeviceRefusedError):
         raise
     except Exception as error:
         return f"{type(error).__name__}: {first_line(str(error))}"

@@ -56,7 +56,7 @@ class Futility:
                 f"the last {n} configurations all broke a bound before training, the last one by {reason}; loosen the "
                 "bound, or narrow the space to what keeps it"
             )
-        raise TrialFailedError(f"the last {n} trials all ended before their first epoch, the last one by: {reason}")
+        raise TrialFailedError(f"the last {n} trials all ended before their first result, the last one by: {reason}")
 
 
 def _failed_alike(which: str, evaluation: Evaluation) -> str:

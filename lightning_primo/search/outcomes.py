@@ -9,7 +9,9 @@ from pathlib import Path
 
 from lightning_primo.disk import MEND_STORAGE, free_space
 from lightning_primo.errors import (
+    DeviceAwayError,
     DeviceMismatchError,
+    DeviceRefusedError,
     ExecutorError,
     MetricNotLoggedError,
     StorageError,
@@ -52,6 +54,8 @@ class Outcomes:
             ExecutorError: The executor takes no more jobs.
             TrialFailedError: An objective is not logged, and never was.
             DeviceMismatchError: A cost would be measured on another device than those before.
+            DeviceAwayError: The device that measures does not answer any more.
+            DeviceRefusedError: It refuses, as for a wrong token.
             StorageError: The trial cannot write its files.
         """
         try:
@@ -82,8 +86,8 @@ class Outcomes:
             if self._logged or job.trial_id in self._begun_before:
                 return failed(job, error)
             raise TrialFailedError(f"trial {job.trial_id} could not be read: {error}") from error
-        if isinstance(error, DeviceMismatchError):
-            raise DeviceMismatchError(f"trial {job.trial_id} could not be measured: {error}") from error
+        if isinstance(error, (DeviceAwayError, DeviceMismatchError, DeviceRefusedError)):
+            raise type(error)(f"trial {job.trial_id} could not be measured: {error}") from error
         if isinstance(error, StorageError):
             raise StorageError(
                 f"trial {job.trial_id} cannot write its files: {error}; {free_space(self._directory)}. {MEND_STORAGE}, "

@@ -23,7 +23,8 @@ def search_html(problem: Problem, algorithm: Algorithm, *, directory: Path, seed
     facts = {
         "objectives": "; ".join(map(_described, problem.objectives)),
         "constraints": "; ".join(map(_described, problem.constraints)),
-        "epochs": f"{problem.min_epochs} to {problem.max_epochs}",
+        problem.unit.value: problem.fidelity.span.rpartition(" ")[0],
+        **({"trainings of each full trial": str(problem.replicates)} if problem.replicates > 1 else {}),
         "algorithm": type(algorithm).__name__,
         "seed": str(seed),
         "directory": str(directory),

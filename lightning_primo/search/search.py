@@ -59,8 +59,7 @@ class Search(Steered):
             LightningModule class, which gets the keys that its constructor accepts.
         objectives: What is optimised: `Metric`, `ParameterCount`, `FLOPs`, `Latency`, `PeakMemory`, `TrainingTime`.
         epochs: The fidelity: (shortest, full) training.
-        steps: The fidelity in optimiser steps instead, ``(500, 13_500)``: trainings end, and are continued, inside
-            epochs. They validate every so many steps as all lengths are multiples of.
+        steps: The same in optimiser steps instead, ``(500, 13_500)``: trainings end, and go on, inside epochs.
         directory: Where log, checkpoints and pictures go. The same call goes on with the search that it holds.
         datamodule: A LightningDataModule for all, a callable ``config -> LightningDataModule``, a LightningDataModule
             class, plain DataLoaders, or None where the module has its own.
@@ -80,16 +79,14 @@ class Search(Steered):
         trainer: Arguments of the Lightning Trainer, or a function ``config -> dict`` that gives them, so that they can
             be searched over. Callbacks and loggers are copied for each trial and write into its directory. ``logger``
             may also be a function ``directory -> Logger``, as W&B and MLflow need it, see `training.loggers`.
-        workers: Trainings at a time; more than one run in local processes. Default 1, and with an `executor` as many as
-            that has workers, which on a Dask cluster may change during the search.
+        workers: Trainings at a time, in local processes if more than 1. Default 1, or all workers of the `executor`.
         executor: Any `concurrent.futures.Executor` to train with instead; it stays open.
         seed: All randomness follows from it.
         keep_all_checkpoints: Whether to keep the weights of every trial, not only of the front (where a latency is
             measured again, also of those up to 1.5 times as slow) and of what may still be continued or inherited from.
         remeasure: How often a latency is measured again when the budget is used up, for the trials that are on the
             front or may be by their spread; the result has the medians. 0: not at all, up to 1000.
-        retry_out_of_memory: Whether a training that runs out of memory is tried again with `MicroBatches`; in how many
-            the table says in ``micro_batches``.
+        retry_out_of_memory: Whether a training that runs out of memory is tried again with `MicroBatches`.
         trial_timeout: Wall-clock seconds that a trial may take over all its trainings; it then fails. One that hangs in
             a batch is killed half a minute later where it has a process of its own: with `workers` or an `executor`.
 
@@ -138,7 +135,6 @@ class Search(Steered):
         )
         if executor is None and not callable(self.options.trainer):
             check_indices(self.options.trainer, self.workers or 1)
-        fidelity = read_fidelity(self.options.trainer, epochs=epochs, steps=steps)
         self.factory = Factory(module, datamodule, example_inputs=example_inputs)
         self.factory.check(list(space.keys()), read_elsewhere=callable(self.options.trainer))
         self.objectives = tuple(objectives)
@@ -148,8 +144,9 @@ class Search(Steered):
         self.seed = check_whole("seed", seed, least=0, most=LARGEST_SEED)
         self.keep_all_checkpoints = check_bool("keep_all_checkpoints", keep_all_checkpoints)
         self.remeasure = check_remeasure(remeasure)
-        problem = posed_problem(space, self.factory, self.objectives, self.constraints, fidelity)
-        self.problem = replace(problem, replicates=self.options.replicates)
+        lengths = read_fidelity(self.options.trainer, epochs=epochs, steps=steps)
+        posed = posed_problem(space, self.factory, self.objectives, self.constraints, lengths)
+        self.problem = replace(posed, replicates=self.options.replicates)
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
         self._description = describe(
@@ -171,6 +168,7 @@ class Search(Steered):
         *,
         full_trainings: float | None = None,
         epochs: float | None = None,
+        steps: float | None = None,
         hours: float | None = None,
         device_hours: float | None = None,
         trials: int | None = None,
@@ -184,15 +182,16 @@ class Search(Steered):
         stopped. A training that was started is finished, so up to one training per worker more may be spent.
 
         Args:
-            full_trainings: Budget in trainings of the full number of epochs, one per seed and fold of a trial.
+            full_trainings: Budget in full trainings, one per seed and fold of a trial.
             epochs: Budget in epochs.
+            steps: Budget in optimiser steps, of a search by steps.
             hours: Budget in hours of wall-clock time during which the search ran.
             device_hours: Budget in hours of the devices that trained, added up.
-            trials: Budget in configurations started, those rejected before training not counted.
+            trials: Budget in configurations started, but for those that are rejected before training.
             stop: Rules that end the search before, such as ``NoImprovement(of=0.01, in_full_trainings=5)`` and
                 ``Target(val_error=0.05)``; see `search.stopping` on resuming.
             progress: Whether to show what is going on, on standard error.
-            report: Whether to write ``report.html`` into the directory in the end, which takes a second or a few.
+            report: Whether to write ``report.html`` into the directory in the end.
 
         Returns:
             What was found so far, also after Ctrl-C.
@@ -201,7 +200,7 @@ class Search(Steered):
             InvalidArgumentError: For a budget that is none, or a rule that does not fit the search.
             MetricNotLoggedError: The module does not log one of the objectives.
             TrialFailedError: The first trials, or many in a row, failed in the same way or broke the bounds.
-            ExecutorError: The executor that was given takes no more jobs.
+            ExecutorError: The executor takes no more jobs.
             DeviceMismatchError: A latency or memory would be measured on another device than those so far.
             StoreError: The directory is in use, damaged, not writable, or holds another search.
             StorageError: The disk is full or read-only; the same call goes on with that trial.
@@ -210,10 +209,11 @@ class Search(Steered):
         budget = Budget(
             full_trainings=full_trainings,
             epochs=epochs,
+            steps=steps,
             hours=hours,
             device_hours=device_hours,
             trials=trials,
-            max_epochs=self.problem.max_epochs,
+            fidelity=self.problem.fidelity,
         )
         check_bool("report", report)
         plan = self._plan()

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from lightning_primo.errors import (
+    DeviceAwayError,
+    DeviceRefusedError,
     ExecutorError,
     InvalidArgumentError,
     MetricNotLoggedError,
@@ -24,7 +26,15 @@ from lightning_primo.training import Job, preflight
 from lightning_primo.training.replicates.run import run_trial
 from lightning_primo.workers import Workers
 
-_FOUND = (ExecutorError, InvalidArgumentError, MetricNotLoggedError, NotMeasurableError, StorageError)
+_FOUND = (
+    DeviceAwayError,
+    DeviceRefusedError,
+    ExecutorError,
+    InvalidArgumentError,
+    MetricNotLoggedError,
+    NotMeasurableError,
+    StorageError,
+)
 
 
 def check_places(workers: Workers, callbacks: Iterable[ObjectiveCallback], known: Mapping[str, Place]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.problem import Fidelity
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.store.described_problem import FOLDS
 
@@ -25,9 +26,17 @@ def require_comparable(what: str, before: Mapping[str, str], after: Mapping[str,
         after: The new one; may be empty.
 
     Raises:
-        InvalidArgumentError: If an objective or constraint of both is another value there, such as that of the epoch
-            that is the best by another metric, or a mean over another number of folds.
+        InvalidArgumentError: If their trainings are counted in different units, or an objective or constraint of both
+            is another value there, such as that of the epoch that is the best by another metric, or a mean over another
+            number of folds.
     """
+    units = [described["epochs"] for described in (before, after) if "epochs" in described]
+    if len(units) == 2 and Fidelity.described(units[0]).unit is not Fidelity.described(units[1]).unit:
+        old, new = (Fidelity.described(unit) for unit in units)
+        raise InvalidArgumentError(
+            f"{what}, whose trainings are counted in {old.unit.value} ({old.span}), and here they are counted in "
+            f"{new.unit.value} ({new.span}), so that nobody knows what its results would be here; leave it out"
+        )
     if another := _another_value(_callbacks(before), _callbacks(after)) or _other_folds(before, after):
         raise InvalidArgumentError(f"{what}, in which {another}, so that its results are not comparable; leave it out")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from lightning_primo.checks import check_bool, check_path
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.layout import store_file
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Fidelity, Problem
 from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.trial import Config, Status
 from lightning_primo.results.findings import Findings
@@ -22,6 +22,9 @@ from lightning_primo.store import read_search
 from lightning_primo.store.described_problem import problem_of, readable
 from lightning_primo.study.comparability import require_comparable
 from lightning_primo.study.known_trials import KnownSource, KnownTrial, trained_names
+
+Values = Mapping[str, float]
+"""The objectives' values, by name."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def known_source(
             "not known here. Leave it out, or name objectives alike"
         )
     left_out: Counter[str] = Counter()
-    if found.problem.max_epochs != problem.max_epochs and not any_length:
+    if _length(found.problem) != _length(problem) and not any_length:
         left_out[_of_other_length(found.problem, problem)] = len(found.trials)
         return KnownSource(name=name, trials=(), left_out=left_out)
     known, defaults = [], {}
@@ -124,6 +127,12 @@ def _translated(config: Config, encoding: Encoding) -> Config | None:
         return None
 
 
+def _in_levels(curve: Mapping[int, Values], old: Fidelity, new: Fidelity) -> dict[int, Values]:
+    """A curve of one search's levels by those of another, of the lengths that both have."""
+    levels = ((new.level(old.amount(level)), values) for level, values in curve.items())
+    return {level: values for level, values in levels if level is not None}
+
+
 def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding: Encoding) -> KnownTrial | str:
     """A trial as one of another problem; a text that says why it is none."""
     if trial.status is not Status.OK:
@@ -136,7 +145,8 @@ def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding
     if config is None:
         return "outside of the space"
     names = trained_names(problem)
-    told = {**trial.curve, trial.epoch: trial.values}
+    told = _in_levels({**trial.curve, trial.epoch: trial.values}, before.fidelity, problem.fidelity)
+    reached = problem.fidelity.level(before.fidelity.amount(trial.epoch))
     known = {
         epoch: dict(values)
         for epoch, values in told.items()
@@ -144,10 +154,10 @@ def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding
         and all(math.isfinite(values.get(objective, math.nan)) for objective in names)
     }
     last = max(known, default=0)
-    finished = trial.trained_fully and last == trial.epoch < before.max_epochs
+    finished = trial.trained_fully and last == reached and trial.epoch < before.max_epochs
     if not known:
         return "trained for less than the shortest training"
-    if last == trial.epoch:
+    if last == reached:
         known[last] |= {c.name: trial.measurements[c.name] for c in problem.constraints if c.name in trial.measurements}
     deviations = {n: trial.measurements[spread_name(n)] for n in names if spread_name(n) in trial.measurements}
     judged = {objective.name for objective in (*problem.objectives, *problem.constraints)}
@@ -155,8 +165,12 @@ def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding
     return KnownTrial(config=config, curve=known, finished=finished, deviations=deviations, measured_on=measured_on)
 
 
+def _length(problem: Problem) -> str:
+    return problem.fidelity.text(problem.max_epochs)
+
+
 def _of_other_length(before: Problem, problem: Problem) -> str:
     return (
-        f"of trainings of {before.max_epochs} epochs, where a full one has {problem.max_epochs} now, so that schedules "
+        f"of trainings of {_length(before)}, where a full one has {_length(problem)} now, so that schedules "
         "and results may differ"
     )

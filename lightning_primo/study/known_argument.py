@@ -89,13 +89,16 @@ def _trials(
 def _checked_epoch(epoch: Any, problem: Problem, where: str) -> int:
     if epoch is None:
         return problem.max_epochs
-    whole = isinstance(epoch, Integral) and not isinstance(epoch, bool)
-    if not whole or not problem.min_epochs <= epoch <= problem.max_epochs:
+    fidelity = problem.fidelity
+    level = fidelity.level(epoch) if isinstance(epoch, Integral) else None
+    if level is None or not fidelity.least <= level <= fidelity.full:
+        multiple = f" and a multiple of {fidelity.grain:,}" if fidelity.grain > 1 else ""
         raise InvalidArgumentError(
-            f"{where} has the epoch {shown(epoch)}; expected a whole number from {problem.min_epochs}, the shortest "
-            f"training, to {problem.max_epochs}, the full one"
+            f"{where} has the {fidelity.singular} {shown(epoch)}; expected a whole number from "
+            f"{fidelity.number(fidelity.least)}, the shortest training, to {fidelity.number(fidelity.full)}, the full "
+            f"one{multiple}"
         )
-    return int(epoch)
+    return level
 
 
 def _checked_values(values: Any, problem: Problem, where: str) -> dict[str, float]:

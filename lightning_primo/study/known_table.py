@@ -18,15 +18,15 @@ from lightning_primo.study.known_trials import trained_names
 Row = tuple[dict[str, Any], dict[str, float], float | None, str]
 """A configuration, its values, the epoch where there is one, and what it is in errors."""
 
-_EPOCH, _STATUS = "epoch", "status"
+_STATUS = "status"
 
 
 def read_table(path: Path, problem: Problem) -> list[Row]:
     """The rows of a CSV file with a header, such as those that `Result.to_pandas` writes.
 
     There must be a column for every hyperparameter, whose cell is empty where it is inactive, and one for every
-    objective that is trained or measured. Columns ``epoch`` and ``status`` are heeded where there are such (rows whose
-    status is not ``ok`` are left out), all others that are not of the problem are ignored.
+    objective that is trained or measured. Columns ``epoch`` (or ``step``) and ``status`` are heeded where there are
+    such (rows whose status is not ``ok`` are left out), all others that are not of the problem are ignored.
 
     Args:
         path: The file.
@@ -48,10 +48,11 @@ def read_table(path: Path, problem: Problem) -> list[Row]:
     objectives = {name: _column(path, columns, name, "objective") for name in needed}
     objectives |= {name: name for name in others if name in columns}
     taken = {*hyperparameters.values(), *objectives.values()}
+    length = problem.fidelity.singular
     found: list[Row] = []
     for line, row in rows:
         where = f"line {line} of {str(path)!r}"
-        about = {name: cell for name in (_EPOCH, _STATUS) if name not in taken and (cell := row.get(name))}
+        about = {name: cell for name in (length, _STATUS) if name not in taken and (cell := row.get(name))}
         if about.get(_STATUS, Status.OK.value) != Status.OK.value:
             continue
         config = {
@@ -60,7 +61,7 @@ def read_table(path: Path, problem: Problem) -> list[Row]:
             if (cell := row.get(column)) not in (None, "")
         }
         values = {name: _number(cell, name, where) for name, column in objectives.items() if (cell := row.get(column))}
-        epoch = _number(about[_EPOCH], _EPOCH, where) if _EPOCH in about else None
+        epoch = _number(about[length], length, where) if length in about else None
         found.append((config, values, int(epoch) if epoch is not None and epoch.is_integer() else epoch, where))
     return found
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 TOLERANCE = 0.15
-"""The device counts as slowed where the reference takes longer than at its calmest by more than this, relatively."""
+"""The device counts as slowed where the reference takes longer than on a calm one by more than this, relatively."""
 
+_CALM = 0.1  # of the readings
+_MEMORY = 1000  # readings: of some seconds of measuring
 _REPEATS = 3
 _STEPS = 600
 _CLOCK = 1e-8  # seconds that it can tell apart
@@ -28,28 +31,37 @@ def arithmetic() -> None:
 
 
 class Reference:
-    """Times a fixed workload, and remembers how quick it was when the machine was calmest.
+    """Times a fixed workload, and remembers how long it took when the machine was calm.
 
     One is kept for all measurements of a process on a device: so a machine that is slowed for the whole of one
-    measurement is found out as well.
+    measurement is found out as well. Calm is what a tenth of the last thousand readings were: rarer moments are not
+    worth waiting for, and where the machine has become another one, some seconds of measuring are enough to learn that.
 
     Args:
         workload: What is timed; to be waited for where it runs on an accelerator.
+        known: Earlier readings on this device, by another process.
         clock: Seconds that pass.
 
     Attributes:
-        calmest: Seconds of the shortest reading; infinite before the first.
-        patience: Which part of its time a measurement spends on waiting for a slowed device. It is halved after each
-            that waited in vain, so that a machine that stays as it is costs little; after a calm one it is whole again.
+        calm: Seconds that the workload takes on the calm machine; infinite before anything was learnt.
     """
 
     def __init__(
-        self, workload: Callable[[], None] = arithmetic, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        workload: Callable[[], None] = arithmetic,
+        *,
+        known: Iterable[float] = (),
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._workload = workload
         self._clock = clock
-        self.calmest = math.inf
-        self.patience = 1.0
+        self._readings: deque[float] = deque(known, maxlen=_MEMORY)
+        self.calm = float(np.quantile(self._readings, _CALM)) if self._readings else math.inf
+
+    @property
+    def readings(self) -> tuple[float, ...]:
+        """The last thousand readings."""
+        return tuple(self._readings)
 
     def read(self) -> float:
         """The seconds that the workload takes now; the middle one of three."""
@@ -58,10 +70,9 @@ class Reference:
             start = self._clock()
             self._workload()
             seconds.append(self._clock() - start)
-        reading = max(float(np.median(seconds)), _CLOCK)
-        self.calmest = min(self.calmest, reading)
-        return reading
+        return max(float(np.median(seconds)), _CLOCK)
 
-    def learn(self, *, calm: bool) -> None:
-        """Adapt the patience to a measurement that met a calm device, or waited for one in vain."""
-        self.patience = 1.0 if calm else self.patience / 2
+    def learn(self, reading: float) -> None:
+        """Remember what was read beside a batch of calls."""
+        self._readings.append(reading)
+        self.calm = float(np.quantile(self._readings, _CALM))

@@ -20,7 +20,7 @@ from lightning_primo.timing.spread import Array, deviation_of, error_of, iqr_of,
 from lightning_primo.timing.timing import Timing
 
 PRECISION = 0.02
-MAX_SECONDS = 1.0
+MAX_SECONDS = 0.5
 WARMUP = 0.02
 
 _CLOCK = 1e-8  # seconds that it can tell apart
@@ -29,7 +29,7 @@ _BATCH = 5e-3  # seconds, of blocks
 _MOST_BLOCKS = 20  # in a batch
 _BATCHES = 10  # before the error is believed
 _FEWEST = 3  # batches of calls so slow that the time is over before
-_FEWEST_CALM = 5  # batches that count instead of all when the time is over
+_FEWEST_CALM = 5  # batches that count when the time is over
 
 Run = Callable[[], object]
 Clock = Callable[[], float]
@@ -48,16 +48,16 @@ def time_calls(
 
     Calls are timed in blocks of a quarter of a millisecond and batches of twenty blocks, ten batches at least, until
     the standard error of their median (`spread.error_of`) is below `precision`. With a reference, batches beside which
-    it took longer than at its calmest are set aside: timed is until the others suffice. When the time is over before,
-    what is there counts, the calm ones alone if there are a few, and the deviation includes by how much the device was
-    slowed.
+    it took longer than on the calm device are set aside: timed is until the others suffice. When the time is over
+    before, the calm ones that there are count, or the calmest five, and the deviation includes by how much the device
+    was slowed then.
 
     Args:
         run: Called without arguments; to be waited for where it runs on an accelerator.
         precision: Standard error that is wanted, relative to the median.
         max_seconds: When to stop all the same; three calls are timed at least.
         warmup: Seconds of untimed calls before, three calls at least.
-        reference: Tells when the device is slowed, and waits less long from time to time that it waits in vain.
+        reference: Tells when the device is slowed.
         clock: Seconds that pass.
 
     Raises:
@@ -108,23 +108,16 @@ def time_interleaved(
             batch = one.batch()
             before, reading = reading, 1.0 if reference is None else reference.read()
             one.add(batch, max(before, reading))
+            if reference is not None:
+                reference.learn(max(before, reading))
         elapsed = clock() - start
-        calmest = 1.0 if reference is None else reference.calmest
-        if all(one.calm_and_precise(precision, calmest) for one in series):
+        calm = 1.0 if reference is None else reference.calm
+        if all(one.suffices(precision, calm) for one in series):
             break
-        enough = all(one.length >= _FEWEST for one in series)
-        if enough and elapsed >= end:
+        if elapsed >= end and all(one.length >= _FEWEST for one in series):
             break
-        if (
-            reference is not None
-            and elapsed >= end * reference.patience
-            and all(one.precise(precision) for one in series)
-        ):
-            break
-    if reference is not None and series:
-        reference.learn(calm=all(one.calm_and_precise(precision, reference.calmest) for one in series))
     share = (clock() - begin) / max(1, len(series))
-    return [one.timing(1.0 if reference is None else reference.calmest, share) for one in series]
+    return [one.timing(1.0 if reference is None else reference.calm, share) for one in series]
 
 
 def check_timing(*, precision: float, max_seconds: float, warmup: float = WARMUP) -> None:
@@ -167,21 +160,18 @@ class _Series:
     def length(self) -> int:
         return len(self._batches)
 
-    def precise(self, precision: float) -> bool:
-        """Whether all batches together suffice."""
-        return _suffices(np.array(self._medians), precision)
+    def suffices(self, precision: float, calm: float) -> bool:
+        """Whether what was timed on the calm device is enough."""
+        medians = np.array(self._medians)[self._calm(calm)]
+        return len(medians) >= _BATCHES and error_of(medians) <= precision * float(np.median(medians))
 
-    def calm_and_precise(self, precision: float, calmest: float) -> bool:
-        """Whether those suffice beside which the device was calm."""
-        return _suffices(np.array(self._medians)[self._calm(calmest)], precision)
-
-    def timing(self, calmest: float, seconds: float) -> Timing:
-        """What is known in the end: from the calm batches if there are a few, else from all."""
-        counted = self._calm(calmest)
+    def timing(self, calm: float, seconds: float) -> Timing:
+        """What is known in the end: from the calm batches, or where those are too few from the calmest."""
+        counted = self._calm(calm)
         if counted.sum() < min(_FEWEST_CALM, self.length):
-            counted = np.ones(self.length, dtype=bool)
+            counted[np.argsort(self._readings, kind="stable")[:_FEWEST_CALM]] = True
         batches = [self._batches[index] for index in np.flatnonzero(counted)]
-        slowdown = max(1.0, float(np.median(np.array(self._readings)[counted])) / calmest)
+        slowdown = max(1.0, float(np.median(np.array(self._readings)[counted])) / calm)
         median = median_of(batches)
         slowed = (slowdown - 1) * median if slowdown > 1 + TOLERANCE else 0.0
         return Timing(
@@ -194,9 +184,5 @@ class _Series:
             seconds=seconds,
         )
 
-    def _calm(self, calmest: float) -> npt.NDArray[np.bool_]:
-        return np.array(self._readings) <= calmest * (1 + TOLERANCE)
-
-
-def _suffices(medians: Array, precision: float) -> bool:
-    return len(medians) >= _BATCHES and error_of(medians) <= precision * float(np.median(medians))
+    def _calm(self, calm: float) -> npt.NDArray[np.bool_]:
+        return np.array(self._readings) <= calm * (1 + TOLERANCE)

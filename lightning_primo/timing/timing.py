@@ -18,8 +18,7 @@ class Timing:
         deviation: Standard deviation of what another measurement would find: it includes that the calls of one
             measurement have the state of the machine in common, and by how much the machine was slowed.
         runs: Calls that were timed.
-        slowdown: Duration of the reference workload beside the calls, relative to the calmest known; 1 without a
-            reference.
+        slowdown: Duration of the reference workload beside the calls, relative to a calm device; 1 without one.
         seconds: That the measurement took, the warm-up included.
     """
 

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from lightning_primo.callbacks.reproducibility import seed_globals
-from lightning_primo.errors import NonPositiveValueError, first_line
+from lightning_primo.errors import first_line
+from lightning_primo.layout import latencies_directory, search_directory
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.example_inputs import given_inputs, inputs_before_training
 from lightning_primo.objectives.places import require_same_place
 from lightning_primo.problem.place import Place
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job
+from lightning_primo.training.pending_costs import PendingCosts
 from lightning_primo.training.process_state import Raised, alone
 
 _MEASURE = 12  # a stream of random numbers, apart from those of building and training
 
 
-def measure_costs(job: Job, costs: dict[str, float], measured_on: dict[str, Place] | None = None) -> str | None:
+def measure_costs(
+    job: Job,
+    costs: dict[str, float],
+    measured_on: dict[str, Place] | None = None,
+    pending: PendingCosts | None = None,
+) -> str | None:
     """Fill in the costs that are not known yet, and say which bound is broken, or None.
 
     They are measured on a module of their own: that must not touch the one that is trained.
@@ -28,6 +39,8 @@ def measure_costs(job: Job, costs: dict[str, float], measured_on: dict[str, Plac
         job: Whose module is measured.
         costs: Values by name; the spread of those that are noisy is among them (`spread_name`).
         measured_on: Where the measured ones come from, by the objective's name; filled in as well.
+        pending: Takes those that another device measures and that have no bound, which are begun alone, if no bound is
+            broken; None to wait for these as well.
 
     Raises:
         DeviceMismatchError: Before anything is measured, if other values of the search come from another device.
@@ -39,7 +52,14 @@ def measure_costs(job: Job, costs: dict[str, float], measured_on: dict[str, Plac
         if math.isfinite(value):
             costs.setdefault(callback.objective.name, value)
     unknown = [callback for callback in callbacks if callback.objective.name not in costs]
-    for callback in _measured(job, unknown):
+    later = [callback for callback in unknown if pending is not None and _may_wait(callback)]
+    remembered = latencies_directory(search_directory(job.directory))
+    for callback, module, inputs in _prepared(job, [*(c for c in unknown if c not in later), *later], remembered):
+        if pending is not None and _may_wait(callback):
+            if _violation(job, costs) is None:
+                pending.begin(callback, callback.begin(module, inputs))
+            continue
+        callback.value = callback.value_for(module, inputs)
         costs.update(callback.logs())
         if callback.measured_on and measured_on is not None:
             measured_on[callback.objective.name] = dict(callback.measured_on)
@@ -47,6 +67,11 @@ def measure_costs(job: Job, costs: dict[str, float], measured_on: dict[str, Plac
     if broken is None:
         _require_places(job, costs)
     return broken
+
+
+def _may_wait(callback: CostCallback) -> bool:
+    """Whether its value need not be known before the training."""
+    return callback.elsewhere and not callback.objective.is_bounded
 
 
 def measure_again(job: Job) -> dict[str, float] | str:
@@ -86,11 +111,33 @@ def _measured(job: Job, callbacks: Sequence[CostCallback]) -> list[CostCallback]
     Raises:
         DeviceMismatchError: As `measure_costs`.
     """
+    measured = []
+    for callback, module, inputs in _prepared(job, callbacks):
+        callback.value = callback.value_for(module, inputs)
+        measured.append(callback)
+    return measured
+
+
+def _prepared(
+    job: Job, callbacks: Sequence[CostCallback], remembered: Path | None = None
+) -> Iterator[tuple[CostCallback, nn.Module, Any]]:
+    """Copies of `callbacks`, each with the module of `job` and the inputs that it is to be measured with.
+
+    Args:
+        job: Whose module is measured.
+        callbacks: They stay as they are.
+        remembered: The folder for what equal networks share; None to measure in any case.
+
+    Raises:
+        DeviceMismatchError: As `measure_costs`.
+    """
     if not callbacks:
-        return []
+        return
     copies = copy.deepcopy(list(callbacks))
     for callback in copies:
         require_same_place(callback, job.measured_on)
+        if remembered is not None:
+            callback.remember_in(remembered)
     seed_globals(job.seed, _MEASURE)
     module = job.factory.whole_module(job.config)
     common = None
@@ -102,8 +149,7 @@ def _measured(job: Job, callbacks: Sequence[CostCallback]) -> list[CostCallback]
             if common is None:
                 common = inputs_before_training(job.factory, job.config, module)
             inputs = common
-        callback.value = callback.value_for(module, inputs)
-    return copies
+        yield callback, module, inputs
 
 
 def cost_callbacks(job: Job) -> list[CostCallback]:
@@ -123,9 +169,7 @@ def _violation(job: Job, costs: Mapping[str, float]) -> str | None:
 def _require_places(job: Job, costs: Mapping[str, float]) -> None:
     for callback in job.objectives:  # constraints have no scale
         name = callback.objective.name
-        if name in costs and not callback.objective.has_place_for(costs[name]):
-            raise NonPositiveValueError(
-                f"the objective {name!r} is {costs[name]:g}, but 'log' is set, and what is zero or negative has no "
-                f"logarithm; give it log=False, as in {type(callback).__name__}(log=False), or reject "
-                "such configurations by at_least"
-            )
+        if isinstance(callback, CostCallback) and name in costs:
+            known = copy.copy(callback)
+            known.value = costs[name]
+            known.require_place_on_scale()

@@ -16,7 +16,9 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lightning_primo.disk import storage_failure
 from lightning_primo.errors import (
+    DeviceAwayError,
     DeviceMismatchError,
+    DeviceRefusedError,
     MetricNotLoggedError,
     MicroBatchError,
     NonFiniteLossError,
@@ -108,12 +110,13 @@ def no_outcome(error: BaseException) -> BaseException | None:
     """The exception to raise in place of telling `error` as the trial's; None where it is the trial's own.
 
     A job that is stopped or superseded has no outcome. Neither has one that met what no other configuration will
-    change: a full disk, another device than the one that values were measured on, an objective that is never logged.
+    change: a full disk, a device that is away or refuses, or is another one than that of the values before, an
+    objective that is never logged.
     """
     stop = interruption(error)
     if stop is not None:
         return stop
-    if isinstance(error, (MetricNotLoggedError, DeviceMismatchError)):
+    if isinstance(error, (MetricNotLoggedError, DeviceAwayError, DeviceMismatchError, DeviceRefusedError)):
         return error
     for cause in _causes(error):
         if _status(cause) is not None:

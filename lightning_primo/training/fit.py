@@ -35,6 +35,7 @@ from lightning_primo.training.loggers import close_run, open_run
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.out_of_memory.retry import Attempt
 from lightning_primo.training.parallelism import processes_per_trial
+from lightning_primo.training.pending_costs import PendingCosts
 from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
 from lightning_primo.training.validations import check_validated, limits_of
@@ -42,7 +43,15 @@ from lightning_primo.training.whole_module import WholeModule
 from lightning_primo.workers.lifetime import children_end_with_us
 
 
-def attempt_to_train(job: Job, record: Record, claim: Claim | None, *, resume: bool, seconds: float) -> Attempt:
+def attempt_to_train(
+    job: Job,
+    record: Record,
+    claim: Claim | None,
+    *,
+    resume: bool,
+    seconds: float,
+    pending: PendingCosts | None = None,
+) -> Attempt:
     """Train `job` once, in this process or in one per device.
 
     Args:
@@ -51,6 +60,7 @@ def attempt_to_train(job: Job, record: Record, claim: Claim | None, *, resume: b
         claim: To the trial's directory; None where nobody else could write there.
         resume: Whether the trial's checkpoint is continued.
         seconds: Since the job began.
+        pending: Costs that are measured meanwhile; None for none, as with one process per device.
 
     Raises:
         BaseException: What is no outcome of the trial, see `no_outcome`.
@@ -62,7 +72,7 @@ def attempt_to_train(job: Job, record: Record, claim: Claim | None, *, resume: b
         return attempt_in_ranks(n, again, record, job.directory)
     division = MicroBatches(record.micro_batches)
     try:
-        _fit(job, record, claim, division, arguments, resume=resume, seconds=seconds)
+        _fit(job, record, claim, division, arguments, resume=resume, seconds=seconds, pending=pending)
     except BaseException as error:
         stop = no_outcome(error)
         if stop is not None:
@@ -80,6 +90,7 @@ def _fit(
     *,
     resume: bool,
     seconds: float,
+    pending: PendingCosts | None,
 ) -> None:
     limit = _time_limit(job, seconds)
     limits = limits_of(job.fidelity, arguments)
@@ -107,6 +118,7 @@ def _fit(
         every_seconds=job.checkpoint_every_seconds,
         best_by=job.best_by,
         claim=claim,
+        pending=pending,
     )
     before = open_run()
     trainer = make_trainer(
@@ -173,7 +185,8 @@ def _repositioned() -> Iterator[None]:
 
 def _pauses(job: Job) -> list[PauseForMeasurements]:
     """What keeps this training from disturbing the measurements of its search, in this process or another."""
-    return [PauseForMeasurements()] if any(callback.noisy for callback in cost_callbacks(job)) else []
+    here = (callback.noisy and not callback.elsewhere for callback in cost_callbacks(job))
+    return [PauseForMeasurements()] if any(here) else []
 
 
 def _time_limit(job: Job, seconds: float) -> list[TimeLimit]:

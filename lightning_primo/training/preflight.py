@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lightning_primo.disk import MEND_STORAGE, storage_explained
 from lightning_primo.errors import (
     InvalidArgumentError,
     MetricNotLoggedError,
+    NotDeployableError,
     NotMeasurableError,
     StorageError,
     TrialFailedError,
@@ -43,6 +45,7 @@ from lightning_primo.training.validations import limits_of
 from lightning_primo.training.whole_module import WholeModule
 
 _SECONDS = 1.0
+_SECONDS_OF_EXPORTS = 20.0
 _WRONG = (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
@@ -94,13 +97,14 @@ def preflight(
 
     Raises:
         NotMeasurableError: If a cost can't be measured.
+        NotDeployableError: If a runtime can take neither this module nor any other that was tried in some seconds.
         InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
         MetricNotLoggedError: If an objective is not among them.
         StorageError: If the disk is full or cannot be written to.
         KeyboardInterrupt: On Ctrl-C.
     """
     with alone():
-        result = _preflight(job, folder, report)
+        result = _preflight(job, others, folder, report)
         failed = _unbuildable(job, others) if isinstance(result, set) else None
     for raised in (result, failed):
         if isinstance(raised, Raised):
@@ -146,8 +150,24 @@ def _build_somewhere(factory: Factory, config: Config) -> None:
         factory.module(config)
 
 
+def _deployable(job: Job, others: Sequence[Config]) -> bool:
+    """Whether the costs of one of `others` can be measured, as far as is known within some seconds."""
+    end = time.perf_counter() + _SECONDS_OF_EXPORTS
+    for config in others:
+        try:
+            measure_costs(replace(job, config=config), {})
+        except NotDeployableError:  # noqa: PERF203 - each trial has its own fate
+            if time.perf_counter() > end:
+                break
+        except Exception:  # of another kind, which its trial will meet and report
+            continue
+        else:
+            return True
+    return False
+
+
 def _preflight(
-    job: Job, folder: Path | None, report: Callable[[BaseException], None] | None
+    job: Job, others: Sequence[Config], folder: Path | None, report: Callable[[BaseException], None] | None
 ) -> set[str] | Raised | None:
     with _empty(folder) as empty:
         try:
@@ -155,6 +175,12 @@ def _preflight(
             return None if measure_costs(job, {}) is not None else _names(job, arguments, empty)
         except _WRONG as error:
             return Raised(error)
+        except NotDeployableError as error:
+            if not others or not _deployable(job, others):
+                return Raised(error)
+            if report is not None:
+                report(error)
+            return None
         except BaseException as error:
             stop = no_outcome(error)
             if isinstance(stop, StorageError):

@@ -13,14 +13,17 @@ from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import Record, read_own_record
 from lightning_primo.training.checkpoint.writing import remove_partial
-from lightning_primo.training.cost_measurement import measure_costs
+from lightning_primo.training.cost_measurement import cost_callbacks, measure_costs
 from lightning_primo.training.evaluation import evaluation_of
 from lightning_primo.training.failures import Failure, classify, no_outcome
 from lightning_primo.training.fit import attempt_to_train
 from lightning_primo.training.inheritance import TakeOver
 from lightning_primo.training.job import Job
 from lightning_primo.training.out_of_memory.retry import Retry
+from lightning_primo.training.parallelism import processes_per_trial
+from lightning_primo.training.pending_costs import PendingCosts
 from lightning_primo.training.process_state import Raised, alone, memory_freed
+from lightning_primo.training.trainer import trainer_arguments
 
 
 def run_job(job: Job) -> Evaluation:
@@ -54,17 +57,21 @@ def _run(job: Job) -> Evaluation | Raised:
     measuring = 0.0
     record = Record(identity=job.identity)
     failure: Failure | None
+    pending: PendingCosts | None = None
     try:
+        pending = _pending(job)
         job.directory.mkdir(parents=True, exist_ok=True)
         saved = read_own_record(job.directory, job.identity)
         if saved is None and job.inheritance is not None:
             record.micro_batches = job.inheritance.micro_batches()
         record = saved or record
         began = time.perf_counter()
-        failure = _rejection(job, record, saved is not None)
+        failure = _rejection(job, record, saved is not None, pending)
         measuring = time.perf_counter() - began
         if failure is None and not _is_there(job, record):
-            record, failure = _train(job, record, resume=saved is not None, started=started)
+            record, failure = _train(job, record, resume=saved is not None, started=started, pending=pending)
+        if pending is not None:
+            _collect(job, record, pending, failure)
         if failure is None and not record.curve:
             raise InvalidArgumentError(
                 "the training ended before its first epoch did: 'datamodule' yields no training batches, or the "
@@ -75,6 +82,9 @@ def _run(job: Job) -> Evaluation | Raised:
         if stop is not None:
             return Raised(stop)
         failure = classify(error)
+    finally:
+        if pending is not None:
+            pending.abandon()
     return evaluation_of(job, record, failure, seconds=time.perf_counter() - started, measuring=measuring)
 
 
@@ -83,7 +93,23 @@ def _is_there(job: Job, record: Record) -> bool:
     return record.finished or record.epoch >= job.epoch
 
 
-def _rejection(job: Job, record: Record, resume: bool) -> Failure | None:
+def _pending(job: Job) -> PendingCosts | None:
+    """Where costs are waited for that are measured while the job trains, which it does in this process."""
+    if not any(callback.elsewhere for callback in cost_callbacks(job)):
+        return None
+    return None if processes_per_trial(trainer_arguments(job.options.trainer, job.config)) else PendingCosts()
+
+
+def _collect(job: Job, record: Record, pending: PendingCosts, failure: Failure | None) -> None:
+    """Wait for what is still measured; of a training that has failed that cannot fail once more."""
+    try:
+        pending.collect(record, wait=True, objectives=[callback.objective.name for callback in job.objectives])
+    except Exception as error:
+        if failure is None or no_outcome(error) is not None:
+            raise
+
+
+def _rejection(job: Job, record: Record, resume: bool, pending: PendingCosts | None) -> Failure | None:
     """Complete the costs of `record`; the bound that they break, if they do."""
     taken_over = isinstance(job.inheritance, TakeOver)  # so that nothing was trained here before
     if not resume and job.start_epoch > 0 and not taken_over and not checkpoint_file(job.directory).exists():
@@ -96,7 +122,7 @@ def _rejection(job: Job, record: Record, resume: bool) -> Failure | None:
     foreign = forget_elsewhere(job.measured_on, record.costs, record.measured_on)
     if not foreign and _is_there(job, record):
         return None
-    broken = measure_costs(job, record.costs, record.measured_on)
+    broken = measure_costs(job, record.costs, record.measured_on, pending)
     if broken is not None:
         return Failure(status=Status.REJECTED, message=broken)
     for values in record.curve.values():
@@ -104,7 +130,9 @@ def _rejection(job: Job, record: Record, resume: bool) -> Failure | None:
     return None
 
 
-def _train(job: Job, record: Record, *, resume: bool, started: float) -> tuple[Record, Failure | None]:
+def _train(
+    job: Job, record: Record, *, resume: bool, started: float, pending: PendingCosts | None
+) -> tuple[Record, Failure | None]:
     """Train on from `record`, in as few micro-batches as memory allows; what was reached, and why not more."""
     claim = Claim(job.home, job.ticket) if job.ticket else None
     if claim is not None:
@@ -123,7 +151,7 @@ def _train(job: Job, record: Record, *, resume: bool, started: float) -> tuple[R
         )
         with memory_freed():
             seconds = time.perf_counter() - started
-            attempt = attempt_to_train(job, start, claim, resume=resume, seconds=seconds)
+            attempt = attempt_to_train(job, start, claim, resume=resume, seconds=seconds, pending=pending)
         if attempt.failure is None or attempt.record.begun >= furthest.begun:
             furthest = attempt.record
         if not retry.goes_on(attempt):

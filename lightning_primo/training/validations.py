@@ -28,7 +28,7 @@ def fidelity_by_steps(steps: Any, trainer: TrainerArguments) -> Fidelity:
         trainer: The Trainer's arguments; its own ``val_check_interval`` is heeded, in batches of all epochs.
 
     Raises:
-        InvalidArgumentError: If `steps` are no such numbers, do not fall on validations, or the Trainer cannot train so.
+        InvalidArgumentError: If `steps` are no such numbers or fall on no validations, or the Trainer cannot train so.
     """
     every = None
     if isinstance(trainer, Mapping):

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from lightning_primo.algorithms import Hyperband, RandomSearch, SuccessiveHalving
+from lightning_primo.algorithms import (
+    MOASHA,
+    Algorithm,
+    BayesianOptimization,
+    Hyperband,
+    RandomSearch,
+    SuccessiveHalving,
+)
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.space import Encoding
 from lightning_primo.testing.problems import drive, evaluator, toy_problem
@@ -35,6 +44,36 @@ def test_a_restored_search_encodes_all_its_configurations_at_once(monkeypatch: p
     assert calls == [30]
     assert all(restored.seen(trial.config) for trial in algorithm.trials)
     assert restored.ask() == algorithm.ask()
+
+
+@pytest.mark.parametrize("algorithm", [RandomSearch(), MOASHA()], ids=lambda made: type(made).__name__)
+def test_replicates_of_full_trainings_are_committed_and_paid(algorithm: Algorithm) -> None:
+    problem = replace(toy_problem(2), replicates=3)
+    algorithm.start(problem)
+    evaluate, spent = evaluator(problem), 0.0
+    while algorithm.epochs_committed < 15 * 27:
+        proposal = algorithm.ask()
+        assert proposal is not None
+        assert algorithm.epochs_committed == spent + problem.cost(proposal)
+        given_up = proposal.trial_id % 3 == 2 and proposal.epoch == 27
+        cost = proposal.epochs if given_up else problem.cost(proposal)
+        algorithm.tell(replace(evaluate(proposal), cost=cost, given_up=given_up))
+        spent += cost
+        assert algorithm.epochs_committed == spent
+    assert any(trial.at(27) for trial in algorithm.trials)
+
+
+def test_the_design_counts_trials_with_all_their_replicates() -> None:
+    problem = replace(toy_problem(2), replicates=3)
+    algorithm = BayesianOptimization(design=RandomSearch(), n_init=4)
+    algorithm.start(problem)
+    evaluate, operations = evaluator(problem), []
+    for _ in range(6):
+        proposal = algorithm.ask()
+        assert proposal is not None
+        algorithm.tell(replace(evaluate(proposal), cost=problem.cost(proposal)))
+        operations.append(proposal.operation)
+    assert [operation == "bayesian" for operation in operations] == [False] * 4 + [True] * 2
 
 
 @pytest.mark.parametrize("fails", [False, True])

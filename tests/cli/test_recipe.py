@@ -36,7 +36,7 @@ def test_a_recipe_is_given_what_follows_its_name(monkeypatch: pytest.MonkeyPatch
     assert sys.path == before
 
 
-@pytest.mark.parametrize("name", ["digits", "flowers", "cifar10", "compare", "plug_in", "nasbench201"])
+@pytest.mark.parametrize("name", ["digits", "flowers", "cifar10", "compare", "on_device", "plug_in", "nasbench201"])
 def test_the_help_of_a_recipe_is_of_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         launched(name, "--help")
@@ -68,7 +68,7 @@ def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
     (tmp_path / "recipes" / "images.py").write_text("import sklearn_that_is_not_there\n")
     for name in [name for name in sys.modules if name.partition(".")[0] == "recipes"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(recipe, "_EXTRA", ("sklearn_that_is_not_there",))
+    monkeypatch.setattr(recipe, "_EXTRAS", {"sklearn_that_is_not_there": "recipes"})
     with pytest.raises(PrimoError, match=r"'images' needs sklearn_that_is_not_there: pip install 'lightning-primo\["):
         launched("images")
     for name in [name for name in sys.modules if name.partition(".")[0] == "recipes"]:

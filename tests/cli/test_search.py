@@ -98,6 +98,22 @@ def test_a_search_of_a_script_and_on_with_it(
     assert "with another config: trainer.gradient_clip_val was None and is 1.0" in capsys.readouterr().err
 
 
+def test_seeds_and_folds_are_entries_of_a_search_file(
+    networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["search", "--quiet", "--budget.trials=1", "--config", "config.yaml"]
+    twice = written(tmp_path, changed(algorithm="RandomSearch", epochs=[1, 1], repeats=2))
+    assert main([*command, f"--directory={tmp_path / 'out'}", "--search", twice]) == 0
+    (trial,) = read_result(tmp_path / "out").trials
+    assert (trial.replicates, trial.cost) == (2, 2)
+    assert trial.measurements["val_loss_spread"] > 0
+    assert main(["search", "--config", "config.yaml", "--search", twice, f"--directory={tmp_path}", "--print"]) == 0
+    assert "  seeds of each full training: 2\n" in capsys.readouterr().out
+    folded = written(tmp_path, changed(algorithm="RandomSearch", folds=5))
+    assert main([*command, f"--directory={tmp_path / 'folded'}", "--search", folded]) == 2
+    assert "has no method 'fold'; give it a method fold(self, i, k)" in capsys.readouterr().err
+
+
 def test_a_search_that_could_not_begin_is_corrected(
     networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

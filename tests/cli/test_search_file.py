@@ -22,11 +22,13 @@ from lightning_primo.algorithms import (
 from lightning_primo.cli.search_file import read_algorithm, read_objectives
 from lightning_primo.cli.space_file import SearchSpace, read_space
 from lightning_primo.errors import InvalidArgumentError, StoreError
-from lightning_primo.objectives import TorchMetric
+from lightning_primo.objectives import DeployedMetric, Latency, TorchMetric
+from lightning_primo.objectives.bench import LocalBench
 from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.past import PastSearch
+from lightning_primo.runtimes import Eager, FirstOf, OnnxRuntime, Quantised
 from tests.tiny import Data, Net
 
 ENTRY = """
@@ -48,6 +50,34 @@ def test_a_torchmetrics_metric() -> None:
 def test_an_argument_that_the_metric_does_not_take_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match=r"'objectives' has 'TorchMetric'.*nclasses"):
         read_objectives([yaml.safe_load(ENTRY.replace("num_classes", "nclasses"))])
+
+
+RUNTIME = """
+class_path: Latency
+init_args:
+  device: cpu
+  runtime:
+    class_path: Quantised
+    init_args: {runtime: {class_path: OnnxRuntime}, calibration_batches: 3}
+"""
+
+
+@pytest.mark.usefixtures("_quiet")
+@pytest.mark.parametrize("prefix", ["", "lightning_primo."])
+def test_runtimes_in_runtimes(prefix: str) -> None:
+    text = RUNTIME.replace("class_path: ", f"class_path: {prefix}")
+    (latency,) = read_objectives([yaml.safe_load(text)])
+    assert isinstance(latency, Latency)
+    expected = LocalBench("cpu", Quantised(OnnxRuntime(), calibration_batches=3))
+    assert latency.bench == expected
+    deployed = {"class_path": "DeployedMetric", "init_args": {"metric": "val_loss", "runtime": "OnnxRuntime"}}
+    (metric,) = read_objectives([deployed])
+    assert isinstance(metric, DeployedMetric)
+    assert metric.runtime == OnnxRuntime()
+    several = {"class_path": "FirstOf", "init_args": {"runtimes": ["OnnxRuntime", "Eager"]}}
+    (fallback,) = read_objectives([{"class_path": "Latency", "init_args": {"runtime": several}}])
+    assert isinstance(fallback, Latency)
+    assert fallback.bench == LocalBench("auto", FirstOf([OnnxRuntime(), Eager()]))
 
 
 @pytest.mark.usefixtures("_quiet")

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.measure import call, first_sample, model_inputs, sample_batch, to_device
-from lightning_primo.measure.inputs import Sample, draws_one, one_sample
+from lightning_primo.measure.batches import draws_one, several_batches
+from lightning_primo.measure.inputs import Sample, one_sample
 from lightning_primo.measure.isolation import explained, isolated, rng_kept
 
 Pair = namedtuple("Pair", "x y")
@@ -258,3 +259,16 @@ def test_isolated_puts_everything_back_after_an_error() -> None:
         raise ZeroDivisionError
     assert module.training
     assert torch.is_grad_enabled()
+
+
+def test_several_batches_are_of_the_loaders_size_and_leave_it_alone() -> None:
+    data = TensorDataset(torch.arange(10))
+    loader = DataLoader(data, batch_size=4, shuffle=True)
+    before = torch.get_rng_state()
+    with rng_kept():
+        batches = several_batches(loader, 2)
+        assert [batch[0].tolist() for batch in several_batches(loader, 2)] == [batch[0].tolist() for batch in batches]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [len(batch[0]) for batch in batches] == [4, 4]
+    assert sorted(value for batch in several_batches(loader, 9) for value in batch[0].tolist()) == list(range(10))
+    assert len(several_batches([torch.ones(3, 1)], 5)) == 1

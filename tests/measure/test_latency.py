@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, UnsteadyMeasurementWarning
-from lightning_primo.measure import latency, measure_latency
+from lightning_primo.measure import compare_latencies, latency, measure_latency
 from lightning_primo.timing import Timing
 
 QUICK = {"device": "cpu", "warmup": 1e-4, "max_seconds": 1e-3}
@@ -183,3 +184,27 @@ def test_how_precisely_and_how_long_is_passed_on(monkeypatch: pytest.MonkeyPatch
     first, second = seen
     assert (first["precision"], first["max_seconds"], first["warmup"]) == (0.1, 3.0, 2.0)
     assert first["reference"] is second["reference"]  # so that what one saw of the device, the next one knows
+
+
+def test_modules_are_compared_in_turn_and_stay_as_they_were(spy: Spy) -> None:
+    other = Spy()
+    threads = torch.get_num_threads()
+    first, second = compare_latencies(
+        [spy, other], torch.rand(2, 3), batch_size=2, threads=threads + 1, **{**QUICK, "max_seconds": 2e-2}
+    )
+    assert 0 < first.median < 1
+    assert 0 < second.median < 1
+    assert (spy.training, other.training, torch.get_num_threads()) == (True, True, threads)
+    assert all((call["shape"], call["training"], call["threads"]) == ((2, 3), False, threads + 1) for call in Spy.seen)
+    order = [call["self"] is spy for call in Spy.seen]
+    turns = sum(a != b for a, b in pairwise(order))
+    assert turns >= 4  # warmed up one after the other, and then at least three batches of each
+
+
+def test_what_cannot_be_compared(spy: Spy) -> None:
+    assert compare_latencies([], torch.rand(2, 3), device="cpu") == []
+    with pytest.raises(NotMeasurableError, match="calling Spy"):
+        compare_latencies([nn.Identity(), spy], torch.rand(2, 7), **QUICK)
+    for options in ({"batch_size": 0}, {"threads": 0}, {"precision": 2.0}):
+        with pytest.raises(InvalidArgumentError):
+            compare_latencies([spy], torch.rand(2, 3), **{**QUICK, **options})

@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.measure import LatencyMeasurement
-from lightning_primo.objectives import CostCallback, FLOPs, Latency, ParameterCount, PeakMemory, latency
+from lightning_primo.objectives import CostCallback, FLOPs, Latency, ParameterCount, PeakMemory
 from lightning_primo.problem.objective import Kind
+from lightning_primo.runtimes import latency
 
 MEASUREMENT = LatencyMeasurement(
     median=2e-3,

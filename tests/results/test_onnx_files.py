@@ -118,7 +118,7 @@ def test_what_is_missing_is_told_before_anything_is_written(tmp_path: Path, monk
         result_of(tmp_path / "read", None).export(tmp_path / "front", onnx=True)
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name))
-    with pytest.raises(PrimoError, match=r"needs the packages 'onnxscript'.*pip install 'lightning-primo\[onnx\]'"):
+    with pytest.raises(PrimoError, match=r"needs 'onnxscript', not.*pip install 'lightning-primo\[onnx\]'"):
         result_of(tmp_path / "search", Factory(Images, Data)).export(tmp_path / "front", onnx=True)
     monkeypatch.undo()
     assert not (tmp_path / "front").exists()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib import pyplot
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.problem.trial import Status
+from lightning_primo.problem.trial import Origin, Status
 from tests.results.search_log import ACCURACY, ERROR, LATENCY, PARAMETERS, Log, make_problem, two_objective_log
 
 MEMORY = Objective(name="memory_cpu", kind=Kind.MEASURED)
@@ -53,6 +54,22 @@ def test_the_front_is_joined_by_its_attainment_surface(tmp_path: Path) -> None:
     right, top = axes.get_xlim()[1], axes.get_ylim()[1]
     expected = [(0.2, top), (0.2, 1000), (0.3, 1000), (0.3, 100), (0.9, 100), (0.9, 10), (right, 10)]
     np.testing.assert_allclose(np.asarray(corners), expected)
+
+
+def test_known_trials_have_a_ring(tmp_path: Path) -> None:
+    log = two_objective_log()
+    assert not any("known" in text for text in legend_of(log.result(tmp_path).plot_front().axes[0]))
+    for trial_id, values in ((20, (0.25, 500.0)), (21, (math.nan, 60.0))):
+        log.ask(trial_id, origin=Origin.KNOWN)
+        log.tell(trial_id, values, cost=0)
+    axes = log.result(tmp_path).plot_front().axes[0]
+    assert "known before (1)" in legend_of(axes)
+    (ring,) = [drawn for drawn in axes.collections if drawn.get_label() == "known before (1)"]
+    np.testing.assert_allclose(ring.get_offsets(), [[0.25, 500.0]])
+
+
+def legend_of(axes: Any) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 def test_the_surface_of_a_maximised_objective_opens_to_the_left(tmp_path: Path) -> None:

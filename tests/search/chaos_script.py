@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from lightning_primo import Latency, Metric, ParameterCount, PriMO, Prior, Search
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CheckpointWarning
-from lightning_primo.objectives import latency
+from lightning_primo.objectives import bench
+from lightning_primo.runtimes import latency
 from lightning_primo.search import loop, session
 from lightning_primo.store import Store
 from lightning_primo.training import Job
@@ -143,7 +144,8 @@ def serve() -> None:
     warnings.simplefilter("error", CheckpointWarning)  # what is trained from scratch would hide what was lost
     chip = Chip()
     latency.measure_latency = chip.measure
-    latency.device_name = lambda device: chip.name
+    bench.measure_latency = chip.glance
+    bench.device_name = lambda device: chip.name
     save_every_epoch()
     for line in sys.stdin:
         pid = os.fork()

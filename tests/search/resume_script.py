@@ -15,6 +15,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,10 +29,22 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float,
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_primo import PBT, BulkAndCut, Metric, ParameterCount, PriMO, Prior, Search
+from lightning_primo import (
+    PBT,
+    BulkAndCut,
+    KFoldData,
+    Metric,
+    ParameterCount,
+    PriMO,
+    Prior,
+    RandomSearch,
+    Search,
+)
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.store import Store
+from lightning_primo.training import Job
+from lightning_primo.training.plan import TrainingPlan
 
 EPOCHS = (1, 3)
 
@@ -148,7 +161,53 @@ def make_population_search(directory: str | Path, **changes: Any) -> Search:
     return make_search(directory, **{"algorithm": PBT(population=4), **changes})
 
 
-SEARCHES = {"primo": make_search, "bulk-and-cut": make_growing_search, "pbt": make_population_search}
+def save_every_level() -> None:
+    """Let each trial write a checkpoint wherever it could go on from."""
+    plain = TrainingPlan.job
+
+    def job(self: TrainingPlan, *args: Any, **kwargs: Any) -> Job:
+        return replace(plain(self, *args, **kwargs), checkpoint_every_seconds=0.0)
+
+    TrainingPlan.job = job  # type: ignore[method-assign]
+
+
+def make_search_by_steps(directory: str | Path, **changes: Any) -> Search:
+    """Of 4 batches to an epoch, and rungs inside of them."""
+    save_every_level()
+    return make_search(directory, **{"epochs": None, "steps": (3, 9), **changes})
+
+
+def make_population_search_by_steps(directory: str | Path) -> Search:
+    return make_search_by_steps(directory, algorithm=PBT(population=4))
+
+
+def make_folded_search(directory: str | Path, **changes: Any) -> Search:
+    """Two folds of each trial; every third trial or so is given up after the first."""
+    train, val = data()
+    x, y = (torch.cat(pair) for pair in zip(train.dataset[:], val.dataset[:], strict=True))  # type: ignore[index]
+    folded = KFoldData(TensorDataset(x, y), batch_size=8)
+    return make_search(directory, **{"datamodule": folded, "folds": 2, "algorithm": RandomSearch(), **changes})
+
+
+def make_begun_search(directory: str | Path, **changes: Any) -> Search:
+    """One in which configurations are given, and results known."""
+    first = [{"lr": 0.01, "width": 8}, {"lr": 0.1, "regularised": False}]
+    known = [
+        ({"lr": 0.03, "width": 4, "regularised": False}, {"val_loss": 0.9}),
+        ({"lr": 0.003, "width": 16, "regularised": True, "dropout": 0.3}, {"val_loss": 1.2}, 1),
+    ]
+    return make_search(directory, **{"first": first, "known": known, **changes})
+
+
+SEARCHES = {
+    "primo": make_search,
+    "bulk-and-cut": make_growing_search,
+    "pbt": make_population_search,
+    "steps": make_search_by_steps,
+    "pbt by steps": make_population_search_by_steps,
+    "folds": make_folded_search,
+    "begun": make_begun_search,
+}
 
 
 def strike(moment: str, number: int, signal_number: int) -> None:

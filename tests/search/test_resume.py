@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from lightning_primo.layout import STORE
-from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.problem.trial import Evaluation, Origin, Proposal
 from lightning_primo.store import read_events
 from tests.search import resume_script
 
@@ -248,6 +248,57 @@ def test_a_population_killed_while_trainings_are_taken_over(searches: Searches, 
     assert searches.run(killed, 4, search="pbt") == 0, searches.log.read_text()
     assert_same(killed, whole)
     assert not list(killed.glob("trials/*/epoch_*"))
+
+
+FOLD_KILLS = [
+    ("training", 20),  # of 12 steps, the second fold of the first trial
+    ("saved", 1),
+    ("evaluated", 1),
+    ("training", 16),
+    ("told", 2),
+    ("training", 40),
+]
+
+
+def test_killed_between_and_within_folds(searches: Searches, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert searches.run(whole, 24, search="folds") == 0, searches.log.read_text()
+    expected = history(whole)
+    replicates = [e.measurements["replicates"] for e, _ in read_events(whole) if isinstance(e, Evaluation) and e.ok]
+    assert set(replicates) == {1.0, 2.0}
+    for moment, number in FOLD_KILLS:
+        code = searches.run(killed, 24, search="folds", moment=moment, number=number, signal=signal.SIGKILL)
+        assert code == -signal.SIGKILL, f"{moment} {number}: {searches.log.read_text()}"
+        found = history(killed)
+        assert found == expected[: len(found)], f"after {moment} {number}"
+    assert searches.run(killed, 24, search="folds") == 0, searches.log.read_text()
+    assert_same(killed, whole)
+    assert not list(killed.glob("trials/*/replicates/*/*.ckpt"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "full_trainings"), [("folds", 24), ("begun", FULL_TRAININGS)])
+@pytest.mark.parametrize("seed", range(3))
+def test_others_killed_at_random_times(
+    searches: Searches, tmp_path: Path, kind: str, full_trainings: float, seed: int
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert searches.run(whole, full_trainings, search=kind) == 0, searches.log.read_text()
+    rng = random.Random(seed)
+    expected = history(whole)
+    for _ in range(200):
+        number = rng.randint(1, 2500)
+        code = searches.run(
+            killed, full_trainings, search=kind, moment="milliseconds", number=number, signal=signal.SIGKILL
+        )
+        found = history(killed)
+        assert found == expected[: len(found)]
+        if code == 0:
+            break
+    assert code == 0
+    assert_same(killed, whole)
+    origins = {event.origin for event, _ in read_events(killed) if isinstance(event, Proposal)}
+    assert origins == ({Origin.ALGORITHM} if kind == "folds" else set(Origin))
 
 
 def test_the_same_call_again_trains_nothing(searches: Searches, undisturbed: Path, tmp_path: Path) -> None:

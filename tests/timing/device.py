@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,14 +13,12 @@ class Device:
 
     Args:
         durations: Of one call after the other.
-        slowness: How many times as long the reference takes at a time, by the seconds since the start.
     """
 
-    def __init__(self, durations: Iterator[float], slowness: Callable[[float], float] = lambda seconds: 1.0) -> None:
+    def __init__(self, durations: Iterator[float]) -> None:
         self.now = 0.0
         self.calls = 0
         self._durations = durations
-        self._slowness = slowness
 
     def clock(self) -> float:
         return self.now
@@ -28,9 +26,6 @@ class Device:
     def call(self) -> None:
         self.calls += 1
         self.now += next(self._durations)
-
-    def reference(self) -> None:
-        self.now += 1e-4 * self._slowness(self.now)
 
 
 def constant(seconds: float) -> Iterator[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ import torch
 from ConfigSpace import ConfigurationSpace, Float
 from lightning.pytorch.callbacks import EarlyStopping
 
-from lightning_primo import Metric, ParameterCount, Search, SuccessiveHalving
+from lightning_primo import PBT, Metric, ParameterCount, Search, SuccessiveHalving
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.layout import CHECKPOINT
+from lightning_primo.layout import CHECKPOINT, trial_directory
 from lightning_primo.problem.objective import Objective
 from lightning_primo.training import run_job
 from lightning_primo.training.checkpoint.best_epoch import counted_epoch
 from lightning_primo.training.checkpoint.record import read_record, read_weights
+from lightning_primo.training.replicates.run import run_trial
 from tests.tiny import Data, Net, same_state
 from tests.training.jobs import make_job
+from tests.training.test_take_over import fork_job, trained
 
 # The loss of each epoch; `marker`, a buffer, has the number of the epoch that the weights are of.
 LOSSES = [0.5, 0.2, 0.4, 0.3, 0.1]
@@ -150,6 +153,54 @@ def test_a_search_hands_out_the_best_weights(tmp_path: Path) -> None:
     folder = result.export(tmp_path / "front") / f"trial_{best.id:05d}"
     assert torch.load(folder / "state_dict.pt", weights_only=True)["marker"] == 2
     assert "best_epoch" in result.to_pandas().columns
+
+
+def test_one_that_takes_over_a_training_has_the_best_epoch_of_all_of_it(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"module": Scripted, "objectives": BEST}
+    trained(tmp_path, 3, **options)
+    child = trial_directory(tmp_path, 1)
+    first = run_job(fork_job(tmp_path, 3, 4, {"lr": 0.05}, **options))
+    assert first.ok, first.reason
+    assert first.losses == pytest.approx((0.2, -1.0))  # of its parent
+    assert first.measurements["best_epoch"] == 2
+    assert read_weights(child)["marker"] == 2
+    second = run_job(make_job(child, 5, config={"lr": 0.05}, start_epoch=4, trial_id=1, **options))
+    assert second.losses == pytest.approx((0.1, -4.0))
+    assert read_weights(child)["marker"] == 5
+
+
+def test_a_population_is_compared_by_its_best_epochs(tmp_path: Path) -> None:
+    space = ConfigurationSpace(seed=0)
+    space.add(Float("lr", (0.001, 0.1)))
+    search = Search(
+        space,
+        module=Scripted,
+        datamodule=Data(),
+        objectives=[Metric("val_loss", at="best")],
+        epochs=(1, 4),
+        directory=tmp_path,
+        algorithm=PBT(population=4, share=0.25),
+        trainer={"accelerator": "cpu", "logger": False},
+    )
+    result = search.run(full_trainings=4, progress=False, report=False)
+    assert any(len(trial.schedule) > 1 for trial in result.trials)
+    for trial in result.trials:
+        assert trial.outcome == "ok", trial.reason
+        assert trial.values["val_loss"] == pytest.approx(min(LOSSES[: trial.epoch]))
+    assert result.load(result.front[0]).marker == 2
+
+
+def test_the_best_epoch_of_each_replicate_counts(tmp_path: Path) -> None:
+    made = job(tmp_path / "00004", 5, max_epochs=5)
+    told = run_trial(replace(made, options=replace(made.options, repeats=2)))
+    assert told.losses == pytest.approx((0.1, -4.0))
+    assert told.deviations == {"val_loss": 0.0, "other": 0.0}
+    patient = EarlyStopping("val_loss", patience=2)
+    stopped = replace(made.options, repeats=2, trainer={"accelerator": "cpu", "callbacks": [patient]})
+    early = run_trial(replace(made, directory=tmp_path / "00006", options=stopped))
+    assert (early.epoch, early.finished, early.cost) == (4, True, 8)
+    assert early.losses == pytest.approx((0.2, -1.0))
+    assert early.measurements["replicates"] == 2
 
 
 @pytest.mark.parametrize(

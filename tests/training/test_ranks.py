@@ -25,6 +25,7 @@ from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.objectives import TorchMetric, TrainingTime
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import preflight, run_job
+from lightning_primo.training.checkpoint.record import read_weights
 from lightning_primo.training.failures import Failure
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.ranks.processes import collect
@@ -33,6 +34,7 @@ from lightning_primo.workers.rank_group import end_ranks
 from tests.objectives.test_torch_metric import N_CLASSES, Returning, Samples, accuracy
 from tests.tiny import N_SAMPLES, Augmented, Data, Net, same_state
 from tests.training.jobs import curve, make_job, state
+from tests.training.test_best_epoch import job as best_job
 from tests.workers.test_local_processes import wait_until_dead
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +107,18 @@ def test_promoted_equals_uninterrupted(tmp_path: Path) -> None:
     assert same_state(state(tmp_path / "a"), state(tmp_path / "b"))
     assert not {"RANK", "MASTER_PORT"} & os.environ.keys()
     assert not torch.distributed.is_initialized()
+
+
+def test_the_best_epoch_is_that_of_all_processes(tmp_path: Path) -> None:
+    at_once = run_job(best_job(tmp_path / "a", 4, trainer=TWO))
+    assert at_once.ok, at_once.reason
+    assert at_once.losses == pytest.approx((0.2, -1.0))
+    assert read_weights(tmp_path / "a")["marker"] == 2
+    for start, epoch in ((0, 3), (3, 4)):
+        parts = run_job(best_job(tmp_path / "b", epoch, start_epoch=start, trainer=TWO))
+    assert parts.losses == at_once.losses
+    assert same_state(read_weights(tmp_path / "a"), read_weights(tmp_path / "b"))
+    assert same_state(state(tmp_path / "a"), state(tmp_path / "b"))
 
 
 def test_ranks_draw_alike_what_they_share_and_see_different_data(tmp_path: Path) -> None:

@@ -259,22 +259,22 @@ def test_a_proposal_to_the_full_budget_costs_all_replicates() -> None:
 
 def test_a_search_gives_up_what_is_bad_and_goes_on_alike(tmp_path: Path) -> None:
     search = make_search(tmp_path / "a", repeats=3, objectives=[Metric("noisy")])
-    result = search.run(full_trainings=30, progress=False, report=False)
+    result = search.run(full_trainings=21, progress=False, report=False)
     table = result.to_pandas()
     assert set(table["replicates"]) == {1.0, 3.0}
     given_up = [trial for trial in result.trials if trial.given_up]
     assert len(given_up) > 2
     assert {trial.id for trial in given_up}.isdisjoint({trial.id for trial in result.front})
     assert result.epochs == sum(2 * trial.measurements["replicates"] for trial in result.trials)
-    assert 30 <= result.full_trainings < 33
+    assert 21 <= result.full_trainings < 24
     assert min(trial.values["noisy"] for trial in result.trials) == result.front[0].values["noisy"]
     for trial in result.trials:
         assert not list((tmp_path / "a" / "trials" / f"{trial.id:05d}").glob("replicates/*/*.ckpt"))
 
     parts = make_search(tmp_path / "b", repeats=3, objectives=[Metric("noisy")])
-    parts.run(full_trainings=10, progress=False, report=False)
+    parts.run(full_trainings=8, progress=False, report=False)
     parts = make_search(tmp_path / "b", repeats=3, objectives=[Metric("noisy")])
-    parts.run(full_trainings=30, progress=False, report=False)
+    parts.run(full_trainings=21, progress=False, report=False)
     assert logged(parts) == logged(search)
 
 
@@ -290,6 +290,17 @@ def test_rungs_come_before_replicates(tmp_path: Path) -> None:
     assert low
     assert all("replicates" not in trial.measurements for trial in low)
     assert any(trial.measurements.get("replicates") == 2 for trial in result.trials)
+
+
+def test_trainings_by_steps_are_replicated_too(tmp_path: Path) -> None:
+    steps = {"epochs": None, "steps": (2, 4), "datamodule": KFoldData(numbers(), batch_size=2)}
+    search = make_search(tmp_path, folds=2, algorithm=SuccessiveHalving(eta=2), objectives=[Metric("fold")], **steps)
+    result = search.run(full_trainings=6, progress=False, report=False)
+    full = [trial for trial in result.trials if trial.trained_fully]
+    assert full
+    for trial in full:
+        assert trial.values["fold"] == pytest.approx(4.5)
+        assert trial.replicates == 2
 
 
 def test_another_number_of_folds_is_another_search(tmp_path: Path) -> None:

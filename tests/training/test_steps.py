@@ -126,7 +126,7 @@ def test_the_best_level_counts_and_stopping_early_ends_a_training(tmp_path: Path
     stop = EarlyStopping("val_loss", patience=0, mode="max")
     fields = {"objectives": (Metric("val_loss", at="best"),), "trainer": {"callbacks": [stop]}}
     evaluation = train(tmp_path, 4, every=4, **fields)
-    assert evaluation.finished and evaluation.epoch == 2 and evaluation.cost == 2
+    assert (evaluation.finished, evaluation.epoch, evaluation.cost) == (True, 2, 2)
     assert evaluation.measurements["best_epoch"] == 2
     again = train(tmp_path, 4, every=4, start_epoch=2, **fields)
     assert (again.finished, again.epoch, again.losses, again.cost) == (True, 2, evaluation.losses, 0)
@@ -259,6 +259,42 @@ def test_a_loader_with_a_state_goes_on_by_it(tmp_path: Path) -> None:
             return stateful.StatefulDataLoader(Plain(), batch_size=4, shuffle=True)
 
     promoted_equals_uninterrupted(tmp_path, data=Stateful())
+
+
+class Counted(IterableDataset[tuple[Tensor, Tensor]]):
+    """A stream without a length that knows where it is; `read` counts what was read of it."""
+
+    def __init__(self, read: list[int]) -> None:
+        self.read = read
+        self.position = 0
+
+    def __iter__(self) -> Any:
+        while self.position < 10 * N_SAMPLES:
+            self.position += 1
+            self.read.append(self.position)
+            x = torch.tensor([self.position % 7 / 7, self.position % 5 / 5])
+            yield x, x.sum(-1, keepdim=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.position = state["position"]
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+def test_a_stream_with_a_state_goes_on_by_it_and_is_not_read_again(tmp_path: Path) -> None:
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    read: list[int] = []
+
+    class Stateful(Data):
+        def train_dataloader(self) -> Any:
+            return stateful.StatefulDataLoader(Counted(read), batch_size=4)
+
+    promoted_equals_uninterrupted(tmp_path, data=Stateful())
+    whole = 4 * (20 + 1)  # samples of 20 steps, and of a batch ahead
+    assert read[:whole] == list(range(1, whole + 1))
+    assert read[whole:] == [*range(1, 45), *range(41, whole + 1)]  # but for the batch ahead nothing comes twice
 
 
 def test_a_metric_of_the_training_alone_is_none_by_steps(tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ def test_unknown_arguments_and_good_ones() -> None:
 def test_defaults_give_way_to_the_users_arguments(tmp_path: Path) -> None:
     with quiet_lightning():
         trainer = make_trainer(
-            {"accelerator": "cpu", "num_sanity_val_steps": 2, "logger": False}, directory=tmp_path, max_epochs=7
+            {"accelerator": "cpu", "num_sanity_val_steps": 2, "logger": False},
+            directory=tmp_path,
+            limits={"max_epochs": 7},
         )
     assert (trainer.max_epochs, trainer.num_sanity_val_steps, trainer.logger) == (7, 2, None)
     assert trainer.default_root_dir == str(tmp_path)

@@ -88,7 +88,7 @@ def run(options: jsonargparse.Namespace) -> int:
             print_note(f"chosen of {len(result.front)}; {_network(trials[0], options.directory)}")
         elif partly := [trial.epoch for trial in result.trials if trial.trained_partly]:
             hint = "" if options.all else "; --all shows them"
-            print_note(f"{partly_line(partly, result.problem.max_epochs)}{hint}")
+            print_note(f"{partly_line(partly, result.problem.fidelity)}{hint}")
     else:
         hint = "" if options.all or not result.trials else "; --all shows all trials"
         print_text(f"{result.why_no_front}{hint}")
@@ -153,11 +153,12 @@ def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str]
     objectives = [objective.name for objective in result.problem.objectives]
     hyperparameters = [name for name in names if any(name in trial.config for trial in trials)]
     front = {trial.id for trial in result.front}
-    state = ["front", "status", "epoch"] if everything else []
+    fidelity = result.problem.fidelity
+    state = ["front", "status", fidelity.singular] if everything else []
     rows = []
     for trial in trials:
         outcome = trial.outcome if trial.feasible else "infeasible"
-        mark = ["*" if trial.id in front else "", outcome, str(trial.epoch)] if everything else []
+        mark = ["*" if trial.id in front else "", outcome, fidelity.number(trial.epoch)] if everything else []
         values = [format_value(trial.values.get(name, math.nan)) for name in objectives]
         config = [format_setting(trial.config.get(name)) for name in hyperparameters]
         rows.append([trial.label, *values, *mark, *config])
@@ -182,6 +183,6 @@ def _described(trial: TrialResult, result: Findings) -> dict[str, object]:
         "reason": first_line(trial.reason),
         "feasible": trial.feasible,
         "known": trial.known,
-        "epoch": trial.epoch,
+        result.problem.fidelity.singular: result.problem.fidelity.amount(trial.epoch),
         "on_front": trial in result.front,
     }

@@ -18,7 +18,8 @@ from lightning_primo.errors import PrimoError, UnknownNameError
 _PACKAGE = Path(__file__).parents[2]
 _FOLDER = "recipes"
 _SHARED = "common"  # no recipe itself
-_EXTRA = ("sklearn", "torchvision")  # what the extra `recipes` brings
+_EXTRAS = {"sklearn": "recipes", "torchvision": "recipes", "peft": "finetune", "transformers": "finetune"}
+"""The extra that brings a package."""
 
 
 def parser() -> jsonargparse.ArgumentParser:
@@ -27,7 +28,7 @@ def parser() -> jsonargparse.ArgumentParser:
         usage="lightning-primo recipe [NAME [arguments]]",
         description="Launch a search that comes with the package: lightning-primo recipe digits --full-trainings 20. "
         "Without a name the recipes are listed; lightning-primo recipe NAME --help says what one takes. Most need the "
-        "extra: pip install 'lightning-primo[recipes]'.",
+        "extra: pip install 'lightning-primo[recipes]'; finetune needs 'lightning-primo[finetune]'.",
     )
     made.add_argument("name", nargs="?", metavar="NAME", help="the recipe; none to list them")
     made.add_argument("arguments", nargs="...", help="what is handed to it")
@@ -85,9 +86,10 @@ def _imported(name: str) -> Any:
     try:
         return importlib.import_module(f"{_FOLDER}.{name}")
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
             raise
-        raise PrimoError(f"the recipe {name!r} needs {error.name}: pip install 'lightning-primo[recipes]'") from error
+        raise PrimoError(f"the recipe {name!r} needs {error.name}: pip install 'lightning-primo[{extra}]'") from error
 
 
 def _summary(path: Path) -> str:

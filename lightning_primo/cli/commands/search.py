@@ -12,7 +12,7 @@ import jsonargparse
 from lightning_primo.checks import printable
 from lightning_primo.cli.beginning_options import add_beginning
 from lightning_primo.cli.interruptions import interruptions
-from lightning_primo.cli.limits import DEFAULT_FULL_TRAININGS, read_budget, read_epochs, read_stop
+from lightning_primo.cli.limits import DEFAULT_FULL_TRAININGS, read_budget, read_lengths, read_stop
 from lightning_primo.cli.main import STOPPED
 from lightning_primo.cli.output import print_note, print_text
 from lightning_primo.cli.search_file_action import SearchFileAction
@@ -76,12 +76,19 @@ def parser() -> jsonargparse.ArgumentParser:
         help="[shortest, full] training (default: 1 and the config's trainer.max_epochs)",
     )
     made.add_argument(
+        "--steps",
+        type=list[int] | None,
+        help="[shortest, full] training in optimiser steps instead, such as [500, 13500]: trainings end, and go on, "
+        "inside epochs",
+    )
+    made.add_argument(
         "--budget.full_trainings",
         type=float | None,
         help="in total, over all runs of the search (default where no budget is given: "
         f"{DEFAULT_FULL_TRAININGS:g}, or what the algorithm plans with)",
     )
     made.add_argument("--budget.epochs", type=float | None, help="in total")
+    made.add_argument("--budget.steps", type=float | None, help="in total, where trainings are counted in steps")
     made.add_argument("--budget.hours", type=float | None, help="in total")
     made.add_argument("--budget.device_hours", type=float | None, help="of all devices that train, in total")
     made.add_argument("--budget.trials", type=int | None, help="configurations started, in total")
@@ -165,14 +172,15 @@ def run(options: jsonargparse.Namespace) -> int:
     cluster = None if options.only_print else options.dask
     with project.active(), interruptions() as received, cluster_at(cluster) as executor:
         with _told_of(options):
-            epochs = read_epochs(options, project)
+            lengths = read_lengths(options, project)
             space = with_own_defaults(space, project)
             asked = _asked(options, space, project)
-            project = project.for_search(encoded=sorted(space.encoded), max_epochs=epochs[1], choices=space.choices)
+            full = {f"max_{unit}": pair[1] for unit, pair in lengths.items()}
+            project = project.for_search(encoded=sorted(space.encoded), choices=space.choices, **full)
             check_space_fits(project, space)
             if options.config_first:
                 asked["first"] = [*own_config_first(project, space, show=not options.quiet), *asked["first"]]
-            search = _made(options, project, space, epochs=epochs, executor=executor, **asked)
+            search = _made(options, project, space, executor=executor, **lengths, **asked)
             budget, stop = read_budget(options, search), read_stop(options.stop, search)
             if options.only_print:
                 return _tried_out(search, project, space, budget)
@@ -195,7 +203,7 @@ def _asked(options: jsonargparse.Namespace, space: SearchSpace, project: Project
         "constraints": read_constraints(options.constraints or []),
         "algorithm": read_algorithm(options.algorithm, space),
         "first": read_first(options.first or [], space),
-        "known": read_known(options.known or [], space, project),
+        "known": read_known(options.known or [], space, project, length="epoch" if options.steps is None else "step"),
         "continues": read_continues(options.continues, space, project),
     }
 

@@ -15,6 +15,7 @@ from lightning_primo.checks import printable
 from lightning_primo.cli.output import print_json, print_text
 
 if TYPE_CHECKING:
+    from lightning_primo.problem import Fidelity
     from lightning_primo.problem.objective import Objective
     from lightning_primo.problem.trial import Evaluation
     from lightning_primo.search.stored_search import StoredSearch
@@ -78,6 +79,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
     from lightning_primo.results.rungs import rungs_of
 
     problem, result = search.problem, search.findings()
+    fidelity = problem.fidelity
     pending = [trial for trial in fold_events(event for event, _ in search.events) if trial.pending is not None]
     told = [event for event, _ in search.events if isinstance(event, Evaluation)]
     failed = next((evaluation for evaluation in reversed(told) if _went_wrong(evaluation)), None)
@@ -88,7 +90,11 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
         "objectives": [_described(objective) for objective in problem.objectives],
         "constraints": [_described(constraint) for constraint in problem.constraints],
         "hyperparameters": list(search.hyperparameters),
-        "epochs": {"shortest": problem.min_epochs, "full": problem.max_epochs},
+        "unit": fidelity.unit.value,
+        fidelity.unit.value: {
+            "shortest": fidelity.amount(fidelity.least),
+            "full": fidelity.amount(fidelity.full),
+        },
         "seed": search.seed,
         "trials": {
             "total": len(result.trials),
@@ -97,11 +103,18 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
             "by_status": dict(Counter(trial.outcome for trial in result.trials).most_common()),
         },
         "spent": {
-            "epochs": result.epochs,
+            fidelity.unit.value: result.spent,
             "full_trainings": result.full_trainings,
             "hours": search.events[-1][1] / 3600 if search.events else 0.0,
         },
-        "pending": [{"trial": trial.id, "from_epoch": trial.epoch, "to_epoch": trial.pending} for trial in pending],
+        "pending": [
+            {
+                "trial": trial.id,
+                f"from_{fidelity.singular}": fidelity.amount(trial.epoch),
+                f"to_{fidelity.singular}": fidelity.amount(trial.pending or 0),
+            }
+            for trial in pending
+        ],
         "front": {
             "size": len(result.front),
             "hypervolume": result.hypervolume(),
@@ -109,7 +122,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
             "note": result.changed_since_told().strip() if result.front else result.why_no_front,
             "trials": [{"trial": trial.id, "objectives": dict(trial.values)} for trial in result.front],
         },
-        "rungs": [asdict(rung) for rung in rungs_of(event for event, _ in search.events)],
+        "rungs": [_in_unit(asdict(rung), fidelity) for rung in rungs_of(event for event, _ in search.events)],
         "last_failure": failed
         and {"trial": failed.trial_id, "status": failed.status.value, "reason": first_line(failed.reason)},
     }
@@ -126,26 +139,28 @@ def as_text(status: dict[str, Any]) -> str:
     """The status for a person, a line for each thing."""
     from lightning_primo.results.formatting import format_duration, format_value
 
-    spent, front, epochs, failure = status["spent"], status["front"], status["epochs"], status["last_failure"]
+    spent, front, failure = status["spent"], status["front"], status["last_failure"]
+    unit, one = status["unit"], status["unit"].removesuffix("s")
+    lengths = status[unit]
     partly, infeasible = status["trials"]["trained_partly"], status["trials"]["infeasible"]
     counts = ", ".join(f"{number} {name}" for name, number in status["trials"]["by_status"].items())
-    running = [f"trial {p['trial']} (epoch {p['from_epoch']} to {p['to_epoch']})" for p in status["pending"]]
+    running = [f"trial {p['trial']} ({one} {p[f'from_{one}']:,} to {p[f'to_{one}']:,})" for p in status["pending"]]
     lines = {
         "search": f"{status['algorithm'].get('class', '?')} over {len(status['hyperparameters'])} hyperparameters, "
-        f"{epochs['shortest']} to {epochs['full']} epochs, seed {status['seed']}",
+        f"{lengths['shortest']:,} to {lengths['full']:,} {unit}, seed {status['seed']}",
         "objectives": ", ".join(map(_shown, status["objectives"])),
         "constraints": ", ".join(map(_shown, status["constraints"])),
         "trials": f"{status['trials']['total']}"
         + (f" ({counts})" if counts else "")
         + (f", {partly} of them trained partly" if partly else "")
         + (f", {infeasible} infeasible" if infeasible else ""),
-        "spent": f"{format_value(spent['epochs'])} epochs = {spent['full_trainings']:.4g} full trainings, "
+        "spent": f"{format_value(spent[unit])} {unit} = {spent['full_trainings']:.4g} full trainings, "
         f"{format_duration(spent['hours'] * 3600)} h of search",
         "running" if status["searched_by"] else "to go on with": ", ".join(running),
         "front": " ".join([f"{front['size']} trials, hypervolume {front['hypervolume']:.4g}", front["note"]]).rstrip()
         if front["size"]
         else front["note"],
-        "rungs": "; ".join(map(_rung, status["rungs"])),
+        "rungs": "; ".join(_rung(rung, one) for rung in status["rungs"]),
         "last failure": failure and f"trial {failure['trial']}, {failure['status']}: {failure['reason']}",
         "process": status["searched_by"] or "none searches here now",
     }
@@ -159,9 +174,13 @@ def _described(objective: Objective) -> dict[str, Any]:
     return {"kind": objective.kind.value, **{name: getattr(objective, name) for name in fields}}
 
 
-def _rung(rung: dict[str, int]) -> str:
+def _in_unit(rung: dict[str, int], fidelity: Fidelity) -> dict[str, float]:
+    return {fidelity.singular: fidelity.amount(rung.pop("epoch")), **rung}
+
+
+def _rung(rung: dict[str, int], one: str) -> str:
     counts = [f"{rung[name]} {name}" for name in ("trained", "lost", "pending") if rung[name]]
-    return f"epoch {rung['epoch']}: {', '.join(counts)}"
+    return f"{one} {rung[one]:,}: {', '.join(counts)}"
 
 
 def _shown(objective: dict[str, Any]) -> str:

@@ -44,8 +44,9 @@ from lightning_primo.results.trial_result import TrialResult
 if TYPE_CHECKING:
     import optuna
 
-OBJECTIVES, EPOCHS = "objectives", "epochs"
-"""Attributes of a study: the objectives as dicts, and the epochs of the shortest and of a full training."""
+OBJECTIVES, EPOCHS, UNIT = "objectives", "epochs", "unit"
+"""Attributes of a study: the objectives as dicts, the epochs (or levels) of the shortest and of a full training, and
+what these are counted in, with what a level stands for."""
 
 _NOTHING: tuple[object, ...] = ("", None, {})  # attributes that say nothing
 
@@ -90,6 +91,7 @@ def study_of(found: Findings, *, directory: Path, storage: Any = None, study_nam
         study.set_metric_names([objective.name for objective in problem.objectives])
     study.set_user_attr(OBJECTIVES, [_described(objective) for objective in problem.objectives])
     study.set_user_attr(EPOCHS, [problem.min_epochs, problem.max_epochs])
+    study.set_user_attr(UNIT, [problem.unit.value, problem.grain])
     front = {trial.id for trial in found.front}
     times = _times(found)
     study.add_trials([_trial(problem, trial, trial.id in front, times.get(trial.id)) for trial in found.trials])

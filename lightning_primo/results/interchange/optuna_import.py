@@ -11,11 +11,11 @@ from ConfigSpace import Categorical, ConfigurationSpace, Constant, Float, Intege
 
 from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Problem, Unit
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, Status
 from lightning_primo.results.illustrated import IllustratedFindings
-from lightning_primo.results.interchange.optuna_export import EPOCHS, OBJECTIVES, check_optuna
+from lightning_primo.results.interchange.optuna_export import EPOCHS, OBJECTIVES, UNIT, check_optuna
 
 if TYPE_CHECKING:
     import optuna
@@ -56,12 +56,15 @@ def from_optuna(
     steps = [step for trial in trials for step in trial.intermediate_values]
     offset = 1 - min([*steps, 1])  # epochs are counted from 1
     epochs = study.user_attrs.get(EPOCHS, [1, max([step + offset for step in steps], default=1)])
+    unit, grain = study.user_attrs.get(UNIT, [Unit.EPOCHS.value, 1])
     problem = Problem(
         space=_space(trials),
         objectives=objectives,
         constraints=_constraints(trials, objectives),
         min_epochs=int(epochs[0]),
         max_epochs=int(epochs[1]),
+        unit=Unit(unit),
+        grain=int(grain),
     )
     first = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
     proposals = [(_proposal(problem, trial), _seconds(first, trial.datetime_start)) for trial in trials]

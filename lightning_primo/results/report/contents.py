@@ -74,14 +74,16 @@ def contents(
         "summary": {
             "trials": len(trials),
             "statuses": dict(Counter(trial.outcome for trial in findings.trials).most_common()),
-            "epochs": findings.epochs,
+            "epochs": findings.spent,
+            "unit": problem.unit.value,
+            "one": problem.fidelity.singular,
             "full_trainings": findings.full_trainings,
             "infeasible": len(findings.infeasible),
             "seconds": findings.events[-1][1] if findings.events else 0.0,
             "hypervolume": findings.hypervolume(),
             "reference": findings.reference,
-            "min_epochs": problem.min_epochs,
-            "max_epochs": problem.max_epochs,
+            "min_epochs": problem.fidelity.amount(problem.min_epochs),
+            "max_epochs": problem.fidelity.amount(problem.max_epochs),
         },
         "objectives": _objectives(findings),
         "constraints": _constraints(findings),
@@ -89,13 +91,13 @@ def contents(
         "front": front,
         "trials": _trials(findings, trials, front, directory),
         "curves": _curves(findings),
-        "rungs": _rungs(trials),
-        "models": [_model(model) for model in models],
+        "rungs": [problem.grain * rung for rung in _rungs(trials)],
+        "models": [_model(model, problem) for model in models],
         "hypervolume": _hypervolume(findings),
-        "spending": [asdict(spent) for spent in spending(problem, trials, front)],
+        "spending": [_in_unit(asdict(spent), problem) for spent in spending(problem, trials, front)],
         "occupancy": asdict(occupancy(findings.events)),
         "failures": [
-            {**asdict(group), "status": group.status.value, "details": group.details[-4000:]}
+            {**_in_unit(asdict(group), problem), "status": group.status.value, "details": group.details[-4000:]}
             for group in failure_groups(problem, trials)
         ],
         "priors": prior_effects(problem, trials, front, encoding, description),
@@ -187,8 +189,8 @@ def _trials(findings: Findings, trials: Sequence[Trial], front: Sequence[int], d
         row: dict[str, Any] = {
             "id": trial.id,
             "fate": fate(problem, told, members),
-            "epoch": trial.epoch,
-            "cost": trial.cost,
+            "epoch": trial.amount,
+            "cost": problem.fidelity.amount(trial.cost),
             "seconds": rounded(trial.seconds),
             "how": trial.operation,
             "config": dict(trial.config),
@@ -200,11 +202,12 @@ def _trials(findings: Findings, trials: Sequence[Trial], front: Sequence[int], d
             "prior": told.prior,
             "spreads": [rounded(value) for value in spreads] if np.isfinite(spreads).any() else None,
             "reason": first_line(trial.reason) if trial.reason.strip() else None,
-            "schedule": {str(epoch): dict(config) for epoch, config in trial.schedule.items()}
+            "schedule": {str(problem.grain * epoch): dict(config) for epoch, config in trial.schedule.items()}
             if len(trial.schedule) > 1
             else None,
             "pending": told.pending,
             "known": told.known or None,
+            "givenUp": f"given up after {trial.replicates} of {problem.replicates}" if trial.given_up else None,
         }
         rows.append({**row, **{name: value for name, value in optional.items() if value is not None}})
     return rows
@@ -222,7 +225,7 @@ def _curves(findings: Findings) -> dict[str, Any]:
             epochs = [epochs[i] for i in np.unique(np.rint(np.linspace(0, len(epochs) - 1, each)).astype(int))]
         if epochs:
             curves[str(trial.id)] = {
-                "epochs": epochs,
+                "epochs": [findings.problem.grain * epoch for epoch in epochs],
                 "values": [[rounded(trial.curve[epoch][name]) for epoch in epochs] for name in trained],
             }
     return curves
@@ -234,14 +237,14 @@ def _rungs(trials: Sequence[Trial]) -> list[int]:
     return sorted(epoch for epoch, count in counts.most_common(12) if count > 1)
 
 
-def _model(model: ObjectiveModel | None) -> dict[str, Any] | None:
+def _model(model: ObjectiveModel | None, problem: Problem) -> dict[str, Any] | None:
     """Importances and slices; the same each time that the same trials are looked at."""
     if model is None:
         return None
     rng = np.random.default_rng(0)
     return {
         "trials": model.trials,
-        "epoch": model.epoch,
+        "epoch": None if model.epoch is None else problem.fidelity.amount(model.epoch),
         "explained": rounded(model.explained),
         "importances": [
             {"name": one.name, "alone": rounded(one.alone), "total": rounded(one.total)}
@@ -258,6 +261,11 @@ def _model(model: ObjectiveModel | None) -> dict[str, Any] | None:
     }
 
 
+def _in_unit(row: dict[str, Any], problem: Problem) -> dict[str, Any]:
+    """A row of what was spent, of which the epochs are those or steps."""
+    return {**row, "epochs": problem.fidelity.amount(row["epochs"])}
+
+
 def _hypervolume(findings: Findings) -> dict[str, list[float]]:
     """Over epochs and seconds of search, where it grew, so that steps between say all."""
     table = findings.hypervolume_over_cost()
@@ -269,7 +277,7 @@ def _hypervolume(findings: Findings) -> dict[str, list[float]]:
     if len(places) > _VOLUMES:
         places = places[np.unique(np.rint(np.linspace(0, len(places) - 1, _VOLUMES)).astype(int))]
     return {
-        "epochs": [rounded(value) for value in table["epochs"].to_numpy()[places]],
+        "epochs": [rounded(value) for value in table[findings.problem.unit.value].to_numpy()[places]],
         "seconds": [rounded(value) for value in table["seconds"].to_numpy()[places]],
         "volume": [rounded(value) for value in volumes[places]],
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from lightning_primo.analysis.prior_effect import PriorEffect, prior_effect
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem import Problem
+from lightning_primo.problem import BY_EPOCHS, Fidelity, Problem
 from lightning_primo.problem.trial import Trial
 from lightning_primo.space import Encoding, Prior
 
@@ -71,7 +71,7 @@ def prior_effects(
                 "center": dict(prior.center),
                 "confidence": prior.confidence,
                 "verdict": effect.verdict.value,
-                "words": in_words(effect),
+                "words": in_words(effect, problem.fidelity),
                 "with": asdict(effect.guided),
                 "without": asdict(effect.free),
             }
@@ -79,9 +79,9 @@ def prior_effects(
     return rows
 
 
-def in_words(effect: PriorEffect) -> str:
+def in_words(effect: PriorEffect, fidelity: Fidelity = BY_EPOCHS) -> str:
     """The effect as a sentence or two."""
-    at = "" if effect.epoch is None else f" after {effect.epoch} epoch{'s' if effect.epoch > 1 else ''}"
+    at = "" if effect.epoch is None else f" after {fidelity.text(effect.epoch)}"
     if not effect.guided.trials:
         return "No proposal with a value was made with this prior yet."
     words = (

@@ -22,6 +22,7 @@ from lightning_primo.training.checkpoint.best_epoch import counted_epoch
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import BEST_WEIGHTS, KEY, Record
 from lightning_primo.training.checkpoint.writing import write_checkpoint
+from lightning_primo.training.pending_costs import PendingCosts
 
 
 class Recorder(Checkpoint):
@@ -43,6 +44,7 @@ class Recorder(Checkpoint):
         every_seconds: Least time between two checkpoints before `target`.
         best_by: The metric whose best epoch counts, so that its weights are kept beside the last ones; None for none.
         claim: This attempt's, which the training ends without; None if there can be no other attempt.
+        pending: Costs that are measured meanwhile, which are waited for at the end; None for none.
         clock: Seconds, monotonic.
     """
 
@@ -56,6 +58,7 @@ class Recorder(Checkpoint):
         every_seconds: float = 30.0,
         best_by: Objective | None = None,
         claim: Claim | None = None,
+        pending: PendingCosts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.objectives = tuple(objectives)
@@ -65,6 +68,7 @@ class Recorder(Checkpoint):
         self.every_seconds = every_seconds
         self.best_by = best_by
         self.claim = claim
+        self._pending = pending
         self._stop = StopAtEpoch(target)
         self._clock = clock
         self._last_save = 0.0
@@ -114,6 +118,7 @@ class Recorder(Checkpoint):
         """
         if self.claim is not None and trainer.is_global_zero:
             self.claim.check()
+        self._collect(wait=False)
         values = {}
         for callback in self.objectives:
             name = callback.objective.name
@@ -128,6 +133,8 @@ class Recorder(Checkpoint):
         self.record.tuned[epoch] = _tuned(trainer)
         self.record.finished = self.is_short(trainer, epoch) and trainer.should_stop
         self._stop_asked = trainer.should_stop
+        if self.record.finished or epoch >= self.target:
+            self._collect(wait=True)
         due = self._clock() - self._last_save >= self.every_seconds
         if trainer.strategy.broadcast(due or self.record.finished or epoch >= self.target):
             self._plateau = self.pending_plateau_steps(trainer, pl_module)
@@ -178,6 +185,9 @@ class Recorder(Checkpoint):
 
     def _read(self, callback: TrainedCallback, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> float:
         """The objective's value; NaN as long as the module has not begun to log it, but not at the rung."""
+        stops = epoch >= self.target or (self.is_short(trainer, epoch) and trainer.should_stop)
+        if callback.only_where_it_stops and not stops:
+            return math.nan
         try:
             return self.read(callback, trainer, pl_module)
         except MetricNotLoggedError as error:
@@ -185,6 +195,11 @@ class Recorder(Checkpoint):
             if begun or epoch >= self.target:
                 raise
             return math.nan
+
+    def _collect(self, *, wait: bool) -> None:
+        if self._pending is not None:
+            names = [callback.objective.name for callback in self.objectives]
+            self._pending.collect(self.record, wait=wait, objectives=names)
 
     def _save(self, trainer: pl.Trainer) -> None:
         write_checkpoint(trainer, self.directory, self.claim)

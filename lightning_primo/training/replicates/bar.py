@@ -26,10 +26,7 @@ from lightning_primo.pareto import non_dominated
 from lightning_primo.pareto.dominance import dominates
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
-from lightning_primo.problem.trial import Evaluation, Losses, Proposal
-
-REPLICATES = "replicates"
-"""The measurement that says how many replicates a trial's values are the means of."""
+from lightning_primo.problem.trial import REPLICATES, Evaluation, Losses, Proposal
 
 CONFIDENCE = 0.99
 """Of not losing a trial that belongs onto the front, at each replicate."""

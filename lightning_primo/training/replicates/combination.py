@@ -10,10 +10,9 @@ import numpy as np
 
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.objective import Objective
-from lightning_primo.problem.trial import Evaluation, Losses
+from lightning_primo.problem.trial import REPLICATES, Evaluation, Losses
 from lightning_primo.training.evaluation import MICRO_BATCHES
 from lightning_primo.training.job import Job
-from lightning_primo.training.replicates.bar import REPLICATES
 
 
 def combined(job: Job, evaluations: Sequence[Evaluation], *, given_up: bool = False) -> Evaluation:
@@ -139,4 +138,4 @@ def _mean_constraints(
 
 def _reached(by_epoch: Mapping[int, object], epoch: int) -> int:
     """The last epoch up to `epoch` that a replicate has: one that ended by itself stays as it was then."""
-    return max(reached for reached in by_epoch if reached <= epoch)
+    return max((reached for reached in by_epoch if reached <= epoch), default=min(by_epoch))

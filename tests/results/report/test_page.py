@@ -146,6 +146,14 @@ def test_known_trials_are_marked(tmp_path: Path) -> None:
     assert [trial.get("known", False) for trial in told(log.result(tmp_path))["trials"]] == [True, False]
 
 
+def test_one_that_was_given_up_says_so(tmp_path: Path) -> None:
+    log = Log(replace(make_problem(ERROR), replicates=5))
+    log.train(0, (0.4,), measurements={"replicates": 5.0})
+    log.train(1, (0.7,), measurements={"replicates": 2.0}, given_up=True)
+    trials = told(log.result(tmp_path))["trials"]
+    assert [trial.get("givenUp") for trial in trials] == [None, "given up after 2 of 5"]
+
+
 def test_which_weights_there_are(tmp_path: Path) -> None:
     kept = checkpoint_file(trial_directory(tmp_path, 1))
     kept.parent.mkdir(parents=True)

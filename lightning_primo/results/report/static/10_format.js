@@ -91,3 +91,7 @@ function duration(seconds) {
   if (minutes < 60) return minutes + " min";
   return Math.floor(minutes / 60) + " h " + String(minutes % 60).padStart(2, "0") + " min";
 }
+
+// Epochs or steps, and how many of them.
+const counted = (number) => Math.round(number).toLocaleString("en");
+const amount = (number) => `${counted(number)} ${number === 1 ? data.summary.one : data.summary.unit}`;

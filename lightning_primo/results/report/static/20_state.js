@@ -51,7 +51,7 @@ function choose(trialId) {
 }
 
 function describe(trial) {
-  const lines = [`trial ${trial.id}, ${trial.fate}, epoch ${trial.epoch}${trial.known ? ", known beforehand" : ""}`];
+  const lines = [`trial ${trial.id}, ${trial.fate}, ${data.summary.one} ${counted(trial.epoch)}${trial.known ? ", known beforehand" : ""}${trial.givenUp ? `, ${trial.givenUp}` : ""}`];
   data.objectives.forEach((objective, j) => {
     if (known(trial.values[j])) lines.push(`${objective.name}: ${withSpread(trial.values[j], trial.spreads?.[j], objective.unit)}`);
   });

@@ -48,7 +48,7 @@ function drawFront(chart) {
       unselected: { marker: { opacity: 0.08 } }, visible: fate === "trained partly" && groups["trained fully"].length + members.length > 3 ? "legendonly" : true,
       marker: {
         size: trials.map((trial) => (trial.id === state.trial ? 15 : onFront ? 10 : 6)),
-        symbol: { "trained partly": "circle-open", infeasible: "x" }[fate] ?? "circle",
+        symbol: trials.map((trial) => symbolOf(trial, { "trained partly": "circle-open", infeasible: "x" }[fate] ?? "circle")),
         color: colours ? trials.map((trial) => colours.of(trial.values[jc])) : fateColour(fate),
         ...(colours ? { colorscale: viridisScale(), cmin: colours.low, cmax: colours.high, showscale: onFront, colorbar: colours.bar } : {}),
         opacity: onFront ? 1 : fate === "trained partly" ? 0.9 : 0.6,
@@ -68,10 +68,14 @@ function drawFront(chart) {
   const outside = new Set([...rx.outside, ...ry.outside]).size;
   const notes = [];
   if (outside) notes.push(`Outside: ${outside} of the trials trained fully; a double click shows all.`);
-  if (data.objectives.some((objective, j) => data.trials.some((trial) => known(trial.spreads?.[j])))) notes.push("Bars are a standard deviation of the measurement.");
+  if (data.objectives.some((objective, j) => data.trials.some((trial) => known(trial.spreads?.[j])))) notes.push("Bars are a standard deviation of the measurement, or of the mean over seeds or folds.");
+  if (all.some((trial) => trial.known)) notes.push(KNOWN_NOTE);
   if (data.note) notes.push(data.note);
   document.getElementById("front-note").textContent = notes.join(" ");
 }
+
+const KNOWN_NOTE = "Diamonds are results that were known beforehand.";
+const symbolOf = (trial, otherwise) => (trial.known ? "diamond" : otherwise);
 
 const fits = (value, objective) => known(value) && !(objective.log && value <= 0);
 
@@ -132,12 +136,13 @@ function drawBest(chart) {
   const line = full.map((trial) => (best = best === null ? trial.values[0] : better(best, trial.values[0])));
   const markers = (name, trials, symbol) => ({
     type: "scatter", mode: "markers", name, x: trials.map((trial) => trial.id), y: trials.map((trial) => trial.values[0] / scale.factor), error_y: errorBars(trials, 0, scale.factor), customdata: trials.map((trial) => trial.id), text: trials.map(hover), hoverinfo: "text",
-    marker: { symbol, color: trials.map((trial) => fateColour(trial.fate)), size: trials.map((trial) => (trial.id === state.trial ? 14 : 8)) },
+    marker: { symbol: trials.map((trial) => symbolOf(trial, symbol)), color: trials.map((trial) => fateColour(trial.fate)), size: trials.map((trial) => (trial.id === state.trial ? 14 : 8)) },
   });
   plot(chart, [
     ...(broken.length ? [markers(`infeasible (${broken.length})`, broken, "x")] : []), markers("trained fully", full, "circle"),
     { type: "scatter", mode: "lines", name: "best so far", x: full.map((trial) => trial.id), y: line.map((value) => value / scale.factor), line: { shape: "hv", color: css("--accent") }, hoverinfo: "skip" },
   ], baseLayout(420, { xaxis: { title: { text: "trial" } }, yaxis: axisOf(objective, scale), margin: { l: 64, r: 16, t: 36, b: 48 } }));
+  document.getElementById("front-note").textContent = full.some((trial) => trial.known) ? KNOWN_NOTE : "";
   chart.removeAllListeners?.("plotly_click");
   chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (id !== undefined) choose(id); });
 }

@@ -8,7 +8,7 @@ function pairs(entries) {
 
 // Why the front is empty.
 function noneOnFront() {
-  const budget = `the full budget of ${data.summary.max_epochs} epochs`;
+  const budget = `the full budget of ${amount(data.summary.max_epochs)}`;
   return data.summary.infeasible ? `No trial that is trained to ${budget} keeps all bounds yet.` : `No trial is trained to ${budget} yet.`;
 }
 
@@ -23,7 +23,7 @@ function drawDetail(box) {
   const prior = trial.prior ? `, prior of ${trial.prior}` : "";
   box.append(
     element("h3", {}, `Trial ${trial.id}`),
-    element("p", { class: "faint" }, `${trial.fate}, epoch ${trial.epoch} of ${data.summary.max_epochs}, ${duration(trial.seconds)}; by ${trial.how}${from}${prior}`),
+    element("p", { class: "faint" }, `${trial.fate}, ${data.summary.one} ${counted(trial.epoch)} of ${counted(data.summary.max_epochs)}, ${duration(trial.seconds)}; by ${trial.how}${from}${prior}${trial.givenUp ? `; ${trial.givenUp} seeds or folds` : ""}`),
     pairs(data.objectives.map((objective, j) => [objective.name, withSpread(trial.values[j], trial.spreads?.[j], objective.unit)])),
     pairs(Object.entries(trial.config).map(([name, value]) => [name, setting(value)])),
   );
@@ -31,7 +31,7 @@ function drawDetail(box) {
   if (tests) box.append(element("h3", {}, "On the test data"), pairs(Object.entries(tests).map(([name, value]) => [name, shown(value)])));
   if (trial.schedule) {
     box.append(element("details", {}, element("summary", {}, "How its hyperparameters changed"),
-      ...Object.entries(trial.schedule).map(([epoch, config]) => element("p", {}, `from epoch ${epoch}: ` + Object.entries(config).map(([name, value]) => `${name} = ${setting(value)}`).join(", ")))));
+      ...Object.entries(trial.schedule).map(([epoch, config]) => element("p", {}, `from ${data.summary.one} ${counted(Number(epoch))}: ` + Object.entries(config).map(([name, value]) => `${name} = ${setting(value)}`).join(", ")))));
   }
   if (trial.reason) box.append(element("pre", {}, trial.reason));
   const curve = data.curves[trial.id];
@@ -44,7 +44,7 @@ function drawDetail(box) {
       return { type: "scatter", mode: "lines+markers", x: curve.epochs, y: curve.values[k].map((value) => (known(value) ? value / scale.factor : null)), line: { color: css("--accent"), width: 2 }, marker: { size: 4 }, name: plain(objective.name) };
     });
     const scale = axisScale(curve.values[0], trained[0].unit);
-    plot(chart, traces, baseLayout(170, { showlegend: false, margin: { l: 52, r: 8, t: 6, b: 36 }, xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: plain(short(trained[0].name, 22)) + scale.suffix }, ...(scale.format ? { tickformat: scale.format } : {}), type: trained[0].log ? "log" : "linear" } }));
+    plot(chart, traces, baseLayout(170, { showlegend: false, margin: { l: 52, r: 8, t: 6, b: 36 }, xaxis: { title: { text: data.summary.one } }, yaxis: { title: { text: plain(short(trained[0].name, 22)) + scale.suffix }, ...(scale.format ? { tickformat: scale.format } : {}), type: trained[0].log ? "log" : "linear" } }));
   }
   if (trial.kept) {
     const command = `${data.export} --trial ${trial.id} --out trial_${trial.id}`;
@@ -69,7 +69,7 @@ function drawTable(box) {
   const columns = [
     { name: "trial", of: (trial) => trial.id, text: (trial) => String(trial.id) + (trial.known ? " (known)" : "") },
     ...data.objectives.map((objective, j) => ({ name: objective.name, of: (trial) => trial.values[j], text: (trial) => withSpread(trial.values[j], trial.spreads?.[j], objective.unit), mode: objective.mode, best: true })),
-    ...(everything ? [{ name: "state", of: (trial) => trial.fate, text: (trial) => trial.fate, left: true }, { name: "epoch", of: (trial) => trial.epoch, text: (trial) => String(trial.epoch) }] : []),
+    ...(everything ? [{ name: "state", of: (trial) => trial.fate, text: (trial) => trial.fate, left: true }, { name: data.summary.one, of: (trial) => trial.epoch, text: (trial) => counted(trial.epoch) }] : []),
     ...names.map((name) => ({ name, of: (trial) => trial.config[name], text: (trial) => setting(trial.config[name]) })),
   ];
   const head = element("tr");

@@ -3,7 +3,7 @@
 const trusted = (model) => (model.explained >= 0.7 ? "good" : model.explained >= 0.3 ? "fair" : "poor");
 
 function modelNote(model, objective) {
-  const until = model.epoch === null ? "" : ` after ${model.epoch} epochs`;
+  const until = model.epoch === null ? "" : ` after ${amount(model.epoch)}`;
   const share = model.explained > 0 ? `explains ${digits(100 * model.explained, 2)} % of the variance` : "explains nothing";
   const warning = trusted(model) === "poor" ? ": it says little yet" : "";
   return `${objective.name}${until}: the model of ${model.trials} trials ${share} of trials that it has not seen${warning}.`;

@@ -42,8 +42,8 @@ function drawCurves(chart, k, trained) {
   const chosen = data.curves[state.trial];
   if (chosen) traces.push({ type: "scatter", mode: "lines+markers", name: `trial ${state.trial}`, x: chosen.epochs, y: chosen.values[k].map((value) => (known(value) ? value / scale.factor : null)), line: { color: css("--chosen"), width: 3 }, marker: { size: 5 }, hoverinfo: "skip" });
   const shapes = data.rungs.map((epoch) => ({ type: "line", x0: epoch, x1: epoch, y0: 0, y1: 1, yref: "paper", line: { color: css("--faint"), width: 1, dash: "dot" } }));
-  const wide = data.summary.max_epochs > 30;
-  plot(chart, traces, baseLayout(400, { shapes, margin: { l: 64, r: 16, t: 36, b: 44 }, xaxis: { title: { text: "epoch (dotted: where trials were compared)" }, type: wide ? "log" : "linear" }, yaxis: axisOf(objective, scale) }));
+  const wide = data.summary.max_epochs / data.summary.min_epochs > 30;
+  plot(chart, traces, baseLayout(400, { shapes, margin: { l: 64, r: 16, t: 36, b: 44 }, xaxis: { title: { text: `${data.summary.one} (dotted: where trials were compared)` }, type: wide ? "log" : "linear" }, yaxis: axisOf(objective, scale) }));
   chart.removeAllListeners?.("plotly_click");
   chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (known(id)) choose(id); });
 }
@@ -59,10 +59,10 @@ views.push({
     const chart = element("div");
     const reference = data.objectives.filter((objective) => objective.name in data.summary.reference).map((objective) => `${objective.name} ${shown(data.summary.reference[objective.name], objective.unit)}`).join(", ");
     body.append(
-      element("div", { class: "controls" }, choices([["epochs", "over epochs"], ["seconds", "over time"]], state.over, (key) => { state.over = key; rebuild("hypervolume"); })),
+      element("div", { class: "controls" }, choices([["epochs", `over ${data.summary.unit}`], ["seconds", "over time"]], state.over, (key) => { state.over = key; rebuild("hypervolume"); })),
       chart, element("p", { class: "faint" }, `What the front dominates, up to the reference point ${reference}; logarithmic objectives count by their base-10 logarithm.`),
     );
-    const title = state.over === "epochs" ? "epochs trained" : `time of search${unit.suffix}`;
+    const title = state.over === "epochs" ? `${data.summary.unit} trained` : `time of search${unit.suffix}`;
     plot(chart, [{ type: "scatter", mode: "lines", x, y: series.volume, line: { shape: "hv", color: css("--accent"), width: 2.5 }, fill: "tozeroy", fillcolor: translucent(css("--accent"), 0.1), hoverinfo: "x+y" }], baseLayout(300, { xaxis: { title: { text: title }, rangemode: "tozero" }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" } }));
   },
 });

@@ -9,15 +9,15 @@ views.push({
     for (const spent of data.spending) for (const key of Object.keys(totals)) totals[key] += spent[key];
     const rows = ["trials", "epochs", "seconds"].filter((key) => totals[key] > 0);
     const traces = data.spending.map((spent) => ({
-      type: "bar", orientation: "h", name: spent.fate, y: rows, x: rows.map((key) => spent[key] / totals[key]), marker: { color: fateColour(spent.fate) }, hoverinfo: "text", textposition: "none",
-      text: rows.map((key) => `${spent.fate}: ${key === "seconds" ? duration(spent.seconds) : digits(spent[key]) + " " + key}`),
+      type: "bar", orientation: "h", name: spent.fate, y: rows.map((key) => (key === "epochs" ? data.summary.unit : key)), x: rows.map((key) => spent[key] / totals[key]), marker: { color: fateColour(spent.fate) }, hoverinfo: "text", textposition: "none",
+      text: rows.map((key) => `${spent.fate}: ${key === "seconds" ? duration(spent.seconds) : digits(spent[key]) + " " + (key === "epochs" ? data.summary.unit : key)}`),
     }));
     plot(chart, traces, baseLayout(60 + 46 * rows.length, { barmode: "stack", margin: { l: 74, r: 12, t: 30, b: 30 }, xaxis: { tickformat: ".0%", range: [0, 1] }, yaxis: { autorange: "reversed" } }));
     const table = element("tbody");
     for (const spent of data.spending) {
       table.append(element("tr", {}, element("td", { class: "text" }, spent.fate), ...[String(spent.trials), digits(spent.epochs, 5), share(spent.epochs, totals.epochs), duration(spent.seconds), share(spent.seconds, totals.seconds), duration(spent.measuring)].map((text) => element("td", {}, text))));
     }
-    const heads = ["", "trials", "epochs", "", "seconds of workers", "", "of these measuring"];
+    const heads = ["", "trials", data.summary.unit, "", "seconds of workers", "", "of these measuring"];
     body.append(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text, i) => element("th", { class: i ? null : "text" }, text)))), table), element("p", { class: "faint" }, workers(data.occupancy)));
   },
 });
@@ -43,7 +43,7 @@ views.push({
       if (group.trials.length > some.length) numbers.append(` and ${group.trials.length - some.length} more`);
       table.append(element("tr", {}, element("td", { class: "text" }, group.status.replaceAll("_", " ")), element("td", {}, String(group.trials.length)), what, element("td", {}, digits(group.epochs, 4)), element("td", {}, duration(group.seconds)), numbers));
     }
-    const heads = [["status", "text"], ["trials"], ["cause, and the last reason", "text"], ["epochs lost"], ["time lost"], ["which", "text"]];
+    const heads = [["status", "text"], ["trials"], ["cause, and the last reason", "text"], [`${data.summary.unit} lost`], ["time lost"], ["which", "text"]];
     body.append(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map(([text, kind]) => element("th", { class: kind }, text)))), table));
   },
 });

@@ -22,7 +22,7 @@ function head() {
   const seen = data.summary;
   const figures = [
     [String(data.front.length), data.objectives.length > 1 ? "on the front" : "best"], [String(seen.trials), "trials"],
-    [digits(seen.full_trainings, 3), `full trainings of ${seen.max_epochs} epochs`], [duration(seen.seconds), "of search"],
+    [digits(seen.full_trainings, 3), `full trainings of ${amount(seen.max_epochs)}`], [duration(seen.seconds), "of search"],
     [digits(seen.hypervolume, 4), "hypervolume"],
   ];
   if (seen.infeasible) figures.push([String(seen.infeasible), "infeasible"]);

@@ -1,0 +1,115 @@
+"""Latencies that were measured of the same network before, by another configuration of a search."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from typing_extensions import override
+
+from lightning_primo.errors import UnsteadyMeasurementWarning
+from lightning_primo.layout import write_atomically
+from lightning_primo.measure.forward_trace import network_key
+from lightning_primo.measure.inputs import first_sample, to_device
+from lightning_primo.measure.isolation import devices_of
+from lightning_primo.measure.latency import LatencyMeasurement
+from lightning_primo.objectives.bench import Bench
+from lightning_primo.problem.place import Place
+
+
+@dataclass(frozen=True)
+class RememberedBench(Bench):
+    """A bench that measures each network once, for all processes that share a folder.
+
+    Networks are told apart by what they compute (`measure.forward_trace.network_key`), whatever their weights. What
+    Python does beside the operators is not in that; so where Python runs with every call, in `Eager`, a value that is
+    found is checked by a few calls, and measured anew where these do not confirm it. An unsteady measurement is not
+    kept.
+
+    Args:
+        bench: What measures.
+        folder: For the values, a file each, which are never seen half-written; made where it is missing.
+    """
+
+    bench: Bench
+    folder: Path
+
+    @property
+    @override
+    def elsewhere(self) -> bool:
+        return self.bench.elsewhere
+
+    @override
+    def measure(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement:
+        return self.begin(module, inputs, batch_size=batch_size)(threading.Event())
+
+    @override
+    def begin(
+        self, module: nn.Module, inputs: Any, *, batch_size: int | None
+    ) -> Callable[[threading.Event], LatencyMeasurement]:
+        file = self._file(module, inputs, batch_size)
+        found = None if file is None else _read(file)
+        if found is not None and self._confirmed(found, module, inputs, batch_size):
+            reused = replace(found, reused=True)
+            return lambda stop: reused
+        wait = self.bench.begin(module, inputs, batch_size=batch_size)
+
+        def measurement(stop: threading.Event) -> LatencyMeasurement:
+            measured = wait(stop)
+            if file is not None and measured.steady:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(file, json.dumps(asdict(measured)))
+            return measured
+
+        return measurement
+
+    @override
+    def place(self, *, batch_size: int | None) -> Place:
+        return self.bench.place(batch_size=batch_size)
+
+    @override
+    def as_on(self, place: Place) -> Bench:
+        return RememberedBench(self.bench.as_on(place), self.folder)
+
+    @override
+    def settings(self) -> dict[str, Any]:
+        return self.bench.settings()
+
+    def _file(self, module: nn.Module, inputs: Any, batch_size: int | None) -> Path | None:
+        """Where the value of this network is kept; None where it cannot be told from others."""
+        device = next(iter(devices_of(module)), torch.device("cpu"))
+        key = network_key(module, to_device(first_sample(inputs, batch_size), device))
+        if key is None:
+            return None
+        settings = {name: value for name, value in self.settings().items() if name not in _OF_THE_PLACE}
+        what = [key, dict(self.place(batch_size=batch_size)), settings, torch.__version__]
+        return self.folder / f"{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()}.json"
+
+    def _confirmed(self, found: LatencyMeasurement, module: nn.Module, inputs: Any, batch_size: int | None) -> bool:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnsteadyMeasurementWarning)
+            checked = self.bench.glance(module, inputs, batch_size=batch_size)
+        if checked is None:
+            return True
+        allowed = max(_CONFIRMS * found.median, 3 * math.hypot(found.deviation, checked.deviation))
+        return abs(checked.median - found.median) <= min(allowed, found.median)
+
+
+_OF_THE_PLACE = ("device", "threads")  # which has them as they are found, or settled
+_CONFIRMS = 0.25  # relative: what a few calls on a machine that others use as well may be off by
+
+
+def _read(file: Path) -> LatencyMeasurement | None:
+    try:
+        return LatencyMeasurement(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # there is none, or one of another version
+        return None

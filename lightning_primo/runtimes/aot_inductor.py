@@ -1,0 +1,67 @@
+"""AOTInductor: machine code that is compiled where it is loaded, from an exported program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from lightning_primo.errors import NotDeployableError, first_line
+from lightning_primo.runtimes.artefact import Artefact, Format
+from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
+from lightning_primo.runtimes.packages import installed, require_compiler
+from lightning_primo.runtimes.runtime import Session
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class AOTInductor(DeployableRuntime):
+    """``torch.export`` and AOTInductor's machine code, for one shape of the inputs. Needs a C++ compiler.
+
+    What is exported is the program; machine code is compiled from it on the device that loads it.
+    """
+
+    @property
+    @override
+    def name(self) -> str:
+        """``aotinductor``."""
+        return "aotinductor"
+
+    @property
+    @override
+    def format(self) -> Format:
+        return "exported-program"
+
+    @override
+    def versions(self) -> dict[str, str]:
+        return {"torch": installed("torch")}
+
+    @override
+    def export(self, module: nn.Module, inputs: Any, directory: Path, *, calibration: Iterable[Any] = ()) -> Artefact:
+        from lightning_primo.runtimes.exported_program import export_program
+
+        return export_program(module, inputs, directory / "model.pt2")
+
+    @override
+    def load(self, artefact: Artefact, *, device: str = "cpu", threads: int | None = None) -> Session:
+        from lightning_primo.runtimes.exported_program import AotiSession, compile_package
+
+        require_compiler("AOTInductor()")
+        try:
+            package = compile_package(artefact, device)
+            return AotiSession(artefact, package, device)
+        except Exception as error:  # of inductor and the compiler, of a dozen kinds
+            raise NotDeployableError(
+                f"AOTInductor cannot compile the program: {type(error).__name__}: {first_line(str(error))}"
+            ) from error
+
+    @override
+    def deployed_size(self, artefact: Artefact) -> int:
+        """Bytes of the compiled package, which has the weights."""
+        from lightning_primo.runtimes.exported_program import compile_package
+
+        require_compiler("AOTInductor()")
+        return compile_package(artefact, "cpu").stat().st_size

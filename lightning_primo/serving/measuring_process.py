@@ -1,0 +1,155 @@
+"""A measurement in a process of its own, which is killed when it does not end in time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from lightning_primo.serving.refusal import RefusedError
+
+_PACKAGES = str(Path(__file__).resolve().parents[2])
+_MOST_ANSWERED = 65_536
+_MOST_TOLD = 500  # characters of what a process said last
+
+# Of the server's own variables, none that holds its token.
+_KEPT = ("PATH", "SYSTEMROOT", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV")
+_KEPT_PREFIXES = ("CUDA_", "NVIDIA_", "OPENVINO_", "ORT_", "OMP_", "COVERAGE_")
+
+
+class MeasuringProcess:
+    """One measurement.
+
+    Args:
+        folder: Of the measurement: its artefact and inputs lie there, and nothing is written elsewhere.
+        seconds: After which it is killed.
+        memory: Bytes that it may allocate; None for as many as the machine has.
+    """
+
+    def __init__(self, folder: Path, *, seconds: float, memory: int | None = None) -> None:
+        self._folder = folder
+        self._seconds = seconds
+        self._memory = memory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._killed = False
+        self._lock = threading.Lock()
+
+    def run(self, readings: Sequence[float] = ()) -> dict[str, Any]:
+        """What was measured, as JSON values.
+
+        Args:
+            readings: Of the reference workload in earlier measurements, in seconds.
+
+        Raises:
+            RefusedError: If it could not be: the runtime does not take the artefact, the process died or was killed.
+        """
+        work = self._folder / "work"  # empty: nothing that was sent is where modules are looked for
+        work.mkdir()
+        settings = json.dumps({"memory": self._memory, "readings": list(readings)})
+        lifeline, end = os.pipe()
+        try:
+            with self._lock:
+                if self._killed:
+                    raise _cancelled()
+                process = self._process = subprocess.Popen(
+                    [sys.executable, "-m", "lightning_primo.serving.measuring", str(self._folder), settings],
+                    stdin=lifeline,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=work,
+                    env=_environment(work),
+                    start_new_session=True,
+                )
+        finally:
+            os.close(lifeline)
+        try:
+            answer, told = process.communicate(timeout=self._seconds)
+        except subprocess.TimeoutExpired:
+            self._end(process)
+            process.communicate()
+            raise RefusedError(
+                HTTPStatus.GATEWAY_TIMEOUT,
+                "hung",
+                f"it had not ended after {self._seconds:.4g} s, so its process was killed",
+            ) from None
+        finally:
+            self._end(process)
+            os.close(end)
+        if self._killed:
+            raise _cancelled()
+        return self._read(answer, told, process.returncode)
+
+    def kill(self) -> None:
+        """End it at once, also before it has begun."""
+        with self._lock:
+            self._killed = True
+            process = self._process
+        if process is not None:
+            self._end(process)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill it and what it has started."""
+        with suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def _read(self, answer: bytes, told: bytes, code: int) -> dict[str, Any]:
+        try:
+            values = json.loads(answer[:_MOST_ANSWERED])
+            if "error" in values:
+                raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, values["error"]["kind"], values["error"]["message"])
+            measured: dict[str, Any] = values["measured"]
+        except (ValueError, KeyError, TypeError):
+            last = told.decode(errors="replace").strip()[-_MOST_TOLD:]
+            raise RefusedError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "died",
+                f"the process that measured it died ({_death(code)})" + (f": {last}" if last else ""),
+            ) from None
+        return measured
+
+
+def _cancelled() -> RefusedError:
+    return RefusedError(HTTPStatus.GONE, "cancelled", "the measurement was cancelled")
+
+
+def _death(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _environment(work: Path) -> Mapping[str, str]:
+    """The variables of the process: of the server's those alone that it needs, and folders of its own."""
+    kept = {
+        name: value for name, value in os.environ.items() if name.upper() in _KEPT or name.startswith(_KEPT_PREFIXES)
+    }
+    beside = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    paths = [_PACKAGES, *(str(Path(path).absolute()) for path in beside)]
+    own = {name: str(work) for name in ("HOME", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME")}
+    return {
+        **kept,
+        **own,
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONSAFEPATH": "1",
+    }
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a server, which others may not read; removed with it."""
+    return tempfile.TemporaryDirectory(prefix="lightning_primo-serve-", ignore_cleanup_errors=True)

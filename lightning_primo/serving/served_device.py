@@ -1,0 +1,244 @@
+"""A device that a measurement server runs on, as a search knows it: it may be away for a while, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from lightning_primo.checks import check_number, check_text, shown
+from lightning_primo.errors import (
+    DeviceAwayError,
+    DeviceRefusedError,
+    InvalidArgumentError,
+    MeasurementFailedError,
+)
+from lightning_primo.serving.absence import Absence, Queueing
+from lightning_primo.serving.client import Address, AnsweredError, Client, UnreachableError
+from lightning_primo.serving.conversation import Conversation
+from lightning_primo.serving.request import DTYPES, ArtefactFile, InputArray, MeasurementRequest
+from lightning_primo.serving.tokens import VARIABLE, check_token, find_token
+from lightning_primo.serving.tunnel import COMMAND, Target, tunnel_to
+
+if TYPE_CHECKING:
+    from lightning_primo.runtimes import Artefact, Runtime
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 86_400.0
+"""How long a device may be away."""
+
+_SSH = "ssh://"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedMeasurement:
+    """What a device has measured.
+
+    Args:
+        median: Over the calls, in seconds.
+        iqr: Interquartile range over the calls, in seconds.
+        deviation: Standard deviation of what another measurement would find, in seconds.
+        runs: Calls that were timed.
+        steady: Whether the median is a property of what was called.
+        slowdown: Duration of fixed work beside the calls, relative to a calm device.
+        hardware: Model of the device.
+        device: ``"cpu"``, ``"cuda"``, …
+        threads: CPU threads within an operator.
+        runtime: Name and version of the runtime there.
+        versions: What else is installed there, by package.
+    """
+
+    median: float
+    iqr: float
+    deviation: float
+    runs: int
+    steady: bool
+    slowdown: float
+    hardware: str
+    device: str
+    threads: int
+    runtime: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ServedDevice:
+    """A device on which ``lightning-primo serve`` runs, for `Latency(on=...)`.
+
+    While it is away, whoever asks waits and says so on standard error, and goes on when it is back.
+
+    Args:
+        address: ``"http://pi:8765"``, ``"https://…"`` behind a proxy with TLS, or ``"ssh://user@host"``, which starts a
+            server there through the user's own ssh, as long as the search runs.
+        token: That the server was started with. Default: the environment variable ``LIGHTNING_PRIMO_TOKEN``, else the
+            entry of the host in the netrc file. Needs none through ssh.
+        patience: Seconds after which a device that is away is an error.
+        command: What ssh starts there.
+
+    Raises:
+        InvalidArgumentError: For an address, a token or a patience that cannot be one.
+    """
+
+    address: str
+    token: str | None = field(default=None, repr=False, compare=False)
+    patience: float = field(default=PATIENCE_SECONDS, kw_only=True)
+    command: str = field(default=COMMAND, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.address, str) and self.address.startswith(_SSH):
+            Target.of(self.address)
+        else:
+            Address.of(self.address)
+        if self.token is not None:
+            check_token(self.token)
+        check_number("patience", self.patience, "a number of seconds of at least 0", least=0)
+        check_text("command", self.command)
+
+    def place(self, runtime: Runtime, device: str, threads: int | None) -> dict[str, str]:
+        """Where it would be measured: hardware, device, threads and runtime, as texts by name.
+
+        Args:
+            runtime: Which is to load the artefact.
+            device: ``"cpu"``, ``"cuda"``, …
+            threads: CPU threads within an operator; None for as many as the device has cores.
+
+        Raises:
+            DeviceAwayError: If it is away for longer than the patience.
+            DeviceRefusedError: If it refuses, as for a wrong token.
+        """
+        path = f"/device?runtime={quote(json.dumps(runtime.settings()))}"
+        told = self._patiently(
+            threading.Event(), Absence(self.address, self.patience), lambda: self._client().ask("GET", path)
+        )
+        kind = device.partition(":")[0]
+        try:
+            hardware = told["hardware"].get(kind)
+            cores, text = int(told["cores"]), str(told["runtime"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise self._nonsense() from None
+        if hardware is None:
+            raise DeviceRefusedError(
+                f"the device at {self.address} has no {kind!r}, but {', '.join(map(repr, told['hardware']))}; choose "
+                "another 'device'"
+            )
+        return served_place(str(hardware), kind, cores if threads is None else threads, text)
+
+    def measure(
+        self,
+        artefact: Artefact,
+        arrays: Sequence[Any],
+        *,
+        runtime: Runtime,
+        device: str = "cpu",
+        threads: int | None = None,
+        precision: float = 0.02,
+        max_seconds: float = 1.0,
+        stop: threading.Event | None = None,
+    ) -> ServedMeasurement:
+        """Have an artefact measured there, and wait for the answer.
+
+        Args:
+            artefact: What the runtime exported.
+            arrays: NumPy arrays, its inputs in order.
+            runtime: Which is to load it.
+            device: ``"cpu"``, ``"cuda"``, …
+            threads: CPU threads within an operator; None for as many as the device has cores.
+            precision: Relative error of the median that suffices.
+            max_seconds: When to end all the same.
+            stop: Is set when nobody wants it any more.
+
+        Raises:
+            DeviceAwayError: If it is away for longer than the patience, or `stop` is set.
+            DeviceRefusedError: If it refuses, as for a wrong token.
+            MeasurementFailedError: If it cannot measure this artefact.
+        """
+        request = MeasurementRequest(
+            client=f"{socket.gethostname()}:{os.getpgid(0) if hasattr(os, 'getpgid') else os.getppid()}",
+            files=tuple(ArtefactFile(name=path.name, size=path.stat().st_size) for path in artefact.files),
+            artefact=artefact.description(),
+            inputs=tuple(map(_described, arrays)),
+            runtime=runtime.settings(),
+            device=device,
+            threads=threads,
+            precision=precision,
+            max_seconds=max_seconds,
+        )
+        stop = threading.Event() if stop is None else stop
+        away = Absence(self.address, self.patience)
+        conversation = Conversation(self._client, request, artefact, arrays, stop, away, Queueing(self.address))
+        answer = self._patiently(stop, away, conversation.go_on)
+        try:
+            names = ServedMeasurement.__dataclass_fields__
+            found = ServedMeasurement(**{name: answer[name] for name in names})
+            if not (math.isfinite(found.median) and found.median > 0 and math.isfinite(found.deviation)):
+                raise self._nonsense()
+        except (KeyError, TypeError):
+            raise self._nonsense() from None
+        return found
+
+    def _client(self) -> Client:
+        if self.address.startswith(_SSH):
+            tunnel = tunnel_to(self.address, self.command)
+            return Client(address=tunnel.address, token=tunnel.token)
+        address = Address.of(self.address)
+        return Client(address=address, token=find_token(address.host, address.port, self.token))
+
+    def _patiently(self, stop: threading.Event, away: Absence, ask: Callable[[], T]) -> T:
+        """What `ask` returns once the device answers."""
+        while True:
+            try:
+                answer = ask()
+            except UnreachableError as error:
+                pause = away.met(str(error))
+            except AnsweredError as error:
+                raise self._refused(error) from None
+            else:
+                away.over()
+                return answer
+            if stop.wait(pause):
+                raise DeviceAwayError(f"the measurement on {self.address} is no longer wanted")
+
+    def _refused(self, error: AnsweredError) -> Exception:
+        if error.kind == "unauthorized":
+            return DeviceRefusedError(
+                f"the device at {self.address} refuses: {error.message}. It was shown when the server was started; "
+                f"give it by the environment variable {VARIABLE}, by ServedDevice(token=...) or in ~/.netrc, and "
+                "run the same search again: nothing is lost"
+            )
+        if error.kind in ("too_large", "not_loadable", "hung", "died"):
+            return MeasurementFailedError(f"{self.address} cannot measure it: {error.message}")
+        return DeviceRefusedError(f"the device at {self.address} refuses: {error.message}")
+
+    def _nonsense(self) -> DeviceRefusedError:
+        return DeviceRefusedError(
+            f"what answers at {self.address} is no measurement server of this version; install the same "
+            "lightning-primo there"
+        )
+
+
+def served_place(hardware: str, kind: str, threads: int, runtime: str) -> dict[str, str]:
+    """Where something was measured, as texts by name."""
+    place = {"hardware": hardware, "device": kind}
+    if kind == "cpu":
+        place["threads"] = str(threads)
+    return {**place, "runtime": runtime}
+
+
+def _described(array: Any) -> InputArray:
+    name = str(array.dtype)
+    if name not in DTYPES:
+        raise InvalidArgumentError(
+            f"an input of the type {name} cannot be sent to a device; there are: {', '.join(DTYPES)}"
+        )
+    if array.size == 0:
+        raise InvalidArgumentError(
+            f"an input of the shape {shown(array.shape)} is empty and cannot be sent to a device"
+        )
+    return InputArray(dtype=name, shape=tuple(map(int, array.shape)))

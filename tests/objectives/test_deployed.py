@@ -1,0 +1,282 @@
+"""Objectives of what is deployed: latency in a runtime, size of a file, a metric of the artefact."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NotDeployableError
+from lightning_primo.measure.forward_trace import network_key
+from lightning_primo.measure.latency import LatencyMeasurement
+from lightning_primo.objectives import DeployedMetric, FileSize, Latency
+from lightning_primo.objectives.bench import Bench
+from lightning_primo.objectives.remembered_bench import RememberedBench
+from lightning_primo.problem.place import Place, place_text, same_place
+from lightning_primo.problem.trial import Status
+from lightning_primo.runtimes import Eager, FirstOf, OnnxRuntime, Program, Quantised, Runtime
+from lightning_primo.training import preflight, run_job
+from tests.runtimes.networks import IMAGES, digits_classifier
+from tests.tiny import Net, train_with
+from tests.training.jobs import make_job
+
+OWN = OnnxRuntime()
+
+
+class Picky(Runtime):
+    """PyTorch, for networks that have no layer of odd width."""
+
+    name = "picky"
+
+    def versions(self) -> dict[str, str]:
+        return {"picky": "3"}
+
+    def prepare(self, module: nn.Module, inputs: Any, **options: Any) -> Program:
+        if any(isinstance(layer, nn.Linear) and layer.out_features % 2 for layer in list(module.modules())[:3]):
+            raise NotDeployableError(f"odd layers in {type(module).__name__}")
+        return Eager().prepare(module, inputs, **options)
+
+
+def test_a_latency_in_a_runtime_says_where_it_is_from() -> None:
+    latency = Latency("cpu", runtime=OWN, threads=1)
+    latency.value = latency.value_for(digits_classifier(), IMAGES)
+    assert 0 < latency.value < 0.1
+    names = {"latency_cpu", "latency_cpu_spread", "latency_cpu_iqr", "latency_cpu_preparation"}
+    assert latency.logs().keys() == names
+    assert latency.measured_on["runtime"] == OWN.text()
+    assert same_place(latency.measured_on, latency.place())
+    assert not same_place(latency.place(), Latency("cpu", threads=1).place())
+    assert OWN.text() in place_text(latency.place())
+    assert "runtime" not in Latency("cpu").place()
+
+
+def test_a_fallback_is_settled_by_what_was_measured_first() -> None:
+    odd, even, inputs = nn.Linear(2, 3), nn.Linear(2, 4), torch.ones(1, 2)
+    latency = Latency("cpu", runtime=FirstOf([Picky(), Eager()]))
+    latency.measure_as_on({**latency.place(), "runtime": "picky 3"})
+    with pytest.raises(NotDeployableError, match="odd layers in Linear"):
+        latency.value_for(odd, inputs)
+    latency.value_for(even, inputs)
+    assert latency.measured_on["runtime"] == "picky 3"
+    other = Latency("cpu", runtime=FirstOf([Picky(), Eager()]))
+    other.value_for(odd, inputs)
+    assert "runtime" not in other.measured_on
+    other.value_for(even, inputs)
+    assert "runtime" not in other.measured_on
+
+
+def test_settings_are_what_they_were_for_pytorch_and_name_another_runtime() -> None:
+    plain = {"batch_size": 1, "device": "cpu", "dtype": "torch.bfloat16", "threads": 2}
+    assert Latency("cpu", dtype=torch.bfloat16, threads=2).settings() == plain
+    assert Latency("cpu", runtime=OWN).settings() == {"batch_size": 1, "device": "cpu", "runtime": OWN.settings()}
+    assert FileSize().settings() == {"batch_size": 1, "runtime": OWN.settings()}
+    assert json.dumps(DeployedMetric("val_loss", Quantised(OWN)).settings())
+
+
+def test_arguments() -> None:
+    with pytest.raises(InvalidArgumentError, match="'runtime' must be a Runtime such as OnnxRuntime"):
+        Latency(runtime="onnx")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match=r"'dtype' is for Eager\(\) and Compiled\(\).*HalfPrecision\(Onnx"):
+        Latency(runtime=OWN, dtype=torch.float16)
+    with pytest.raises(InvalidArgumentError, match="'runtime' must be a DeployableRuntime"):
+        FileSize(Eager())  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="'runtime' must be a DeployableRuntime"):
+        DeployedMetric("val_loss", Eager())  # type: ignore[arg-type]
+
+
+def test_the_size_is_that_of_the_weights_and_the_graph() -> None:
+    """Two networks of one structure differ by the bytes of their weights."""
+    size = FileSize()
+    small, large = (size.value_for(nn.Linear(64, n), torch.ones(1, 64)) for n in (64, 1064))
+    assert large - small == pytest.approx(1000 * 65 * 4, rel=0.01)
+    assert size.measured_on == {"runtime": OWN.text()}
+    assert size.deviation is None
+    assert not size.noisy
+
+
+class Counting(Bench):
+    """Measures nothing, and counts how often."""
+
+    def __init__(self, deviation: float = 0.1, glances: float | None = None) -> None:
+        self.measured = 0
+        self.deviation = deviation
+        self.glances = glances
+
+    def measure(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement:
+        self.measured += 1
+        return self.of(float(self.measured))
+
+    def of(self, median: float) -> LatencyMeasurement:
+        return LatencyMeasurement(
+            median=median,
+            iqr=0.0,
+            deviation=self.deviation,
+            runs=1,
+            device="cpu",
+            hardware="fake",
+            batch_size=1,
+            dtype="float32",
+            threads=1,
+        )
+
+    def place(self, *, batch_size: int | None) -> Place:
+        return {"device": "cpu"}
+
+    def as_on(self, place: Place) -> Bench:
+        return self
+
+    def glance(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement | None:
+        return None if self.glances is None else self.of(self.glances)
+
+
+def test_a_network_is_measured_once(tmp_path: Path) -> None:
+    own = Counting()
+    bench = RememberedBench(own, tmp_path / "latencies")
+    first = bench.measure(digits_classifier(0, lr=1e-3), IMAGES, batch_size=1)
+    again = bench.measure(digits_classifier(1, lr=1e-1), IMAGES, batch_size=1)
+    assert own.measured == 1
+    assert (first.reused, again.reused) == (False, True)
+    assert again.median == first.median
+    bench.measure(digits_classifier(0, n_filters=9), IMAGES, batch_size=1)
+    bench.measure(digits_classifier(0), IMAGES, batch_size=2)
+    assert own.measured == 3
+    for path in (tmp_path / "latencies").iterdir():
+        path.write_text('{"median":')  # a disk that broke
+    assert not bench.measure(digits_classifier(0), IMAGES, batch_size=1).reused
+
+
+def test_what_is_unsteady_is_not_kept_and_what_is_not_confirmed_is_measured_anew(tmp_path: Path) -> None:
+    unsteady = RememberedBench(Counting(deviation=10.0), tmp_path)
+    unsteady.measure(digits_classifier(), IMAGES, batch_size=1)
+    assert not list(tmp_path.iterdir())
+    steady = Counting(glances=1.1)
+    bench = RememberedBench(steady, tmp_path)
+    assert [bench.measure(digits_classifier(), IMAGES, batch_size=1).reused for _ in range(2)] == [False, True]
+    steady.glances = 3.0
+    assert not bench.measure(digits_classifier(), IMAGES, batch_size=1).reused
+
+
+class Slept(nn.Module):
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def forward(self, x: Tensor) -> Tensor:
+        time.sleep(self.seconds)
+        return x + 1
+
+
+def test_what_python_does_beside_the_operators_is_no_reason_to_share(tmp_path: Path) -> None:
+    latency = Latency("cpu")
+    latency.remember_in(tmp_path)
+    assert network_key(Slept(0.001), torch.ones(1, 2)) == network_key(Slept(0.01), torch.ones(1, 2))
+    quick = latency.value_for(Slept(0.001), torch.ones(1, 2))
+    slow = latency.value_for(Slept(0.01), torch.ones(1, 2))
+    assert slow > 3 * quick
+    assert "latency_cpu_reused" not in latency.logs()
+
+
+def _pruned(module: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        next(module.parameters())[0] = 0
+    return module
+
+
+def _subnormal(module: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        next(module.parameters())[0] = 1e-41
+    return module
+
+
+def _doubled(module: nn.Module) -> nn.Module:
+    return nn.Sequential(module, module)
+
+
+@pytest.mark.parametrize("change", [_pruned, _subnormal, _doubled, nn.Module.double, nn.Sequential])
+def test_networks_that_compute_otherwise_are_told_apart(change: Any) -> None:
+    inputs = torch.ones(1, 4)
+    known = network_key(nn.Linear(4, 4), inputs)
+    assert known == network_key(nn.Linear(4, 4), 2 * inputs)
+    module = change(nn.Linear(4, 4))
+    assert network_key(module, inputs.to(next(module.parameters()).dtype)) not in (known, None)
+    assert network_key(nn.Linear(4, 4), torch.ones(2, 4)) != known
+
+
+def test_a_scalar_in_the_forward_tells_networks_apart() -> None:
+    assert network_key(nn.LeakyReLU(0.1), torch.ones(1)) != network_key(nn.LeakyReLU(0.2), torch.ones(1))
+    assert network_key(nn.Linear(3, 4), torch.ones(1, 4)) is None
+
+
+class Direct(Net):
+    """Its validation goes past its forward."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        x, y = batch
+        self.log("val_loss", (self.net(x) - y).square().mean())
+
+
+class Constant(Net):
+    """Its validation asks nothing of it."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_loss", 1.0)
+
+
+class Exact(Net):
+    """Its loss is the same wherever the same is computed."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        x, y = torch.full((4, 2), 0.5), torch.ones(4, 1)
+        self.log("val_loss", (self(x) - y).square().mean(), on_step=False, on_epoch=True)
+
+
+def test_a_metric_of_the_artefact_is_that_of_the_module_where_it_computes_the_same(tmp_path: Path) -> None:
+    int8 = DeployedMetric("val_loss", Quantised(OWN, calibration_batches=2), name="loss_int8")
+    assert int8.objective.name == "loss_int8"
+    for metric, off in ((DeployedMetric("val_loss", OWN), 1e-4), (int8, 0.1)):
+        module = Exact()
+        train_with(metric, module, tmp_path)
+        with torch.no_grad():
+            expected = (module.eval()(torch.full((4, 2), 0.5)) - 1).square().mean()
+        assert metric.value == pytest.approx(float(expected), rel=off)
+    assert metric.value != float(expected)  # of int8
+
+
+@pytest.mark.parametrize(("module", "how"), [(Direct, "it calls Linear itself"), (Constant, "it never calls")])
+def test_a_validation_that_goes_past_forward_is_refused(tmp_path: Path, module: Any, how: str) -> None:
+    with pytest.raises(NotDeployableError, match=f"validation of {module.__name__} does not go through.*{how}"):
+        train_with(DeployedMetric("val_loss", OWN), module(), tmp_path)
+
+
+def test_a_metric_that_the_validation_does_not_log(tmp_path: Path) -> None:
+    with pytest.raises(MetricNotLoggedError, match="'train_loss'"):
+        train_with(DeployedMetric("train_loss", OWN), Exact(), tmp_path)
+
+
+def test_in_a_search_it_is_there_at_the_rung_alone(tmp_path: Path) -> None:
+    job = make_job(tmp_path, 3, module=Exact, objectives=(DeployedMetric("val_loss", OWN),))
+    evaluation = run_job(job)
+    assert evaluation.status is Status.OK, evaluation.reason
+    values = [losses[0] for _, losses in sorted(evaluation.curve.items())]
+    assert [value == value for value in values] == [False, False, True]
+    assert evaluation.losses[0] == values[-1]
+
+
+def test_a_trial_that_cannot_be_deployed_fails_and_no_search_begins_where_none_can(tmp_path: Path) -> None:
+    def job(width: int) -> Any:
+        objectives = (Latency("cpu", runtime=Picky()),)
+        return make_job(tmp_path, 1, module=Net, config={"width": width}, objectives=objectives)
+
+    evaluation = run_job(job(3))
+    assert evaluation.status is Status.ERROR
+    assert evaluation.reason.startswith("NotDeployableError: odd layers in Net")
+    reported: list[BaseException] = []
+    assert preflight(job(3), others=[{"width": 5}, {"width": 4}], report=reported.append) is None
+    assert isinstance(reported[0], NotDeployableError)
+    with pytest.raises(NotDeployableError, match="odd layers in Net"):
+        preflight(job(3), others=[{"width": 5}])
