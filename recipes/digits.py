@@ -1,4 +1,4 @@
-"""Handwritten digits: validation error against the size of a convolutional network, in about four minutes.
+"""Handwritten digits: validation error against the size of a convolutional network, in under three minutes.
 
 The images come with scikit-learn, so nothing is downloaded. Architecture (layers, widths, kernel, normalisation,
 pooling) and training (learning rate, batch size) are searched jointly, with an expert prior per objective; the training
@@ -15,19 +15,14 @@ from lightning_primo import Latency, Metric, ParameterCount, Prior, Result, Sear
 from models import ConvNetClassifier, conv_net_space
 from recipes.common import Recipe, pooling_changes, search_arguments, search_parser
 
+_TRAINED_WELL = {"kernel_size": 3, "batch_norm": True, "global_average_pooling": False, "batch_size": 64}
 PRIORS = {
     "val_error": Prior(
-        {
-            **{"n_conv": 2, "n_filters_1": 32, "n_filters_2": 32, "n_fc": 1, "n_neurons_1": 64, "kernel_size": 3},
-            **{"batch_norm": True, "global_average_pooling": False, "lr": 5e-3, "batch_size": 64},
-        },
+        _TRAINED_WELL | {"n_conv": 2, "n_filters_1": 32, "n_filters_2": 32, "n_fc": 1, "n_neurons_1": 64, "lr": 5e-3},
         confidence=0.75,
     ),
     "parameters": Prior(
-        {
-            **{"n_conv": 1, "n_filters_1": 4, "n_fc": 1, "n_neurons_1": 8, "kernel_size": 3},
-            **{"batch_norm": True, "global_average_pooling": False, "lr": 1e-2, "batch_size": 64},
-        },
+        _TRAINED_WELL | {"n_conv": 1, "n_filters_1": 4, "n_fc": 1, "n_neurons_1": 8, "lr": 1e-2},
         confidence=0.75,
     ),
 }
@@ -35,7 +30,7 @@ PRIORS = {
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    command = search_parser(__doc__, directory="runs/digits", full_trainings=40, epochs=(2, 18))
+    command = search_parser(__doc__, directory="runs/digits", full_trainings=24, epochs=(6, 18))
     command.add_argument("--latency", action="store_true", help="search for a short latency on this CPU too")
     return command
 
@@ -56,7 +51,7 @@ def run(options: argparse.Namespace) -> Result:
     )
     search = Search(
         space,
-        module=lambda config: ConvNetClassifier(**config, in_channels=1, image_size=8, n_classes=10),
+        module=lambda config: ConvNetClassifier(**config, in_channels=1, image_size=8, n_classes=10, cosine=True),
         datamodule=lambda config: Digits(batch_size=config["batch_size"], crop_padding=1),
         objectives=[
             Metric("val_error", mode="min", reference=0.2),  # what errs more is of no interest, however small

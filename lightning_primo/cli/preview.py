@@ -25,6 +25,7 @@ from lightning_primo.search.description import describe
 from lightning_primo.space import Encoding
 
 _SAMPLES = 3
+_NOTHING: tuple[object, ...] = ({}, "()")  # no priors, no earlier searches: what is empty says nothing
 
 
 def preview(search: Search, project: Project, space: SearchSpace, *, budget: Mapping[str, float]) -> str:
@@ -103,8 +104,8 @@ def _lines(described: Mapping[str, Any], indent: str = "") -> Iterable[str]:
                 f"{indent}    {key}: " + ", ".join(f"{n} {json.dumps(v)}" for n, v in item.items() if n != "class")
                 for key, item in value.items()
             )
-        elif name != "class":
-            yield f"{indent}  {name}: {json.dumps(value)}"
+        elif name != "class" and value not in _NOTHING:
+            yield f"{indent}  {name}: {value if isinstance(value, str) else json.dumps(value)}"
 
 
 def _training(search: Search, project: Project, budget: Mapping[str, float]) -> list[str]:
