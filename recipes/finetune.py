@@ -39,10 +39,17 @@ PRIORS = {
 
 
 class TrainingSpeed(CostCallback):
-    """Passes forward and backward per second, measured before the training: a cost of one's own."""
+    """Passes of a batch forward and backward per second, measured before the training: a cost of one's own.
 
-    def __init__(self) -> None:
-        super().__init__(Objective(name="steps_per_second", mode="max", kind=Kind.MEASURED, log=True))
+    Args:
+        length: Tokens per text.
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__(
+            Objective(name="steps_per_second", mode="max", kind=Kind.MEASURED, log=True),
+            example_inputs=lambda config: torch.zeros(config["batch_size"], length, dtype=torch.long),
+        )
 
     @override
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
@@ -124,7 +131,7 @@ def run(options: argparse.Namespace) -> Result:
         objectives=[
             Metric("val_loss"),
             ParameterCount(name="trained_parameters"),
-            TrainingSpeed(),
+            TrainingSpeed(options.length),
         ],
         **search_arguments(options, PRIORS),
     )
