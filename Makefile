@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 LOWEST_PYTHON ?= 3.10
 PARALLEL = --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: install demo test test-lowest test-newest slow fuzz coverage check docs wheel format clean
+.PHONY: install demo test test-lowest test-newest slow fuzz coverage check docs gallery wheel format clean
 
 install: $(VENV)/.installed
 
@@ -51,6 +51,10 @@ check: install
 
 docs: install
 	$(BIN)/sphinx-build -q -W --keep-going docs site
+
+# The searches of docs/gallery.md, which goes on with those that are in runs/gallery.
+gallery: install
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python docs/gallery.py
 
 # What a release would be: built from the source distribution alone, and used where this repository is not.
 wheel: install

@@ -1,6 +1,7 @@
 """Sphinx builds the pages and the reference by this: `make docs`."""
 
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 project = "lightning_primo"
 author = "the lightning_primo authors"
@@ -29,3 +30,4 @@ html_theme = "furo"
 html_title = "lightning_primo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_extra_path = [name for name in ("gallery",) if (Path(__file__).parent / name).is_dir()]  # by `make gallery`
