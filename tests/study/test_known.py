@@ -7,7 +7,7 @@ import pytest
 
 from lightning_primo import MOASHA, MSEHVI, NSGA2, RandomSearch, read_result
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Problem, Unit
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Origin, Status
 from lightning_primo.study import Continuation, Study
@@ -91,6 +91,12 @@ def test_a_csv_file_is_read_as_it_was_written(tmp_path: Path) -> None:
         assert [t.epoch for t in study.result.trials] == [t.epoch for t in told]
 
 
+def test_a_csv_file_of_epochs_is_refused_by_a_search_by_steps(tmp_path: Path) -> None:
+    (tmp_path / "known.csv").write_text("lr,width,uses,dropout,error,epoch\n0.1,2,False,,1,1\n")
+    with pytest.raises(InvalidArgumentError, match=r"'epoch' counts trainings in epochs, and here .* in steps"):
+        opened(tmp_path / "new", make_problem(unit=Unit.STEPS, grain=500), known=tmp_path / "known.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -102,6 +108,7 @@ def test_a_csv_file_is_read_as_it_was_written(tmp_path: Path) -> None:
         ("lr,width,uses,dropout,error\n0.1,2,False,0.5,1\n", "given but inactive"),
         ("lr,width,uses,dropout,error\n0.1,2,False,,nan\n", "expected a finite number"),
         ("lr,width,uses,dropout,error,epoch\n0.1,2,False,,1,2.5\n", "has the epoch 2.5"),
+        ("lr,width,uses,dropout,error,step\n0.1,2,False,,1,9\n", "'step' counts trainings in steps, .* in epochs"),
         ("", "it has none"),
     ],
 )
