@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")
 """The columns that every table has, whatever the search; that of a search by steps is called ``step``."""
 
+GIVEN_UP = "given_up"
+"""The column that says which trials were given up before all their seeds or folds were trained; only where any was."""
+
 
 def make_table(
     problem: Problem,
@@ -30,8 +33,8 @@ def make_table(
     """One row per trial.
 
     Names stay as they are, except that an objective, hyperparameter, measurement or test metric whose name is taken by
-    a column before it in this order, or by one of `FIXED_COLUMNS`, gets the prefix ``objective.``, ``config.``,
-    ``measurement.`` or ``test.``.
+    a column before it in this order, or by one of those that are the same for every search, gets the prefix
+    ``objective.``, ``config.``, ``measurement.`` or ``test.``.
 
     Args:
         problem: What was searched.
@@ -42,12 +45,15 @@ def make_table(
     Returns:
         Columns: id, hyperparameters (NaN where inactive), objectives, measurements, where they were measured (such as
         ``latency_cpu_measured_on``), test metrics, epoch (or step), cost in the same unit, seconds, status, reason (its
-        first line), parent, operation, on_front.
+        first line), parent, operation, on_front; given_up where any trial was (see `GIVEN_UP`).
     """
     import pandas as pd
 
     on_front = set(front)
     fixed = [problem.fidelity.singular if name == "epoch" else name for name in FIXED_COLUMNS]
+    some_given_up = any(trial.given_up for trial in trials)
+    if some_given_up:
+        fixed.append(GIVEN_UP)
     taken = set(fixed)
     objectives = _columns("objective", (objective.name for objective in problem.objectives), taken)
     config = _columns("config", problem.space.keys(), taken)
@@ -70,6 +76,7 @@ def make_table(
             "parent": trial.parent,
             "operation": trial.operation,
             "on_front": trial.id in on_front,
+            **({GIVEN_UP: trial.given_up} if some_given_up else {}),
         }
         for trial in trials
     ]

@@ -18,6 +18,7 @@ from lightning_primo.errors import CorruptStoreError, SearchMismatchError
 from lightning_primo.layout import trials_directory
 from lightning_primo.problem.trial import Config, Evaluation, Proposal
 from lightning_primo.store.codec import decode_addition, decode_evaluation, decode_proposal, differences
+from lightning_primo.store.described_problem import ONE_TRAINING
 from lightning_primo.store.sqlite_errors import damaged
 
 VERSION = 4
@@ -128,7 +129,7 @@ def check_description(contents: Contents, given: Mapping[str, str], directory: P
 
     One in which nothing was asked yet, as its first batch could not be trained, may still become any other.
     """
-    lines = differences(contents.description, given)
+    lines = differences({**ONE_TRAINING, **contents.description}, given)
     if not lines or not (contents.rows or any(trials_directory(directory).glob("*"))):
         return
     shown = lines[:_MAX_DIFFERENCES]

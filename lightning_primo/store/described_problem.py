@@ -23,6 +23,9 @@ REPEATS, FOLDS = "repeats", "folds"
 
 NO_FOLDS = "none"
 
+ONE_TRAINING = {REPEATS: "1", FOLDS: NO_FOLDS}
+"""What the log of a search without these keys means."""
+
 
 class StoredProblem(Problem):
     """A problem as a log describes it, whose space is made when it is asked for: ConfigSpace takes a second to import.

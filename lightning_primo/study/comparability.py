@@ -10,9 +10,13 @@ from typing import Any
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Fidelity
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.store.described_problem import FOLDS
+from lightning_primo.store.described_problem import FOLDS, ONE_TRAINING, REPEATS
 
 _GOALS = {known.name for known in fields(Objective)} - {"kind"}  # how a value is judged, not which it is
+_MEANING = {
+    REPEATS: "values are means over another number of seeds",
+    FOLDS: "trials were trained on another part of the data",
+}
 
 
 def require_comparable(what: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
@@ -28,7 +32,7 @@ def require_comparable(what: str, before: Mapping[str, str], after: Mapping[str,
     Raises:
         InvalidArgumentError: If their trainings are counted in different units, or an objective or constraint of both
             is another value there, such as that of the epoch that is the best by another metric, or a mean over another
-            number of folds.
+            number of seeds or folds.
     """
     units = [described["epochs"] for described in (before, after) if "epochs" in described]
     if len(units) == 2 and Fidelity.described(units[0]).unit is not Fidelity.described(units[1]).unit:
@@ -37,15 +41,19 @@ def require_comparable(what: str, before: Mapping[str, str], after: Mapping[str,
             f"{what}, whose trainings are counted in {old.unit.value} ({old.span}), and here they are counted in "
             f"{new.unit.value} ({new.span}), so that nobody knows what its results would be here; leave it out"
         )
-    if another := _another_value(_callbacks(before), _callbacks(after)) or _other_folds(before, after):
+    if another := _another_value(_callbacks(before), _callbacks(after)) or _other_replicates(before, after):
         raise InvalidArgumentError(f"{what}, in which {another}, so that its results are not comparable; leave it out")
 
 
-def _other_folds(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """That the data are split otherwise; empty where they are not, or nobody says."""
-    if FOLDS not in before or FOLDS not in after or before[FOLDS] == after[FOLDS]:
+def _other_replicates(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """How seeds or folds differ; empty where they do not, or one of the two is a study, which is silent on them."""
+    if not (_callbacks(before) and _callbacks(after)):
         return ""
-    return f"'folds' was {before[FOLDS]} and is {after[FOLDS]}: trials were trained on another part of the data"
+    for key, default in ONE_TRAINING.items():
+        old, new = before.get(key, default), after.get(key, default)
+        if old != new:
+            return f"{key!r} was {old} and is {new}: {_MEANING[key]}"
+    return ""
 
 
 def _callbacks(description: Mapping[str, str]) -> dict[str, dict[str, Any]]:

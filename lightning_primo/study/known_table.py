@@ -11,14 +11,16 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.hyperparameters import FloatHyperparameter, IntegerHyperparameter
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Fidelity, Problem, Unit
 from lightning_primo.problem.trial import Status
+from lightning_primo.results.table import GIVEN_UP
 from lightning_primo.study.known_trials import trained_names
 
 Row = tuple[dict[str, Any], dict[str, float], float | None, str]
 """A configuration, its values, the epoch where there is one, and what it is in errors."""
 
 _STATUS = "status"
+_LENGTHS = tuple(Fidelity(unit, 1, 1).singular for unit in Unit)
 
 
 def read_table(path: Path, problem: Problem) -> list[Row]:
@@ -26,14 +28,16 @@ def read_table(path: Path, problem: Problem) -> list[Row]:
 
     There must be a column for every hyperparameter, whose cell is empty where it is inactive, and one for every
     objective that is trained or measured. Columns ``epoch`` (or ``step``) and ``status`` are heeded where there are
-    such (rows whose status is not ``ok`` are left out), all others that are not of the problem are ignored.
+    such (rows whose status is not ``ok`` are left out, as are those that ``given_up`` says were given up), all others
+    that are not of the problem are ignored. A length in the unit that the search does not count in is refused.
 
     Args:
         path: The file.
         problem: What is searched.
 
     Raises:
-        InvalidArgumentError: If it cannot be read, a column is missing, or a cell is none of what it must be.
+        InvalidArgumentError: If it cannot be read, a column is missing, or a cell is none of what it must be, or
+            trainings are counted in another unit than here.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -49,11 +53,20 @@ def read_table(path: Path, problem: Problem) -> list[Row]:
     objectives |= {name: name for name in others if name in columns}
     taken = {*hyperparameters.values(), *objectives.values()}
     length = problem.fidelity.singular
+    for name in _LENGTHS:
+        if name != length and name in columns and name not in taken:
+            raise InvalidArgumentError(
+                f"'known' names {str(path)!r}, whose column {name!r} counts trainings in {name}s, and here they are "
+                f"counted in {problem.unit.value}, so that nobody knows what its results would be here; where all its "
+                "rows are full trainings of this search, leave out that column"
+            )
     found: list[Row] = []
     for line, row in rows:
         where = f"line {line} of {str(path)!r}"
-        about = {name: cell for name in (length, _STATUS) if name not in taken and (cell := row.get(name))}
+        about = {name: cell for name in (length, _STATUS, GIVEN_UP) if name not in taken and (cell := row.get(name))}
         if about.get(_STATUS, Status.OK.value) != Status.OK.value:
+            continue
+        if _is_true(about.get(GIVEN_UP, "False"), where):
             continue
         config = {
             name: _value(problem.space, name, cell, where)
@@ -93,6 +106,14 @@ def _choices(hyperparameter: Any) -> Mapping[str, Any]:
         if hasattr(hyperparameter, attribute):
             return {str(choice): choice for choice in getattr(hyperparameter, attribute)}
     return {str(hyperparameter.value): hyperparameter.value}
+
+
+def _is_true(cell: str, where: str) -> bool:
+    """What a cell of the column `GIVEN_UP` says."""
+    truth = {"true": True, "1": True, "false": False, "0": False}
+    if cell.strip().lower() not in truth:
+        raise InvalidArgumentError(f"{where} has {GIVEN_UP!r} = {cell!r}; expected True or False")
+    return truth[cell.strip().lower()]
 
 
 def _number(cell: Any, name: str, where: str) -> float:

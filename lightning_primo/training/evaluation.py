@@ -98,13 +98,22 @@ def hung(job: Job, message: str) -> Evaluation:
     return _lost(job, Failure(status=Status.TIMEOUT, message=message), seconds=job.seconds_left or 0.0)
 
 
+def without_level(evaluation: Evaluation, epoch: int) -> Evaluation:
+    """An evaluation whose curve ends before `epoch`: models take what is in it for observed there, also of failures."""
+    return replace(
+        evaluation,
+        curve={reached: losses for reached, losses in evaluation.curve.items() if reached < epoch},
+        constraints={reached: values for reached, values in evaluation.constraints.items() if reached < epoch},
+    )
+
+
 def _lost(job: Job, failure: Failure, *, seconds: float) -> Evaluation:
     """What is known of a job that came to nothing in the end, and of which no attempt may write any more."""
     remove_partial(job.directory)
     record = read_own_record(job.directory, job.identity) or Record()
     record.costs = {**job.known, **record.costs}
     record.begun = min(job.epoch, max(record.epoch, job.start_epoch) + 1)
-    evaluation = evaluation_of(job, record, failure, seconds=seconds)
+    evaluation = without_level(evaluation_of(job, record, failure, seconds=seconds), job.max_epochs)
     return replace(evaluation, cost=evaluation.cost + _spent_on_replicates(job))
 
 

@@ -649,6 +649,14 @@ def test_measuring_does_not_change_the_description() -> None:
     assert make_description(objectives=[Latency("cpu"), count]) != before
 
 
+def test_a_log_that_is_silent_on_seeds_and_folds_had_one_training_each(tmp_path: Path) -> None:
+    with Store(tmp_path, DESCRIPTION) as store:
+        fill(store, 1)
+    read_events(tmp_path, DESCRIPTION | {"repeats": "1", "folds": "none"})
+    with pytest.raises(SearchMismatchError, match="repeats: stored 1, given 3"):
+        read_events(tmp_path, DESCRIPTION | {"repeats": "3", "folds": "none"})
+
+
 def test_differences_of_texts_that_are_no_json() -> None:
     assert differences({"a": "{x"}, {"a": "{y"}) == ["a: stored {x, given {y"]
     assert differences({"a": "1"}, {"a": "1", "b": "[]"}) == ["b: stored nothing, given []"]

@@ -10,6 +10,7 @@ from lightning_primo import Latency, Metric, ParameterCount, RandomSearch
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.search.description import describe
+from lightning_primo.store.described_problem import ONE_TRAINING
 from lightning_primo.study.comparability import require_comparable
 from lightning_primo.study.description import describe_problem
 from tests.study.problems import make_problem
@@ -51,6 +52,16 @@ def described(
             described([ERROR], [Latency("cpu", batch_size=2, at_most=1.0)]),
             "'batch_size' of 'latency_cpu' was 1 and is 2",
         ),
+        (
+            described([ERROR]) | ONE_TRAINING,
+            described([ERROR]) | {"repeats": "3", "folds": "none"},
+            "'repeats' was 1 and is 3: values are means over another number of seeds",
+        ),
+        (
+            described([ERROR]),  # without the keys
+            described([ERROR]) | {"repeats": "1", "folds": "5"},
+            "'folds' was none and is 5: trials were trained on another part of the data",
+        ),
     ],
 )
 def test_values_that_are_others(before: Mapping[str, str], after: Mapping[str, str], message: str) -> None:
@@ -66,6 +77,11 @@ def test_values_that_are_others(before: Mapping[str, str], after: Mapping[str, s
         (described([ERROR, SIZE]), described([Metric("error", at_most=0.5), SIZE])),
         (described([BEST_LOSS]), describe_problem(make_problem(), algorithm=RandomSearch(), seed=0)),  # a study
         ({}, described([BEST_LOSS])),
+        (described([ERROR]), described([ERROR]) | ONE_TRAINING),
+        (
+            describe_problem(make_problem(), algorithm=RandomSearch(), seed=0),
+            described([ERROR]) | {"repeats": "3", "folds": "none"},
+        ),
     ],
 )
 def test_values_that_are_the_same(before: Mapping[str, str], after: Mapping[str, str]) -> None:

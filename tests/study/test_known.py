@@ -7,10 +7,11 @@ import pytest
 
 from lightning_primo import MOASHA, MSEHVI, NSGA2, RandomSearch, read_result
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Problem, Unit
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Origin, Status
 from lightning_primo.study import Continuation, Study
+from tests.results.search_log import Log
 from tests.study.problems import curve, error, make_problem, make_space, values
 
 PROBLEM = make_problem()
@@ -91,6 +92,24 @@ def test_a_csv_file_is_read_as_it_was_written(tmp_path: Path) -> None:
         assert [t.epoch for t in study.result.trials] == [t.epoch for t in told]
 
 
+def test_what_was_given_up_is_not_known_from_a_csv_file(tmp_path: Path) -> None:
+    log = Log(PROBLEM)
+    for number, given_up in enumerate([False, True, False]):
+        config = {"lr": 0.01 * (number + 1), "width": 4, "uses": False}
+        log.train(number, (0.5, 4.0), config=config, given_up=given_up, measurements={"replicates": 3.0 - given_up})
+    table = log.result(tmp_path).to_pandas()
+    assert table["given_up"].tolist() == [False, True, False]
+    table.to_csv(tmp_path / "known.csv", index=False)
+    with opened(tmp_path / "new", known=tmp_path / "known.csv") as study:
+        assert [trial.config["lr"] for trial in study.result.trials] == [0.01, 0.03]
+
+
+def test_a_csv_file_of_epochs_is_refused_by_a_search_by_steps(tmp_path: Path) -> None:
+    (tmp_path / "known.csv").write_text("lr,width,uses,dropout,error,epoch\n0.1,2,False,,1,1\n")
+    with pytest.raises(InvalidArgumentError, match=r"'epoch' counts trainings in epochs, and here .* in steps"):
+        opened(tmp_path / "new", make_problem(unit=Unit.STEPS, grain=500), known=tmp_path / "known.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -102,6 +121,8 @@ def test_a_csv_file_is_read_as_it_was_written(tmp_path: Path) -> None:
         ("lr,width,uses,dropout,error\n0.1,2,False,0.5,1\n", "given but inactive"),
         ("lr,width,uses,dropout,error\n0.1,2,False,,nan\n", "expected a finite number"),
         ("lr,width,uses,dropout,error,epoch\n0.1,2,False,,1,2.5\n", "has the epoch 2.5"),
+        ("lr,width,uses,dropout,error,given_up\n0.1,2,False,,1,maybe\n", "'given_up' = 'maybe'; expected True or"),
+        ("lr,width,uses,dropout,error,step\n0.1,2,False,,1,9\n", "'step' counts trainings in steps, .* in epochs"),
         ("", "it has none"),
     ],
 )

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from lightning_primo import KFoldData, Metric, ParameterCount, SuccessiveHalving
+from lightning_primo import KFoldData, Metric, ParameterCount, RandomSearch, SuccessiveHalving
 from lightning_primo.algorithms import PB2, PBT, BulkAndCut
+from lightning_primo.algorithms.parts.observations import observe
 from lightning_primo.errors import InvalidArgumentError, SearchMismatchError
 from lightning_primo.factory import Factory
 from lightning_primo.layout import checkpoint_file, replicate_directory, search_directory, stop_file, trial_directory
@@ -20,8 +21,9 @@ from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.store import read_events
 from lightning_primo.store.codec import decode_evaluation, encode_evaluation
-from lightning_primo.training import Job, TrainingOptions
+from lightning_primo.training import Job, TrainingOptions, crashed, run_job
 from lightning_primo.training.replicates.bar import Bar, Bars
+from lightning_primo.training.replicates.combination import combined_failure
 from lightning_primo.training.replicates.run import replicate_job, run_trial
 from tests.training.replicated import Noisy, Plain, make_search, numbers
 
@@ -134,6 +136,35 @@ def test_a_failure_in_one_replicate_is_the_trials(tmp_path: Path) -> None:
     assert told.measurements["replicates"] == which - 1
     assert told.cost > 2
     assert not told.ok
+
+
+def test_models_are_told_of_a_failure_in_one_replicate() -> None:
+    algorithm = RandomSearch()
+    posed = replace(problem(), constraints=(Objective(name="loss", at_most=0.5),))
+    algorithm.start(posed, seed=0)
+    loss = {"constraints": {3: {"loss": 0.3}, 9: {"loss": 0.2}}, "measurements": {"loss": 0.2, "replicates": 3.0}}
+    for error in (0.5, 0.6, 0.7):
+        proposal = algorithm.ask()
+        assert proposal is not None
+        algorithm.tell(told(proposal.trial_id, error, 1 - error, curve={3: (0.9, 1 - error)}, **loss))
+    proposal = algorithm.ask()
+    assert proposal is not None
+    lucky = told(proposal.trial_id, 0.1, 0.1, curve={3: (0.8, 0.1), 9: (0.1, 0.1)}, **loss)
+    unlucky = replace(lucky, epoch=5, losses=(math.nan, 0.1), status=Status.DIVERGED, reason="loss is nan")
+    algorithm.tell(combined_failure([lucky, unlucky], replicates=3))
+    below, full = observe(algorithm, (3, 9)).rungs
+    assert below.trials == (0, 1, 2, 3)
+    assert full.trials == (0, 1, 2)
+    assert len(full.losses) == 4
+    np.testing.assert_array_equal(full.losses[3], full.losses[:3].max(axis=0))
+    assert np.isnan(algorithm.feasibility.limited_at(algorithm.trials[3], 9)).all()
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_a_worker_that_dies_after_the_last_epoch_leaves_no_result_there(tmp_path: Path, repeats: int) -> None:
+    job = make_job(tmp_path, repeats=repeats)
+    run_job(job)
+    assert list(crashed(job, "the worker died").curve) == [1]
 
 
 def test_an_interrupted_trial_goes_on_in_the_middle(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import REPLICATES, Evaluation, Losses
-from lightning_primo.training.evaluation import MICRO_BATCHES
+from lightning_primo.training.evaluation import MICRO_BATCHES, without_level
 from lightning_primo.training.job import Job
 
 
@@ -57,7 +57,8 @@ def combined(job: Job, evaluations: Sequence[Evaluation], *, given_up: bool = Fa
 def combined_failure(evaluations: Sequence[Evaluation], *, replicates: int) -> Evaluation:
     """What is told of a trial whose last replicate failed: that it failed so, with the curve of the first one.
 
-    A mean over those that did not would make the most of a configuration that often fails.
+    The curve ends before the last epoch, where the trial has no result. A mean over the replicates that did not fail
+    would make the most of a configuration that often does.
 
     Args:
         evaluations: Of its replicates, in order; the last one failed.
@@ -65,7 +66,7 @@ def combined_failure(evaluations: Sequence[Evaluation], *, replicates: int) -> E
     """
     first, failed = evaluations[0], evaluations[-1]
     return replace(
-        _added_up(first, evaluations),
+        without_level(_added_up(first, evaluations), first.epoch),
         losses=failed.losses,
         status=failed.status,
         reason=f"replicate {len(evaluations)} of {replicates}: {failed.reason}",
