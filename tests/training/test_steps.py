@@ -132,6 +132,22 @@ def test_the_best_level_counts_and_stopping_early_ends_a_training(tmp_path: Path
     assert (again.finished, again.epoch, again.losses, again.cost) == (True, 2, evaluation.losses, 0)
 
 
+@pytest.mark.parametrize("target", [1, 4])
+def test_stopping_early_after_a_batch_that_goes_beyond_a_level_counts_as_that_level(
+    tmp_path: Path, target: int
+) -> None:
+    stop = EarlyStopping("val_loss", stopping_threshold=1e9)  # in the first validation, at step 4
+    evaluation = train(tmp_path, target, every=3, module=Adversaries, trainer={"callbacks": [stop]})
+    assert (evaluation.status, evaluation.epoch, evaluation.finished) == (Status.OK, 1, True)
+    assert (list(evaluation.curve), evaluation.cost) == ([1], 1)
+
+
+def test_a_batch_of_more_steps_than_a_level_is_refused(tmp_path: Path) -> None:
+    evaluation = train(tmp_path, 1, every=1, module=Adversaries)
+    assert evaluation.status is Status.ERROR
+    assert "a batch makes 2 optimiser steps, but a training by steps is to validate every 1" in evaluation.reason
+
+
 class StopsAtBatch(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
         trainer.should_stop = trainer.global_step == 6

@@ -77,10 +77,11 @@ class StepRecorder(Recorder):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        level, rest = divmod(trainer.global_step, self.every)
-        if rest and self.is_short(trainer, level + 1) and trainer.should_stop:
-            level += 1
-        if level in self.record.curve or level == 0:
+        level = trainer.global_step // self.every
+        known = level == 0 or level in self.record.curve
+        if known and self.is_short(trainer, level + 1) and trainer.should_stop:
+            level, known = level + 1, False
+        if known:
             return
         self._metrics = {name: value.detach().cpu().clone() for name, value in trainer.callback_metrics.items()}
         self.take_down(trainer, pl_module, level)
