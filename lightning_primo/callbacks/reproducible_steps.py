@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from typing_extensions import override
 
+from lightning_primo.callbacks.after_validation import after_validations, no_more_after_validations
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs, seed_globals
 from lightning_primo.errors import InvalidArgumentError, RepeatedDataWarning
 
@@ -81,6 +82,8 @@ class ReproducibleSteps(ReproducibleEpochs):
             return loader
 
         strategy.process_dataloader = process_and_position
+        # Behind whatever draws random numbers where a validation ends, once more.
+        after_validations(trainer, functools.partial(self.on_validation_end, trainer, pl_module))
 
     @override
     def on_load_checkpoint(
@@ -136,6 +139,7 @@ class ReproducibleSteps(ReproducibleEpochs):
     def _restore(self, trainer: pl.Trainer) -> None:
         super()._restore(trainer)
         vars(trainer.strategy).pop("process_dataloader", None)
+        no_more_after_validations(trainer)
         for loader in self._positioned:
             vars(loader).pop("_get_iterator", None)
         self._positioned.clear()

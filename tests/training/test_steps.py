@@ -73,6 +73,18 @@ def test_promoted_equals_uninterrupted_with_every_kind_of_schedule(tmp_path: Pat
     promoted_equals_uninterrupted(tmp_path, module=module, rung=1, every=2)
 
 
+class SwapsBack(Net):
+    """Changes its weights at random where a validation ends, as one does that is judged with other weights."""
+
+    def on_validation_end(self) -> None:
+        with torch.no_grad():
+            self.net[0].weight.mul_(0.5 + torch.rand(()))
+
+
+def test_what_a_module_does_where_a_validation_ends_is_in_the_checkpoint(tmp_path: Path) -> None:
+    promoted_equals_uninterrupted(tmp_path, module=SwapsBack, rung=1, full=2)
+
+
 @pytest.mark.parametrize("kind", ["map", pytest.param("batched", marks=pytest.mark.slow)])
 def test_promoted_equals_uninterrupted_with_workers(tmp_path: Path, kind: str) -> None:
     promoted_equals_uninterrupted(tmp_path, data=Data(kind, workers=2), rung=1, full=2, every=4)
