@@ -278,6 +278,27 @@ def test_several_loaders_are_read_again(tmp_path: Path) -> None:
     promoted_equals_uninterrupted(tmp_path, data=Several())
 
 
+class Twice(DataLoader[Any]):
+    """Goes through its data twice."""
+
+    def __iter__(self) -> Any:
+        yield from super().__iter__()
+        yield from super().__iter__()
+
+    def __len__(self) -> int:
+        return 2 * super().__len__()
+
+
+def test_a_loader_that_has_its_own_way_through_the_data_is_read_again(tmp_path: Path) -> None:
+    class Repeated(Data):
+        def train_dataloader(self) -> Any:
+            return Twice(Plain(), batch_size=4, shuffle=True)
+
+    reproducible_steps._warn_of_reading_again.cache_clear()
+    with pytest.warns(RepeatedDataWarning):
+        promoted_equals_uninterrupted(tmp_path, data=Repeated(), rung=1, full=2)
+
+
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 def test_a_loader_with_a_state_goes_on_by_it(tmp_path: Path) -> None:
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
