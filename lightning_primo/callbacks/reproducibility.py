@@ -44,9 +44,9 @@ class ReproducibleEpochs(Callback):
     their samplers by one of its own while the fit lasts, and seeds the global generators at the start of each epoch and
     after each validation: what validation draws has no influence on the training.
 
-    It works with any number of workers, nested loaders, and samplers of indices or of batches. Two things it
-    can't make repeat: workers that outlive an epoch (``persistent_workers=True``), of which it warns once, and
-    samplers with a hidden random state of their own.
+    It works with any number of workers, nested loaders, and samplers of indices or of batches. Workers are started anew
+    for each epoch: ``persistent_workers=True`` of a train loader does not hold while the fit lasts, of which it warns
+    once. What it can't make repeat are samplers with a hidden random state of their own.
 
     Args:
         seed: A whole number from 0 to 2**64 - 1.
@@ -63,6 +63,7 @@ class ReproducibleEpochs(Callback):
         self._first_epoch: int | None = None
         self._prefetched: tuple[Any, ...] | None = None
         self._replaced: list[tuple[Any, torch.Generator | None]] = []
+        self._persistent: list[DataLoader[Any]] = []
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -173,6 +174,8 @@ class ReproducibleEpochs(Callback):
                 owners.append((loader, self._generator))
                 if loader.num_workers > 0 and loader.persistent_workers:
                     _warn_of_persistent_workers()
+                    vars(loader)["persistent_workers"] = False  # which an assignment refuses
+                    self._persistent.append(loader)
             for owner, generator in owners:
                 if hasattr(owner, "generator") and owner.generator is not generator:
                     self._replaced.append((owner, owner.generator))
@@ -183,6 +186,9 @@ class ReproducibleEpochs(Callback):
         for owner, generator in self._replaced:
             owner.generator = generator
         self._replaced.clear()
+        for loader in self._persistent:
+            vars(loader)["persistent_workers"] = True
+        self._persistent.clear()
 
 
 def _are_shared_out(trainer: pl.Trainer) -> bool:
@@ -206,7 +212,6 @@ def _samplers(loader: Any) -> Iterator[Any]:
 @functools.cache
 def _warn_of_persistent_workers() -> None:
     rank_zero_warn(
-        "the train DataLoader has 'persistent_workers=True': its workers keep random states that no checkpoint holds, "
-        "so a resumed training draws other augmentations than an uninterrupted one; set it to False for exact "
-        "resumption"
+        "the train DataLoader has 'persistent_workers=True', which does not hold in this training: its workers would "
+        "keep random states that no checkpoint holds, so they are started anew for each epoch; set it to False"
     )

@@ -10,17 +10,19 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.loops.fetchers import _DataLoaderIterDataFetcher
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset
 from typing_extensions import override
 
-from lightning_primo.callbacks.reproducibility import ReproducibleEpochs, seed_globals
+from lightning_primo.callbacks.after_validation import after_validations, no_more_after_validations
+from lightning_primo.callbacks.iterator_position import iterator_from
+from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.errors import InvalidArgumentError, RepeatedDataWarning
 
 _BATCH = 6  # a stream of random numbers, apart from those of ReproducibleEpochs
@@ -39,10 +41,10 @@ class ReproducibleSteps(ReproducibleEpochs):
     - a DataLoader with a state (``state_dict`` and ``load_state_dict``, such as `torchdata`'s `StatefulDataLoader`) by
       that, which Lightning keeps in the checkpoint;
     - a DataLoader of a dataset with indices, with any number of workers, by its sampler, and nothing is loaded twice;
-    - all else, such as an `IterableDataset` or several loaders at a time, by loading the batches that were trained
-      already once more and throwing them away. That is exact where the same stream comes again: what it draws in this
-      process from the global generators does not, and of data that go by only once other ones follow. A
-      RepeatedDataWarning says so.
+    - all else, such as an `IterableDataset`, several loaders at a time or a DataLoader with an ``__iter__`` of its own,
+      by loading the batches that were trained already once more and throwing them away. That is exact where the same
+      stream comes again: what it draws in this process from the global generators does not, and of data that go by only
+      once other ones follow. A RepeatedDataWarning says so.
 
     What a module keeps of an epoch in attributes that are in no checkpoint, as the mean of a training metric, begins
     anew.
@@ -81,6 +83,8 @@ class ReproducibleSteps(ReproducibleEpochs):
             return loader
 
         strategy.process_dataloader = process_and_position
+        # Behind whatever draws random numbers where a validation ends, once more.
+        after_validations(trainer, functools.partial(self.on_validation_end, trainer, pl_module))
 
     @override
     def on_load_checkpoint(
@@ -136,6 +140,7 @@ class ReproducibleSteps(ReproducibleEpochs):
     def _restore(self, trainer: pl.Trainer) -> None:
         super()._restore(trainer)
         vars(trainer.strategy).pop("process_dataloader", None)
+        no_more_after_validations(trainer)
         for loader in self._positioned:
             vars(loader).pop("_get_iterator", None)
         self._positioned.clear()
@@ -154,17 +159,23 @@ class ReproducibleSteps(ReproducibleEpochs):
             raise InvalidArgumentError(_MIXED)
         if has_state:
             return
-        if self._several or not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        if self._several or not _has_positions(loader):
             self._read_again = self._resumed_batches > 0
             return
 
         def positioned() -> Any:
             epoch = self._next_epoch(trainer)
             first = self._resumed_batches if epoch == self._resumed_epoch else 0
-            return _iterator_from(loader, first, (self.seed, _BATCH, trainer.global_rank, epoch))
+            return iterator_from(loader, first, (self.seed, _BATCH, trainer.global_rank, epoch))
 
         vars(loader)["_get_iterator"] = positioned
         self._positioned.append(loader)
+
+
+def _has_positions(loader: Any) -> bool:
+    """Whether the batches of a loader follow from its sampler, with nothing in between."""
+    by_sampler = isinstance(loader, DataLoader) and type(loader).__iter__ is DataLoader.__iter__
+    return by_sampler and not isinstance(loader.dataset, IterableDataset)
 
 
 def _states(trainer: pl.Trainer) -> tuple[list[dict[str, Any]], ...]:
@@ -175,119 +186,13 @@ def _states(trainer: pl.Trainer) -> tuple[list[dict[str, Any]], ...]:
     return (copy.deepcopy(states),) if states else ()
 
 
-def _iterator_from(loader: DataLoader[Any], first: int, entropy: tuple[int, ...]) -> Any:
-    """The iterator of a loader from batch `first` on, whose workers draw as `entropy` and the batch's number say."""
-    name = "sampler" if loader.batch_sampler is None else "batch_sampler"
-    attributes = vars(loader)
-    numbers = _BatchNumbers(entropy, first, max(1, loader.num_workers))
-    sampler = _From(attributes[name], first)
-    instead = {
-        name: sampler,
-        "collate_fn": _ThenSeed(attributes["collate_fn"]),
-        "worker_init_fn": _SeedFirst(attributes["worker_init_fn"], numbers),
-    }
-    before = {key: attributes[key] for key in instead}
-    attributes.update(instead)
-    try:
-        iterator = type(loader)._get_iterator(loader)
-    finally:
-        attributes.update(before)
-    sampler.draw()
-    return iterator
-
-
-class _From:
-    """A sampler without its first `n`: these are left out of the first iteration over it.
-
-    They are drawn where its iterator is complete (a DataLoader has drawn from the same generator then), but before
-    anything else is drawn.
-    """
-
-    def __init__(self, sampler: Any, n: int) -> None:
-        self._sampler = sampler
-        self._n = n
-        self._iterator: Iterator[Any] = iter(())
-
-    def __iter__(self) -> Iterator[Any]:
-        self._iterator = iter(self._sampler)
-        return self
-
-    def __next__(self) -> Any:
-        self.draw()
-        return next(self._iterator)
-
-    def draw(self) -> None:
-        """Draw what is left out, unless that is done."""
-        n, self._n = self._n, 0
-        if n:
-            next(itertools.islice(self._iterator, n - 1, n), None)
-
-    def __len__(self) -> int:
-        return len(self._sampler)
-
-
-class _BatchNumbers:
-    """The numbers of the batches that a worker makes, each of which it draws for from a state of its own.
-
-    Args:
-        entropy: What the states follow from, with a batch's number.
-        first: The first batch of all workers.
-        workers: Their number; batches go to them in turn.
-    """
-
-    def __init__(self, entropy: tuple[int, ...], first: int, workers: int) -> None:
-        self._entropy = entropy
-        self._next = first
-        self._workers = workers
-
-    def begin(self, worker: int) -> None:
-        """In a worker: set the state for its first batch."""
-        self._next += worker
-        seed_globals(*self._entropy, self._next)
-
-    def advance(self) -> None:
-        """In a worker: set the state for its next batch."""
-        self._next += self._workers
-        seed_globals(*self._entropy, self._next)
-
-
-class _SeedFirst:
-    """A worker's beginning: that of the user, if there is one, and the random state of its first batch."""
-
-    def __init__(self, begin: Callable[[int], Any] | None, numbers: _BatchNumbers) -> None:
-        self._begin = begin
-        self._numbers = numbers
-
-    def __call__(self, worker: int) -> None:
-        if self._begin is not None:
-            self._begin(worker)
-        self._numbers.begin(worker)
-        _of_this_worker[:] = [self._numbers]
-
-
-class _ThenSeed:
-    """Puts samples together as the user has it, and sets the random state of a worker's next batch."""
-
-    def __init__(self, collate: Callable[[Any], Any]) -> None:
-        self._collate = collate
-
-    def __call__(self, samples: Any) -> Any:
-        batch = self._collate(samples)
-        if get_worker_info() is not None:
-            _of_this_worker[0].advance()
-        return batch
-
-
-_of_this_worker: list[_BatchNumbers] = []  # what a worker begins with and what it collates with are separate copies
-
-
 @functools.cache
 def _warn_of_reading_again() -> None:
     rank_zero_warn(
-        "the train data are no single DataLoader of a dataset with indices, and have no state that a checkpoint could "
-        "keep, so that a training that goes on inside an epoch loads the batches that it has trained on once more and "
-        "throws them away: exact where the same stream comes again, and otherwise with other data than an "
-        "uninterrupted training; a loader with state_dict and load_state_dict, such as torchdata's StatefulDataLoader, "
-        "goes on where it was",
+        "the train data are no single DataLoader with an indexed dataset and without an __iter__ of its own, and have "
+        "no state that a checkpoint could keep, so that a training that goes on inside an epoch loads the batches that "
+        "it has trained on once more and throws them away: exact where the same stream comes again, and otherwise with "
+        "other data than an uninterrupted training; a loader with state_dict and load_state_dict, such as torchdata's "
+        "StatefulDataLoader, goes on where it was",
         category=RepeatedDataWarning,
     )

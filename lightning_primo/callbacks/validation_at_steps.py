@@ -28,12 +28,13 @@ class ValidationAtSteps(Callback):
         every: Optimiser steps, at least 1.
 
     Raises:
-        InvalidArgumentError: If `every` is not a whole number of at least 1; in a Trainer, where it does not validate.
+        InvalidArgumentError: If `every` is not a whole number of at least 1; in a Trainer, where it does not validate,
+            or a batch makes more than `every` steps.
     """
 
     def __init__(self, every: int) -> None:
         self.every = check_whole("every", every, least=1)
-        self._reached = 0
+        self._steps = 0
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -42,7 +43,7 @@ class ValidationAtSteps(Callback):
                 f"a training by steps is judged where it validates, but {type(pl_module).__name__} has no validation "
                 "here: give it a validation_step and validation data, or count the training in epochs"
             )
-        self._reached = trainer.global_step // self.every
+        self._steps = trainer.global_step
         # Where a training goes on from inside its validation, Lightning asks first whether that was due.
         self._decide(trainer, due=trainer.fit_loop.epoch_loop.restarting)
 
@@ -50,9 +51,14 @@ class ValidationAtSteps(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        reached = trainer.global_step // self.every
-        self._decide(trainer, due=reached > self._reached)
-        self._reached = reached
+        before, self._steps = self._steps, trainer.global_step
+        if self._steps - before > self.every:
+            raise InvalidArgumentError(
+                f"a batch makes {self._steps - before:,} optimiser steps, but a training by steps is to validate every "
+                f"{self.every:,}, and no batch is divided: choose larger numbers in 'steps', in which the steps of all "
+                "optimisers count"
+            )
+        self._decide(trainer, due=self._steps // self.every > before // self.every)
 
     @staticmethod
     def _decide(trainer: pl.Trainer, *, due: bool) -> None:

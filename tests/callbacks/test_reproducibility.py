@@ -156,6 +156,18 @@ def test_the_users_loader_gets_its_generator_back(tmp_path: Path, fails: bool) -
     assert mine.sampler.generator is generator  # type: ignore[attr-defined]
 
 
+@pytest.mark.filterwarnings("ignore:.*persistent_workers:UserWarning")
+def test_workers_are_not_persistent_while_the_fit_lasts(tmp_path: Path) -> None:
+    loaders: list[DataLoader[Any]] = []
+
+    def make() -> Any:
+        loaders.append(DataLoader(Augmented(), batch_size=4, shuffle=True, num_workers=1, persistent_workers=True))
+        return loaders[-1]
+
+    resumed_equals_uninterrupted(tmp_path, make=make)
+    assert all(loader.persistent_workers for loader in loaders)
+
+
 def test_persistent_workers_are_warned_of_once() -> None:
     reproducibility._warn_of_persistent_workers.cache_clear()
 

@@ -73,6 +73,18 @@ def test_promoted_equals_uninterrupted_with_every_kind_of_schedule(tmp_path: Pat
     promoted_equals_uninterrupted(tmp_path, module=module, rung=1, every=2)
 
 
+class SwapsBack(Net):
+    """Changes its weights at random where a validation ends, as one does that is judged with other weights."""
+
+    def on_validation_end(self) -> None:
+        with torch.no_grad():
+            self.net[0].weight.mul_(0.5 + torch.rand(()))
+
+
+def test_what_a_module_does_where_a_validation_ends_is_in_the_checkpoint(tmp_path: Path) -> None:
+    promoted_equals_uninterrupted(tmp_path, module=SwapsBack, rung=1, full=2)
+
+
 @pytest.mark.parametrize("kind", ["map", pytest.param("batched", marks=pytest.mark.slow)])
 def test_promoted_equals_uninterrupted_with_workers(tmp_path: Path, kind: str) -> None:
     promoted_equals_uninterrupted(tmp_path, data=Data(kind, workers=2), rung=1, full=2, every=4)
@@ -130,6 +142,22 @@ def test_the_best_level_counts_and_stopping_early_ends_a_training(tmp_path: Path
     assert evaluation.measurements["best_epoch"] == 2
     again = train(tmp_path, 4, every=4, start_epoch=2, **fields)
     assert (again.finished, again.epoch, again.losses, again.cost) == (True, 2, evaluation.losses, 0)
+
+
+@pytest.mark.parametrize("target", [1, 4])
+def test_stopping_early_after_a_batch_that_goes_beyond_a_level_counts_as_that_level(
+    tmp_path: Path, target: int
+) -> None:
+    stop = EarlyStopping("val_loss", stopping_threshold=1e9)  # in the first validation, at step 4
+    evaluation = train(tmp_path, target, every=3, module=Adversaries, trainer={"callbacks": [stop]})
+    assert (evaluation.status, evaluation.epoch, evaluation.finished) == (Status.OK, 1, True)
+    assert (list(evaluation.curve), evaluation.cost) == ([1], 1)
+
+
+def test_a_batch_of_more_steps_than_a_level_is_refused(tmp_path: Path) -> None:
+    evaluation = train(tmp_path, 1, every=1, module=Adversaries)
+    assert evaluation.status is Status.ERROR
+    assert "a batch makes 2 optimiser steps, but a training by steps is to validate every 1" in evaluation.reason
 
 
 class StopsAtBatch(Callback):
@@ -248,6 +276,27 @@ def test_several_loaders_are_read_again(tmp_path: Path) -> None:
             return [DataLoader(Plain(), batch_size=4, shuffle=True), DataLoader(Plain(), batch_size=3, shuffle=True)]
 
     promoted_equals_uninterrupted(tmp_path, data=Several())
+
+
+class Twice(DataLoader[Any]):
+    """Goes through its data twice."""
+
+    def __iter__(self) -> Any:
+        yield from super().__iter__()
+        yield from super().__iter__()
+
+    def __len__(self) -> int:
+        return 2 * super().__len__()
+
+
+def test_a_loader_that_has_its_own_way_through_the_data_is_read_again(tmp_path: Path) -> None:
+    class Repeated(Data):
+        def train_dataloader(self) -> Any:
+            return Twice(Plain(), batch_size=4, shuffle=True)
+
+    reproducible_steps._warn_of_reading_again.cache_clear()
+    with pytest.warns(RepeatedDataWarning):
+        promoted_equals_uninterrupted(tmp_path, data=Repeated(), rung=1, full=2)
 
 
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from typing_extensions import override
 
+from lightning_primo.callbacks.after_validation import after_validations, no_more_after_validations
 from lightning_primo.objectives.base import TrainedCallback, log_value
 from lightning_primo.training.checkpoint.record import KEY
 from lightning_primo.training.checkpoint.recorder import Recorder, require_whole_epoch
@@ -74,13 +76,25 @@ class StepRecorder(Recorder):
                     log_value(trainer, pl_module, callback.objective.name, costs[callback.objective.name])
 
     @override
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking:
-            return
-        level, rest = divmod(trainer.global_step, self.every)
-        if rest and self.is_short(trainer, level + 1) and trainer.should_stop:
-            level += 1
-        if level in self.record.curve or level == 0:
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        # What the module does where a validation ends must be in the checkpoint.
+        after_validations(trainer, functools.partial(self._take_down_reached, trainer, pl_module))
+
+    @override
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        no_more_after_validations(trainer)
+
+    @override
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        no_more_after_validations(trainer)
+
+    def _take_down_reached(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        level = trainer.global_step // self.every
+        known = level == 0 or level in self.record.curve
+        if known and self.is_short(trainer, level + 1) and trainer.should_stop:
+            level, known = level + 1, False
+        if known:
             return
         self._metrics = {name: value.detach().cpu().clone() for name, value in trainer.callback_metrics.items()}
         self.take_down(trainer, pl_module, level)
