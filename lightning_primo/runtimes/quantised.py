@@ -36,10 +36,13 @@ class _Int8(WrappedRuntime):
                 "of OnnxRuntime(), OpenVINO()"
             )
 
-    @override
-    def versions(self) -> dict[str, str]:
+    def require_tools(self) -> None:
+        """Raise unless what quantises is installed, which is not needed where the file is loaded alone.
+
+        Raises:
+            RuntimeMissingError: It says what to install.
+        """
         require(f"{type(self).__name__}()", "onnx", "onnx", "onnxruntime")
-        return self.runtime.versions()
 
 
 class Quantised(_Int8):
@@ -77,7 +80,7 @@ class Quantised(_Int8):
     def export(self, module: nn.Module, inputs: Any, directory: Path, *, calibration: Iterable[Any] = ()) -> Artefact:
         from lightning_primo.runtimes.onnx_quantisation import quantise
 
-        self.versions()
+        self.require_tools()
         artefact = self.runtime.export(module, inputs, directory)
         return quantise(artefact, list(calibration) or [inputs])
 
@@ -102,5 +105,5 @@ class DynamicallyQuantised(_Int8):
     def export(self, module: nn.Module, inputs: Any, directory: Path, *, calibration: Iterable[Any] = ()) -> Artefact:
         from lightning_primo.runtimes.onnx_quantisation import quantise_weights
 
-        self.versions()
+        self.require_tools()
         return quantise_weights(self.runtime.export(module, inputs, directory))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lightning_primo.cli.main import main
-from lightning_primo.runtimes import OnnxRuntime
+from lightning_primo.runtimes import OnnxRuntime, Quantised
 from lightning_primo.serving import ServedDevice
 from lightning_primo.serving.tokens import VARIABLE
 from tests.serving.conftest import TOKEN
@@ -40,6 +40,8 @@ def test_it_measures_with_numpy_and_onnxruntime_alone(tmp_path: Path) -> None:
         device = ServedDevice(server.address, TOKEN, patience=5.0)
         found = device.measure(matmul(tmp_path), X, runtime=OnnxRuntime(), threads=1, max_seconds=0.1)
         assert found.median > 0
+        assert device.place(Quantised(OnnxRuntime()), "cpu", 1)["runtime"].startswith("onnxruntime int8 ")
+        assert device.measure(matmul(tmp_path), X, runtime=Quantised(OnnxRuntime()), max_seconds=0.1).median > 0
         code, told = server.end()
     assert code == 0
     assert "ms" in told
