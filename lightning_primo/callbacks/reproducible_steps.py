@@ -46,6 +46,9 @@ class ReproducibleSteps(ReproducibleEpochs):
       stream comes again: what it draws in this process from the global generators does not, and of data that go by only
       once other ones follow. A RepeatedDataWarning says so.
 
+    Of a sampler without a length a batch is loaded ahead of the validation: with ``num_workers=0``, what it draws from
+    the global generators does not repeat.
+
     What a module keeps of an epoch in attributes that are in no checkpoint, as the mean of a training metric, begins
     anew.
 

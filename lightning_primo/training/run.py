@@ -114,7 +114,7 @@ def _rejection(job: Job, record: Record, resume: bool, pending: PendingCosts | N
     taken_over = isinstance(job.inheritance, TakeOver)  # so that nothing was trained here before
     if not resume and job.start_epoch > 0 and not taken_over and not checkpoint_file(job.directory).exists():
         warnings.warn(
-            f"trial {job.trial_id} was trained for {job.start_epoch} epochs, but "
+            f"trial {job.trial_id} was trained for {job.fidelity.text(job.start_epoch)}, but "
             f"{str(checkpoint_file(job.directory))!r} is missing; it is trained from scratch",
             CheckpointWarning,
             stacklevel=2,

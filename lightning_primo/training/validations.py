@@ -108,7 +108,14 @@ def check_validated(arguments: Mapping[str, Any], *epochs: int) -> None:
     Raises:
         InvalidArgumentError: If `check_val_every_n_epoch` leaves one out, or is no whole number.
     """
-    every = check_whole(_EVERY_N_EPOCH, arguments.get(_EVERY_N_EPOCH, 1), least=1)
+    given = arguments.get(_EVERY_N_EPOCH, 1)
+    if given is None:
+        raise InvalidArgumentError(
+            f"{_EVERY_N_EPOCH!r} must be a whole number of at least 1 where trainings are counted in epochs, got None, "
+            "by which 'trainer' validates inside epochs: leave it out, and count trainings in optimiser steps by "
+            "steps=(shortest, full) in the place of 'epochs'"
+        )
+    every = check_whole(_EVERY_N_EPOCH, given, least=1)
     left_out = [epoch for epoch in epochs if epoch % every]
     if left_out:
         raise InvalidArgumentError(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lightning_primo.callbacks import reproducible_steps
-from lightning_primo.errors import MetricNotLoggedError, RepeatedDataWarning
+from lightning_primo.errors import CheckpointWarning, MetricNotLoggedError, RepeatedDataWarning
 from lightning_primo.objectives import Metric, ParameterCount, TrainingTime
 from lightning_primo.problem import Unit
 from lightning_primo.problem.trial import Evaluation, Status
@@ -62,15 +62,22 @@ def promoted_equals_uninterrupted(tmp_path: Path, *, rung: int = 2, full: int = 
     return whole
 
 
-@pytest.mark.parametrize("every", [2, 3, 5])  # inside epochs of 3 batches, at their ends, and both
-@pytest.mark.parametrize("kind", ["map", "batched"])
+@pytest.mark.parametrize(
+    ("kind", "every"),  # inside epochs of 3 batches, at their ends, and both
+    [
+        ("batched", 2),
+        ("map", 3),
+        ("map", 5),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("map", 2), ("batched", 3), ("batched", 5)]),
+    ],
+)
 def test_promoted_equals_uninterrupted(tmp_path: Path, kind: str, every: int) -> None:
     promoted_equals_uninterrupted(tmp_path, data=Data(kind), every=every)
 
 
 @pytest.mark.parametrize("module", [Plateau, StepPlateau, OneCycle, Adversaries])
 def test_promoted_equals_uninterrupted_with_every_kind_of_schedule(tmp_path: Path, module: type[Net]) -> None:
-    promoted_equals_uninterrupted(tmp_path, module=module, rung=1, every=2)
+    promoted_equals_uninterrupted(tmp_path, module=module, rung=1, full=3, every=2)
 
 
 class SwapsBack(Net):
@@ -90,15 +97,17 @@ def test_promoted_equals_uninterrupted_with_workers(tmp_path: Path, kind: str) -
     promoted_equals_uninterrupted(tmp_path, data=Data(kind, workers=2), rung=1, full=2, every=4)
 
 
-@pytest.mark.parametrize("trainer", [{"accumulate_grad_batches": 2}, {"limit_train_batches": 2}])
+@pytest.mark.parametrize(
+    "trainer", [{"limit_train_batches": 2}, pytest.param({"accumulate_grad_batches": 2}, marks=pytest.mark.slow)]
+)
 def test_promoted_equals_uninterrupted_where_steps_are_no_batches(tmp_path: Path, trainer: dict[str, Any]) -> None:
-    whole = promoted_equals_uninterrupted(tmp_path, trainer=trainer, every=3)
-    assert whole.epoch == 4
+    whole = promoted_equals_uninterrupted(tmp_path, trainer=trainer, rung=1, full=2, every=3)
+    assert whole.epoch == 2
 
 
 def test_a_schedule_of_accumulation_changes_what_a_step_takes(tmp_path: Path) -> None:
     callbacks = [GradientAccumulationScheduler({0: 1, 2: 3})]
-    promoted_equals_uninterrupted(tmp_path, trainer={"callbacks": callbacks}, every=4)
+    promoted_equals_uninterrupted(tmp_path, trainer={"callbacks": callbacks}, full=3, every=4)
 
 
 class Watched(Callback):
@@ -266,7 +275,7 @@ class StreamData(Data):
 def test_an_endless_stream_is_read_again_up_to_where_it_was(tmp_path: Path, workers: int) -> None:
     reproducible_steps._warn_of_reading_again.cache_clear()
     with pytest.warns(RepeatedDataWarning, match="loads the batches that it has trained on once more"):
-        promoted_equals_uninterrupted(tmp_path, data=StreamData(workers=workers))
+        promoted_equals_uninterrupted(tmp_path, data=StreamData(workers=workers), rung=1, full=2)
 
 
 @pytest.mark.filterwarnings("ignore::lightning_primo.errors.RepeatedDataWarning")
@@ -275,7 +284,7 @@ def test_several_loaders_are_read_again(tmp_path: Path) -> None:
         def train_dataloader(self) -> Any:
             return [DataLoader(Plain(), batch_size=4, shuffle=True), DataLoader(Plain(), batch_size=3, shuffle=True)]
 
-    promoted_equals_uninterrupted(tmp_path, data=Several())
+    promoted_equals_uninterrupted(tmp_path, data=Several(), rung=1, full=2)
 
 
 class Twice(DataLoader[Any]):
@@ -307,7 +316,7 @@ def test_a_loader_with_a_state_goes_on_by_it(tmp_path: Path) -> None:
         def train_dataloader(self) -> Any:
             return stateful.StatefulDataLoader(Plain(), batch_size=4, shuffle=True)
 
-    promoted_equals_uninterrupted(tmp_path, data=Stateful())
+    promoted_equals_uninterrupted(tmp_path, data=Stateful(), rung=1, full=2)
 
 
 class Counted(IterableDataset[tuple[Tensor, Tensor]]):
@@ -363,3 +372,8 @@ def test_another_unit_is_another_training(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="belongs to another trial"):
         evaluation = run_job(make_job(tmp_path, 1, max_epochs=4))
     assert evaluation.cost == 1
+
+
+def test_what_is_lost_is_said_in_steps(tmp_path: Path) -> None:
+    with pytest.warns(CheckpointWarning, match="trial 4 was trained for 5 steps, but"):
+        train(tmp_path, 2, full=2, start_epoch=1, every=5)
