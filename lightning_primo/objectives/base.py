@@ -217,6 +217,9 @@ class TrainedCallback(ObjectiveCallback):
         """
         return self.read_in_all(trainer, pl_module)
 
+    def leave_out(self, seconds: float) -> None:
+        """Take note that the training has just waited so long for another device, which is no time of its own."""
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Runtime):

@@ -23,7 +23,7 @@ from lightning_primo.measure.inputs import first_sample, to_device
 from lightning_primo.measure.isolation import devices_of
 from lightning_primo.measure.latency import LatencyMeasurement
 from lightning_primo.objectives.bench import Bench
-from lightning_primo.problem.place import Place
+from lightning_primo.problem.place import Place, same_place
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class RememberedBench(Bench):
 
     Networks are told apart by what they compute (`measure.forward_trace.network_key`), whatever their weights. What
     Python does beside the operators is not in that; so where Python runs with every call, in `Eager`, a value that is
-    found is checked by a few calls, and measured anew where these do not confirm it. An unsteady measurement is not
-    kept.
+    found is checked by a few calls, and measured anew where these do not confirm it, within three standard deviations
+    of both or 10 %; the gap counts to its deviation. An unsteady measurement is not kept, nor one that another device
+    answered than was asked at first.
 
     Args:
         bench: What measures.
@@ -56,16 +57,20 @@ class RememberedBench(Bench):
     def begin(
         self, module: nn.Module, inputs: Any, *, batch_size: int | None
     ) -> Callable[[threading.Event], LatencyMeasurement]:
-        file = self._file(module, inputs, batch_size)
+        key = _key(module, inputs, batch_size)
+        place = {} if key is None else self.place(batch_size=batch_size)
+        file = None if key is None else self._file(key, place)
         found = None if file is None else _read(file)
-        if found is not None and self._confirmed(found, module, inputs, batch_size):
-            reused = replace(found, reused=True)
-            return lambda stop: reused
+        if found is not None and same_place(found.measured_on, place):
+            reused = self._confirmed(found, module, inputs, batch_size)
+            if reused is not None:
+                return lambda stop: reused
         wait = self.bench.begin(module, inputs, batch_size=batch_size)
 
         def measurement(stop: threading.Event) -> LatencyMeasurement:
             measured = wait(stop)
-            if file is not None and measured.steady:
+            # While it was waited for, another device may have come to the same address.
+            if file is not None and measured.steady and same_place(measured.measured_on, place):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 write_atomically(file, json.dumps(asdict(measured)))
             return measured
@@ -84,28 +89,39 @@ class RememberedBench(Bench):
     def settings(self) -> dict[str, Any]:
         return self.bench.settings()
 
-    def _file(self, module: nn.Module, inputs: Any, batch_size: int | None) -> Path | None:
-        """Where the value of this network is kept; None where it cannot be told from others."""
-        device = next(iter(devices_of(module)), torch.device("cpu"))
-        key = network_key(module, to_device(first_sample(inputs, batch_size), device))
-        if key is None:
-            return None
+    def _file(self, key: str, place: Place) -> Path:
+        """Where the value of a network is kept that is measured at `place`."""
         settings = {name: value for name, value in self.settings().items() if name not in _OF_THE_PLACE}
-        what = [key, dict(self.place(batch_size=batch_size)), settings, torch.__version__]
+        what = [key, dict(place), settings, torch.__version__]
         return self.folder / f"{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()}.json"
 
-    def _confirmed(self, found: LatencyMeasurement, module: nn.Module, inputs: Any, batch_size: int | None) -> bool:
+    def _confirmed(
+        self, found: LatencyMeasurement, module: nn.Module, inputs: Any, batch_size: int | None
+    ) -> LatencyMeasurement | None:
+        """What is told of a value that was found; None where a few calls do not confirm it.
+
+        The gap between the two is in its deviation.
+        """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnsteadyMeasurementWarning)
             checked = self.bench.glance(module, inputs, batch_size=batch_size)
         if checked is None:
-            return True
-        allowed = max(_CONFIRMS * found.median, 3 * math.hypot(found.deviation, checked.deviation))
-        return abs(checked.median - found.median) <= min(allowed, found.median)
+            return replace(found, reused=True)
+        gap = abs(checked.median - found.median)
+        told = replace(found, deviation=math.hypot(found.deviation, gap), reused=True)
+        near = gap <= max(_CONFIRMS * found.median, _SIGMAS * math.hypot(found.deviation, checked.deviation))
+        return told if near and told.steady else None
 
 
 _OF_THE_PLACE = ("device", "threads")  # which has them as they are found, or settled
-_CONFIRMS = 0.25  # relative: what a few calls on a machine that others use as well may be off by
+_SIGMAS = 3.0
+_CONFIRMS = 0.1  # relative: what a few calls may be off by where both say that they are exact
+
+
+def _key(module: nn.Module, inputs: Any, batch_size: int | None) -> str | None:
+    """Tells this network from others; None where that cannot be."""
+    device = next(iter(devices_of(module)), torch.device("cpu"))
+    return network_key(module, to_device(first_sample(inputs, batch_size), device))
 
 
 def _read(file: Path) -> LatencyMeasurement | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -25,9 +26,13 @@ from lightning_primo.problem.place import Place
 from lightning_primo.runtimes import Artefact, DeployableRuntime, Runtime
 from lightning_primo.runtimes.deployed_program import DeployedProgram
 from lightning_primo.runtimes.latency import check_dtype, faithful_program
+from lightning_primo.runtimes.onnx_runtime import OnnxRuntime
+from lightning_primo.runtimes.wrapped_runtime import WrappedRuntime
 from lightning_primo.serving import ServedDevice, ServedMeasurement
 from lightning_primo.serving.request import FORMATS
 from lightning_primo.timing.timer import MAX_SECONDS, PRECISION
+
+T = TypeVar("T", bound=Runtime)
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class ServedBench(Bench):
         inputs = to_device(first_sample(inputs, batch_size), cpu)
         folder = TemporaryDirectory(prefix="lightning_primo-")  # goes with the function that is returned
         began = time.perf_counter()
-        program, _ = faithful_program(self.runtime, module, inputs, directory=Path(folder.name))
+        program, _ = faithful_program(_on_this_cpu(self.runtime), module, inputs, directory=Path(folder.name))
         preparation = time.perf_counter() - began
         if not isinstance(program, DeployedProgram) or program.artefact is None:
             raise NotDeployableError(f"{self.runtime.name} gives no file that could be sent to a device")
@@ -150,6 +155,16 @@ def served_device(on: str | ServedDevice) -> ServedDevice:
         ServedDevice,
         example="'http://pi:8765' or ServedDevice('http://pi:8765')",
     )
+
+
+def _on_this_cpu(runtime: T) -> T:
+    """The same without the execution providers, which are the device's and need not be here."""
+    runtime = copy.copy(runtime)
+    if isinstance(runtime, WrappedRuntime):
+        runtime.runtime = _on_this_cpu(runtime.runtime)
+    elif isinstance(runtime, OnnxRuntime):
+        runtime.providers = []
+    return runtime
 
 
 def _measurement(

@@ -17,8 +17,8 @@ class TrainingTime(TrainedCallback):
     """Wall-clock seconds spent in training so far, logged as ``training_seconds``.
 
     The clock runs from the start of the first epoch on, through validation and the saving of checkpoints, since that is
-    what is paid for; setting up and the sanity check are left out. Its reading is part of the checkpoint, and a
-    resumed fit goes on from there.
+    what is paid for; setting up and the sanity check are left out, and so is waiting for another device that measures.
+    Its reading is part of the checkpoint, and a resumed fit goes on from there.
 
     Args:
         name: Name of the objective.
@@ -62,6 +62,10 @@ class TrainingTime(TrainedCallback):
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._stop()
+
+    @override
+    def leave_out(self, seconds: float) -> None:
+        self._before -= seconds
 
     def _stop(self) -> None:
         self._before, self._started = self.seconds, None

@@ -61,8 +61,10 @@ class Conversation:
                 told = client.ask("GET", f"/measurements/{self._id}?seconds={_POLL_SECONDS:g}")
             except AnsweredError as error:
                 if error.kind in ("unknown", "cancelled"):
+                    self._away.over()
                     self._id = None
                 elif error.kind == "busy":
+                    self._away.over()
                     self._line.busy(error.message)
                     self._stop.wait(1.0)
                 elif error.kind in ("internal", "damaged"):
@@ -81,7 +83,15 @@ class Conversation:
 
     def _post(self, client: Client) -> dict[str, Any]:
         size = len(self._request.header()) + self._request.size
-        limit = client.ask("GET", "/device").get("limits", {}).get("size", math.inf)
+        limits = client.ask("GET", "/device").get("limits", {})
+        limit, seconds = limits.get("size", math.inf), limits.get("seconds", math.inf)
+        if self._request.max_seconds >= seconds:  # all networks alike would be killed
+            raise AnsweredError(
+                422,
+                "unsupported",
+                f"'max_seconds' = {self._request.max_seconds:g} s, but the server ends a measurement after "
+                f"{seconds:g} s, loading included; choose less, or start it with a larger --max-seconds",
+            )
         if size > limit:  # it would hang up while it is still being sent
             raise AnsweredError(413, "too_large", f"it has {size} bytes, and the server takes {limit} (its --max-size)")
         return client.ask("POST", "/measurements", self._body(), size=size)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import socket
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -20,6 +22,9 @@ DEVICE, MEASUREMENTS = "/device", "/measurements"
 
 LONGEST_POLL_SECONDS = 10.0
 """How long an answer is held back for a measurement to be done."""
+
+HEAD_SECONDS = 15.0
+"""In which the head of a request must be there."""
 
 _SOCKET_SECONDS = 30.0
 _MOST_DRAINED = 1 << 20
@@ -43,6 +48,9 @@ class Served(Protocol):
     def cancel(self, identity: str) -> None:
         """Give a measurement up."""
 
+    def authenticated(self, request: Any) -> None:
+        """The token came by this connection."""
+
 
 class Handler(BaseHTTPRequestHandler):
     """One request: the token is looked at before anything else."""
@@ -51,6 +59,29 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "lightning_primo"
     sys_version = ""
     timeout = _SOCKET_SECONDS
+
+    def setup(self) -> None:
+        """Give the head a time in which it must be there, however often a few bytes of it come."""
+        super().setup()
+        self._head = threading.Timer(HEAD_SECONDS, self._hang_up)
+        self._head.daemon = True
+        self._head.start()
+
+    def parse_request(self) -> bool:
+        """Read the headers."""
+        try:
+            return super().parse_request()
+        finally:
+            self._head.cancel()
+
+    def finish(self) -> None:
+        """Close the connection."""
+        self._head.cancel()
+        super().finish()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def do_GET(self) -> None:
         """What the device is, or how far a measurement is."""
@@ -127,6 +158,7 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(
                 HTTPStatus.UNAUTHORIZED, "unauthorized", "the token is missing or is not that of this server"
             )
+        self.server.authenticated(self.request)
 
     def _send(self, status: HTTPStatus, body: dict[str, Any]) -> None:
         content = json.dumps(body).encode()

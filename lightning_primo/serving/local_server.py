@@ -13,6 +13,8 @@ from lightning_primo.errors import PrimoError
 from lightning_primo.serving.served_device import ServedDevice
 from lightning_primo.serving.tokens import new_token
 
+_END_SECONDS = 10.0
+
 
 @contextmanager
 def serving_here(*, cores: Sequence[int] = (), arguments: Sequence[str] = ()) -> Iterator[ServedDevice]:
@@ -34,7 +36,6 @@ def serving_here(*, cores: Sequence[int] = (), arguments: Sequence[str] = ()) ->
         "0",
         "--token-file",
         "-",
-        "--until-input-ends",
     ]
     with _kept_to(cores):
         process = subprocess.Popen(
@@ -47,10 +48,11 @@ def serving_here(*, cores: Sequence[int] = (), arguments: Sequence[str] = ()) ->
     try:
         yield ServedDevice(_address(process, token), token)
     finally:
-        with suppress(OSError):
-            process.communicate(timeout=10.0)  # its input ends
-        if process.poll() is None:
+        try:
+            process.communicate(timeout=_END_SECONDS)  # its input ends
+        except (OSError, subprocess.TimeoutExpired):
             process.kill()
+            process.communicate()
 
 
 def _address(process: subprocess.Popen[bytes], token: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import site
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,9 @@ class MeasuringProcess:
                 f"it had not ended after {self._seconds:.4g} s, so its process was killed",
             ) from None
         finally:
-            self._end(process)
+            with self._lock:
+                self._end(process)
+                self._process = None  # another one may have its number soon
             os.close(end)
         if self._killed:
             raise _cancelled()
@@ -92,9 +95,8 @@ class MeasuringProcess:
         """End it at once, also before it has begun."""
         with self._lock:
             self._killed = True
-            process = self._process
-        if process is not None:
-            self._end(process)
+            if self._process is not None:
+                self._end(self._process)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         """Kill it and what it has started."""
@@ -144,6 +146,7 @@ def _environment(work: Path) -> Mapping[str, str]:
     return {
         **kept,
         **own,
+        "PYTHONUSERBASE": site.getuserbase(),  # which is found by the HOME that it had
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONSAFEPATH": "1",

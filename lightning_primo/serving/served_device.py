@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -22,7 +22,15 @@ from lightning_primo.errors import (
 from lightning_primo.serving.absence import Absence, Queueing
 from lightning_primo.serving.client import Address, AnsweredError, Client, UnreachableError
 from lightning_primo.serving.conversation import Conversation
-from lightning_primo.serving.request import DTYPES, ArtefactFile, InputArray, MeasurementRequest
+from lightning_primo.serving.request import (
+    DTYPES,
+    LENGTH_BYTES,
+    MOST_HEADER_BYTES,
+    ArtefactFile,
+    InputArray,
+    MalformedRequestError,
+    MeasurementRequest,
+)
 from lightning_primo.serving.tokens import VARIABLE, check_token, find_token
 from lightning_primo.serving.tunnel import COMMAND, Target, tunnel_to
 
@@ -170,6 +178,7 @@ class ServedDevice:
             precision=precision,
             max_seconds=max_seconds,
         )
+        _require_sendable(request)
         stop = threading.Event() if stop is None else stop
         away = Absence(self.address, self.patience)
         conversation = Conversation(self._client, request, artefact, arrays, stop, away, Queueing(self.address))
@@ -229,6 +238,25 @@ def served_place(hardware: str, kind: str, threads: int, runtime: str) -> dict[s
     if kind == "cpu":
         place["threads"] = str(threads)
     return {**place, "runtime": runtime}
+
+
+def _require_sendable(request: MeasurementRequest) -> None:
+    """Raise if the network's part of a request is more than any server takes.
+
+    Raises:
+        MeasurementFailedError: Then, as other networks may be smaller.
+    """
+    plain = replace(request, client="any", device="cpu", threads=None, precision=0.02, max_seconds=1.0)
+    header = plain.header()[LENGTH_BYTES:]
+    try:
+        MeasurementRequest.read(header)
+    except MalformedRequestError as error:
+        raise MeasurementFailedError(f"this network cannot be sent to a device: {error}") from None
+    if len(header) > MOST_HEADER_BYTES:
+        raise MeasurementFailedError(
+            f"this network cannot be sent to a device: its description has {len(header)} bytes, and servers take "
+            f"{MOST_HEADER_BYTES}; shorter names of inputs and outputs make it smaller"
+        )
 
 
 def _described(array: Any) -> InputArray:

@@ -12,7 +12,6 @@ import secrets
 import shutil
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_primo.errors import InvalidArgumentError, PrimoError
+from lightning_primo.serving.connections import Connections
 from lightning_primo.serving.handler import Handler
 from lightning_primo.serving.identity import identity
 from lightning_primo.serving.measurements import Measurement, Measurements
@@ -30,7 +30,7 @@ from lightning_primo.serving.one_per_machine import one_per_machine
 from lightning_primo.serving.refusal import RefusedError
 from lightning_primo.serving.upload import receive
 
-_CONNECTIONS = 64
+_CONNECTIONS, _STRANGERS = 64, 16
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE)
 
 
@@ -81,7 +81,7 @@ class MeasurementServer(ThreadingHTTPServer):
         self.limits = limits or Limits()
         self.largest = self.limits.size
         self._told = told
-        self._connections = threading.BoundedSemaphore(_CONNECTIONS)
+        self._connections = Connections(most=_CONNECTIONS, most_strangers=_STRANGERS)
         self._folder = temporary_folder()
         self._measurements = Measurements(most=self.limits.waiting, alone=one_per_machine, told=self._tell)
         if ":" in host:
@@ -112,8 +112,7 @@ class MeasurementServer(ThreadingHTTPServer):
             RefusedError: If it is malformed, or no more may wait.
         """
         self._measurements.require_place()
-        folder = self.folder / secrets.token_hex(8)
-        folder.mkdir()
+        folder = self._new_folder()
         try:
             request = receive(source, length, folder)
             process = MeasuringProcess(folder, seconds=self.limits.seconds, memory=self.limits.memory)
@@ -122,9 +121,7 @@ class MeasurementServer(ThreadingHTTPServer):
             shutil.rmtree(folder, ignore_errors=True)
             if error.errno not in _FULL:
                 raise  # the client has gone
-            raise RefusedError(
-                HTTPStatus.INSUFFICIENT_STORAGE, "internal", f"nothing can be written: {error}"
-            ) from None
+            raise self._not_written(error) from None
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -156,9 +153,13 @@ class MeasurementServer(ThreadingHTTPServer):
         self._measurements.close()
         self._folder.cleanup()
 
+    def authenticated(self, request: Any) -> None:
+        """Whoever is at this connection has the token."""
+        self._connections.trust(request)
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread, if there are not too many already."""
-        if not self._connections.acquire(blocking=False):
+        if not self._connections.admit(request, str(client_address[0])):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
@@ -168,12 +169,26 @@ class MeasurementServer(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._connections.release()
+            self._connections.leave(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away, or is too slow, is no error of the server."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
+
+    def _new_folder(self) -> Path:
+        folder = self.folder / secrets.token_hex(8)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # something may have tidied it away
+            folder.mkdir()
+        except OSError as error:
+            raise self._not_written(error) from None
+        return folder
+
+    def _not_written(self, error: OSError) -> RefusedError:
+        message = f"nothing can be written: {error}"
+        self._told(message)
+        return RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, "internal", message)
 
     def _tell(self, measurement: Measurement, seconds: float) -> None:
         request, result = measurement.request, measurement.result

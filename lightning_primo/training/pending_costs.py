@@ -7,6 +7,7 @@ recorded is measured again when a training goes on.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -22,9 +23,14 @@ Waiting = Callable[[threading.Event], float]
 
 
 class PendingCosts:
-    """The costs of one job that are not known yet."""
+    """The costs of one job that are not known yet.
+
+    Attributes:
+        waited: Seconds that were spent waiting for them so far.
+    """
 
     def __init__(self) -> None:
+        self.waited = 0.0
         self._stop = threading.Event()
         self._running: list[tuple[CostCallback, Future[float]]] = []
         self._costs: dict[str, float] = {}
@@ -57,8 +63,10 @@ class PendingCosts:
             callback, future = entry
             if wait or future.done():
                 self._running.remove(entry)
+                began = time.perf_counter()
                 while not future.done():  # Ctrl-C interrupts no wait without an end on some systems
                     wait_for([future], timeout=_LOOK_SECONDS)
+                self.waited += time.perf_counter() - began
                 callback.value = future.result()
                 callback.require_place_on_scale()
                 self._costs.update(callback.logs())

@@ -85,6 +85,7 @@ def _run(job: Job) -> Evaluation | Raised:
     finally:
         if pending is not None:
             pending.abandon()
+    measuring += 0.0 if pending is None else pending.waited
     return evaluation_of(job, record, failure, seconds=time.perf_counter() - started, measuring=measuring)
 
 
@@ -101,9 +102,11 @@ def _pending(job: Job) -> PendingCosts | None:
 
 
 def _collect(job: Job, record: Record, pending: PendingCosts, failure: Failure | None) -> None:
-    """Wait for what is still measured; of a training that has failed that cannot fail once more."""
+    """Wait for what is still measured; a training that has failed takes what is there, and cannot fail once more."""
     try:
-        pending.collect(record, wait=True, objectives=[callback.objective.name for callback in job.objectives])
+        pending.collect(
+            record, wait=failure is None, objectives=[callback.objective.name for callback in job.objectives]
+        )
     except Exception as error:
         if failure is None or no_outcome(error) is not None:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NotDeployableError
+from lightning_primo.errors import DeviceAwayError, InvalidArgumentError, MetricNotLoggedError, NotDeployableError
 from lightning_primo.measure.forward_trace import network_key
 from lightning_primo.measure.latency import LatencyMeasurement
 from lightning_primo.objectives import DeployedMetric, FileSize, Latency
 from lightning_primo.objectives.bench import Bench
 from lightning_primo.objectives.remembered_bench import RememberedBench
+from lightning_primo.objectives.served_bench import ServedBench
 from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.problem.trial import Status
 from lightning_primo.runtimes import Eager, FirstOf, OnnxRuntime, Program, Quantised, Runtime
+from lightning_primo.serving import ServedDevice
 from lightning_primo.training import preflight, run_job
 from tests.runtimes.networks import IMAGES, digits_classifier
 from tests.tiny import Net, train_with
@@ -106,26 +109,27 @@ class Counting(Bench):
         self.measured = 0
         self.deviation = deviation
         self.glances = glances
+        self.asked = "fake"  # the device that answers before it measures
 
     def measure(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement:
         self.measured += 1
         return self.of(float(self.measured))
 
-    def of(self, median: float) -> LatencyMeasurement:
+    def of(self, median: float, hardware: str = "fake") -> LatencyMeasurement:
         return LatencyMeasurement(
             median=median,
             iqr=0.0,
             deviation=self.deviation,
             runs=1,
             device="cpu",
-            hardware="fake",
+            hardware=hardware,
             batch_size=1,
             dtype="float32",
             threads=1,
         )
 
     def place(self, *, batch_size: int | None) -> Place:
-        return {"device": "cpu"}
+        return self.of(1.0, self.asked).measured_on
 
     def as_on(self, place: Place) -> Bench:
         return self
@@ -157,8 +161,41 @@ def test_what_is_unsteady_is_not_kept_and_what_is_not_confirmed_is_measured_anew
     steady = Counting(glances=1.1)
     bench = RememberedBench(steady, tmp_path)
     assert [bench.measure(digits_classifier(), IMAGES, batch_size=1).reused for _ in range(2)] == [False, True]
-    steady.glances = 3.0
+    steady.glances = 1.25
+    again = bench.measure(digits_classifier(), IMAGES, batch_size=1)
+    assert again.reused
+    assert again.deviation == pytest.approx(math.hypot(0.1, 0.25))
+    steady.glances = 1.45
     assert not bench.measure(digits_classifier(), IMAGES, batch_size=1).reused
+
+
+def test_where_both_are_exact_a_tenth_is_confirmed_at_most(tmp_path: Path) -> None:
+    exact = Counting(deviation=1e-3, glances=1.09)
+    bench = RememberedBench(exact, tmp_path)
+    assert [bench.measure(digits_classifier(), IMAGES, batch_size=1).reused for _ in range(2)] == [False, True]
+    exact.glances = 1.2
+    assert not bench.measure(digits_classifier(), IMAGES, batch_size=1).reused
+
+
+def test_what_another_device_answers_is_not_kept(tmp_path: Path) -> None:
+    moved = Counting()
+    bench = RememberedBench(moved, tmp_path)
+    moved.asked = "another"  # and the one at the same address when it is measured is "fake"
+    bench.measure(digits_classifier(), IMAGES, batch_size=1)
+    assert not list(tmp_path.iterdir())
+    moved.asked = "fake"
+    bench.measure(digits_classifier(), IMAGES, batch_size=1)
+    (file,) = tmp_path.iterdir()
+    file.write_text(file.read_text().replace('"fake"', '"another"'))
+    assert not bench.measure(digits_classifier(), IMAGES, batch_size=1).reused
+
+
+def test_a_device_has_providers_that_are_not_here(tmp_path: Path) -> None:
+    there = OnnxRuntime(providers=["QNNExecutionProvider"])
+    bench = ServedBench(ServedDevice("http://127.0.0.1:1", "a-token-for-tests", patience=0.0), "cpu", there)
+    with pytest.raises(DeviceAwayError):  # it was exported and checked
+        bench.measure(nn.Linear(3, 2), torch.ones(1, 3), batch_size=1)
+    assert there.providers == ["QNNExecutionProvider"]
 
 
 class Slept(nn.Module):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lightning_primo.errors import DeviceAwayError, DeviceRefusedError
 from lightning_primo.runtimes import OnnxRuntime
-from lightning_primo.serving import ServedDevice
+from lightning_primo.serving import ServedDevice, local_server
+from lightning_primo.serving.absence import Absence, Queueing
+from lightning_primo.serving.client import AnsweredError
+from lightning_primo.serving.conversation import Conversation
+from lightning_primo.serving.request import MeasurementRequest
 from tests.serving.conftest import TOKEN
 from tests.serving.networks import X, endless, matmul
 from tests.serving.processes import served
@@ -46,6 +54,45 @@ def test_patience_ends(tmp_path: Path) -> None:
         with pytest.raises(DeviceAwayError, match=r"longer than its 'patience' of 1\.2 s"):
             device.measure(matmul(tmp_path), X, runtime=OnnxRuntime())
         assert 1.0 < time.monotonic() - began < 5.0
+
+
+def test_a_device_that_is_busy_is_not_away(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    class Busy:
+        def ask(self, method: str, path: str, *body: object, size: int | None = None) -> dict[str, object]:
+            if method == "GET":
+                return {}
+            stop.set()
+            raise AnsweredError(503, "busy", "16 wait")
+
+    artefact = matmul(tmp_path)
+    request = MeasurementRequest(
+        client="test", files=(), artefact=artefact.description(), inputs=(), runtime=OnnxRuntime().settings()
+    )
+    away, answered = Absence("http://pi:8765", 60.0), []
+    away.over = lambda: answered.append(True)  # type: ignore[method-assign]
+    conversation = Conversation(Busy, request, artefact, X, stop, away, Queueing("pi"))  # type: ignore[arg-type]
+    with pytest.raises(DeviceAwayError, match="no longer wanted"):
+        conversation.go_on()
+    assert answered == [True]
+
+
+def test_a_server_here_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def deaf(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        assert command.count("--until-input-ends") == 1
+        script = 'import time; print(\'{"address": "http://127.0.0.1:1"}\', flush=True); time.sleep(600)'
+        started.append(popen([sys.executable, "-c", script], **options))
+        return started[0]
+
+    monkeypatch.setattr(local_server.subprocess, "Popen", deaf)
+    monkeypatch.setattr(local_server, "_END_SECONDS", 0.1)
+    with local_server.serving_here():
+        assert started[0].poll() is None
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_what_is_no_longer_wanted_is_given_up_there_too(tmp_path: Path) -> None:

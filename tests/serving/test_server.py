@@ -5,21 +5,27 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
+import shutil
+import site
 import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
 
 from lightning_primo.errors import DeviceRefusedError, InvalidArgumentError, MeasurementFailedError
 from lightning_primo.runtimes import Artefact, OnnxRuntime
-from lightning_primo.serving import ServedDevice
-from lightning_primo.serving.measuring_process import MeasuringProcess
+from lightning_primo.serving import ServedDevice, handler
+from lightning_primo.serving.connections import Connections
+from lightning_primo.serving.measuring_process import MeasuringProcess, _environment
 from lightning_primo.serving.request import ArtefactFile, InputArray, MeasurementRequest
 from lightning_primo.serving.server import Limits, MeasurementServer
 from lightning_primo.serving.tokens import VARIABLE
@@ -67,8 +73,8 @@ def sent(artefact: Artefact, **changes: Any) -> bytes:
 
 
 def test_a_network_is_measured_and_nothing_is_left(serve: Serve, tmp_path: Path) -> None:
-    told: list[str] = []
-    server = serve(told=told.append)
+    lines: Queue[str] = Queue()  # the answer may be there before it is told
+    server = serve(told=lines.put)
     found = measure(server, matmul(tmp_path))
     assert 0 < found.median < 1.0
     assert found.runs >= 3
@@ -78,8 +84,8 @@ def test_a_network_is_measured_and_nothing_is_left(serve: Serve, tmp_path: Path)
     assert place == {"hardware": found.hardware, "device": "cpu", "threads": "1", "runtime": found.runtime}
     assert device(server).place(OnnxRuntime(), "cpu", None)["threads"] == str(len(os.sched_getaffinity(0)))
     assert list(server.folder.iterdir()) == []
-    assert len(told) == 1
-    assert "ms" in told[0]
+    assert "ms" in lines.get(timeout=60.0)
+    assert lines.empty()
 
 
 @pytest.mark.parametrize(
@@ -174,6 +180,70 @@ def test_what_is_too_large_is_not_even_sent(serve: Serve, tmp_path: Path) -> Non
     assert measure(server, matmul(tmp_path)).median > 0
 
 
+def test_a_folder_that_was_tidied_away_is_made_anew(serve: Serve, tmp_path: Path) -> None:
+    lines: Queue[str] = Queue()
+    server = serve(told=lines.put)
+    shutil.rmtree(server.folder)
+    body = sent(matmul(tmp_path))
+    assert asked(server, "POST", "/measurements", body)[0] == 202
+    assert "ms" in lines.get(timeout=60.0)
+    shutil.rmtree(server.folder)
+    server.folder.write_text("no folder")
+    assert asked(server, "POST", "/measurements", body) == (507, "internal")
+    assert "nothing can be written" in lines.get(timeout=60.0)
+    server.folder.unlink()
+
+
+def test_a_head_that_dribbles_is_hung_up_on(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "HEAD_SECONDS", 0.2)
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=60) as client:
+        client.sendall(b"GET /device HTTP/1.1\r\nX: ")
+        with suppress(ConnectionError):
+            for _ in range(600):
+                client.sendall(b"x")
+                if select.select([client], [], [], 0.05)[0]:
+                    break
+            else:
+                pytest.fail("it is still read")
+
+
+def test_strangers_of_one_host_leave_room_for_those_with_the_token() -> None:
+    connections = Connections(most=4, most_strangers=2)
+    assert [connections.admit(number, "a") for number in range(3)] == [True, True, False]
+    assert connections.admit(3, "b")
+    connections.trust(0)
+    assert connections.admit(4, "a")
+    assert not connections.admit(5, "c")
+    connections.leave(1)
+    assert connections.admit(6, "c")
+
+
+def test_a_host_that_shows_no_token_has_few_connections(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "HEAD_SECONDS", 600.0)
+    monkeypatch.setattr(handler.Handler, "timeout", None)
+    server = serve()
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=60))
+            for _ in range(17)
+        ]
+        assert clients[-1].recv(1) == b""
+
+
+def test_more_time_than_the_server_gives_is_refused_and_no_error_of_the_network(serve: Serve, tmp_path: Path) -> None:
+    with pytest.raises(DeviceRefusedError, match="'max_seconds' = 300 s, but the server ends a measurement after 20 s"):
+        measure(serve(), matmul(tmp_path), max_seconds=300.0)
+
+
+def test_more_outputs_than_can_be_told_are_an_error_of_the_network(tmp_path: Path) -> None:
+    artefact = matmul(tmp_path)
+    many = replace(artefact, outputs=artefact.outputs * 65)
+    nobody = ServedDevice("http://127.0.0.1:1", TOKEN, patience=0.0)
+    with pytest.raises(MeasurementFailedError, match="'outputs of the artefact' must be a list of 1 to 64"):
+        nobody.measure(many, X, runtime=OnnxRuntime())
+
+
 def test_only_so_many_wait_and_whoever_gives_up_makes_room(serve: Serve, tmp_path: Path) -> None:
     server = serve(limits=Limits(seconds=30.0, waiting=1))
     slow, quick = sent(endless(tmp_path)), sent(matmul(tmp_path))
@@ -193,13 +263,14 @@ def test_only_so_many_wait_and_whoever_gives_up_makes_room(serve: Serve, tmp_pat
 
 
 def test_two_searches_take_turns(serve: Serve, tmp_path: Path) -> None:
-    order: list[str] = []
-    server = serve(told=lambda line: order.append(line.partition(" for ")[2].partition(":")[0]))
+    lines: Queue[str] = Queue()
+    server = serve(told=lines.put)
     bodies = [sent(matmul(tmp_path, seed=n), client=client) for n, client in enumerate(["a", "a", "a", "b"])]
     ids = [asked(server, "POST", "/measurements", body)[1]["id"] for body in bodies]
     for identity in ids:
         while asked(server, "GET", f"/measurements/{identity}?seconds=5")[1]["state"] != "done":
             pass
+    order = [lines.get(timeout=60.0).partition(" for ")[2].partition(":")[0] for _ in ids]
     assert order[0] == "a"
     assert order.index("b") <= 2
     assert sorted(order) == ["a", "a", "a", "b"]
@@ -266,3 +337,24 @@ def test_a_process_that_was_given_up_before_it_began_does_not_begin(tmp_path: Pa
     process.kill()
     with pytest.raises(RefusedError, match="cancelled"):
         process.run()
+
+
+def test_a_process_that_has_ended_is_not_killed_as_another_one_may_have_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lightning_primo.serving.refusal import RefusedError
+
+    process = MeasuringProcess(tmp_path, seconds=60.0)
+    with pytest.raises(RefusedError, match="request.json"):  # it is not there
+        process.run()
+    killed: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, number: killed.append(group))
+    process.kill()
+    assert killed == []
+
+
+def test_packages_of_the_user_are_found_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site, "getuserbase", lambda: "/home/someone/.local")
+    environment = _environment(tmp_path)
+    assert environment["HOME"] == str(tmp_path)
+    assert environment["PYTHONUSERBASE"] == "/home/someone/.local"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
+from concurrent.futures import wait as wait_for
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,13 +15,15 @@ import torch
 from typing_extensions import override
 
 from lightning_primo.errors import DeviceAwayError, DeviceMismatchError, MeasurementFailedError
-from lightning_primo.objectives import CostCallback, Metric
+from lightning_primo.layout import checkpoint_file
+from lightning_primo.objectives import CostCallback, Metric, TrainingTime, training_time
 from lightning_primo.objectives.cost_arguments import cost_objective
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Status
-from lightning_primo.training import Job, run_job
+from lightning_primo.training import Job, pending_costs, run_job
 from lightning_primo.training.checkpoint.record import read_record
+from lightning_primo.training.pending_costs import PendingCosts
 from tests.tiny import Net
 from tests.training.jobs import make_job, state
 
@@ -188,11 +193,44 @@ def test_zero_has_no_place_on_a_logarithmic_scale(tmp_path: Path) -> None:
     assert "NonPositiveValueError" in evaluation.reason
 
 
-def test_a_failed_training_has_the_cost_as_well(tmp_path: Path) -> None:
-    threading.Timer(0.5, lambda: DEVICE.answers.set()).start()
+def test_a_failed_training_does_not_wait(tmp_path: Path) -> None:
+    evaluation = run_job(job(tmp_path, 3, config={"lr": 0.02, "behaviour": "diverge"}))
+    assert evaluation.status is Status.DIVERGED
+    assert math.isnan(evaluation.losses[1])
+    assert DEVICE.abandoned.wait(60.0)
+
+
+def test_a_failed_training_has_a_cost_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    DEVICE.answers.set()
+    begin = PendingCosts.begin
+
+    def begin_and_wait(self: PendingCosts, callback: CostCallback, wait: Callable[[threading.Event], float]) -> None:
+        begin(self, callback, wait)
+        wait_for([future for _, future in self._running])
+
+    monkeypatch.setattr(PendingCosts, "begin", begin_and_wait)
     evaluation = run_job(job(tmp_path, 3, config={"lr": 0.02, "behaviour": "diverge"}))
     assert evaluation.status is Status.DIVERGED
     assert evaluation.losses[1] == 2e-3
+
+
+def test_waiting_is_measuring_and_no_time_of_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [0.0]
+
+    def wait_long(futures: Any, timeout: float) -> None:
+        seconds[0] += 1000.0
+        DEVICE.answers.set()
+        wait_for(futures)
+
+    monkeypatch.setattr(training_time, "perf_counter", lambda: seconds[0])
+    monkeypatch.setattr(pending_costs, "time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+    monkeypatch.setattr(pending_costs, "wait_for", wait_long)
+    objectives = (Metric("val_loss"), TrainingTime(), Elsewhere())
+    evaluation = run_job(make_job(tmp_path, 1, objectives=objectives))
+    checkpoint = torch.load(checkpoint_file(tmp_path), weights_only=True)
+    (saved,) = (values for name, values in checkpoint["callbacks"].items() if name.startswith("TrainingTime"))
+    assert saved == {"seconds": 0.0}
+    assert evaluation.measuring >= 1000.0
 
 
 def test_trainings_do_not_pause_for_what_is_measured_elsewhere(tmp_path: Path) -> None:

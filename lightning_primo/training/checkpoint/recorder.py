@@ -134,7 +134,7 @@ class Recorder(Checkpoint):
         self.record.finished = self.is_short(trainer, epoch) and trainer.should_stop
         self._stop_asked = trainer.should_stop
         if self.record.finished or epoch >= self.target:
-            self._collect(wait=True)
+            self._wait_for_costs(trainer)
         due = self._clock() - self._last_save >= self.every_seconds
         if trainer.strategy.broadcast(due or self.record.finished or epoch >= self.target):
             self._plateau = self.pending_plateau_steps(trainer, pl_module)
@@ -200,6 +200,14 @@ class Recorder(Checkpoint):
         if self._pending is not None:
             names = [callback.objective.name for callback in self.objectives]
             self._pending.collect(self.record, wait=wait, objectives=names)
+
+    def _wait_for_costs(self, trainer: pl.Trainer) -> None:
+        before = 0.0 if self._pending is None else self._pending.waited
+        self._collect(wait=True)
+        waited = 0.0 if self._pending is None else self._pending.waited - before
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, TrainedCallback):
+                callback.leave_out(waited)
 
     def _save(self, trainer: pl.Trainer) -> None:
         write_checkpoint(trainer, self.directory, self.claim)
