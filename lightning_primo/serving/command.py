@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
+from lightning_primo.checks import printable
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.serving.identity import identity
 from lightning_primo.serving.server import Limits, MeasurementServer
@@ -24,9 +25,16 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        if not self.exit_on_error:  # before Python 3.13 argparse heeds that for some errors alone
+            raise argparse.ArgumentError(None, message)
+        super().error(message)
+
+
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="python -m lightning_primo.serving",
         description="Measure the latency of networks on this device for searches that run elsewhere: they are sent as "
         "ONNX files, measured one after the other, each in a process of its own, and answered with numbers. It needs "
@@ -103,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except PrimoError as error:
-        print(f"{parser().prog}: {error}", file=sys.stderr)
+        print(printable(f"{parser().prog}: {error}"), file=sys.stderr)
         return 2
 
 
@@ -116,7 +124,7 @@ def _serve(server: MeasurementServer, until_input_ends: bool) -> int:
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
-    print(json.dumps({"address": server.address}), flush=True)  # for whoever has started it
+    print(printable(json.dumps({"address": server.address})), flush=True)  # for whoever has started it
     if until_input_ends:
         threading.Thread(target=_wait_for_end, args=(end,), daemon=True).start()
     try:
@@ -167,7 +175,7 @@ def _size(text: str) -> int:
 
 
 def _tell(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+    print(printable(f"{time.strftime('%H:%M:%S')} {line}"), file=sys.stderr, flush=True)
 
 
 def _nothing(line: str) -> None:

@@ -30,6 +30,7 @@ from lightning_primo import MOASHA, Metric, Search
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, UnknownNameError
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.training import Job, run_job
+from lightning_primo.training.replicates.run import run_trial
 from tests.tiny import Augmented, Data, Manual, Net, NoValidation, loader
 
 EPOCHS = (1, 2)
@@ -319,9 +320,9 @@ def test_the_time_of_earlier_trainings_counts(tmp_path: Path, monkeypatch: pytes
 
     def run(job: Job) -> Any:
         jobs.append(job)
-        return dataclasses.replace(run_job(job), seconds=70.0)
+        return dataclasses.replace(run_trial(job), seconds=70.0)
 
-    monkeypatch.setattr("lightning_primo.search.worker_calls.run_job", run)
+    monkeypatch.setattr("lightning_primo.search.worker_calls.run_trial", run)
     result = make(tmp_path, Project(), trial_timeout=60.0).run(epochs=3, progress=False)
     assert [(job.options.trial_timeout, job.seconds_before) for job in jobs[:3]] == [
         (60.0, 0.0),

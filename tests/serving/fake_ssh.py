@@ -30,14 +30,19 @@ def forward(listener: socket.socket, port: int) -> None:
             threading.Thread(target=pump, args=(source, target), daemon=True).start()
 
 
-arguments = sys.argv[1:]
-with open(os.environ["FAKE_SSH_LOG"], "a") as log:  # noqa: PTH123
-    log.write(json.dumps([os.getpid(), arguments]) + "\n")
-if os.environ.get("FAKE_SSH_FAILS"):
-    print("Permission denied (publickey).", file=sys.stderr)
-    sys.exit(255)
-host, here, _, there = arguments[arguments.index("-L") + 1].split(":")
-separator = arguments.index("--")
-listener = socket.create_server((host, int(here)))
-threading.Thread(target=forward, args=(listener, int(there)), daemon=True).start()
-sys.exit(subprocess.run(["sh", "-c", " ".join(arguments[separator + 2 :])]).returncode)
+def main() -> int:
+    arguments = sys.argv[1:]
+    with open(os.environ["FAKE_SSH_LOG"], "a") as log:  # noqa: PTH123
+        log.write(json.dumps([os.getpid(), arguments]) + "\n")
+    if os.environ.get("FAKE_SSH_FAILS"):
+        print("Permission denied (publickey).", file=sys.stderr)
+        return 255
+    host, here, _, there = arguments[arguments.index("-L") + 1].split(":")
+    separator = arguments.index("--")
+    listener = socket.create_server((host, int(here)))
+    threading.Thread(target=forward, args=(listener, int(there)), daemon=True).start()
+    return subprocess.run(["sh", "-c", " ".join(arguments[separator + 2 :])]).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
