@@ -85,7 +85,8 @@ class SwapsBack(Net):
 
     def on_validation_end(self) -> None:
         with torch.no_grad():
-            self.net[0].weight.mul_(0.5 + torch.rand(()))
+            for parameter in self.net[0].parameters():
+                parameter.mul_(0.5 + torch.rand(()))
 
 
 def test_what_a_module_does_where_a_validation_ends_is_in_the_checkpoint(tmp_path: Path) -> None:
