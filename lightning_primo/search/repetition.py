@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from lightning_primo.disk import storage_explained
 from lightning_primo.display.steps import steps
 from lightning_primo.errors import PrimoError
 from lightning_primo.layout import checkpoint_file, repetitions_directory, replicate_directory, trial_directory
@@ -24,6 +26,7 @@ from lightning_primo.search.outcomes import Outcomes
 from lightning_primo.search.session import make_workers
 from lightning_primo.store import Store
 from lightning_primo.training import Job, run_job
+from lightning_primo.training.checkpoint.claim import issue, revoke
 from lightning_primo.training.plan import TrainingPlan, trial_seed
 
 _LOST = (Status.CRASHED, Status.TIMEOUT)  # by the machine's fault, as it may be
@@ -94,23 +97,29 @@ class Repeater:
         workers = make_workers(self.executor, self.workers, self.plan.options.trainer)
         with Interrupt() as interrupt, workers:
             workers.start()
-            for _ in steps(due, what=what, show=show):
-                evaluation = None
-                while evaluation is None:
-                    interrupt.check()
-                    while waiting and len(running) < workers.size:
-                        job = waiting.pop()
-                        running[workers.submit(run_job, job, seconds=job.seconds_left)] = job
-                    future = next(iter(workers.first_done(running)))
-                    job = running.pop(future)
-                    evaluation = outcomes.of(future, job)
-                    if evaluation is None:
-                        waiting.append(job)
-                values = trained_values(self.plan.problem, evaluation)
-                told = lost if evaluation.status in _LOST else repeated
-                told.setdefault(job.trial_id, {})[job.replicate] = values
-                write_repeated(self.plan.directory, repeated)
-                checkpoint_file(job.directory).unlink(missing_ok=True)
+            try:
+                for _ in steps(due, what=what, show=show):
+                    evaluation = None
+                    while evaluation is None:
+                        interrupt.check()
+                        while waiting and len(running) < workers.size:
+                            job = _with_ticket(waiting.pop())
+                            running[workers.submit(run_job, job, seconds=job.seconds_left)] = job
+                        future = next(iter(workers.first_done(running)))
+                        job = running.pop(future)
+                        _revoke(job)
+                        evaluation = outcomes.of(future, job)
+                        if evaluation is None:
+                            waiting.append(job)
+                    values = trained_values(self.plan.problem, evaluation)
+                    told = lost if evaluation.status in _LOST else repeated
+                    told.setdefault(job.trial_id, {})[job.replicate] = values
+                    write_repeated(self.plan.directory, repeated)
+                    checkpoint_file(job.directory).unlink(missing_ok=True)
+            finally:
+                for future, job in running.items():
+                    future.cancel()
+                    _revoke(job)
         return lost
 
     def _job(self, trial: TrialResult, number: int) -> Job:
@@ -123,7 +132,18 @@ class Repeater:
             job,
             replicate=number,
             seed=trial_seed(job.seed, number),
-            directory=replicate_directory(home, number),
-            trial_directory=home,
+            directory=replicate_directory(home, number),  # its home too: those of a trial may run at once
             known={**costs, **job.known},
         )
+
+
+def _with_ticket(job: Job) -> Job:
+    """The job as the only one that may write into its directory."""
+    with storage_explained(f"{str(job.directory)!r} cannot be written"):
+        return replace(job, ticket=issue(job.directory))
+
+
+def _revoke(job: Job) -> None:
+    """Let no attempt at this training write any more."""
+    with suppress(OSError):  # nor can it write, then
+        revoke(job.directory)
