@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import Executor, Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +14,15 @@ from ConfigSpace import ConfigurationSpace
 
 from lightning_primo import Metric, RandomSearch, Result, Search, read_result
 from lightning_primo.errors import InvalidArgumentError, PrimoError
-from lightning_primo.layout import repeated_file
+from lightning_primo.layout import attempt_file, repeated_file
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.problem.trial import Status
+from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.results.repetitions import RepeatedTrial, Repetition, read_repeated
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.search import repetition
+from lightning_primo.training import Job, crashed, hung
+from lightning_primo.training.checkpoint import claim
 from tests.training.replicated import make_search
 
 
@@ -85,6 +89,58 @@ def test_it_goes_on_where_it_was_interrupted(search: Search, monkeypatch: pytest
     second.clear()
     result.repeat(seeds=3, progress=False)
     assert {number for _, number in second} == {3}
+
+
+class Deaf(Executor):
+    """Begins what it is given and never ends it; the second submission is a Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.futures:
+            raise KeyboardInterrupt
+        self.futures.append(Future())
+        return self.futures[0]
+
+
+def test_what_runs_below_an_executor_may_not_write_after_an_interruption(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued: list[Path] = []
+
+    def watched(directory: Path) -> str:
+        issued.append(directory)
+        return claim.issue(directory)
+
+    monkeypatch.setattr(repetition, "issue", watched)
+    executor = search.executor = Deaf()
+    search.workers = 2
+    with pytest.raises(KeyboardInterrupt):
+        search.result().repeat(seeds=2, progress=False)
+    assert executor.futures[0].cancelled()
+    assert len(set(issued)) == 2
+    assert all(directory.is_dir() for directory in issued)
+    assert not attempt_file(issued[0]).exists()
+
+
+def test_what_was_lost_is_tried_again(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = search.result()
+    lost = {(result.front[0].id, 1): crashed, (result.front[0].id, 2): hung}
+    run_job = repetition.run_job
+    with monkeypatch.context() as patch:
+
+        def losing(job: Job) -> Evaluation:
+            how = lost.get((job.trial_id, job.replicate))
+            return run_job(job) if how is None else how(job, "the worker died")
+
+        patch.setattr(repetition, "run_job", losing)
+        again = result.repeat(seeds=2, progress=False)
+    assert [one.failed for one in again.trials] == [2, *[0] * (len(result.front) - 1)]
+    done = trainings(monkeypatch)
+    again = result.repeat(seeds=2, progress=False)
+    assert sorted(done) == sorted(lost)
+    assert not any(one.failed for one in again.trials)
 
 
 def test_with_folds_a_seed_is_trained_on_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
