@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, NotDeployableError
@@ -16,13 +20,14 @@ from lightning_primo.measure.forward_trace import network_key
 from lightning_primo.measure.latency import LatencyMeasurement
 from lightning_primo.objectives import DeployedMetric, FileSize, Latency
 from lightning_primo.objectives.bench import Bench
+from lightning_primo.objectives.deployed_validation import validate_deployed
 from lightning_primo.objectives.remembered_bench import RememberedBench
 from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.problem.trial import Status
 from lightning_primo.runtimes import Eager, FirstOf, OnnxRuntime, Program, Quantised, Runtime
 from lightning_primo.training import preflight, run_job
 from tests.runtimes.networks import IMAGES, digits_classifier
-from tests.tiny import Net, train_with
+from tests.tiny import Data, Net, train_with
 from tests.training.jobs import make_job
 
 OWN = OnnxRuntime()
@@ -89,6 +94,7 @@ def test_arguments() -> None:
         DeployedMetric("val_loss", Eager())  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_size_is_that_of_the_weights_and_the_graph() -> None:
     """Two networks of one structure differ by the bytes of their weights."""
     size = FileSize()
@@ -97,6 +103,21 @@ def test_the_size_is_that_of_the_weights_and_the_graph() -> None:
     assert size.measured_on == {"runtime": OWN.text()}
     assert size.deviation is None
     assert not size.noisy
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:onnxscript", "ignore::FutureWarning:onnxscript")
+def test_equal_weights_before_training_count_as_after_it() -> None:
+    torch.manual_seed(0)
+    trained = nn.Sequential(nn.Linear(8, 400), nn.LayerNorm(400), nn.Linear(400, 400), nn.LayerNorm(400))
+    fresh = copy.deepcopy(trained)
+    for layer in fresh:
+        nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter += torch.rand(parameter.shape)
+    first, last = (FileSize().value_for(module, torch.ones(1, 8)) for module in (fresh, trained))
+    assert first == pytest.approx(last, abs=200)
+    assert not fresh[0].bias.any()
 
 
 class Counting(Bench):
@@ -212,6 +233,22 @@ def test_a_scalar_in_the_forward_tells_networks_apart() -> None:
     assert network_key(nn.Linear(3, 4), torch.ones(1, 4)) is None
 
 
+def test_weights_of_a_type_that_cannot_be_compared_are_not_shared_and_whole_numbers_are() -> None:
+    def with_buffer(values: Tensor) -> nn.Module:
+        module = nn.Linear(4, 4)
+        module.register_buffer("codes", values)
+        return module
+
+    inputs = torch.ones(1, 4)
+    assert network_key(with_buffer(torch.ones(4).to(torch.float8_e4m3fn)), inputs) is None
+    zeros, ones, scalar = (
+        network_key(with_buffer(v), inputs) for v in (torch.arange(4), -torch.arange(4), torch.tensor(3))
+    )
+    assert None not in (zeros, ones, scalar)
+    assert zeros != ones
+    assert zeros == network_key(with_buffer(torch.arange(4)), inputs)
+
+
 class Direct(Net):
     """Its validation goes past its forward."""
 
@@ -235,6 +272,7 @@ class Exact(Net):
         self.log("val_loss", (self(x) - y).square().mean(), on_step=False, on_epoch=True)
 
 
+@pytest.mark.slow
 def test_a_metric_of_the_artefact_is_that_of_the_module_where_it_computes_the_same(tmp_path: Path) -> None:
     int8 = DeployedMetric("val_loss", Quantised(OWN, calibration_batches=2), name="loss_int8")
     assert int8.objective.name == "loss_int8"
@@ -247,17 +285,58 @@ def test_a_metric_of_the_artefact_is_that_of_the_module_where_it_computes_the_sa
     assert metric.value != float(expected)  # of int8
 
 
-@pytest.mark.parametrize(("module", "how"), [(Direct, "it calls Linear itself"), (Constant, "it never calls")])
+class Reading(Exact):
+    """Its validation reads the data module and writes to the logger."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        self.log("n_setups", float(self.trainer.datamodule.n_setups))  # type: ignore[attr-defined]
+        self.logger.log_metrics({"n": 1.0})
+        self.logger.experiment.add_scalar("n", 1.0)
+
+
+def test_a_validation_sees_data_module_and_logger(tmp_path: Path) -> None:
+    data = Data()
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=TensorBoardLogger(tmp_path),
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    module = Reading()
+    trainer.fit(module, datamodule=data)
+    n_setups = data.n_setups
+    logged = validate_deployed(trainer, module, OWN)
+    assert logged["n_setups"] == n_setups == data.n_setups
+    assert data.trainer is trainer
+    assert trainer.datamodule is data  # type: ignore[attr-defined]
+
+
+def test_several_processes_are_refused_before_the_training() -> None:
+    trainer = SimpleNamespace(world_size=2)
+    with pytest.raises(InvalidArgumentError, match=r"DeployedMetric\('val_loss', ...\) validates in one process"):
+        DeployedMetric("val_loss", OWN).on_fit_start(trainer, Exact())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("module", "how"),
+    [(Direct, "it calls Linear itself"), pytest.param(Constant, "it never calls", marks=pytest.mark.slow)],
+)
 def test_a_validation_that_goes_past_forward_is_refused(tmp_path: Path, module: Any, how: str) -> None:
     with pytest.raises(NotDeployableError, match=f"validation of {module.__name__} does not go through.*{how}"):
         train_with(DeployedMetric("val_loss", OWN), module(), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_metric_that_the_validation_does_not_log(tmp_path: Path) -> None:
     with pytest.raises(MetricNotLoggedError, match="'train_loss'"):
         train_with(DeployedMetric("train_loss", OWN), Exact(), tmp_path)
 
 
+@pytest.mark.slow
 def test_in_a_search_it_is_there_at_the_rung_alone(tmp_path: Path) -> None:
     job = make_job(tmp_path, 3, module=Exact, objectives=(DeployedMetric("val_loss", OWN),))
     evaluation = run_job(job)
