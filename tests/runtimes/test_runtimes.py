@@ -195,16 +195,28 @@ def test_what_is_not_here_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_every_runtime_on_a_network_of_the_recipes() -> None:
-    module = digits_classifier()
-    runtimes = [Eager(), OWN, OpenVINO(), HalfPrecision(OWN), Quantised(OWN), DynamicallyQuantised(OWN)]
-    runtimes += [Quantised(OpenVINO()), Compiled(), AOTInductor()]
-    table = compare(module, IMAGES, runtimes, threads=1)
-    assert [row.failure for row in table.rows] == [""] * len(runtimes)
-    for runtime, row in zip(runtimes, table.rows, strict=True):
-        assert row.deviation <= min(runtime.tolerance, 0.2)
-        assert row.latency > 0
-        assert (row.size is None) == isinstance(runtime, (Eager, Compiled))
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        Eager(),
+        OWN,
+        OpenVINO(),
+        HalfPrecision(OWN),
+        Quantised(OWN),
+        DynamicallyQuantised(OWN),
+        Quantised(OpenVINO()),
+        Compiled(),
+        AOTInductor(),
+    ],
+    ids=repr,
+)
+def test_every_runtime_on_a_network_of_the_recipes(runtime: Runtime) -> None:
+    table = compare(digits_classifier(), IMAGES, [runtime], threads=1)
+    (row,) = table.rows
+    assert row.failure == ""
+    assert row.deviation <= min(runtime.tolerance, 0.2)
+    assert row.latency > 0
+    assert (row.size is None) == isinstance(runtime, (Eager, Compiled))
     print(table)
 
 
