@@ -30,19 +30,19 @@ def network_key(module: nn.Module, inputs: Any) -> str | None:
         inputs: As for `inputs.call`, on the module's device.
 
     Returns:
-        64 hexadecimal digits; None where the module cannot be called, or an operator is called with objects that have
-        no text.
+        64 hexadecimal digits; None where the module cannot be called, an operator is called with objects that have no
+        text, or weights have a type that PyTorch cannot compare, such as 8-bit floating-point numbers.
     """
     trace = _Trace()
     try:
         with isolated(module), torch.no_grad(), trace:
             call(module, inputs)
-    except Exception:  # of the user's forward, which whoever measures it will meet
+        weights = [(name, *_weight(weight)) for name, weight in _weights(module)]
+    except Exception:  # of the user's forward, which whoever measures it will meet; or of a type without comparisons
         return None
     if trace.foreign:
         return None
     classes = [(name, type(child).__module__, type(child).__qualname__) for name, child in module.named_modules()]
-    weights = [(name, *_weight(weight)) for name, weight in _weights(module)]
     text = json.dumps([classes, weights, [_shape(tensor) for tensor in tensors(inputs)], trace.calls])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -95,8 +95,8 @@ def _weight(weight: Tensor) -> list[Any]:
     if values.layout is not torch.strided:
         values = values.to_dense()
     if not values.is_floating_point():
-        content = hashlib.sha256(repr(values.tolist()).encode()).hexdigest()
-        return [*_shape(weight), content]
+        content = values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return [*_shape(weight), hashlib.sha256(content).hexdigest()]
     subnormal = (values != 0) & (values.abs() < torch.finfo(values.dtype).tiny)
     counts = [int(found.sum()) for found in (values == 0, values == 1, subnormal, ~values.isfinite())]
     return [*_shape(weight), *counts]

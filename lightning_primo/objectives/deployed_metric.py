@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from typing_extensions import override
 
 from lightning_primo.checks import check_instance, check_text
-from lightning_primo.errors import MetricNotLoggedError
+from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.objectives.deployed_validation import validate_deployed
 from lightning_primo.problem.objective import Kind, Mode, Objective
@@ -37,6 +37,7 @@ class DeployedMetric(TrainedCallback):
         InvalidArgumentError: For a runtime that is given no file, such as `Eager()`.
         NotDeployableError: In a training, if the runtime cannot take the module, or ``validation_step`` does not go
             through ``forward``; it fails the trial.
+        InvalidArgumentError: Before a training in several processes.
         MetricNotLoggedError: In a training, if the validation does not log the metric.
     """
 
@@ -67,6 +68,15 @@ class DeployedMetric(TrainedCallback):
                 reference=reference,
             )
         )
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_fit_start(trainer, pl_module)
+        if trainer.world_size > 1:  # each process has a part of the validation data
+            raise InvalidArgumentError(
+                f"DeployedMetric({self.metric!r}, ...) validates in one process, and this training has "
+                f"{trainer.world_size}; give the Trainer devices=1"
+            )
 
     @override
     def read(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> float:

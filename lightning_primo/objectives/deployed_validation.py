@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import nn
 from torchmetrics import Metric
@@ -58,15 +60,24 @@ def validate_deployed(
         nested = pl.Trainer(
             accelerator="cpu",
             devices=1,
-            logger=False,
+            logger=DummyLogger() if trainer.loggers else False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             limit_val_batches=trainer.limit_val_batches,
         )
+        nested.datamodule = None if data is None else _set_up_already(data)
         with isolated(pl_module, training=pl_module.training), _substituted(module, program):
             nested.validate(module, dataloaders=trainer.val_dataloaders, verbose=False)
         return {name: float(value) for name, value in nested.callback_metrics.items()}
+
+
+def _set_up_already(data: pl.LightningDataModule) -> pl.LightningDataModule:
+    """A shallow copy of `data` for the module to read, which Lightning neither sets up again nor tears down."""
+    data = copy.copy(data)
+    for hook in ("prepare_data", "setup", "teardown", "on_exception"):
+        setattr(data, hook, lambda *_, **__: None)
+    return data
 
 
 @contextmanager

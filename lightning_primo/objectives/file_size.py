@@ -7,11 +7,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 from typing_extensions import override
 
 from lightning_primo.checks import check_instance
 from lightning_primo.measure.inputs import first_sample
-from lightning_primo.measure.isolation import rng_kept
+from lightning_primo.measure.isolation import copied, rng_kept
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective
 from lightning_primo.problem.objective import Kind
@@ -23,7 +25,8 @@ from lightning_primo.runtimes.onnx_runtime import OnnxRuntime
 class FileSize(CostCallback):
     """Bytes of what is deployed, on disk: of an ONNX file, quantised or not, or of AOTInductor's package.
 
-    Logged as ``file_size``. Files are not compressed, so weights before training take as much as after it. It is
+    Logged as ``file_size``. Files are not compressed, so weights before training take as much as after it; as equal
+    ones, such as biases of zeros, would be written once, a copy is exported whose weights differ a little. It is
     measured, as weights must be there to be written and exporting takes seconds, but it is no noisy value: no spread
     comes with it, and it is not measured again.
 
@@ -66,9 +69,9 @@ class FileSize(CostCallback):
         self._measured = False
 
     @override
-    def measure(self, module: torch.nn.Module, inputs: Any) -> float:
+    def measure(self, module: nn.Module, inputs: Any) -> float:
         with TemporaryDirectory(prefix="lightning_primo-") as folder, rng_kept():
-            artefact = self.runtime.export(module, first_sample(inputs, self.batch_size), Path(folder))
+            artefact = self.runtime.export(_disturbed(module), first_sample(inputs, self.batch_size), Path(folder))
             size = self.runtime.deployed_size(artefact)
         self._measured = True
         return float(size)
@@ -81,3 +84,17 @@ class FileSize(CostCallback):
     @override
     def place(self) -> Place:
         return {"runtime": self.runtime.text()}
+
+
+def _disturbed(module: nn.Module) -> nn.Module:
+    """A copy in which what training changes has no two equal values: the exporter writes equal tensors once."""
+    module = copied(module, device=torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    learnt = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for child in module.modules():
+        if isinstance(child, _NormBase):
+            learnt += [buffer for buffer in (child.running_mean, child.running_var) if buffer is not None]
+    with torch.no_grad():
+        for tensor in learnt:
+            tensor += 0.01 * torch.rand(tensor.shape, generator=generator).to(tensor.dtype)
+    return module

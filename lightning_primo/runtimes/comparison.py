@@ -95,14 +95,17 @@ def _row(
     from lightning_primo.measure.inputs import first_sample, to_device
     from lightning_primo.measure.isolation import placed, rng_kept
     from lightning_primo.measure.latency import threads_set, timed
-    from lightning_primo.runtimes.faithfulness import deviation
+    from lightning_primo.runtimes.faithfulness import deviation, probes
 
     place = resolve_device(device)
     module, given = placed(module, device=place), to_device(first_sample(inputs, batch_size), place)
     try:
         with threads_set(threads) as count, TemporaryDirectory(prefix="lightning_primo-") as folder, rng_kept():
+            calibration = probes(module, given)
             began = time.perf_counter()
-            program = runtime.prepare(module, given, directory=Path(folder), device=str(place), threads=count)
+            program = runtime.prepare(
+                module, given, directory=Path(folder), device=str(place), threads=count, calibration=calibration
+            )
             seconds = time.perf_counter() - began
             artefact = program.artefact
             settled = runtime.settled()

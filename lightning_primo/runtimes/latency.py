@@ -25,7 +25,7 @@ from lightning_primo.measure.latency import (
 )
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 from lightning_primo.runtimes.eager import Eager
-from lightning_primo.runtimes.faithfulness import deviation, require_faithful
+from lightning_primo.runtimes.faithfulness import deviation, probes, require_faithful
 from lightning_primo.runtimes.runtime import Program, Runtime
 
 
@@ -56,7 +56,8 @@ def runtime_latency(
         timing: ``precision``, ``max_seconds``, ``warmup`` as for `measure.measure_latency`.
 
     Raises:
-        NotDeployableError: If the runtime cannot take the module, or its outputs are further off than its `tolerance`.
+        NotDeployableError: If the runtime cannot take the module, or its outputs are further off than its `tolerance`,
+            or than that of 16-bit weights.
         RuntimeMissingError: If something that it needs is not here.
         InvalidArgumentError: As `measure.measure_latency`, and for a `dtype` where the runtime is given a file.
         NotMeasurableError: If the module cannot be called with `inputs`.
@@ -122,14 +123,21 @@ def faithful_program(
         NotDeployableError: As `runtime_latency`.
     """
     with rng_kept():
-        program = runtime.prepare(module, inputs, directory=directory, device=device, threads=threads)
+        program = runtime.prepare(
+            module,
+            inputs,
+            directory=directory,
+            device=device,
+            threads=threads,
+            calibration=probes(module, inputs),
+        )
         try:
             found = deviation(program, module, inputs)
         except (NotDeployableError, ArithmeticError, RuntimeError, ValueError) as error:
             raise NotDeployableError(
                 f"{runtime.name} cannot compute {type(module).__name__}: {type(error).__name__}: {error}"
             ) from error
-    require_faithful(runtime.settled(), found, module)
+    require_faithful(runtime.settled(), found, module, dtype=dtype_of(module, inputs))
     return program, found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 from collections.abc import Iterator, Mapping
@@ -42,10 +43,11 @@ def export_onnx(module: nn.Module, inputs: Any, path: Path) -> Artefact:
     """
     check_onnx()
     module, inputs = placed(module, device=torch.device("cpu")), to_device(inputs, "cpu")
-    with isolated(module):
-        try:
+    try:
+        with isolated(module):
             write_onnx(module, inputs, path)
-        except (NotDeployableError, NotMeasurableError) as error:
+    except (NotDeployableError, NotMeasurableError) as error:
+        with isolated(module):  # anew: what failed may have changed buffers
             _write_as_it_is(module, inputs, path, error)
     return onnx_artefact(path)
 
@@ -109,7 +111,7 @@ def write_onnx(module: nn.Module, inputs: Any, path: Path) -> None:
         varies = isinstance(leaf, Tensor) and leaf.ndim > 0 and leaf.shape[0] == size
         return {0: batch} if varies else None
 
-    dynamic = map_tensors(sizes, inputs, leaf=lambda item: not isinstance(item, (Mapping, list, tuple)))
+    varying = map_tensors(sizes, inputs, leaf=lambda item: not isinstance(item, (Mapping, list, tuple)))
     inputs = cut_batch(inputs, _SAMPLES)
     named = isinstance(inputs, Mapping)
     in_order = isinstance(inputs, tuple) or named
@@ -121,7 +123,7 @@ def write_onnx(module: nn.Module, inputs: Any, path: Path) -> None:
                 () if named else inputs if in_order else (inputs,),
                 path,
                 kwargs=dict(inputs) if named else None,
-                dynamic_shapes=dynamic if in_order else (dynamic,),
+                dynamic_shapes=_by_parameter(module, varying if in_order else (varying,)),
                 dynamo=True,
                 external_data=external,
                 verbose=False,
@@ -137,6 +139,13 @@ def write_onnx(module: nn.Module, inputs: Any, path: Path) -> None:
                 f"({_cause(error)}; traced: {_cause(traced)}); its forward must be one that torch.export.export takes, "
                 "without branches on the values of tensors and without the batch size as a fixed number"
             ) from error
+
+
+def _by_parameter(module: nn.Module, passed: Any) -> dict[str, Any]:
+    """What is passed, by the parameters of the module's forward: those that end in ``*args`` are one tuple."""
+    signature = inspect.signature(module.forward)
+    bound = signature.bind(**passed) if isinstance(passed, Mapping) else signature.bind(*passed)
+    return dict(bound.arguments)
 
 
 def _is_large(module: nn.Module) -> bool:

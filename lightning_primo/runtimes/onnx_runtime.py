@@ -16,6 +16,7 @@ from lightning_primo.runtimes.runtime import Array, Arrays, Session
 
 _CPU = "CPUExecutionProvider"
 _PROVIDERS = {"cpu": (_CPU,), "cuda": ("CUDAExecutionProvider", _CPU)}
+_NUMBERED = ("CUDAExecutionProvider", "TensorrtExecutionProvider")  # that compute on one device of several
 _ERRORS_ONLY = 3
 
 
@@ -52,7 +53,7 @@ class OnnxRuntime(OnnxFormatRuntime):
         require("OnnxRuntime()", "onnx", "onnxruntime")
         import onnxruntime
 
-        kind = device.partition(":")[0]
+        kind, _, index = device.partition(":")
         providers = self.providers or list(_PROVIDERS.get(kind, ()))
         there = onnxruntime.get_available_providers()
         missing = [provider for provider in providers if provider not in there]
@@ -62,15 +63,31 @@ class OnnxRuntime(OnnxFormatRuntime):
                 f", which is not installed here; there are: {', '.join(there)}. Give the objective device='cpu', or "
                 "OnnxRuntime(providers=[...]), or install a build of ONNX Runtime for this device"
             )
+        if int(index or 0) and not any(provider in _NUMBERED for provider in providers):
+            raise RuntimeMissingError(
+                f"OnnxRuntime() is asked for {device!r}, and {', '.join(providers)} computes on no numbered device; "
+                f"give device={kind!r}, or one of the providers {', '.join(_NUMBERED)}"
+            )
+        settings = [{"device_id": index} if index and provider in _NUMBERED else {} for provider in providers]
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         if threads is not None:
             options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         try:
-            session = onnxruntime.InferenceSession(str(artefact.path), options, providers=providers)
+            session = onnxruntime.InferenceSession(
+                str(artefact.path), options, providers=providers, provider_options=settings
+            )
         except Exception as error:  # of its C++ part, of a dozen kinds
             raise NotDeployableError(f"ONNX Runtime cannot load the file: {first_line(str(error))}") from error
+        lost = [provider for provider in providers if provider not in session.get_providers()]
+        if lost:
+            raise RuntimeMissingError(
+                f"ONNX Runtime goes on without {', '.join(map(repr, lost))}, which cannot be made here "
+                "for lack of a device or of its libraries; give the objective device='cpu', or OnnxRuntime(providers="
+                "[...]), or install what its log names"
+            )
+        session.disable_fallback()  # of its calls, to the CPU
         return _OnnxSession(artefact, session, device)
 
 

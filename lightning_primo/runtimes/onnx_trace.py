@@ -37,7 +37,7 @@ def trace_onnx(module: nn.Module, inputs: Any, path: Path, *, external_data: boo
         NotDeployableError: If the file does not compute what the module does.
         Exception: What the tracer raises.
     """
-    flat = FlatModule(module, inputs)
+    flat = FlatModule(module, inputs).eval()  # the exporter leaves all of it in the mode that its root had
     leaves = list(tensors(inputs))
     size = next(tensor.shape[0] for tensor in leaves if tensor.ndim > 0)
     names = _names(inputs, len(leaves))

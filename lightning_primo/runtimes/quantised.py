@@ -53,8 +53,8 @@ class Quantised(_Int8):
     Args:
         runtime: What computes: `OnnxRuntime()` or `OpenVINO()`.
         calibration_batches: Batches of the training data that the ranges of activations are taken from, for a
-            `DeployedMetric`. Time and size do not depend on the ranges: `Latency` and `FileSize` calibrate on the
-            inputs that they have.
+            `DeployedMetric`. Time and size do not depend on the ranges: `Latency` and `compare` calibrate on the
+            inputs that they have and these with noise, `FileSize` on the inputs.
 
     Raises:
         InvalidArgumentError: For another runtime, or no batches.

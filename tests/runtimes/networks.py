@@ -42,3 +42,22 @@ class Named(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor) -> dict[str, Tensor | str]:
         return {"logits": self.layer(values * mask), "kind": "linear"}
+
+
+def trained_batch_norm() -> nn.Module:
+    """Its batch normalisation has seen data: the running statistics are not 0 and 1."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3))
+    module(3 * torch.randn(64, 1, 8, 8) + 1)
+    return module
+
+
+class Words(nn.Module):
+    """Takes numbers of words that are kept as floats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.table(x.long())
