@@ -13,11 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-<<<<<<< HEAD
-from lightning_primo.errors import DeviceAwayError, InvalidArgumentError, MetricNotLoggedError, NotDeployableError
-=======
-from lightning_primo.errors import InvalidArgumentError, NotDeployableError
->>>>>>> mend3
+from lightning_primo.errors import DeviceAwayError, InvalidArgumentError, NotDeployableError
 from lightning_primo.measure.forward_trace import network_key
 from lightning_primo.measure.latency import LatencyMeasurement
 from lightning_primo.objectives import DeployedMetric, FileSize, Latency
