@@ -345,7 +345,7 @@ def test_a_process_that_has_ended_is_not_killed_as_another_one_may_have_its_numb
     from lightning_primo.serving.refusal import RefusedError
 
     process = MeasuringProcess(tmp_path, seconds=60.0)
-    with pytest.raises(RefusedError, match="request.json"):  # it is not there
+    with pytest.raises(RefusedError, match=r"request\.json"):  # it is not there
         process.run()
     killed: list[int] = []
     monkeypatch.setattr(os, "killpg", lambda group, number: killed.append(group))
