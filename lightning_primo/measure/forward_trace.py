@@ -96,7 +96,7 @@ def _weight(weight: Tensor) -> list[Any]:
         values = values.to_dense()
     if not values.is_floating_point():
         content = values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return [*_shape(weight), hashlib.sha256(content).hexdigest()]
+        return [*_shape(weight), hashlib.sha256(content.data).hexdigest()]
     subnormal = (values != 0) & (values.abs() < torch.finfo(values.dtype).tiny)
     counts = [int(found.sum()) for found in (values == 0, values == 1, subnormal, ~values.isfinite())]
     return [*_shape(weight), *counts]
