@@ -66,7 +66,7 @@ def validate_deployed(
             enable_model_summary=False,
             limit_val_batches=trainer.limit_val_batches,
         )
-        nested.datamodule = None if data is None else _set_up_already(data)
+        nested.datamodule = None if data is None else _set_up_already(data)  # type: ignore[attr-defined]
         with isolated(pl_module, training=pl_module.training), _substituted(module, program):
             nested.validate(module, dataloaders=trainer.val_dataloaders, verbose=False)
         return {name: float(value) for name, value in nested.callback_metrics.items()}

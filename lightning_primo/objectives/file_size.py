@@ -90,11 +90,11 @@ def _disturbed(module: nn.Module) -> nn.Module:
     """A copy in which what training changes has no two equal values: the exporter writes equal tensors once."""
     module = copied(module, device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    learnt = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    learnt: list[torch.Tensor] = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for child in module.modules():
         if isinstance(child, _NormBase):
             learnt += [buffer for buffer in (child.running_mean, child.running_var) if buffer is not None]
     with torch.no_grad():
         for tensor in learnt:
-            tensor += 0.01 * torch.rand(tensor.shape, generator=generator).to(tensor.dtype)
+            tensor.add_(0.01 * torch.rand(tensor.shape, generator=generator).to(tensor.dtype))
     return module
