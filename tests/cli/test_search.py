@@ -197,7 +197,7 @@ WRONG: list[tuple[dict[str, Any] | str, str]] = [
     (changed(objectives=...), "'objectives' must be a list of at least one"),
     (
         changed(objectives=["Parameters"]),
-        "unknown class in 'objectives': 'Parameters'; valid choices: 'FLOPs', 'Late",
+        "unknown class in 'objectives': 'Parameters'; valid choices: 'DeployedMetric', 'Energy'",
     ),
     (
         changed(objectives=[{"class_path": "Metric", "init_args": {"nmae": "a"}}]),

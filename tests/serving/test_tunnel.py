@@ -43,8 +43,10 @@ def test_a_server_is_started_used_and_ended(log: Path, tmp_path: Path) -> None:
     device = ServedDevice("ssh://me@pi:2222", patience=30.0, command=COMMAND)
     first = device.measure(matmul(tmp_path), X, runtime=OnnxRuntime(), threads=1, max_seconds=0.05)
     assert first.median > 0
-    (pid, arguments), *more = calls(log)
-    assert not more  # one for all measurements of the process
+    started = calls(log)  # more than one where the port that was drawn was taken there
+    pid, arguments = started[-1]
+    assert device.measure(matmul(tmp_path), X, runtime=OnnxRuntime(), threads=1, max_seconds=0.05).median > 0
+    assert calls(log) == started  # one for all measurements of the process
     assert arguments[arguments.index("-p") + 1] == "2222"
     assert arguments[arguments.index("--") + 1] == "me@pi"
     assert "BatchMode=yes" in arguments
@@ -52,14 +54,14 @@ def test_a_server_is_started_used_and_ended(log: Path, tmp_path: Path) -> None:
     assert opened.token not in " ".join(arguments)
     os.killpg(pid, signal.SIGKILL)  # the connection breaks
     assert device.measure(matmul(tmp_path), X, runtime=OnnxRuntime(), threads=1, max_seconds=0.05).median > 0
-    assert len(calls(log)) == 2
+    assert len(calls(log)) > len(started)
     (opened,) = (opened for (_, text, _), opened in tunnel._tunnels.items() if text == device.address)
     opened.close()
     assert not opened.alive
     end = time.monotonic() + 10
     while _serving(arguments[arguments.index("-L") + 1].rpartition(":")[2]) and time.monotonic() < end:
         time.sleep(0.05)
-    assert not _serving(calls(log)[1][1][arguments.index("-L") + 1].rpartition(":")[2])
+    assert not _serving(calls(log)[-1][1][arguments.index("-L") + 1].rpartition(":")[2])
 
 
 def _serving(port: str) -> bool:
@@ -74,7 +76,7 @@ def test_why_ssh_does_not_get_there_is_said(
     log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FAKE_SSH_FAILS", "1")
-    device = ServedDevice("ssh://pi", patience=1.5, command=COMMAND)
+    device = ServedDevice("ssh://pi", patience=8.0, command=COMMAND)
     with pytest.raises(DeviceAwayError, match=r"Permission denied \(publickey\)"):
         device.place(OnnxRuntime(), "cpu", None)
     assert "see that ssh reaches it" in capsys.readouterr().err
