@@ -18,6 +18,7 @@ from lightning_primo.measure.devices import device_name, measuring_place, resolv
 from lightning_primo.measure.energy_meters import EnergyMeter, meter_for
 from lightning_primo.measure.inputs import call, first_sample, to_device
 from lightning_primo.measure.isolation import dtype_name, dtype_of, explained, isolated, placed
+from lightning_primo.measure.latency import threads_set
 from lightning_primo.measure.turns import quiet_machine
 from lightning_primo.problem.place import UNSTEADY, Place
 from lightning_primo.timing.timer import Clock
@@ -126,17 +127,11 @@ def measure_energy(
     def run() -> None:
         call(module, inputs)
 
-    before = torch.get_num_threads()
-    threads = before if threads is None else threads
-    torch.set_num_threads(threads)
-    try:
-        with quiet_machine(), isolated(module), torch.inference_mode():
-            with explained(module, inputs):
-                run()
-                synchronize(place)
-            rounds = _rounds(run, lambda: synchronize(place), meter, seconds, clock)
-    finally:
-        torch.set_num_threads(before)
+    with threads_set(threads) as set_threads, quiet_machine(), isolated(module), torch.inference_mode():
+        with explained(module, inputs):
+            run()
+            synchronize(place)
+        rounds = _rounds(run, lambda: synchronize(place), meter, seconds, clock)
     per_call = [one.joules / one.calls for one in rounds]
     measurement = EnergyMeasurement(
         joules=float(np.median(per_call)),
@@ -148,7 +143,7 @@ def measure_energy(
         hardware=device_name(place),
         batch_size=batch_size,
         dtype=dtype_name(dtype_of(module, inputs)),
-        threads=threads,
+        threads=set_threads,
     )
     if not measurement.steady:
         warnings.warn(

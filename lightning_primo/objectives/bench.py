@@ -12,10 +12,9 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from lightning_primo.checks import check_whole, shown
-from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
+from lightning_primo.objectives.cost_arguments import check_computation
 from lightning_primo.problem.place import Place
 from lightning_primo.runtimes.compiled import Compiled
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
@@ -99,12 +98,7 @@ class LocalBench(Bench):
     max_seconds: float = MAX_SECONDS
 
     def __post_init__(self) -> None:
-        if self.threads is not None:
-            check_whole("threads", self.threads, least=1)
-        if self.dtype is not None and not (isinstance(self.dtype, torch.dtype) and self.dtype.is_floating_point):
-            raise InvalidArgumentError(
-                f"'dtype' must be a floating-point type such as torch.bfloat16, got {shown(self.dtype)}"
-            )
+        check_computation(self.threads, self.dtype)
         check_dtype(self.runtime, self.dtype)
 
     @override

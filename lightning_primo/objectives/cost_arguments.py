@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from lightning_primo.checks import check_text, check_whole
+from lightning_primo.checks import check_text, check_whole, shown
+from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.objective import Kind, Objective
 
 
@@ -19,6 +20,14 @@ def check_batch_size(batch_size: int | None) -> None:
     """Raise an InvalidArgumentError unless it is a whole number of at least 1, or None."""
     if batch_size is not None:
         check_whole("batch_size", batch_size, least=1)
+
+
+def check_computation(threads: int | None, dtype: torch.dtype | None) -> None:
+    """Raise an InvalidArgumentError unless one computes with so many CPU threads, in a floating-point type."""
+    if threads is not None:
+        check_whole("threads", threads, least=1)
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise InvalidArgumentError(f"'dtype' must be a floating-point type such as torch.bfloat16, got {shown(dtype)}")
 
 
 def name_on(device: object, what: str) -> str:

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-from lightning_primo.checks import check_whole, shown
+from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.energy import SECONDS, EnergyMeasurement, check_seconds, measure_energy
 from lightning_primo.measure.energy_meters import EnergyMeter, meter_for
 from lightning_primo.objectives.base import CostCallback
-from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
+from lightning_primo.objectives.cost_arguments import check_batch_size, check_computation, cost_objective, name_on
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import Place
 
@@ -72,12 +72,7 @@ class Energy(CostCallback):
         cost = cost_objective(Kind.MEASURED, name, at_most=at_most, at_least=at_least, reference=reference, log=log)
         super().__init__(cost, example_inputs=example_inputs)
         check_batch_size(batch_size)
-        if threads is not None:
-            check_whole("threads", threads, least=1)
-        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise InvalidArgumentError(
-                f"'dtype' must be a floating-point type such as torch.bfloat16, got {shown(dtype)}"
-            )
+        check_computation(threads, dtype)
         if meter is not None and not (callable(getattr(meter, "joules", None)) and hasattr(meter, "name")):
             raise InvalidArgumentError(f"'meter' must have a name and count joules(), got {shown(meter)}")
         self.device = str(device)
