@@ -22,6 +22,7 @@ registered and told like any other, and spends nothing; `_learned` says what an 
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
@@ -48,6 +49,8 @@ class Algorithm(ABC):
     encoding: Encoding
     feasibility: Feasibility
     seed: int
+    epochs_left: float = math.inf
+    """What may still be spent, as far as that is known to whoever asks."""
 
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         """Forget everything and begin with a new problem.
@@ -71,18 +74,23 @@ class Algorithm(ABC):
         self._queue: list[tuple[str, Config]] = []
         self._vectors = np.empty((0, len(self.encoding.names)))  # of the first trials, those whose keys are taken
 
-    def ask(self) -> Proposal | None:
+    def ask(self, *, epochs_left: float = math.inf) -> Proposal | None:
         """The next proposal, or None if there is none until a pending one is told.
 
         None with nothing pending means that the space is exhausted.
+
+        Args:
+            epochs_left: What may still be spent: near the end some algorithms finish what they have begun. Default: no
+                end is known.
         """
-        proposal = self.peek()
+        proposal = self.peek(epochs_left=epochs_left)
         if proposal is not None:
             self.register(proposal)
         return proposal
 
-    def peek(self) -> Proposal | None:
+    def peek(self, *, epochs_left: float = math.inf) -> Proposal | None:
         """What `ask` returns, without taking note of it."""
+        self.epochs_left = epochs_left
         proposal = self.propose(np.random.default_rng([self.seed, self.n_asked]))
         config = next(iter(self.queue), None)
         if config is None:
