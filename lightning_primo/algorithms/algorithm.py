@@ -8,7 +8,7 @@ while budget_is_left:
 ```
 
 Randomness is a function of the seed and of the number of asks alone, and the state a function of what was asked and
-told. A search that is restored from its log (`restore`) therefore goes on exactly as if it had never been interrupted,
+told; a proposal follows from these and from what may still be spent. A search that is restored from its log (`restore`) therefore goes on exactly as if it had never been interrupted,
 without repeating any of the work that led to the proposals.
 
 An algorithm may leave a part of its search to another one: it starts that one too, takes proposals from its `propose`,
@@ -49,8 +49,7 @@ class Algorithm(ABC):
     encoding: Encoding
     feasibility: Feasibility
     seed: int
-    epochs_left: float = math.inf
-    """What may still be spent, as far as that is known to whoever asks."""
+    epochs_left: float = math.inf  # that may still be spent, as whoever asked last knows
 
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         """Forget everything and begin with a new problem.
@@ -80,8 +79,7 @@ class Algorithm(ABC):
         None with nothing pending means that the space is exhausted.
 
         Args:
-            epochs_left: What may still be spent: near the end some algorithms finish what they have begun. Default: no
-                end is known.
+            epochs_left: That may still be spent: some algorithms end with what they have begun. Default: nobody knows.
         """
         proposal = self.peek(epochs_left=epochs_left)
         if proposal is not None:
