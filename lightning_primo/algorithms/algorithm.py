@@ -8,8 +8,9 @@ while budget_is_left:
 ```
 
 Randomness is a function of the seed and of the number of asks alone, and the state a function of what was asked and
-told; a proposal follows from these and from what may still be spent. A search that is restored from its log (`restore`) therefore goes on exactly as if it had never been interrupted,
-without repeating any of the work that led to the proposals.
+told; a proposal follows from these, and from what may still be spent. A search that is restored from its log
+(`restore`) therefore goes on exactly as if it had never been interrupted, without repeating any of the work that led to
+the proposals.
 
 An algorithm may leave a part of its search to another one: it starts that one too, takes proposals from its `propose`,
 and passes on by `register` and `tell` what has become of them.

@@ -23,8 +23,9 @@ from lightning_primo.surrogates.observations import Observations, RungObservatio
 class FreezeThaw:
     """What is worth most per epoch that is left to its full training goes on to its next rung, be it paused or new.
 
-    Near the end of the budget, as far as that is known, only what can still be trained fully is begun or goes on. Once
-    nothing can be, what is worth most per epoch of all that was begun is trained to the end in one go.
+    Near the end of the budget, as far as that is known, only what can still come to its last rung is begun or goes on,
+    as a training that is begun within the budget is finished. Once nothing can, what is worth most per epoch of all
+    that was begun is trained to the end in one go.
     """
 
     def resumed(
@@ -44,19 +45,18 @@ class FreezeThaw:
             config: The new configuration; None if there is none.
             rungs: The epochs at which a training may wait, ascending; the full budget is the last.
         """
-        problem = algorithm.problem
+        problem, last_rung = algorithm.problem, max(rungs[:-1], default=0)
         paused = [_Paused.of(algorithm, rung, number, acquisition) for number, rung in enumerate(data.rungs[:-1])]
         waiting = [trial for trials in paused for trial in trials]
-        in_time = [trial for trial in waiting if trial.left <= algorithm.epochs_left]
+        in_time = [trial for trial in waiting if last_rung - trial.epoch < algorithm.epochs_left]
         best = max(in_time or waiting, key=lambda trial: trial.worth, default=None)
         if best is None:
             return None
         if not in_time:
             return algorithm.promotion(best.trial_id, problem.max_epochs)
-        anew = _left(problem, 0)
-        if config is not None and anew <= algorithm.epochs_left:
+        if config is not None and last_rung < algorithm.epochs_left:
             known = problem.scaled_losses([problem.known(config)])
-            new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(anew)
+            new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(_left(problem, 0))
             if new > best.worth:
                 return None
         return algorithm.promotion(best.trial_id, next(epoch for epoch in rungs if epoch > best.epoch))

@@ -98,33 +98,28 @@ def test_a_worth_that_is_not_a_number_comes_last() -> None:
     assert choose(algorithm, {2: math.nan, 3: -5.0}, new=-9.0) == 3
 
 
-def test_near_the_end_only_what_can_be_trained_fully_goes_on() -> None:
-    algorithm, _ = started(1, 9)
+def test_near_the_end_only_what_can_still_be_trained_fully_goes_on() -> None:
+    algorithm, _ = started(1, 3)
     worth, new = {2: 5.0, 3: 0.0}, 9.0
-    algorithm.epochs_left = 27
+    algorithm.epochs_left = 9.5  # after the rung at 9 something is left for the rest of the training
     assert choose(algorithm, worth, new=new) is None
-    algorithm.epochs_left = 26  # a new trial takes 27
+    algorithm.epochs_left = 9  # a new trial would end there
     assert resume(algorithm, worth, new=new) == algorithm.promotion(2, 3)
-    algorithm.epochs_left = 25  # and trial 2 takes 26
-    assert resume(algorithm, worth, new=new) == algorithm.promotion(3, 27)
-    algorithm.epochs_left = 17  # nothing can be, and to stop at a rung would be of no use
+    algorithm.epochs_left = 8  # and trial 2
+    assert resume(algorithm, worth, new=new) == algorithm.promotion(3, 9)
+    algorithm.epochs_left = 6  # nothing can go on from there, and to stop at a rung would be of no use
     assert resume(algorithm, worth, new=new) == algorithm.promotion(2, 27)
 
 
 def test_a_search_whose_end_is_known_begins_nothing_that_it_cannot_finish() -> None:
-    algorithm = PriMO()
-    algorithm.start(PROBLEM, seed=0)
-    budget, begun = 12 * 27, {}
-    evaluate = evaluator(PROBLEM)
-    while (left := budget - algorithm.epochs_committed) > 0:
-        proposal = algorithm.ask(epochs_left=left)
-        assert proposal is not None
-        if proposal.operation == "bayesian":
-            begun[left] = proposal.epoch - proposal.start_epoch, 27 - proposal.start_epoch
-        algorithm.tell(evaluate(proposal))
-    assert all(to_the_end <= left for left, (_, to_the_end) in begun.items() if left >= 18)  # from the rung at 9
-    last, to_the_end = begun[min(begun)]
-    assert last == to_the_end
+    problem = toy_problem(2)
+    for seed in range(3):
+        algorithm = PriMO()
+        algorithm.start(problem, seed=seed)
+        events = drive(algorithm, evaluator(problem), epochs=7 * 27)
+        last = [event for event in events if isinstance(event, Proposal)][-1]
+        assert last.epoch == 27
+        assert 7 * 27 <= algorithm.epochs_committed < 8 * 27
 
 
 @pytest.fixture(scope="module")
