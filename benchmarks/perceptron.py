@@ -16,7 +16,7 @@ _N_CLASSES = 10
 
 
 class Perceptron(pl.LightningModule):
-    """Hidden layers of one width, each with dropout; logs ``val_error`` and ``worst_recall``, that of its worst class."""
+    """Hidden layers of one width, each with dropout; logs ``val_error`` and its worst class's ``worst_recall``."""
 
     def __init__(self, depth: int = 1, width: int = 32, dropout: float = 0.1, lr: float = 1e-2) -> None:
         super().__init__()
