@@ -36,8 +36,8 @@ def note_stopped(result: Result, by: str) -> Result:
         by: What stopped it.
     """
     note(
-        f"stopped by {by} after {len(result.trials)} trials and {result.spent:.10g} {result.problem.unit.value}; all "
-        f"that was told is kept in {str(result.directory)!r}, and the same call goes on from there"
+        f"stopped by {by} after {len(result.trials)} trials and {result.spent:.10g} {result.problem.fidelity.spending}; "
+        f"all that was told is kept in {str(result.directory)!r}, and the same call goes on from there"
     )
     return result
 

@@ -31,7 +31,6 @@ from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.parallelism import check_devices
 
 _OWNED = {
-    "max_epochs": "the full training is the second number of 'epochs' or 'steps'",
     "default_root_dir": "every trial has a folder of its own in 'directory'",
     "fast_dev_run": "a search trains for the epochs that its algorithm proposes; use limit_train_batches to try it out",
     "enable_checkpointing": "trials are continued from their checkpoints",
