@@ -96,8 +96,8 @@ class PBT(Algorithm):
         if not problem.fidelity.continues:
             raise InvalidArgumentError(
                 f"'data' does not go with {type(self).__name__}: its members take over each other's trainings half "
-                "way, and a training on more of the data begins anew. Count trainings in 'epochs' or 'steps', or take an "
-                "algorithm that only compares them, such as PriMO() or MOASHA()"
+                "way, and a training on more of the data begins anew. Count trainings in 'epochs' or 'steps', or take "
+                "an algorithm that only compares them, such as PriMO() or MOASHA()"
             )
         super().start(problem, seed=seed)
         self.sampler.check(problem)

@@ -44,8 +44,8 @@ def make_table(
 
     Returns:
         Columns: id, hyperparameters (NaN where inactive), objectives, measurements, where they were measured (such as
-        ``latency_cpu_measured_on``), test metrics, epoch (or step, or data), cost in the same unit, seconds, status, reason
-        (its first line), parent, operation, on_front; given_up where any trial was (see `GIVEN_UP`).
+        ``latency_cpu_measured_on``), test metrics, epoch (or step, or data), cost in the same unit, seconds, status,
+        reason (its first line), parent, operation, on_front; given_up where any trial was (see `GIVEN_UP`).
     """
     import pandas as pd
 

@@ -28,7 +28,7 @@ def read_table(path: Path, problem: Problem) -> list[Row]:
 
     There must be a column for every hyperparameter, whose cell is empty where it is inactive, and one for every
     objective that is trained or measured. Columns ``epoch`` (``step``, ``data``) and ``status`` are heeded where there
-    are such (rows whose status is not ``ok`` are left out, as are those that ``given_up`` says were given up), all others
+    are such (rows whose status is not ``ok`` are left out, as are those that ``given_up`` says were given up), others
     that are not of the problem are ignored. A length in the unit that the search does not count in is refused.
 
     Args:
@@ -57,8 +57,8 @@ def read_table(path: Path, problem: Problem) -> list[Row]:
         if name != length and name in columns and name not in taken:
             raise InvalidArgumentError(
                 f"'known' names {str(path)!r}, whose column {name!r} counts trainings in {counted}, and here they "
-                f"are counted in {problem.fidelity.counted}, so that nobody knows what its results would be here; where "
-                "all its rows are full trainings of this search, leave out that column"
+                f"are counted in {problem.fidelity.counted}, so that nobody knows what its results would be here; "
+                "where all its rows are full trainings of this search, leave out that column"
             )
     found: list[Row] = []
     for line, row in rows:

@@ -174,8 +174,8 @@ def _by_epochs(job: Job) -> tuple[ReproducibleEpochs, list[Callback], Callable[.
 
 def _by_steps(job: Job) -> tuple[ReproducibleEpochs, list[Callback], Callable[..., Recorder]]:
     """The same for a training that may go on inside an epoch."""
-    recorder = functools.partial(StepRecorder, every=job.grain)
-    return ReproducibleSteps(job.seed), [ValidationAtSteps(job.grain)], recorder
+    recorder = functools.partial(StepRecorder, every=int(job.grain))
+    return ReproducibleSteps(job.seed), [ValidationAtSteps(int(job.grain))], recorder
 
 
 @contextmanager

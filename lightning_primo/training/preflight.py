@@ -231,7 +231,7 @@ def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]
 
 def _validated(job: Job) -> list[Callback]:
     """What refuses a training that does not validate where it must."""
-    return [ValidationAtSteps(job.grain)] if job.unit is Unit.STEPS else []
+    return [ValidationAtSteps(int(job.grain))] if job.unit is Unit.STEPS else []
 
 
 def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: int) -> _Names:
