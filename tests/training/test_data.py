@@ -24,6 +24,7 @@ from lightning_primo.training.evaluation import crashed
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.process_state import quiet_lightning
 from lightning_primo.training.replicates.run import run_trial
+from lightning_primo.workers.rank_group import end_ranks
 from tests.tiny import N_SAMPLES, Augmented, Data, Net, OneCycle, same_state
 from tests.training.jobs import PARTS, make_job, state
 
@@ -233,3 +234,38 @@ def test_a_metric_may_be_logged_from_a_later_epoch_on(tmp_path: Path) -> None:
     assert preflight(make(tmp_path, 1, module=Late)) == {"train_loss", "val_loss"}
     assert train(tmp_path, 1, module=Late).ok
     assert (tmp_path / CHECKPOINT).exists()
+
+
+@pytest.mark.slow
+def test_ranks_share_out_the_same_fraction(tmp_path: Path) -> None:
+    two = {"devices": 2, "strategy": "ddp"}
+    seen: list[list[int]] = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        told = train(tmp_path / "trial" / name, 2, data=Noting(tmp_path / name), trainer=two if name == "two" else {})
+        assert (told.status, told.cost) == (Status.OK, 2), told.reason
+        seen.append(sorted({int(line) for line in (tmp_path / name / "seen").read_text().split()}))
+    end_ranks()
+    assert len(seen[0]) == N_SAMPLES // 2
+    assert seen[0] == seen[1]
+
+
+class Noted(Augmented):
+    """Writes down which samples are asked for."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __getitem__(self, index: Any) -> Any:
+        with self.file.open("a") as file:
+            file.write(f"{index}\n")
+        return super().__getitem__(index)
+
+
+class Noting(Data):
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(Noted(self.directory / "seen"), batch_size=3, shuffle=True)
