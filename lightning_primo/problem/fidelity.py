@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -176,6 +176,15 @@ class Fidelity:
     def spending(self) -> str:
         """What is counted where many of them are added up, for people: ``"epochs"``, ``"full trainings"``."""
         return self.unit.value if self.continues else "full trainings"
+
+    def way(self, reached: int, rungs: Iterable[int]) -> int:
+        """What a trial that has reached a level, or 0, costs from there through all rungs above, in levels.
+
+        >>> Fidelity.of_epochs((1, 9)).way(3, (1, 3, 9)), Fidelity.of_data((1 / 9, 1)).way(1, (1, 3, 9))
+        (6, 12)
+        """
+        above = [rung for rung in rungs if rung > reached]
+        return max(above, default=reached) - reached if self.continues else sum(above)
 
     def amount(self, level: float) -> float:
         """What a level, or what levels were spent, stands for: epochs, steps, or a fraction of the data."""

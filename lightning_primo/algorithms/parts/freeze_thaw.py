@@ -19,7 +19,7 @@ from lightning_primo.surrogates.observations import Observations
 
 @dataclass(frozen=True)
 class FreezeThaw:
-    """What is worth most per epoch that is left to its full training goes on, be it paused or new."""
+    """What is worth most per epoch that its full training still costs goes on, be it paused or new."""
 
     def resumed(
         self, algorithm: Algorithm, data: Observations, acquisition: Acquisition, config: Config | None
@@ -33,10 +33,11 @@ class FreezeThaw:
             config: The new configuration; None if there is none.
         """
         problem = algorithm.problem
+        rungs = [rung.epoch for rung in data.rungs]
         best, most = None, -math.inf
         for number, rung in enumerate(data.rungs[:-1]):
             rows = [row for row, i in enumerate(rung.trials) if _is_paused(algorithm.trials[i], rung.epoch)]
-            left = problem.max_epochs - rung.epoch
+            left = problem.fidelity.way(rung.epoch, rungs)
             if not rows:
                 continue
             worth = acquisition.going_on(rung.vectors[rows], number, rung.losses[rows]) - math.log(left)
@@ -46,7 +47,8 @@ class FreezeThaw:
         if best is None or config is None:
             return best
         known = problem.scaled_losses([problem.known(config)])
-        new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(problem.max_epochs)
+        new = acquisition(algorithm.encoding.vectors([config]), known)[0]
+        new -= math.log(problem.fidelity.way(0, rungs))
         return None if new > most else best
 
 
