@@ -154,6 +154,7 @@ def test_train_data_are_cut_wherever_they_come_from() -> None:
     module, data = WithData(), Ready()
     train_on_fraction(module, data, Fraction(1, 4), seed=0)
     assert samples(module.train_dataloader()) == samples(data.train_dataloader())
+    assert samples(data.train_dataloader()) == samples(data.train_dataloader())  # as if loaders are made anew
     assert len(samples(data.train_dataloader())) == 25
     assert len(samples(data.val_dataloader())) == 100
     alone = pl.LightningModule()
