@@ -51,8 +51,8 @@ _FITS_INSIDE: dict[type[Callback], str] = {
 }
 """Callbacks that a trial cannot have, and what to do instead: a promoted trial would fit anew from inside its fit."""
 
-OWNED_ARGUMENTS = frozenset(_OWNED)
-"""What the search itself sets, by the names that the Trainer has for it."""
+OWNED_ARGUMENTS = frozenset({*_OWNED, "max_epochs"})
+"""What the search itself sets, by the names that the Trainer has for it; in one by data the user sets `max_epochs`."""
 
 # One device per trial unless more are asked for: workers train several trials at a time.
 _DEFAULTS: dict[str, Any] = {
