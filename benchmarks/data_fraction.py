@@ -18,9 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ConfigSpace import ConfigurationSpace, Float, Integer
-
-from benchmarks.folds import Perceptron
+from benchmarks.perceptron import Perceptron
 from datamodules import Digits
 from lightning_primo import MOASHA, Metric, ParameterCount, Result, Search
 

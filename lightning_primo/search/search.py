@@ -210,7 +210,7 @@ class Search(Steered):
             SystemExit: A SIGTERM has ended the search; the exit code is 143.
         """
         amounts = {"full_trainings": full_trainings, "epochs": epochs, "steps": steps}
-        limits = {**amounts, "hours": hours, "device_hours": device_hours, "trials": trials}
+        limits: dict[str, Any] = {**amounts, "hours": hours, "device_hours": device_hours, "trials": trials}
         budget = Budget(**limits, fidelity=self.problem.fidelity)
         check_bool("report", report)
         plan = self._plan()
