@@ -121,6 +121,24 @@ class TrainingTurn:
 
 
 @contextmanager
+def shared_machine() -> Iterator[None]:
+    """Compute beside trainings and never beside a measurement: for what takes seconds before one, such as compiling.
+
+    It waits for a measurement that runs, and one that others begin meanwhile waits for it. A thread that trains or
+    measures has the machine already.
+    """
+    if _here.measures or _here.turns:
+        yield
+        return
+    turn = TrainingTurn()
+    turn.begin()
+    try:
+        yield
+    finally:
+        turn.end()
+
+
+@contextmanager
 def quiet_machine() -> Iterator[None]:
     """Have the machine for a measurement, alone among what this user's searches train and measure.
 

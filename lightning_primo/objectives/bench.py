@@ -21,6 +21,7 @@ from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.runtimes.compiled import Compiled
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 from lightning_primo.runtimes.eager import Eager
+from lightning_primo.runtimes.first_of import FirstOf
 from lightning_primo.runtimes.latencies_in_turn import latencies_in_turn
 from lightning_primo.runtimes.latency import check_dtype, runtime_latency
 from lightning_primo.runtimes.runtime import Runtime
@@ -49,6 +50,11 @@ class Bench(ABC):
     @property
     def elsewhere(self) -> bool:
         """Whether another device measures, so that this machine may train meanwhile."""
+        return False
+
+    @property
+    def leaves_runtime_open(self) -> bool:
+        """Whether the first module that is measured settles in which of several runtimes all are."""
         return False
 
     def begin(
@@ -137,6 +143,11 @@ class LocalBench(Bench):
     def __post_init__(self) -> None:
         check_computation(self.threads, self.dtype)
         check_dtype(self.runtime, self.dtype)
+
+    @property
+    @override
+    def leaves_runtime_open(self) -> bool:
+        return isinstance(self.runtime.settled(), FirstOf)
 
     @override
     def measure(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement:
