@@ -15,16 +15,9 @@ from __future__ import annotations
 import argparse
 import tempfile
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import lightning.pytorch as pl
-import torch
-from ConfigSpace import ConfigurationSpace, Float, Integer
-from torch import Tensor, nn
-from typing_extensions import override
-
+from benchmarks.perceptron import Perceptron, perceptron_space
 from datamodules import Digits
 from lightning_primo import Metric, ParameterCount, RandomSearch, Search
 from lightning_primo.pareto import hypervolume, non_dominated
@@ -33,32 +26,6 @@ from lightning_primo.training.plan import TrainingPlan
 from lightning_primo.training.replicates.run import run_trial
 
 _REFERENCE = {"val_error": 0.5, "parameters": 1e5}
-
-
-class Perceptron(pl.LightningModule):
-    """Hidden layers of one width, each with dropout; logs ``val_error``."""
-
-    def __init__(self, depth: int = 1, width: int = 32, dropout: float = 0.1, lr: float = 1e-2) -> None:
-        super().__init__()
-        self.lr = lr
-        sizes = [64, *[width] * depth]
-        layers = [
-            nn.Sequential(nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(dropout)) for n_in, n_out in pairwise(sizes)
-        ]
-        self.net = nn.Sequential(nn.Flatten(), *layers, nn.Linear(width, 10))
-
-    @override
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
-
-    @override
-    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        wrong = self.net(batch[0]).argmax(1) != batch[1]
-        self.log("val_error", wrong.float().mean(), batch_size=len(wrong))
-
-    @override
-    def configure_optimizers(self) -> Any:
-        return torch.optim.Adam(self.parameters(), lr=self.lr)
 
 
 @dataclass(frozen=True)
@@ -85,11 +52,8 @@ def compare(seed: int, *, trials: int, folds: int, epochs: int, directory: Path)
         epochs: Of each training.
         directory: For what is written.
     """
-    space = ConfigurationSpace()
-    space.add(Integer("depth", (1, 3)), Integer("width", (4, 128), log=True))
-    space.add(Float("dropout", (0.0, 0.6)), Float("lr", (1e-4, 1e-1), log=True))
     search = Search(
-        space,
+        perceptron_space(),
         module=Perceptron,
         datamodule=Digits(batch_size=128),
         objectives=[Metric("val_error", reference=_REFERENCE["val_error"]), ParameterCount()],

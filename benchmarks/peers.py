@@ -7,7 +7,7 @@ Problems, which take seconds as nothing is trained:
   lcbench:TASK   error and seconds by YAHPO Gym's surrogate, 2 to 52 epochs (--data-dir: lcbench/model.onnx)
   nasbench201    error and FLOPs in the table, 12 or 200 epochs (--data-dir: nasbench201/nasbench201_condensed.npz)
   toy:2, trade-off:3   those of lightning_primo.testing.problems, which need no data
-The front is the true one of nasbench201, and of the others that of 64,000 evaluations of an evolutionary search.
+The front is the true one of nasbench201, and of the others that of 108,000 evaluations of an evolutionary search.
 
 Priors, one per objective: of 1,000 configurations the 20th best (good) or the worst (misleading) of each objective; on
 nasbench201 an expert's, or the worst cells without a missing edge.

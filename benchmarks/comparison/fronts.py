@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from benchmarks.comparison.problems import Searched
 from lightning_primo.pareto import default_reference, hypervolume, hypervolume_over_time, non_dominated
 from lightning_primo.problem import Problem
-from lightning_primo.space import Encoding, mutate_local
+from lightning_primo.space import Encoding, clip, mutate_local, reflect
 
 Array = npt.NDArray[np.float64]
 
@@ -52,12 +53,12 @@ def search_front(searched: Searched, *, n_random: int = 20_000, n_children: int 
     """The scaled losses of the best front that many evaluations find, `n x m`; the true one where that is known.
 
     Random configurations, then rounds of children of the front, each a few steps from its parent, which get smaller
-    from round to round. The same arguments give the same front.
+    from round to round and every other time end on the bounds. The same arguments give the same front.
 
     Args:
         searched: The problem.
         n_random: Evaluations of the first round.
-        n_children: Evaluations of each of 11 further ones.
+        n_children: Evaluations of each of 22 further ones.
         seed: All randomness follows from it.
     """
     if searched.front is not None:
@@ -65,9 +66,9 @@ def search_front(searched: Searched, *, n_random: int = 20_000, n_children: int 
     encoding = Encoding(searched.problem.space)
     rng = np.random.default_rng(seed)
     vectors, losses = _best(searched, encoding, encoding.sample(n_random, rng))
-    for scale in _SCALES:
+    for scale, ends in product(_SCALES, (reflect, clip)):
         parents = vectors[rng.integers(len(vectors), size=n_children)]
-        children, found = _best(searched, encoding, mutate_local(encoding, parents, float(scale), rng))
+        children, found = _best(searched, encoding, mutate_local(encoding, parents, float(scale), rng, ends=ends))
         vectors, losses = np.concatenate([vectors, children]), np.concatenate([losses, found])
         kept = non_dominated(losses)
         vectors, losses = vectors[kept], losses[kept]

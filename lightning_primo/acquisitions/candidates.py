@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.space import Encoding, mutate_local
+from lightning_primo.space import Encoding, clip, mutate_local
 
 Array = npt.NDArray[np.float64]
 Score = Callable[[Array], Array]
@@ -79,13 +79,13 @@ def rank_candidates(score: Score, encoding: Encoding, starts: Array, rng: np.ran
         scales = rng.choice(_SCALES, size=4)
         first += [
             starts,
-            *(mutate_local(encoding, part, s, rng) for part, s in zip(np.array_split(around, 4), scales, strict=True)),
+            *(_near(encoding, part, s, rng) for part, s in zip(np.array_split(around, 4), scales, strict=True)),
         ]
     pool = Pool(score)
     pool.add(np.concatenate(first))
     climbers, heights = pool.best(_N_CLIMBERS)
     for scale in _SCALES:
-        mutants = mutate_local(encoding, np.repeat(climbers, _N_MUTANTS, axis=0), scale, rng)
+        mutants = _near(encoding, np.repeat(climbers, _N_MUTANTS, axis=0), scale, rng)
         per_climber = pool.add(mutants).reshape(len(climbers), _N_MUTANTS)
         top = per_climber.argmax(axis=1)
         rows = np.arange(len(climbers))
@@ -93,3 +93,8 @@ def rank_candidates(score: Score, encoding: Encoding, starts: Array, rng: np.ran
         climbers = np.where(better[:, None], mutants[rows * _N_MUTANTS + top], climbers)
         heights = np.where(better, per_climber[rows, top], heights)
     return pool.ranked(_N_RANKED)
+
+
+def _near(encoding: Encoding, vectors: Array, scale: float, rng: np.random.Generator) -> Array:
+    """A vector near each; also on the bounds, where an acquisition is often the largest."""
+    return mutate_local(encoding, vectors, scale, rng, ends=clip)

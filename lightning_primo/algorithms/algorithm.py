@@ -8,8 +8,9 @@ while budget_is_left:
 ```
 
 Randomness is a function of the seed and of the number of asks alone, and the state a function of what was asked and
-told. A search that is restored from its log (`restore`) therefore goes on exactly as if it had never been interrupted,
-without repeating any of the work that led to the proposals.
+told; a proposal follows from these, and from what may still be spent. A search that is restored from its log
+(`restore`) therefore goes on exactly as if it had never been interrupted, without repeating any of the work that led to
+the proposals.
 
 An algorithm may leave a part of its search to another one: it starts that one too, takes proposals from its `propose`,
 and passes on by `register` and `tell` what has become of them.
@@ -22,6 +23,7 @@ registered and told like any other, and spends nothing; `_learned` says what an 
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
@@ -48,6 +50,7 @@ class Algorithm(ABC):
     encoding: Encoding
     feasibility: Feasibility
     seed: int
+    epochs_left: float = math.inf  # that may still be spent, as whoever asked last knows
 
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         """Forget everything and begin with a new problem.
@@ -71,18 +74,22 @@ class Algorithm(ABC):
         self._queue: list[tuple[str, Config]] = []
         self._vectors = np.empty((0, len(self.encoding.names)))  # of the first trials, those whose keys are taken
 
-    def ask(self) -> Proposal | None:
+    def ask(self, *, epochs_left: float = math.inf) -> Proposal | None:
         """The next proposal, or None if there is none until a pending one is told.
 
         None with nothing pending means that the space is exhausted.
+
+        Args:
+            epochs_left: That may still be spent: some algorithms end with what they have begun. Default: nobody knows.
         """
-        proposal = self.peek()
+        proposal = self.peek(epochs_left=epochs_left)
         if proposal is not None:
             self.register(proposal)
         return proposal
 
-    def peek(self) -> Proposal | None:
+    def peek(self, *, epochs_left: float = math.inf) -> Proposal | None:
         """What `ask` returns, without taking note of it."""
+        self.epochs_left = epochs_left
         proposal = self.propose(np.random.default_rng([self.seed, self.n_asked]))
         config = next(iter(self.queue), None)
         if config is None:

@@ -194,9 +194,9 @@ class BayesianOptimization(Algorithm):
         else:
             starts = np.concatenate([starts, prior.sample(rng)])
             config = self._search.best(prior.of(acquisition), starts, rng)
-        resumed = None if self.pause is None else self.pause.resumed(self, data, acquisition, config)
+        resumed = None if self.pause is None else self.pause.resumed(self, data, acquisition, config, self.rungs)
         if resumed is not None:
-            return self._next_rung(resumed)
+            return replace(resumed, operation=_OPERATION)
         proposal = self._new(config, rng, epoch=self.problem.max_epochs if self.pause is None else None)
         if proposal is None or prior is None or config is None:
             return proposal
@@ -227,7 +227,3 @@ class BayesianOptimization(Algorithm):
         if config is None:
             return None
         return self.new_trial(config, self.rungs[0] if epoch is None else epoch, operation=_OPERATION)
-
-    def _next_rung(self, trial: Trial) -> Proposal:
-        above = next(epoch for epoch in self.rungs if epoch > trial.epoch)
-        return replace(self.promotion(trial.id, above), operation=_OPERATION)

@@ -90,6 +90,17 @@ class Budget:
         rows = self._rows(epochs, seconds, trials, device_seconds)
         return max(spent / total for spent, total, _ in rows)
 
+    def epochs_left(self, *, epochs: float, seconds: float, trials: int, device_seconds: float = 0.0) -> float:
+        """How many epochs, or levels of the fidelity, may still be spent; infinite where none of the limits says.
+
+        Of a limit that is not in epochs it is what is left if the rest of it buys as many as what was spent of it.
+        """
+        left = [self.total_epochs - epochs]
+        for spent, total, _ in self._rows(epochs, seconds, trials, device_seconds)[1:]:
+            if spent > 0 and epochs > 0:
+                left.append(epochs * (total / spent - 1))
+        return min(left)
+
     def used_up(self, *, epochs: float, seconds: float, trials: int, device_seconds: float = 0.0) -> str | None:
         """Which limit is reached, for people: ``"the budget of 20 full trainings is used up"``; None for none."""
         rows = self._rows(epochs, seconds, trials, device_seconds)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.disk import storage_explained
@@ -173,7 +174,7 @@ class Loop:
         if self._ended() is not None:
             return None
         self._requests.take(elapsed=self._elapsed())
-        proposal = self._algorithm.ask()
+        proposal = self._algorithm.ask(epochs_left=self._ending.epochs_left(**self._used()))
         self._interrupt.check()  # a Ctrl-C that compiled code has swallowed may have spoiled what it computed
         if proposal is not None:
             self._requests.forget_stop(proposal.trial_id)
@@ -247,11 +248,12 @@ class Loop:
 
     def _ended(self) -> str | None:
         """Why nothing more is begun; None as long as something is."""
-        return self._ending.reason(
-            epochs=self._algorithm.epochs_committed,
-            seconds=self._elapsed(),
-            trials=self._n_begun,
-        )
+        return self._ending.reason(**self._used())
+
+    def _used(self) -> dict[str, Any]:
+        """What was spent, what is being trained included."""
+        epochs, seconds = self._algorithm.epochs_committed, self._elapsed()
+        return {"epochs": epochs, "seconds": seconds, "trials": self._n_begun}
 
     @property
     def _n_begun(self) -> int:

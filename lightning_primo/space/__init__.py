@@ -4,7 +4,7 @@ Everything works on whole matrices of ConfigSpace's own vectors (`n x h`, NaN wh
 search goes through thousands of candidates per proposal; only finalists become configurations.
 """
 
-from lightning_primo.space.axis import Axis
+from lightning_primo.space.axis import Axis, clip, reflect
 from lightning_primo.space.choice_axes import CategoricalAxis
 from lightning_primo.space.completion import completed
 from lightning_primo.space.encoding import Encoding, check_space
@@ -21,10 +21,12 @@ __all__ = [
     "IntegerAxis",
     "Prior",
     "check_space",
+    "clip",
     "completed",
     "crossover",
     "mutate_gaussian",
     "mutate_local",
     "mutate_uniform",
+    "reflect",
     "shrunk",
 ]

@@ -8,7 +8,7 @@ between plain Python values and vectors, quantiles and steps, all over whole col
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,19 @@ from lightning_primo.errors import InvalidArgumentError
 
 FloatArray = npt.NDArray[np.float64]
 Values = Sequence[Any] | npt.NDArray[Any]
+Ends = Callable[[FloatArray], FloatArray]
+"""What brings points of the line back into the unit interval: `reflect` or `clip`."""
+
+
+def reflect(x: FloatArray) -> FloatArray:
+    """Folds the line back into [0, 1] at both ends: none of a continuous axis' values becomes more frequent."""
+    folded = np.abs(x) % 2.0
+    return np.minimum(folded, 2.0 - folded)
+
+
+def clip(x: FloatArray) -> FloatArray:
+    """Ends at 0 and 1, so that both are reached exactly."""
+    return np.clip(x, 0.0, 1.0)
 
 
 class Axis(ABC):
@@ -67,8 +80,8 @@ class Axis(ABC):
         """Vector values at the quantiles `u` in [0, 1] of the hyperparameter's own distribution."""
 
     @abstractmethod
-    def step(self, column: FloatArray, scale: float, rng: np.random.Generator) -> FloatArray:
-        """A different value for each of `column`; a nearby one where there is an order."""
+    def step(self, column: FloatArray, scale: float, rng: np.random.Generator, *, ends: Ends = reflect) -> FloatArray:
+        """A different value for each of `column`; a nearby one where there is an order, whose ends are `ends`."""
 
     @abstractmethod
     def jitter(self, column: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
@@ -113,9 +126,9 @@ class OrderedAxis(Axis):
         """The next value in the given direction, or in the other one at an end."""
 
     @override
-    def step(self, column: FloatArray, scale: float, rng: np.random.Generator) -> FloatArray:
+    def step(self, column: FloatArray, scale: float, rng: np.random.Generator, *, ends: Ends = reflect) -> FloatArray:
         noise = scale * rng.standard_normal(column.size)
-        moved = self.canonical(reflect(column / self.span + noise) * self.span)
+        moved = self.canonical(ends(column / self.span + noise) * self.span)
         still = moved == column
         if still.any():
             moved[still] = self._neighbour(column[still], noise[still] > 0)
@@ -124,13 +137,7 @@ class OrderedAxis(Axis):
     @override
     def jitter(self, column: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
         noise = sigma * rng.standard_normal(column.size)
-        return self.canonical(np.clip(column / self.span + noise, 0.0, 1.0) * self.span)
-
-
-def reflect(x: FloatArray) -> FloatArray:
-    """Folds the line back into [0, 1] at both ends."""
-    folded = np.abs(x) % 2.0
-    return np.minimum(folded, 2.0 - folded)
+        return self.canonical(clip(column / self.span + noise) * self.span)
 
 
 def neighbour_code(code: npt.NDArray[Any], upwards: npt.NDArray[np.bool_], size: int) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, OrdinalHyperparameter
 from typing_extensions import override
 
-from lightning_primo.space.axis import Axis, FloatArray, OrderedAxis, Values, neighbour_code
+from lightning_primo.space.axis import Axis, Ends, FloatArray, OrderedAxis, Values, neighbour_code, reflect
 
 
 class ChoiceAxis(Axis):
@@ -103,7 +103,7 @@ class CategoricalAxis(ChoiceAxis):
         return drawn.clip(max=self._codes[-1])  # the sum of the weights may round below one
 
     @override
-    def step(self, column: FloatArray, scale: float, rng: np.random.Generator) -> FloatArray:
+    def step(self, column: FloatArray, scale: float, rng: np.random.Generator, *, ends: Ends = reflect) -> FloatArray:
         rank = self._rank[column.astype(np.intp)]
         drawn = rng.integers(0, self._codes.size - (rank < self._codes.size))
         return self._codes[drawn + (drawn >= rank)]
@@ -155,7 +155,7 @@ class ConstantAxis(ChoiceAxis):
         return np.ones(x.size)
 
     @override
-    def step(self, column: FloatArray, scale: float, rng: np.random.Generator) -> FloatArray:
+    def step(self, column: FloatArray, scale: float, rng: np.random.Generator, *, ends: Ends = reflect) -> FloatArray:
         return np.ones(column.size)
 
     @override

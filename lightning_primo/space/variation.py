@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.space.axis import Axis, FloatArray
+from lightning_primo.space.axis import Axis, Ends, FloatArray, reflect
 from lightning_primo.space.encoding import BoolArray, Encoding
 
 _ROUNDS = 20  # of new children for a parent, and then of random samples
@@ -46,17 +46,21 @@ def mutate_uniform(
     return _vary(encoding, vectors, propose, rng, differ=True)
 
 
-def mutate_local(encoding: Encoding, vectors: FloatArray, scale: float, rng: np.random.Generator) -> FloatArray:
+def mutate_local(
+    encoding: Encoding, vectors: FloatArray, scale: float, rng: np.random.Generator, *, ends: Ends = reflect
+) -> FloatArray:
     """Moves one active hyperparameter of each row, and each other one with probability 1 / (number of active ones).
 
-    Numericals and ordinals take a normal step in the unit interval, reflected at its ends, of at least one value where
-    they are discrete; categoricals another choice.
+    Numericals and ordinals take a normal step in the unit interval, of at least one value where they are discrete;
+    categoricals another choice.
 
     Args:
         encoding: Of the space.
         vectors: Parents, `n x h`, valid.
         scale: Standard deviation of the step, positive.
         rng: Source of randomness.
+        ends: What a step does that would leave the unit interval. Default: it is reflected, `reflect`; where the best
+            value may be the least or the largest one, `clip` reaches both.
 
     Returns:
         Children, `n x h`; equal to their parent only where nothing can be changed.
@@ -73,7 +77,7 @@ def mutate_local(encoding: Encoding, vectors: FloatArray, scale: float, rng: np.
         first = priorities == priorities.min(axis=1, keepdims=True)
         others = rng.random(parents.shape) * mutable.sum(axis=1, keepdims=True) < 1.0
         chosen = (first | others) & mutable
-        return _change(encoding, parents, chosen, lambda axis, column: axis.step(column, scale, rng), rng)
+        return _change(encoding, parents, chosen, lambda axis, column: axis.step(column, scale, rng, ends=ends), rng)
 
     return _vary(encoding, vectors, propose, rng, differ=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -97,19 +98,23 @@ class Study:
                 del self._pending[event.trial_id]
         self._again = list(self._pending.values())
 
-    def ask(self) -> Proposal | None:
+    def ask(self, *, full_trainings_left: float = math.inf) -> Proposal | None:
         """The next proposal, recorded; None if there is none until a pending one is told.
 
         What an earlier process was asked for and never told comes first, each once. A configuration that breaks a
         bound on an exact quantity is recorded as rejected, and not given out. None with nothing pending means that the
         space is exhausted.
 
+        Args:
+            full_trainings_left: What may still be spent, such as ``20 - study.full_trainings``: near the end some
+                algorithms finish what they have begun. Default: no end is known.
+
         Raises:
             TrialFailedError: If many configurations in a row break a bound.
             StoreError: If it cannot be recorded; nothing was proposed then.
         """
         for _ in range(_REJECTED_IN_A_ROW):
-            proposal = self._again.pop(0) if self._again else self._new()
+            proposal = self._again.pop(0) if self._again else self._new(full_trainings_left)
             if proposal is None:
                 return None
             reason = self.problem.violation(proposal.config)
@@ -239,9 +244,10 @@ class Study:
     ) -> None:
         self.close()
 
-    def _new(self) -> Proposal | None:
+    def _new(self, full_trainings_left: float) -> Proposal | None:
         """What the algorithm proposes, recorded."""
-        proposal = self.algorithm.peek()
+        epochs_left = full_trainings_left * self.problem.max_epochs
+        proposal = self.algorithm.peek(epochs_left=epochs_left)
         if proposal is not None:
             self._store.ask(proposal, elapsed=self._elapsed())
             self.algorithm.register(proposal)

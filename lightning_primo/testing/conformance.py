@@ -32,16 +32,17 @@ from lightning_primo.testing.trainings import Trainings, continued
 _FULL_TRAININGS = 9
 
 
-def assert_goes_on(algorithm: Algorithm, events: Sequence[Proposal | Evaluation]) -> None:
+def assert_goes_on(algorithm: Algorithm, events: Sequence[Proposal | Evaluation], *, epochs: float) -> None:
     """Assert that an algorithm proposes what another one has, and is told what that was.
 
     Args:
         algorithm: Restored to the state before `events`.
         events: What was asked and told from there on.
+        epochs: Of the whole search.
     """
     for event in events:
         if isinstance(event, Proposal):
-            assert algorithm.ask() == event
+            assert algorithm.ask(epochs_left=epochs - algorithm.epochs_committed) == event
         else:
             algorithm.tell(event)
 
@@ -99,14 +100,15 @@ class AlgorithmConformance(ParallelConformance, KnownConformance):
     def test_restored_goes_on_as_if_never_interrupted(self, algorithm: Algorithm, n_pending: int) -> None:
         problem = toy_problem(2, at_most=20_000)
         algorithm.start(problem, seed=5)
-        events = drive(algorithm, evaluator(problem), epochs=(_FULL_TRAININGS + 4) * 27, n_pending=n_pending)
+        epochs = (_FULL_TRAININGS + 4) * 27
+        events = drive(algorithm, evaluator(problem), epochs=epochs, n_pending=n_pending)
         for share in (0.02, 0.5, 0.8):
             n_events = int(share * len(events))
             assert n_events < max(i for i, event in enumerate(events) if isinstance(event, Proposal))
             restored = copy.deepcopy(algorithm)
             restored.start(problem, seed=5)
             restored.restore(events[:n_events])
-            assert_goes_on(restored, events[n_events:])
+            assert_goes_on(restored, events[n_events:], epochs=epochs)
 
     @pytest.mark.parametrize("n_objectives", [1, 3])
     def test_goes_on_after_failures(self, algorithm: Algorithm, n_objectives: int) -> None:
@@ -193,7 +195,7 @@ class AlgorithmConformance(ParallelConformance, KnownConformance):
         restored = copy.deepcopy(algorithm)
         restored.start(problem, seed=12)
         restored.restore(events[: -len(events) // 4])
-        assert_goes_on(restored, events[-len(events) // 4 :])
+        assert_goes_on(restored, events[-len(events) // 4 :], epochs=_FULL_TRAININGS * 27)
 
     def test_exact_objectives_that_cannot_be_computed_are_no_obstacle(self, algorithm: Algorithm) -> None:
         problem = toy_problem(2)

@@ -235,7 +235,7 @@ def drive(
     pending: list[Proposal] = []
     while True:
         while len(pending) < n_pending and algorithm.epochs_committed < epochs:
-            proposal = algorithm.ask()
+            proposal = algorithm.ask(epochs_left=epochs - algorithm.epochs_committed)
             if proposal is None:
                 break
             pending.append(proposal)

@@ -72,7 +72,7 @@ def simulate(
     while True:
         n_free = n_workers - len(running)
         while n_free and algorithm.epochs_committed < epochs:
-            proposal = algorithm.ask()
+            proposal = algorithm.ask(epochs_left=epochs - algorithm.epochs_committed)
             if proposal is None:
                 break
             events.append(proposal)

@@ -72,7 +72,7 @@ def test_any_interleaving_is_restored_and_repeats_nothing(make, n_workers, seed,
     restored.start(PROBLEM, seed=seed)
     n_events = int(share * len(events))
     restored.restore(events[:n_events])
-    assert_goes_on(restored, events[n_events:])
+    assert_goes_on(restored, events[n_events:], epochs=8 * 9)
     assert restored.ask() == algorithm.ask()
 
 

@@ -191,14 +191,16 @@ def test_epsilon_and_the_choice_of_objective_have_their_probabilities():
 
 def test_a_prior_without_confidence_is_not_dropped():
     problem = toy_problem(2)
-    first = {}
-    for name, priors in (("default", {"error": Prior({"lr": 3e-4})}), ("none", {})):
+    begun = {}
+    for name, error in (
+        ("default", Prior({"lr": 3e-4})),
+        ("explicit", Prior({"lr": 3e-4}, confidence=0.75)),
+        ("none", None),
+    ):
+        priors = {} if error is None else {"error": error}
         events = search(PriMO(priors=priors, n_init=2, epsilon=0.0), problem, full_trainings=5)
-        first[name] = bayesian(events)[-1].config
-    explicit = {"error": Prior({"lr": 3e-4}, confidence=0.75)}
-    events = search(PriMO(priors=explicit, n_init=2, epsilon=0.0), problem, full_trainings=5)
-    assert first["default"] == bayesian(events)[-1].config
-    assert first["default"] != first["none"]
+        begun[name] = [proposal.config for proposal in bayesian(events) if proposal.start_epoch == 0]
+    assert begun["default"] == begun["explicit"] != begun["none"]
 
 
 def test_units_do_not_matter():

@@ -7,47 +7,92 @@ expected hypervolume per epoch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lightning_primo.acquisitions import Acquisition
 from lightning_primo.algorithms.algorithm import Algorithm
-from lightning_primo.problem.trial import Config, Trial
-from lightning_primo.surrogates.observations import Observations
+from lightning_primo.problem import Problem
+from lightning_primo.problem.trial import Config, Proposal, Trial
+from lightning_primo.surrogates.observations import Observations, RungObservations
 
 
 @dataclass(frozen=True)
 class FreezeThaw:
-    """What is worth most per epoch that is left to its full training goes on, be it paused or new."""
+    """What is worth most per epoch that is left to its full training goes on to its next rung, be it paused or new.
+
+    Near the end of the budget, as far as that is known, only what can still come to its last rung is begun or goes on,
+    as a training that is begun within the budget is finished. Once nothing can, what is worth most per epoch of all
+    that was begun is trained to the end in one go.
+    """
 
     def resumed(
-        self, algorithm: Algorithm, data: Observations, acquisition: Acquisition, config: Config | None
-    ) -> Trial | None:
-        """The paused trial that is worth more per epoch than a new configuration; None if there is none.
+        self,
+        algorithm: Algorithm,
+        data: Observations,
+        acquisition: Acquisition,
+        config: Config | None,
+        rungs: Sequence[int],
+    ) -> Proposal | None:
+        """Continues the paused trial that is worth more per epoch than a new configuration; None if there is none.
 
         Args:
             algorithm: Whose trials they are.
             data: What was observed of them.
             acquisition: What full trainings are worth.
             config: The new configuration; None if there is none.
+            rungs: The epochs at which a training may wait, ascending; the full budget is the last.
         """
-        problem = algorithm.problem
-        best, most = None, -math.inf
-        for number, rung in enumerate(data.rungs[:-1]):
-            rows = [row for row, i in enumerate(rung.trials) if _is_paused(algorithm.trials[i], rung.epoch)]
-            left = problem.max_epochs - rung.epoch
-            if not rows:
-                continue
-            worth = acquisition.going_on(rung.vectors[rows], number, rung.losses[rows]) - math.log(left)
-            row = int(np.argmax(np.where(np.isnan(worth), -math.inf, worth)))
-            if worth[row] > most:
-                best, most = algorithm.trials[rung.trials[rows[row]]], float(worth[row])
-        if best is None or config is None:
-            return best
-        known = problem.scaled_losses([problem.known(config)])
-        new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(problem.max_epochs)
-        return None if new > most else best
+        problem, last_rung = algorithm.problem, max(rungs[:-1], default=0)
+        paused = [_Paused.of(algorithm, rung, number, acquisition) for number, rung in enumerate(data.rungs[:-1])]
+        waiting = [trial for trials in paused for trial in trials]
+        in_time = [trial for trial in waiting if last_rung - trial.epoch < algorithm.epochs_left]
+        best = max(in_time or waiting, key=lambda trial: trial.worth, default=None)
+        if best is None:
+            return None
+        if not in_time:
+            return algorithm.promotion(best.trial_id, problem.max_epochs)
+        if config is not None and last_rung < algorithm.epochs_left:
+            known = problem.scaled_losses([problem.known(config)])
+            new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(_left(problem, 0))
+            if new > best.worth:
+                return None
+        return algorithm.promotion(best.trial_id, next(epoch for epoch in rungs if epoch > best.epoch))
+
+
+@dataclass(frozen=True)
+class _Paused:
+    """A trial that waits at a rung.
+
+    Attributes:
+        trial_id: Which.
+        epoch: Of the rung.
+        left: Epochs to the end of its full training.
+        worth: The acquisition of that, less the logarithm of these epochs.
+    """
+
+    trial_id: int
+    epoch: int
+    left: int
+    worth: float
+
+    @classmethod
+    def of(cls, algorithm: Algorithm, rung: RungObservations, number: int, acquisition: Acquisition) -> list[_Paused]:
+        """Those that wait at a rung, the rung's number among those that were observed given."""
+        rows = [row for row, i in enumerate(rung.trials) if _is_paused(algorithm.trials[i], rung.epoch)]
+        if not rows:
+            return []
+        left = _left(algorithm.problem, rung.epoch)
+        worth = acquisition.going_on(rung.vectors[rows], number, rung.losses[rows]) - math.log(left)
+        worth = np.where(np.isnan(worth), -math.inf, worth)
+        return [cls(rung.trials[row], rung.epoch, left, float(w)) for row, w in zip(rows, worth, strict=True)]
+
+
+def _left(problem: Problem, epoch: int) -> int:
+    """Epochs from one to the end of a full training, all its replicates included."""
+    return problem.max_epochs * problem.replicates - epoch
 
 
 def _is_paused(trial: Trial, epoch: int) -> bool:

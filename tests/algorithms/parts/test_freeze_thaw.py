@@ -60,6 +60,11 @@ def started(*epochs: int) -> tuple[Given, list[Evaluation]]:
 
 def choose(algorithm: Algorithm, worth: Mapping[int, float], *, new: float) -> int | None:
     """The trial that goes on, by what full trainings of trials are worth on a logarithmic scale."""
+    proposal = resume(algorithm, worth, new=new)
+    return None if proposal is None else proposal.trial_id
+
+
+def resume(algorithm: Algorithm, worth: Mapping[int, float], *, new: float) -> Proposal | None:
     data = observe(algorithm, RUNGS)
     given = {
         round(float(rung.losses[k, 0]), 6): worth.get(i, -99.0)
@@ -67,8 +72,7 @@ def choose(algorithm: Algorithm, worth: Mapping[int, float], *, new: float) -> i
         for k, i in enumerate(rung.trials)
     }
     config = algorithm.encoding.config(algorithm.encoding.sample(1, np.random.default_rng(5))[0])
-    trial = FreezeThaw().resumed(algorithm, data, Worth(new, given), config)
-    return None if trial is None else trial.id
+    return FreezeThaw().resumed(algorithm, data, Worth(new, given), config, RUNGS)
 
 
 def test_the_larger_worth_per_epoch_that_is_left_wins() -> None:
@@ -94,6 +98,30 @@ def test_a_worth_that_is_not_a_number_comes_last() -> None:
     assert choose(algorithm, {2: math.nan, 3: -5.0}, new=-9.0) == 3
 
 
+def test_near_the_end_only_what_can_still_be_trained_fully_goes_on() -> None:
+    algorithm, _ = started(1, 3)
+    worth, new = {2: 5.0, 3: 0.0}, 9.0
+    algorithm.epochs_left = 9.5  # after the rung at 9 something is left for the rest of the training
+    assert choose(algorithm, worth, new=new) is None
+    algorithm.epochs_left = 9  # a new trial would end there
+    assert resume(algorithm, worth, new=new) == algorithm.promotion(2, 3)
+    algorithm.epochs_left = 8  # and trial 2
+    assert resume(algorithm, worth, new=new) == algorithm.promotion(3, 9)
+    algorithm.epochs_left = 6  # nothing can go on from there, and to stop at a rung would be of no use
+    assert resume(algorithm, worth, new=new) == algorithm.promotion(2, 27)
+
+
+def test_a_search_whose_end_is_known_begins_nothing_that_it_cannot_finish() -> None:
+    problem = toy_problem(2)
+    for seed in range(3):
+        algorithm = PriMO()
+        algorithm.start(problem, seed=seed)
+        events = drive(algorithm, evaluator(problem), epochs=7 * 27)
+        last = [event for event in events if isinstance(event, Proposal)][-1]
+        assert last.epoch == 27
+        assert 7 * 27 <= algorithm.epochs_committed < 8 * 27
+
+
 @pytest.fixture(scope="module")
 def searched() -> list[Proposal | Evaluation]:
     algorithm = PriMO()
@@ -102,7 +130,7 @@ def searched() -> list[Proposal | Evaluation]:
 
 
 def test_trainings_climb_rung_by_rung_and_many_are_given_up(searched: list[Proposal | Evaluation]) -> None:
-    proposals = [event for event in searched if isinstance(event, Proposal)]
+    *proposals, _ = [event for event in searched if isinstance(event, Proposal)]  # the last one ends in one go
     new = {p.trial_id for p in proposals if p.operation == "bayesian" and p.start_epoch == 0}
     reached = {i: [p.epoch for p in proposals if p.trial_id == i] for i in new}
     assert all(epochs == list(RUNGS[: len(epochs)]) for epochs in reached.values())
