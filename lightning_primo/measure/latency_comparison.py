@@ -13,7 +13,7 @@ from lightning_primo.checks import check_whole
 from lightning_primo.measure.devices import resolve_device, synchronize
 from lightning_primo.measure.inputs import call, first_sample, to_device
 from lightning_primo.measure.isolation import explained, isolated, placed
-from lightning_primo.measure.latency import threads_set
+from lightning_primo.measure.latency import reference_for, threads_set
 from lightning_primo.measure.turns import quiet_machine
 from lightning_primo.timing import RoundRobin, time_in_turn
 from lightning_primo.timing.round_robin import SECONDS, check_seconds
@@ -70,4 +70,4 @@ def compare_latencies(
         for module, run in zip(own, runs, strict=True):
             with explained(module, inputs):
                 run()
-        return time_in_turn(runs, seconds=seconds, around=quiet_machine)
+        return time_in_turn(runs, seconds=seconds, reference=reference_for(place), around=quiet_machine)

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 class LatencyOrder:
     """The latencies of some trials that were measured in turn.
 
-    The medians say how long calls took meanwhile, whatever slowed the machine; which trial is quicker than another, and
-    by how much, the ratios say.
+    Which trial is quicker than another, and by how much, the ratios say, which are known better than the medians.
 
     Args:
         objective: The latency.
@@ -116,7 +115,8 @@ class LatencyOrder:
                 line += f", {ratio.value:.3f} times the quickest ({ratio.low:.3f} to {ratio.high:.3f})"
             lines.append(line)
         pairs = ", ".join(f"{one.id} and {other.id}" for one, other in self.undecided)
-        lines.append(f"not told apart: {pairs}" if pairs else "all are told apart")
+        if len(self.trials) > 1:
+            lines.append(f"not told apart: {pairs}" if pairs else "all are told apart")
         return "\n".join([f"{printable(self.objective.name)}, measured in turn", *lines])
 
     def _place(self, trial: TrialResult | int) -> int:

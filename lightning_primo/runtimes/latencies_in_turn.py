@@ -14,7 +14,7 @@ from torch import nn
 from lightning_primo.measure.devices import resolve_device
 from lightning_primo.measure.inputs import first_sample, to_device
 from lightning_primo.measure.isolation import placed
-from lightning_primo.measure.latency import threads_set
+from lightning_primo.measure.latency import reference_for, threads_set
 from lightning_primo.measure.turns import quiet_machine
 from lightning_primo.runtimes.eager import Eager
 from lightning_primo.runtimes.latency import check_dtype, faithful_program
@@ -63,7 +63,7 @@ def latencies_in_turn(
             inputs = to_device(inputs, place, dtype)
             runs.append(_program(runtime, module, inputs, Path(folder), str(place), count).bound(inputs))
         with torch.inference_mode():
-            return time_in_turn(runs, seconds=seconds, around=quiet_machine)
+            return time_in_turn(runs, seconds=seconds, reference=reference_for(place), around=quiet_machine)
 
 
 def _program(runtime: Runtime, module: nn.Module, inputs: Any, directory: Path, device: str, threads: int) -> Program:

@@ -19,6 +19,7 @@ import numpy as np
 
 from lightning_primo.checks import check_number
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.timing.reference import Reference, slowdowns
 from lightning_primo.timing.series import Clock, Run, Series
 from lightning_primo.timing.spread import Array, error_of
 from lightning_primo.timing.timer import WARMUP
@@ -67,7 +68,7 @@ class RoundRobin:
 
     @cached_property
     def medians(self) -> tuple[float, ...]:
-        """Of each, in seconds of a call; which of them are apart only the ratios tell."""
+        """Of each, in seconds of a call; which of them are apart the ratios tell."""
         return tuple(np.median(self.seconds, axis=0).tolist())
 
     @cached_property
@@ -106,6 +107,7 @@ def time_in_turn(
     *,
     seconds: float = SECONDS,
     warmup: float = WARMUP,
+    reference: Reference | None = None,
     around: Callable[[], AbstractContextManager[None]] = nullcontext,
     clock: Clock = time.perf_counter,
 ) -> RoundRobin:
@@ -117,6 +119,7 @@ def time_in_turn(
         runs: Called without arguments; to be waited for where they run on an accelerator. One at least.
         seconds: For each of them, ten rounds at least.
         warmup: Seconds of untimed calls of each before, three calls at least.
+        reference: Tells by how much the device is slowed in each round, which the times are divided by; ratios stay.
         around: Makes a context manager for each round and the warm-up, such as one that keeps others off the device.
         clock: Seconds that pass.
 
@@ -131,14 +134,21 @@ def time_in_turn(
         series = [Series(run, warmup, clock) for run in runs]
     end = clock() + seconds * len(series)
     rounds: list[list[float]] = []
+    readings: list[float] = []
+    reading = 1.0 if reference is None else reference.read()
     while len(rounds) < FEWEST_ROUNDS or clock() < end:
         row = [0.0] * len(series)
         with around():
             for place in range(len(series)):
                 turn = (place + len(rounds)) % len(series)
                 row[turn] = float(np.median(series[turn].batch()))
+            before, reading = reading, 1.0 if reference is None else reference.read()
+        readings.append(math.sqrt(before * reading))
+        if reference is not None:
+            reference.learn(readings[-1])
         rounds.append(row)
-    return RoundRobin(np.array(rounds))
+    calm = 1.0 if reference is None else reference.calm
+    return RoundRobin(np.array(rounds) / slowdowns(np.array(readings), calm)[:, None])
 
 
 def check_seconds(seconds: float) -> None:

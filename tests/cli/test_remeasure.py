@@ -88,7 +88,7 @@ def test_a_table_says_what_is_told_apart(
     slowest = lines[-1].split()
     assert slowest[0] == "0"
     assert float(slowest[slowest.index("to") - 2]) == pytest.approx(2.0, abs=0.05)
-    assert "1 pairs are not told apart" in output.err
+    assert "pairs that are not told apart: 1; more --seconds" in output.err
 
 
 def test_json_has_the_numbers(tmp_path: Path, seen: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:

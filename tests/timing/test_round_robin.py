@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.timing import RoundRobin, time_in_turn
+from lightning_primo.timing import Reference, RoundRobin, time_in_turn
 from tests.timing.device import Device, constant
 
 
@@ -83,6 +83,26 @@ def test_every_round_has_each_once_and_another_one_first() -> None:
     rounds = device.called[9:]  # after the warm-up of three calls of each
     assert rounds[:9] == [6e-3, 7e-3, 8e-3, 7e-3, 8e-3, 6e-3, 8e-3, 6e-3, 7e-3]
     assert entered == [0, *range(9, 39, 3)]
+
+
+def test_medians_are_those_of_the_calm_device_and_ratios_stay() -> None:
+    def mostly_slowed(now: float) -> float:
+        return 1.6 if now % 2.0 > 0.4 else 1.0
+
+    def found(reference: bool) -> RoundRobin:
+        device = Drifting(mostly_slowed)
+
+        def workload() -> None:
+            device.now += 1e-4 * mostly_slowed(device.now)
+
+        known = Reference(workload, clock=device.clock) if reference else None
+        calls = [device.takes(1e-3), device.takes(1.1e-3)]
+        return time_in_turn(calls, seconds=3.0, reference=known, clock=device.clock)
+
+    plain, calm = found(False), found(True)
+    assert plain.medians[0] == pytest.approx(1.6e-3, rel=0.01)
+    assert calm.medians[0] == pytest.approx(1e-3, rel=0.01)
+    assert calm.ratio(1, 0).value == pytest.approx(plain.ratio(1, 0).value)
 
 
 def test_it_takes_the_time_that_is_given() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import jsonargparse
 from jsonargparse.typing import PositiveFloat
 
-from lightning_primo.cli.output import print_json, print_note, print_table, print_text
+from lightning_primo.cli.output import print_json, print_note, print_table
 from lightning_primo.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -116,10 +116,12 @@ def show(order: LatencyOrder) -> None:
         )
     header = ["trial", order.objective.name, "±", "in the search", "ratio", "by 95 %", "not told apart from"]
     print_table(header, rows)
-    if order.undecided:
-        print_note(f"{len(order.undecided)} pairs are not told apart; --seconds makes the intervals narrower")
+    if len(order.trials) == 1:
+        print_note("the front has one member, which there is nothing to compare with")
+    elif order.undecided:
+        print_note(f"pairs that are not told apart: {len(order.undecided)}; more --seconds make the intervals narrower")
     else:
-        print_text("all are told apart")
+        print_note("all are told apart")
 
 
 def _latencies(search: StoredSearch, name: str | None) -> list[Latency]:
