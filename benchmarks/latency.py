@@ -4,7 +4,8 @@ Each model is measured ten times in each way, the ways in turn: for a fixed quar
 known, as `measure_latency` does; by the adaptive timer of `torch.utils.benchmark`, which stops when the interquartile
 range is below a tenth of the median, or after half a second as ours. Printed are the median, the relative standard
 deviation and the range of these measurements, and the seconds that one took; beside ours, what a measurement says of
-its own deviation, and for how many of them the median of all lies within it. With ``--cores 0 --busy 1`` it measures on one core while a process keeps the other one busy.
+its own deviation, and for how many of them the median of all lies within it. With ``--cores 0 --busy 1`` it measures
+on one core while a process keeps the other one busy.
 """
 
 from __future__ import annotations
@@ -148,16 +149,13 @@ def _compare(name: str, module: nn.Module, inputs: torch.Tensor, repeats: int) -
             deviations[way].append(deviation)
     for way, values in medians.items():
         middle, own = statistics.median(values), statistics.median(deviations[way])
-        inside = [
-            sum(abs(a - middle) <= k * b * a for a, b in zip(values, deviations[way], strict=True)) for k in (1, 2)
-        ]
-        own_text = (
-            f", each says {own:.1%} of itself, {inside[0]} hold the median within it, {inside[1]} within two of it"
-        )
+        pairs = list(zip(values, deviations[way], strict=True))
+        one, two = (sum(abs(value - middle) <= k * its_own * value for value, its_own in pairs) for k in (1, 2))
+        told = f", each says {own:.1%} of itself: {one} hold the median within that, {two} within twice that"
         print(
             f"{name}, {way}: {middle * 1e3:.4g} ms; {len(values)} scatter by {_relative(values):.1%} (from "
             f"{min(values) / middle - 1:+.1%} to {max(values) / middle - 1:+.1%})"
-            f"{own_text if own else ''}; {statistics.mean(seconds[way]):.3f} s each"
+            f"{told if own else ''}; {statistics.mean(seconds[way]):.3f} s each"
         )
 
 

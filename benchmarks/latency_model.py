@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measured_networks(count: int, runtime: Runtime) -> tuple[Array, Array, Array, Array]:
-    """Features of configurations, `count x d`, and of their networks seconds, deviations, multiply-adds, `count` each."""
+    """Features of configurations, `count x d`; seconds, deviations, multiply-adds of their networks, `count` each."""
     space = conv_net_space(min_filters=2, seed=0)
     configs = [dict(config) for config in space.sample_configuration(count)]
     image = torch.zeros(1, 1, 8, 8)
