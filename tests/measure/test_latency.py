@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, UnsteadyMeasurementWarning
 from lightning_primo.measure import compare_latencies, latency, measure_latency
-from lightning_primo.timing import Timing
+from lightning_primo.timing import Reference, Timing
 
 QUICK = {"device": "cpu", "warmup": 1e-4, "max_seconds": 1e-3}
 
@@ -70,7 +70,9 @@ def test_fields_and_conditions(spy: Spy) -> None:
 
 
 def test_slow_modules_are_timed_often_enough_for_a_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "reference_for", lambda device: None)  # sleep is not slowed as arithmetic is
+    steady = Reference(lambda: None, clock=lambda: 0.0)  # sleep is not slowed as arithmetic is
+    monkeypatch.setattr(latency, "reference_for", lambda device: steady)
+    monkeypatch.setattr(latency, "keep_readings", lambda hardware, readings: None)
     calls = 0
 
     class Slow(nn.Module):
