@@ -38,12 +38,9 @@ def searched(lengths: str, seed: int, *, full_trainings: float, directory: Path)
         full_trainings: The budget.
         directory: For what is written.
     """
-    space = ConfigurationSpace()
-    space.add(Integer("depth", (1, 3)), Integer("width", (4, 128), log=True))
-    space.add(Float("dropout", (0.0, 0.6)), Float("lr", (1e-4, 1e-1), log=True))
     trainer = {"accelerator": "cpu", "logger": False}
     search = Search(
-        space,
+        perceptron_space(),
         module=Perceptron,
         datamodule=Digits(batch_size=32),
         objectives=[Metric("val_error", reference=0.5), ParameterCount(reference=1e5)],
