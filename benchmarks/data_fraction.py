@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.perceptron import Perceptron
+from benchmarks.perceptron import Perceptron, perceptron_space
 from datamodules import Digits
 from lightning_primo import MOASHA, Metric, ParameterCount, Result, Search
 
