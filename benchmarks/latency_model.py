@@ -84,7 +84,7 @@ def line(n: int, x: Array, seconds: Array, deviations: Array, flops: Array, *, c
                 spearmanr(flops[rest], y[rest]).statistic,
             )
         )
-    spearman, kendall, within, quicker, by_flops = np.mean(rows, axis=0)
+    spearman, kendall, within, quicker, by_flops = np.array(rows, dtype=np.float64).mean(axis=0)
     return f"{n:>9} {spearman:>9.2f} {kendall:>8.2f} {within:>12.0%} {quicker:>13.0%} {by_flops:>6.2f}"
 
 
