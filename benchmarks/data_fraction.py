@@ -18,9 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ConfigSpace import ConfigurationSpace, Float, Integer
-
-from benchmarks.folds import Perceptron
+from benchmarks.perceptron import Perceptron, perceptron_space
 from datamodules import Digits
 from lightning_primo import MOASHA, Metric, ParameterCount, Result, Search
 
@@ -40,14 +38,11 @@ def searched(lengths: str, seed: int, *, full_trainings: float, directory: Path)
         full_trainings: The budget.
         directory: For what is written.
     """
-    space = ConfigurationSpace()
-    space.add(Integer("depth", (1, 3)), Integer("width", (4, 128), log=True))
-    space.add(Float("dropout", (0.0, 0.6)), Float("lr", (1e-4, 1e-1), log=True))
     trainer = {"accelerator": "cpu", "logger": False}
     search = Search(
-        space,
+        perceptron_space(),
         module=Perceptron,
-        datamodule=Digits(batch_size=32),
+        datamodule=Digits(batch_size=128),
         objectives=[Metric("val_error", reference=0.5), ParameterCount(reference=1e5)],
         algorithm=MOASHA(),
         directory=directory,

@@ -210,8 +210,8 @@ class Search(Steered):
             SystemExit: A SIGTERM has ended the search; the exit code is 143.
         """
         amounts = {"full_trainings": full_trainings, "epochs": epochs, "steps": steps}
-        limits = {**amounts, "hours": hours, "device_hours": device_hours, "trials": trials}
-        budget = Budget(**limits, fidelity=self.problem.fidelity)
+        limits = {**amounts, "hours": hours, "device_hours": device_hours}
+        budget = Budget(**limits, trials=trials, fidelity=self.problem.fidelity)
         check_bool("report", report)
         plan = self._plan()
         ending = Ending(budget, check_rules(stop), self.problem, plan.devices)
