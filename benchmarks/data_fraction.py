@@ -1,7 +1,7 @@
 """Searches by fractions of the data against such by epochs, at equal cost: MOASHA on the digits.
 
 ```sh
-python -m benchmarks.data_fraction              # 2 seeds; some minutes on a core
+python -m benchmarks.data_fraction              # 2 seeds; two minutes on a core
 python -m benchmarks.data_fraction --seeds 5 --full-trainings 24
 ```
 
