@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 LOWEST_PYTHON ?= 3.10
+# Where Python is told to keep no byte code, each of the processes that tests start would compile this package anew.
+TESTS = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 PARALLEL = --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: install demo test test-lowest test-newest slow fuzz coverage check docs gallery wheel format clean
+.PHONY: install demo test test-lowest slow fuzz coverage check docs gallery wheel format clean
 
 install: $(VENV)/.installed
 
@@ -18,22 +20,17 @@ demo: install
 	$(BIN)/python -m recipes.digits
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
+	$(TESTS) $(BIN)/python -m pytest $(PARALLEL)
 
-# The tests in environments of their own, each with a PyTorch of several gigabytes: on the lowest Python with the lowest
-# releases that pyproject.toml declares, and with the newest ones that there are. What the lowest ones need in turn is as
-# new as they let it be, so that these warn of how they are called.
+# The tests in an environment of its own, with a PyTorch of several gigabytes: on the lowest Python with the lowest
+# releases that pyproject.toml declares. What these need in turn is as new as they let it be, so that they warn of how it
+# is called. `.ci/lowest` runs the quick ones alone; the newest releases are those that `make test` installs.
 test-lowest:
 	$(PYTHON) -m venv --clear $(VENV)-uv
 	$(VENV)-uv/bin/python -m pip install --quiet uv
 	$(VENV)-uv/bin/uv venv --quiet --clear --python $(LOWEST_PYTHON) $(VENV)-lowest
 	$(VENV)-uv/bin/uv pip install --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable ".[dev]"
-	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest $(PARALLEL) -W ignore::DeprecationWarning -W ignore::FutureWarning
-
-test-newest:
-	$(PYTHON) -m venv --clear $(VENV)-newest
-	$(VENV)-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[dev]"
-	OMP_NUM_THREADS=1 $(VENV)-newest/bin/python -m pytest $(PARALLEL)
+	$(TESTS) $(VENV)-lowest/bin/python -m pytest $(PARALLEL) -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 slow: install
 	$(BIN)/python -m pytest -m slow
@@ -42,7 +39,7 @@ fuzz: install
 	FUZZ_EXAMPLES=10000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 0 tests/test_fuzz.py
 
 coverage: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --cov=lightning_primo --cov-report=term:skip-covered
+	$(TESTS) $(BIN)/python -m pytest $(PARALLEL) --cov=lightning_primo --cov-report=term:skip-covered
 
 check: install
 	$(BIN)/ruff check .
@@ -67,4 +64,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest $(VENV)-uv runs dist site .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-uv runs dist site .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.forks import Forks
+from tests.lean_imports import FOLDER, search_path, sitecustomize  # noqa: F401  # for this process
+
+if FOLDER not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+    os.environ["PYTHONPATH"] = search_path(*filter(None, [os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture(scope="session", autouse=True)

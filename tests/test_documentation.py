@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.forks import Forks
+from tests.lean_imports import search_path
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -148,7 +149,7 @@ def test_every_command_has_help(forks: Forks, tmp_path: Path) -> None:
     assert {"recipes.digits", "recipes.flowers", "benchmarks.ask", "benchmarks.loader"} <= set(modules)
     script = tmp_path / "help.py"
     script.write_text(HELP)
-    run = forks.run([script, *modules], cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
+    run = forks.run([script, *modules], cwd=ROOT, env={"PYTHONPATH": search_path(ROOT)})
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("usage:") == len(modules)
 

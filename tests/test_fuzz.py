@@ -107,7 +107,7 @@ from lightning_primo.search.budget import Budget
 from lightning_primo.search.stopping import check_rules
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 
-N_CASES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
+N_CASES = int(os.environ.get("FUZZ_EXAMPLES", "75"))
 
 cases = settings(
     max_examples=N_CASES,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.forks import Forks, Process
+from tests.lean_imports import search_path
 
 ROOT = Path(__file__).parent.parent
 
@@ -66,7 +67,7 @@ print(type(result.load(result.front[0])).__mro__[1].__module__)
 def run(forks: Forks, folder: Path, first: str, workers: int = 1) -> Process:
     (folder / "project.py").write_text(PROJECT)
     (folder / "search.py").write_text(SEARCH.format(first=first))
-    environment = {"PYTHONPATH": f"{ROOT}:{folder}", "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    environment = {"PYTHONPATH": search_path(ROOT, folder), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
     return forks.run(["search.py", "runs", str(workers)], cwd=folder, env=environment)
 
 

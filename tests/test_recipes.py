@@ -192,7 +192,7 @@ def write_small_cifar10(tmp_path, monkeypatch):
     [
         (digits, "random"),
         (digits, "bulk-and-cut"),
-        (cifar10, "bulk-and-cut"),
+        pytest.param(cifar10, "bulk-and-cut", marks=pytest.mark.slow),
         pytest.param(cifar10, "random", marks=pytest.mark.slow),
     ],
 )

@@ -25,6 +25,7 @@ from lightning_primo.json_values import is_json, is_written, plain
 from lightning_primo.objectives import ObjectiveCallback, TrainedCallback
 from lightning_primo.objectives.base import BEST
 from lightning_primo.problem import Fidelity
+from lightning_primo.space import check_space
 from lightning_primo.training import check_trainer_arguments
 from lightning_primo.training.data_lengths import refuse_max_epochs
 from lightning_primo.training.options import TrainerArguments
@@ -41,7 +42,8 @@ _EXAMPLES = {
 
 
 def check_choices(space: ConfigurationSpace) -> None:
-    """Raise an InvalidArgumentError for choices that would not come back from JSON as they were."""
+    """Raise an InvalidArgumentError for what is no space, or choices that JSON would not give back as they were."""
+    check_space(space)
     for hyperparameter in space.values():
         if isinstance(hyperparameter, CategoricalHyperparameter):
             choices = hyperparameter.choices

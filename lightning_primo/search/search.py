@@ -32,6 +32,7 @@ from lightning_primo.search.arguments import (
 from lightning_primo.search.budget import Budget
 from lightning_primo.search.description import describe, describe_trainings
 from lightning_primo.search.ending import Ending, note_plans
+from lightning_primo.search.front_timing import FrontTimer
 from lightning_primo.search.interrupt import TERMINATED
 from lightning_primo.search.leavings import leave_report, note_stopped, record_environment
 from lightning_primo.search.overview import search_html
@@ -41,7 +42,6 @@ from lightning_primo.search.session import first_job, make_workers, run_session,
 from lightning_primo.search.steering import Steered
 from lightning_primo.search.stopping import StoppingRule, check_rules
 from lightning_primo.search.worker_calls import known_places
-from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
 from lightning_primo.study.beginning import Beginning
 from lightning_primo.study.earlier_search import Continuation
@@ -124,7 +124,6 @@ class Search(Steered):
         retry_out_of_memory: bool = True,
         trial_timeout: float | None = None,
     ) -> None:
-        check_space(space)
         check_choices(space)
         check_objectives(objectives, constraints)
         check_algorithm(algorithm)
@@ -210,8 +209,8 @@ class Search(Steered):
             SystemExit: A SIGTERM has ended the search; the exit code is 143.
         """
         amounts = {"full_trainings": full_trainings, "epochs": epochs, "steps": steps}
-        limits = {**amounts, "hours": hours, "device_hours": device_hours}
-        budget = Budget(**limits, trials=trials, fidelity=self.problem.fidelity)
+        limits: dict[str, Any] = {**amounts, "hours": hours, "device_hours": device_hours, "trials": trials}
+        budget = Budget(**limits, fidelity=self.problem.fidelity)
         check_bool("report", report)
         plan = self._plan()
         ending = Ending(budget, check_rules(stop), self.problem, plan.devices)
@@ -294,4 +293,5 @@ class Search(Steered):
             trainer=self.options.trainer,
             description=self._description,
             repeater=Repeater(self._plan(), self._description, self.workers, self.executor),
+            timer=FrontTimer(self.factory, self.objectives, self.seed),
         )

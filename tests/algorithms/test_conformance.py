@@ -75,6 +75,7 @@ class TestPublishedPriMO(AlgorithmConformance):
         return PriMO.as_published(priors=PRIORS)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("coarse")
 class TestPriMOWithoutPauses(AlgorithmConformance):
     @pytest.fixture

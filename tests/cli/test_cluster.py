@@ -11,7 +11,7 @@ from lightning_primo import read_result
 from lightning_primo.cli.cluster import cluster_at
 from lightning_primo.cli.main import main
 from lightning_primo.errors import InvalidArgumentError
-from tests.cli.test_search import changed, written
+from tests.cli.test_example_inputs import check_flops, searched
 
 
 class Client:
@@ -69,11 +69,10 @@ def test_errors(client: type[Client], monkeypatch: pytest.MonkeyPatch) -> None:
         cluster_at("tcp://head:1").__enter__()
 
 
-def test_a_search_on_a_cluster(client: type[Client], networks: Path, tmp_path: Path) -> None:
-    """The project's own modules are found by the process that trains, which has not imported them before."""
-    directory = tmp_path / "run"
-    file = written(tmp_path, changed(budget={"trials": 1}, algorithm=...))
-    command = ["search", "--config", "config.yaml", "--search", file, "--directory", str(directory)]
-    assert main([*command, "--dask", "tcp://head:8786", "--quiet"]) == 0
+def test_a_search_on_a_cluster(client: type[Client], classifier: Path, tmp_path: Path) -> None:
+    """The project's own modules, the functions among them that the search file names, are found by the process that
+    trains, which has not imported them before."""
+    assert main([*searched(tmp_path, "example_batches.three"), "--dask", "tcp://head:8786"]) == 0
     assert len(client.made) == 1
-    assert [trial.outcome for trial in read_result(directory).trials] == ["ok"]
+    assert [trial.outcome for trial in read_result(tmp_path / "out").trials] == ["ok"]
+    check_flops(tmp_path)

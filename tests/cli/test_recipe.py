@@ -9,6 +9,7 @@ import pytest
 from lightning_primo.cli.commands import recipe
 from lightning_primo.errors import PrimoError, UnknownNameError
 from tests.forks import Forks
+from tests.lean_imports import search_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,7 +89,9 @@ def test_in_an_installed_package_they_lie_below_it(tmp_path: Path, forks: Forks)
         shutil.copytree(ROOT / name, package / "examples" / name, ignore=shutil.ignore_patterns("__pycache__"))
     small = ["--epochs", "1", "1", "--full-trainings", "2", "--algorithm", "random", "--quiet"]
     run = forks.run(
-        ["-m", "lightning_primo", "recipe", "digits", *small], cwd=tmp_path, env={"PYTHONPATH": str(package.parent)}
+        ["-m", "lightning_primo", "recipe", "digits", *small],
+        cwd=tmp_path,
+        env={"PYTHONPATH": search_path(package.parent)},
     )
     assert run.returncode == 0, run.stderr
     assert "table of all trials: " in run.stdout

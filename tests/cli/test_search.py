@@ -17,6 +17,7 @@ from lightning_primo.cli.main import main
 from lightning_primo.cli.project import Project
 from tests.cli.conftest import PROJECTS
 from tests.forks import Forks
+from tests.lean_imports import search_path
 
 NETWORKS: dict[str, Any] = {
     "cli": "train.py",
@@ -339,7 +340,11 @@ def test_ctrl_c_and_the_same_command_again(forks: Forks, tmp_path: Path, workers
     )
     command = ["-m", "lightning_primo", "search", "--config", "config.yaml", "--search", written(tmp_path, search)]
     folder = PROJECTS / "digit_networks"
-    environment = {"PYTHONPATH": str(PROJECTS.parents[1]), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        "PYTHONPATH": search_path(PROJECTS.parents[1]),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     with forks.started(command, cwd=folder, env=environment) as process:
         while "-> epoch" not in process.stderr:
             assert process.runs(), process.stderr

@@ -12,6 +12,7 @@ import pytest
 
 from lightning_primo.search.interrupt import Interrupt
 from tests.forks import Forks
+from tests.lean_imports import search_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,7 +150,7 @@ if __name__ == "__main__":
 def test_a_search_that_is_terminated_says_so(forks: Forks, tmp_path: Path, workers: int) -> None:
     script = tmp_path / "script.py"
     script.write_text(SEARCH)
-    with forks.started([script, tmp_path, str(workers)], env={"PYTHONPATH": str(ROOT)}) as process:
+    with forks.started([script, tmp_path, str(workers)], env={"PYTHONPATH": search_path(ROOT)}) as process:
         while not (tmp_path / "trials" / "00002").exists():
             assert process.runs(), process.stderr
             time.sleep(0.05)

@@ -24,6 +24,7 @@ from lightning_primo.study.description import describe_problem
 from lightning_primo.study.known_trials import KnownTrial, evaluation_of
 from tests.cli.searches import written
 from tests.forks import Forks
+from tests.lean_imports import search_path
 from tests.study.problems import make_problem
 from tests.tiny import Data, Net
 
@@ -95,7 +96,7 @@ searching(Path(sys.argv[1]), sys.argv[2]).run(trials=3, progress=False)
 def test_a_request_outlives_a_search_that_is_killed(tmp_path: Path, forks: Forks) -> None:
     script = tmp_path / "search.py"
     script.write_text(SCRIPT)
-    root = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    root = {"PYTHONPATH": search_path(Path(__file__).parents[2])}
     killed = forks.run([script, tmp_path / "search", "die"], env=root)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert stopped(tmp_path / "search") == []
@@ -170,7 +171,7 @@ def test_what_was_added_is_tried_once_after_a_kill(
     """In trial 0 the requests lie there as files, in trial 1 one is in the log and not tried yet."""
     script, directory = tmp_path / "search.py", tmp_path / "search"
     script.write_text(ADDING)
-    root = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    root = {"PYTHONPATH": search_path(Path(__file__).parents[2])}
     killed = forks.run([script, directory, dies_in], env=root)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(list(requests_directory(directory).iterdir())) == (2 if dies_in == "0" else 0)

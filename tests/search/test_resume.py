@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,47 +14,9 @@ import torch
 from lightning_primo.layout import STORE
 from lightning_primo.problem.trial import Evaluation, Origin, Proposal
 from lightning_primo.store import read_events
-from tests.search import resume_script
-
-FULL_TRAININGS = 9
+from tests.search.searches import FULL_TRAININGS, Searches
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks and signals")
-
-
-class Searches:
-    """Runs the search of `resume_script` in processes of their own."""
-
-    def __init__(self, log: Path) -> None:
-        self.log = log
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", resume_script.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-
-    def run(self, directory: Path, full_trainings: float = FULL_TRAININGS, **strike: Any) -> int:
-        """The exit code of a run; `strike` gives ``moment``, ``number`` and ``signal``."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        command = {"directory": str(directory), "log": str(self.log), "full_trainings": full_trainings, **strike}
-        command.setdefault("search", "primo")
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def close(self) -> None:
-        self._process.communicate()
-
-
-@pytest.fixture(scope="module")
-def searches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searches]:
-    searches = Searches(tmp_path_factory.mktemp("log") / "log")
-    yield searches
-    searches.close()
 
 
 @pytest.fixture(scope="module")

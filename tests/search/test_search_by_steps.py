@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from lightning_primo.problem import Fidelity, Unit
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.store import read_events
 from tests.search.resume_script import make_search
-from tests.search.test_resume import Searches, assert_same, history
+from tests.search.searches import Searches
+from tests.search.test_resume import assert_same, history
 
 FULL_TRAININGS = 4
 KILLS = [
@@ -28,13 +28,6 @@ KILLS = [
     ("saved", 2),
     ("told", 1),
 ]
-
-
-@pytest.fixture(scope="module")
-def searches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searches]:
-    searches = Searches(tmp_path_factory.mktemp("log") / "log")
-    yield searches
-    searches.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lightning_primo.serving.tokens import VARIABLE
+from tests.lean_imports import search_path
 from tests.serving.conftest import TOKEN
 
 ROOT = Path(__file__).parents[2]
@@ -29,10 +30,10 @@ class ServerProcess:
     def __init__(
         self, port: int = 0, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
     ) -> None:
-        paths = os.pathsep.join([*(environment or {}).get("PYTHONPATH", "").split(os.pathsep), str(ROOT)])
+        paths = search_path(*filter(None, [(environment or {}).get("PYTHONPATH")]), ROOT)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lightning_primo.serving", "--port", str(port), *arguments],
-            env={**os.environ, VARIABLE: TOKEN, **(environment or {}), "PYTHONPATH": paths.strip(os.pathsep)},
+            env={**os.environ, VARIABLE: TOKEN, **(environment or {}), "PYTHONPATH": paths},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -13,6 +13,7 @@ from lightning_primo.cli.main import main
 from lightning_primo.runtimes import OnnxRuntime, Quantised
 from lightning_primo.serving import ServedDevice
 from lightning_primo.serving.tokens import VARIABLE
+from tests.lean_imports import search_path
 from tests.serving.conftest import TOKEN
 from tests.serving.networks import X, matmul
 from tests.serving.processes import ROOT, served
@@ -79,7 +80,7 @@ def test_the_module_refuses_as_the_command_does(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("short\n")
     command = [sys.executable, "-m", "lightning_primo.serving", "--token-file", str(file)]
-    ended = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    ended = subprocess.run(command, env={"PYTHONPATH": search_path(ROOT)}, capture_output=True, text=True)
     assert ended.returncode == 2
     assert "the token must be 8 to 512" in ended.stderr
     assert "short" not in ended.stderr

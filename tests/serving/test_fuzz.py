@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.lean_imports import search_path
 from tests.serving.processes import ROOT
 
 
 def fuzzed(requests: int, networks: int, seed: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.serving.fuzz_script", str(requests), str(networks), str(seed)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": search_path(ROOT)}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr  # of a handler

@@ -14,6 +14,7 @@ import pytest
 from lightning_primo.layout import store_file
 from lightning_primo.search import read_result
 from lightning_primo.serving.tokens import VARIABLE
+from tests.lean_imports import search_path
 from tests.serving.conftest import TOKEN
 from tests.serving.processes import ROOT, served
 
@@ -22,7 +23,7 @@ LIMITS = ["--max-seconds", "8", "--max-size", "500K"]
 
 def search(address: str, directory: Path, trials: int, seed: int, token: str = TOKEN) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.serving.search_script", address, str(directory), str(trials), str(seed)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), VARIABLE: token, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": search_path(ROOT), VARIABLE: token, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -15,6 +15,7 @@ import pytest
 from lightning_primo.errors import DeviceAwayError
 from lightning_primo.runtimes import OnnxRuntime
 from lightning_primo.serving import ServedDevice, tunnel
+from tests.lean_imports import search_path
 from tests.serving.networks import X, matmul
 from tests.serving.processes import ROOT
 
@@ -29,7 +30,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(Path(__file__).with_name("fake_ssh.py"), folder / "ssh")
     (folder / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", search_path(ROOT))
     path = tmp_path / "log"
     monkeypatch.setenv("FAKE_SSH_LOG", str(path))
     return path

@@ -14,6 +14,7 @@ import pytest
 from lightning_primo.layout import CHECKPOINT
 from lightning_primo.training import run_job
 from tests.forks import Forks, Process
+from tests.lean_imports import search_path
 from tests.tiny import Data, Net, same_state
 from tests.training.jobs import make_job, state
 
@@ -47,7 +48,7 @@ def started(forks: Forks, directory: Path, workers: int = 0) -> Iterator[Process
     """A process that has trained for 3 of 5 epochs and is in the fourth."""
     script = directory / "script.py"
     script.write_text(SLOW_EPOCHS)
-    with forks.started([script, directory, str(workers)], env={"PYTHONPATH": str(ROOT)}) as process:
+    with forks.started([script, directory, str(workers)], env={"PYTHONPATH": search_path(ROOT)}) as process:
         while not (directory / "in-epoch-4").exists():
             assert process.runs(), process.stderr
             time.sleep(0.05)

@@ -31,6 +31,7 @@ from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.ranks.processes import collect
 from lightning_primo.workers import rank_group
 from lightning_primo.workers.rank_group import end_ranks
+from tests.lean_imports import search_path
 from tests.objectives.test_torch_metric import N_CLASSES, Returning, Samples, accuracy
 from tests.tiny import N_SAMPLES, Augmented, Data, Net, same_state
 from tests.training.jobs import curve, make_job, state
@@ -365,7 +366,7 @@ except KeyboardInterrupt:
 def test_no_rank_outlives_a_script(tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", SCRIPT, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": search_path(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -13,6 +13,8 @@ from types import TracebackType
 import psutil
 from distributed import Client
 
+from tests.lean_imports import search_path
+
 ROOT = Path(__file__).parents[2]
 _MARK = "PRIMO_TEST_CLUSTER"
 START_SECONDS = 60.0
@@ -35,7 +37,7 @@ class DaskCluster:
     def __init__(self, directory: Path, *, workers: int) -> None:
         self._directory = directory
         self._mark = uuid.uuid4().hex
-        self.environment = {**os.environ, _MARK: self._mark, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        self.environment = {**os.environ, _MARK: self._mark, "OMP_NUM_THREADS": "1", "PYTHONPATH": search_path(ROOT)}
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / "scheduler.json"
         self._started: list[subprocess.Popen[bytes]] = []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.forks import Forks
+from tests.lean_imports import search_path
 from tests.workers.test_local_processes import ROOT, alive, wait_until_dead
 
 SCRIPT = """
@@ -29,7 +30,7 @@ def test_what_is_forked_while_training_ends_with_the_process_that_is_killed(fork
     script.write_text(SCRIPT)
     pids = {}
     for how in ("watched", "not"):
-        process = forks.run([script, how], env={"PYTHONPATH": str(ROOT)})
+        process = forks.run([script, how], env={"PYTHONPATH": search_path(ROOT)})
         assert process.returncode == 1, process.stderr
         pids[how] = int(process.stdout)
     wait_until_dead([pids["watched"]], seconds=20.0)

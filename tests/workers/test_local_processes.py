@@ -18,6 +18,7 @@ from lightning_primo.errors import InvalidArgumentError, WorkerDiedError
 from lightning_primo.training import run_job
 from lightning_primo.workers import LocalProcesses
 from lightning_primo.workers.environment import gpu_variables
+from tests.lean_imports import search_path
 from tests.training.jobs import curve, make_job
 
 ROOT = Path(__file__).parents[2]
@@ -200,7 +201,7 @@ with LocalProcesses(1) as pool:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_a_script(number: signal.Signals) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": search_path(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", SCRIPT],
         env=environment,

@@ -21,6 +21,7 @@ from lightning_primo.workers import LocalProcesses, supervisor
 from lightning_primo.workers.call import pickled_call
 from lightning_primo.workers.executor import run_below
 from lightning_primo.workers.supervisor import Supervisor
+from tests.lean_imports import search_path
 from tests.tiny import Data
 from tests.training.jobs import curve, make_job
 from tests.workers.test_local_processes import ROOT, alive, wait_until_dead
@@ -235,7 +236,7 @@ print(run_below(pickled_call(os.getpid)), flush=True)
 def test_the_process_ends_with_a_script() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": search_path(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,

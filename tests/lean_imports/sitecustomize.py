@@ -1,0 +1,50 @@
+"""Halves the time that ``import lightning`` takes in the processes that tests start.
+
+torchmetrics imports what it finds installed for metrics that no test computes: transformers, torchvision, scipy.signal.
+Here it finds none of them; all others do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+_HIDDEN = ("_MATPLOTLIB", "_SCIP", "_TORCHVISION", "_TRANSFORMERS")
+
+
+def _hide_packages(module: ModuleType) -> None:
+    for flag in vars(module):
+        if flag.startswith(_HIDDEN):
+            setattr(module, flag, False)
+
+
+def _hide_scipy(module: ModuleType) -> None:
+    available = module.package_available
+    module.package_available = lambda name: name != "scipy" and available(name)  # type: ignore[attr-defined]
+
+
+_HIDING: dict[str, Callable[[ModuleType], None]] = {
+    "torchmetrics.utilities.imports": _hide_packages,
+    "lightning_utilities.core.imports": _hide_scipy,
+}
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path) if name in _HIDING else None
+        if spec is None or spec.loader is None:
+            return None
+        execute, hide = spec.loader.exec_module, _HIDING[name]
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            hide(module)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+sys.meta_path.insert(0, _Finder())
