@@ -1,7 +1,7 @@
 """Searches by fractions of the data against such by epochs, at equal cost: MOASHA on the digits.
 
 ```sh
-python -m benchmarks.data_fraction              # 2 seeds; some minutes on a core
+python -m benchmarks.data_fraction              # 2 seeds; two minutes on a core
 python -m benchmarks.data_fraction --seeds 5 --full-trainings 24
 ```
 
@@ -42,7 +42,7 @@ def searched(lengths: str, seed: int, *, full_trainings: float, directory: Path)
     search = Search(
         perceptron_space(),
         module=Perceptron,
-        datamodule=Digits(batch_size=32),
+        datamodule=Digits(batch_size=128),
         objectives=[Metric("val_error", reference=0.5), ParameterCount(reference=1e5)],
         algorithm=MOASHA(),
         directory=directory,

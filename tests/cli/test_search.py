@@ -120,6 +120,11 @@ def test_fractions_of_the_data_are_an_entry_and_an_option(
     status = json.loads(capsys.readouterr().out)
     assert (status["unit"], status["data"]) == ("data", {"shortest": pytest.approx(1 / 3), "full": 1.0})
     assert [rung["data"] for rung in status["rungs"]] == [pytest.approx(1 / 3), 1.0]
+    assert main(["status", str(directory)]) == 0
+    text = capsys.readouterr().out
+    assert "1/3 to 1 of the data, seed " in text
+    assert "rungs          1/3 of the data: 3 trained; 1 of the data: 1 trained" in text
+    assert "spent          2 full trainings, " in text
     assert main(["front", str(directory), "--all"]) == 0
     assert " data " in capsys.readouterr().out
     entry = written(tmp_path, {**search, "data": ["1/9", 1]})

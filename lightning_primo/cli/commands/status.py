@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from lightning_primo.search.stored_search import StoredSearch
 
 
+_UNITS = {"data": "of the data"}  # what is said in the place of a unit whose name does not say it
+
+
 def parser() -> jsonargparse.ArgumentParser:
     """The arguments of the command."""
     made = jsonargparse.ArgumentParser(
@@ -141,20 +144,23 @@ def as_text(status: dict[str, Any]) -> str:
 
     spent, front, failure = status["spent"], status["front"], status["last_failure"]
     unit, one = status["unit"], status["unit"].removesuffix("s")
-    lengths = status[unit]
+    lengths = f"{_number(status[unit]['shortest'])} to {_number(status[unit]['full'])} {_UNITS.get(unit, unit)}"
+    units = f"{format_value(spent[unit])} {unit} = " if unit not in _UNITS else ""
     partly, infeasible = status["trials"]["trained_partly"], status["trials"]["infeasible"]
     counts = ", ".join(f"{number} {name}" for name, number in status["trials"]["by_status"].items())
-    running = [f"trial {p['trial']} ({one} {p[f'from_{one}']:,} to {p[f'to_{one}']:,})" for p in status["pending"]]
+    running = [
+        f"trial {p['trial']} ({_at(one, p[f'from_{one}'])} to {_number(p[f'to_{one}'])})" for p in status["pending"]
+    ]
     lines = {
         "search": f"{status['algorithm'].get('class', '?')} over {len(status['hyperparameters'])} hyperparameters, "
-        f"{lengths['shortest']:,} to {lengths['full']:,} {unit}, seed {status['seed']}",
+        f"{lengths}, seed {status['seed']}",
         "objectives": ", ".join(map(_shown, status["objectives"])),
         "constraints": ", ".join(map(_shown, status["constraints"])),
         "trials": f"{status['trials']['total']}"
         + (f" ({counts})" if counts else "")
         + (f", {partly} of them trained partly" if partly else "")
         + (f", {infeasible} infeasible" if infeasible else ""),
-        "spent": f"{format_value(spent[unit])} {unit} = {spent['full_trainings']:.4g} full trainings, "
+        "spent": f"{units}{spent['full_trainings']:.4g} full trainings, "
         f"{format_duration(spent['hours'] * 3600)} h of search",
         "running" if status["searched_by"] else "to go on with": ", ".join(running),
         "front": " ".join([f"{front['size']} trials, hypervolume {front['hypervolume']:.4g}", front["note"]]).rstrip()
@@ -180,7 +186,18 @@ def _in_unit(rung: dict[str, int], fidelity: Fidelity) -> dict[str, float]:
 
 def _rung(rung: dict[str, int], one: str) -> str:
     counts = [f"{rung[name]} {name}" for name in ("trained", "lost", "pending") if rung[name]]
-    return f"{one} {rung[one]:,}: {', '.join(counts)}"
+    return f"{_at(one, rung[one])}: {', '.join(counts)}"
+
+
+def _at(one: str, number: float) -> str:
+    """Where a training is: ``"epoch 3"``, ``"1/9 of the data"``."""
+    return f"{_number(number)} {_UNITS[one]}" if one in _UNITS else f"{one} {_number(number)}"
+
+
+def _number(number: float) -> str:
+    from lightning_primo.problem.fractions_of_data import as_fraction, fraction_text
+
+    return f"{number:,}" if isinstance(number, int) else fraction_text(as_fraction(number) or number)
 
 
 def _shown(objective: dict[str, Any]) -> str:
