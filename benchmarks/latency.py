@@ -4,7 +4,10 @@ Each model is measured ten times in each way, the ways in turn: for a fixed quar
 known, as `measure_latency` does; by the adaptive timer of `torch.utils.benchmark`, which stops when the interquartile
 range is below a tenth of the median, or after half a second as ours. Printed are the median, the relative standard
 deviation and the range of these measurements, and the seconds that one took; beside ours, what a measurement says of
-its own deviation. With ``--cores 0 --busy 1`` it measures on one core while a process keeps the other one busy.
+its own deviation, and for how many of them the median of all lies within it. With ``--cores 0 --busy 1`` it measures
+on one core while a process keeps the other one busy.
+
+In the end it is the ratio of two networks that are close: by two measurements, and by both in turn.
 """
 
 from __future__ import annotations
@@ -26,15 +29,15 @@ from torch import nn
 from torch.utils.benchmark import Timer
 from torchvision.models import resnet18
 
-from lightning_primo.measure import measure_latency, quiet_machine
+from lightning_primo.measure import compare_latencies, measure_latency, quiet_machine
 from lightning_primo.measure.devices import device_name
 from lightning_primo.measure.turns import TrainingTurn
-from lightning_primo.timing import time_calls
+from lightning_primo.timing import Ratio, time_calls
 
 
-def perceptron() -> nn.Module:
+def perceptron(width: int = 32) -> nn.Module:
     """A network for 8 x 8 pixels, of tens of microseconds."""
-    return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10))
+    return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
 
 
 def conv_net() -> nn.Module:
@@ -131,6 +134,7 @@ def main() -> None:
         for name in arguments.models:
             build, *sizes = MODELS[name]
             _compare(name, build().eval(), torch.randn(arguments.batch_size, *sizes), arguments.repeats)
+        _ratios(arguments.repeats)
     print(f"load {os.getloadavg()[0]:.1f}")
     print(f"a training's offer to pause, per batch: {pause_seconds() * 1e6:.2g} microseconds")
 
@@ -148,11 +152,32 @@ def _compare(name: str, module: nn.Module, inputs: torch.Tensor, repeats: int) -
             deviations[way].append(deviation)
     for way, values in medians.items():
         middle, own = statistics.median(values), statistics.median(deviations[way])
+        pairs = list(zip(values, deviations[way], strict=True))
+        one, two = (sum(abs(value - middle) <= k * its_own * value for value, its_own in pairs) for k in (1, 2))
+        told = f", each says {own:.1%} of itself: {one} hold the median within that, {two} within twice that"
         print(
             f"{name}, {way}: {middle * 1e3:.4g} ms; {len(values)} scatter by {_relative(values):.1%} (from "
             f"{min(values) / middle - 1:+.1%} to {max(values) / middle - 1:+.1%})"
-            f"{f', each says {own:.1%} of itself' if own else ''}; {statistics.mean(seconds[way]):.3f} s each"
+            f"{told if own else ''}; {statistics.mean(seconds[way]):.3f} s each"
         )
+
+
+def _ratios(repeats: int) -> None:
+    inputs = torch.randn(1, 64)
+    pair = [perceptron(96).eval(), perceptron(32).eval()]
+    apart: list[float] = []
+    together: list[Ratio] = []
+    for _ in range(repeats):
+        wide, narrow = (measure_latency(module, inputs, device="cpu").median for module in pair)
+        apart.append(wide / narrow)
+        together.append(compare_latencies(pair, inputs, device="cpu", seconds=0.25).ratio(0, 1))
+    values = [ratio.value for ratio in together]
+    middle = statistics.median(values)
+    hold = sum(ratio.low <= middle <= ratio.high for ratio in together)
+    print(
+        f"a perceptron of 96 units takes {middle:.3f} times as long as one of 32; {repeats} ratios of two measurements "
+        f"scatter by {_relative(apart):.1%}, of both in turn by {_relative(values):.1%}, and {hold} intervals hold that"
+    )
 
 
 def _relative(values: list[float]) -> float:

@@ -93,7 +93,8 @@ from lightning_primo.cli.beginning_file import (
     with_own_defaults,
 )
 from lightning_primo.cli.commands.search import PASSED_ON, parser
-from lightning_primo.cli.limits import read_lengths, read_stop
+from lightning_primo.cli.length_options import name_of_length
+from lightning_primo.cli.limits import own_epochs, read_lengths, read_stop
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
 from lightning_primo.cli.space_file import read_space
@@ -292,6 +293,24 @@ def test_lengths(data: st.DataObject) -> None:
         Budget(steps=data.draw(anything), fidelity=made.problem.fidelity)
 
 
+@cases
+@given(data=st.data())
+def test_fractions_of_data(data: st.DataObject) -> None:
+    part = st.floats(-0.1, 1.1) | st.sampled_from(["1/27", "27/1", "1/0", "1e-9", " 1/3 ", "٣/٤"]) | st.fractions(0, 1)
+    pairs = st.tuples(part, part) | st.tuples(part, st.just(1)) | st.tuples(anything, anything) | anything
+    names = ["max_epochs", "check_val_every_n_epoch", "val_check_interval", "limit_train_batches", "overfit_batches"]
+    trainer = {"max_epochs": 4} | data.draw(st.dictionaries(st.sampled_from(names), anything, max_size=2))
+    given = trainer if data.draw(st.booleans()) else lambda config: trainer
+    with contextlib.suppress(PrimoError):
+        fidelity = search(epochs=None, data=data.draw(pairs), trainer=given).problem.fidelity
+        assert Fidelity.described(str(fidelity)) == fidelity
+        assert [fidelity.level(fidelity.amount(level)) for level in (fidelity.least, fidelity.full)] == [
+            fidelity.least,
+            fidelity.full,
+        ]
+        Budget(full_trainings=data.draw(anything), fidelity=fidelity)
+
+
 class Halves(pl.LightningDataModule):
     """Knows folds; never set up here."""
 
@@ -471,7 +490,9 @@ def test_search_files(data: st.DataObject) -> None:
     content = copy.deepcopy(FILE)
     if data.draw(st.booleans()):
         del content["epochs"]
-        content |= {"steps": [500, 13_500], "budget": {"steps": 27_000}, "known": []}
+        by_steps = {"steps": [500, 13_500], "budget": {"steps": 27_000}, "known": []}
+        by_data = {"data": ["1/27", 1], "budget": {"full_trainings": 3}, "known": []}
+        content |= by_steps if data.draw(st.booleans()) else by_data
     for _ in range(data.draw(st.integers(1, 3))):
         _mutate(content, data)
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True) if _dumps(content) else "x"
@@ -492,7 +513,9 @@ def read(text: str) -> None:
             warnings.simplefilter("error")
             options = made.parse_args(["--search", file.name])
             space = read_space(options.space)
-            project = Project(configs=(), cli=None, folder=".", base={"model": {"lr": 0.01}})
+            project = Project(
+                configs=(), cli=None, folder=".", base={"model": {"lr": 0.01}, "trainer": {"max_epochs": 4}}
+            )
             space = with_own_defaults(space, project)
             lengths = {"epochs": None, **read_lengths(options, project)}
             limits = {name: limit for name, limit in options.budget.as_dict().items() if limit is not None}
@@ -501,13 +524,14 @@ def read(text: str) -> None:
                 "constraints": read_constraints(options.constraints or []),
                 "algorithm": read_algorithm(options.algorithm, space),
                 "first": read_first(options.first or [], space),
-                "known": read_known(options.known or [], space, project, length="step" if options.steps else "epoch"),
+                "known": read_known(options.known or [], space, project, length=name_of_length(options)),
                 "continues": read_continues(options.continues, space, project),
             }
             own_config_first(project, space, show=options.config_first)
             named = {name: options[name] for name in PASSED_ON}
             seed = 0 if options.seed is None else options.seed
             code = {"module": lambda config: Net(), "datamodule": lambda config: None}
+            code |= {"trainer": {"max_epochs": own_epochs(project)}} if "data" in lengths else {}
             made_search = search(space=space.space, **code, seed=seed, **lengths, **asked, **named)
             check_rules(read_stop(options.stop, made_search))
             Budget(**(limits or {"trials": 1}), fidelity=made_search.problem.fidelity)

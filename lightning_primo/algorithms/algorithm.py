@@ -265,13 +265,13 @@ class Algorithm(ABC):
         )
 
     def promotion(self, trial_id: int, epoch: int) -> Proposal:
-        """A proposal that continues a trial up to `epoch`."""
+        """A proposal that continues a trial up to `epoch`, or trains it anew where trainings do not go on."""
         trial = self.trials[trial_id]
         return Proposal(
             trial_id=trial_id,
             config=trial.config,
             epoch=epoch,
-            start_epoch=trial.epoch,
+            start_epoch=trial.epoch if self.problem.fidelity.continues else 0,
             parent=trial.parent,
             operation=trial.operation,
         )

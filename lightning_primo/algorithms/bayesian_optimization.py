@@ -132,7 +132,7 @@ class BayesianOptimization(Algorithm):
         # The design knows nothing of what is done with its trials here, so it must not go on.
         self._design_is_over = True
         self._own.add(proposal.trial_id)
-        if proposal.start_epoch == 0 and proposal.origin is Origin.ALGORITHM:
+        if not self.trials[proposal.trial_id].evaluations and proposal.origin is Origin.ALGORITHM:
             self._influence.count(1)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:

@@ -62,7 +62,7 @@ class MOASHA(Algorithm):
         return None
 
     def _registered(self, proposal: Proposal) -> None:
-        if proposal.start_epoch:
+        if self.trials[proposal.trial_id].evaluations:
             self._rungs[self.rungs[self.rungs.index(proposal.epoch) - 1]].promote(proposal.trial_id)
 
     def _told(self, trial: Trial, target: int, evaluation: Evaluation) -> None:

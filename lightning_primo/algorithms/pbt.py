@@ -93,6 +93,12 @@ class PBT(Algorithm):
         refuse_replicates(
             self, problem, "a member's training is made of those of others, of which each is one training"
         )
+        if not problem.fidelity.continues:
+            raise InvalidArgumentError(
+                f"'data' does not go with {type(self).__name__}: its members take over each other's trainings half "
+                "way, and a training on more of the data begins anew. Count trainings in 'epochs' or 'steps', or take "
+                "an algorithm that only compares them, such as PriMO() or MOASHA()"
+            )
         super().start(problem, seed=seed)
         self.sampler.check(problem)
         self.epochs = interval_epochs(problem.min_epochs, problem.max_epochs, self.interval)

@@ -103,7 +103,9 @@ class SHEMOA(Algorithm):
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         super().start(problem, seed=seed)
         budgets = budget_levels(problem.min_epochs, problem.max_epochs, self.n_stages)
-        self.schedule = plan_levels(self.full_trainings, self.population_size, budgets)
+        self.schedule = plan_levels(
+            self.full_trainings, self.population_size, budgets, continues=problem.fidelity.continues
+        )
         self._ends = np.cumsum(self.schedule.epochs).tolist()
         self._level = _Level()
         most = max(1, min(_N_MUTATED, self.encoding.dimensions // 2))

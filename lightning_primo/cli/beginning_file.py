@@ -47,7 +47,7 @@ def read_known(entries: Any, space: SearchSpace, project: Project, *, length: st
         entries: A path, or a list of paths and of ``{config: …, values: …, epoch: …}``, or ``step``.
         space: The space of the search file.
         project: What is searched over.
-        length: What the length of a training is called: ``epoch`` or ``step``.
+        length: What the length of a training is called: ``epoch``, ``step`` or ``data``.
 
     Raises:
         InvalidArgumentError: If it is none of these, or an earlier search was over another config.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ DEFAULT_FULL_TRAININGS = 20.0
 """Of a search that is given no budget."""
 
 
-def read_lengths(options: jsonargparse.Namespace, project: Project) -> dict[str, tuple[int, int]]:
-    """Shortest and full training, by the unit: ``epochs`` or ``steps``.
+def read_lengths(options: jsonargparse.Namespace, project: Project) -> dict[str, tuple[Any, Any]]:
+    """Shortest and full training, by the unit: ``epochs``, ``steps`` or ``data``.
 
     Raises:
         InvalidArgumentError: If neither the options nor the project's config say how long a full training is, or the
@@ -24,9 +25,17 @@ def read_lengths(options: jsonargparse.Namespace, project: Project) -> dict[str,
     from lightning_primo.errors import InvalidArgumentError
     from lightning_primo.problem import Fidelity
 
+    names = [name for name in ("epochs", "steps", "data") if options[name] is not None]
+    if len(names) > 1:
+        each = "; with 'data' the config's trainer.max_epochs says how long each is" if "data" in names else ""
+        raise InvalidArgumentError(
+            f"{' and '.join(map(repr, names))} are both given; trainings are counted in one of them{each}"
+        )
+    if options.data is not None:
+        own_epochs(project)
+        fidelity = Fidelity.of_data(options.data)
+        return {"data": (str(fidelity.least * fidelity.grain), 1)}
     if options.steps is not None:
-        if options.epochs is not None:
-            raise InvalidArgumentError("'epochs' and 'steps' are both given; trainings are counted in one of them")
         if len(options.steps) != 2:
             raise InvalidArgumentError(f"'steps' must be [shortest, full], such as [500, 13500], got {options.steps}")
         return {"steps": (options.steps[0], options.steps[1])}
@@ -40,6 +49,40 @@ def read_lengths(options: jsonargparse.Namespace, project: Project) -> dict[str,
             )
     fidelity = Fidelity.of_epochs(given if isinstance(given, list) else (1, given))
     return {"epochs": (fidelity.least, fidelity.full)}
+
+
+def own_epochs(project: Project) -> int:
+    """How many epochs the project's config trains.
+
+    Raises:
+        InvalidArgumentError: If it does not say so.
+    """
+    from lightning_primo.errors import InvalidArgumentError
+
+    given = (project.base.get("trainer") or {}).get("max_epochs")
+    if not isinstance(given, int) or given < 1:
+        raise InvalidArgumentError(
+            f"'data' is given, and trainer.max_epochs of the config is {given!r}; set it, as it says how many epochs "
+            "each training has, on whatever fraction of the data"
+        )
+    return given
+
+
+def full_training(lengths: dict[str, tuple[Any, Any]], project: Project) -> dict[str, int]:
+    """What the Trainer is told of a full training: ``max_epochs`` or ``max_steps``.
+
+    Args:
+        lengths: As from `read_lengths`.
+        project: Whose config has the epochs of a search by data.
+    """
+    if "data" in lengths:
+        return {"max_epochs": own_epochs(project)}
+    return {f"max_{unit}": pair[1] for unit, pair in lengths.items()}
+
+
+def with_own_epochs(project: Project, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a trial's Trainer where each training has the epochs of the project's config."""
+    return {**project.trainer(config), "max_epochs": project.max_epochs}
 
 
 def read_budget(options: jsonargparse.Namespace, search: Search) -> dict[str, Any]:

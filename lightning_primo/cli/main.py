@@ -15,6 +15,7 @@ COMMANDS = {
     "report": "write all that is known of a search as one page, or serve it while it runs",
     "plot": "draw the front, and the hypervolume over the cost",
     "export": "write the networks of the front as plain files",
+    "remeasure": "measure the front's latencies in turn: which networks are quicker for sure",
     "measure": "parameters, FLOPs, memory and latency of one model on this machine",
     "serve": "measure networks on this device for searches that run elsewhere",
     "add": "let a search that runs try a configuration of yours",

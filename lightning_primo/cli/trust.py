@@ -18,7 +18,9 @@ from lightning_primo.layout import project_file
 _MOST_CLASSES = 5
 
 
-def trusted_project(directory: Path, *, configs: Sequence[str], cli: str | None, trust: bool) -> Project | None:
+def trusted_project(
+    directory: Path, *, configs: Sequence[str], cli: str | None, trust: bool, what: str = "'--onnx'"
+) -> Project | None:
     """The project of a search, whose code may be run.
 
     Args:
@@ -26,6 +28,7 @@ def trusted_project(directory: Path, *, configs: Sequence[str], cli: str | None,
         configs: The user's own config; empty for the one that the directory names.
         cli: The script that goes with it, as for ``lightning-primo search``.
         trust: Whether the user trusts what the directory names; then it is said on standard error what that is.
+        what: What builds networks, for the message.
 
     Returns:
         None for a search that was made in Python, which names no code.
@@ -47,7 +50,7 @@ def trusted_project(directory: Path, *, configs: Sequence[str], cli: str | None,
         return own
     if not trust:
         raise InvalidArgumentError(
-            f"'--onnx' builds the networks, which runs what {str(project_file(directory))!r} names: "
+            f"{what} builds the networks, which runs what {str(project_file(directory))!r} names: "
             f"{code_of(stored)}. If you trust whoever can write there, add --trust; or give your own copy of the "
             "project by --config, with --cli as for the search"
         )

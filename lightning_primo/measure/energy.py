@@ -21,7 +21,7 @@ from lightning_primo.measure.isolation import dtype_name, dtype_of, explained, i
 from lightning_primo.measure.latency import threads_set
 from lightning_primo.measure.turns import quiet_machine
 from lightning_primo.problem.place import UNSTEADY, Place
-from lightning_primo.timing.timer import Clock
+from lightning_primo.timing.series import Clock
 
 SECONDS = 2.0
 

@@ -17,6 +17,7 @@ from lightning_primo.errors import InvalidArgumentError, UnsteadyMeasurementWarn
 from lightning_primo.measure.devices import batch_name, device_name, measuring_place, resolve_device, synchronize
 from lightning_primo.measure.inputs import call, first_sample, to_device
 from lightning_primo.measure.isolation import dtype_name, dtype_of, explained, isolated, placed
+from lightning_primo.measure.known_readings import keep_readings, read_readings
 from lightning_primo.measure.turns import quiet_machine
 from lightning_primo.problem.place import UNSTEADY, Place
 from lightning_primo.timing import Reference, Timing, time_calls
@@ -175,10 +176,11 @@ def timed(
     warmup: float = WARMUP,
 ) -> Timing:
     """How long `run` takes, which is called in inference mode while nothing else of this user computes here."""
+    reference = reference_for(device)
     with quiet_machine(), torch.inference_mode():
-        return time_calls(
-            run, precision=precision, max_seconds=max_seconds, warmup=warmup, reference=reference_for(device)
-        )
+        timing = time_calls(run, precision=precision, max_seconds=max_seconds, warmup=warmup, reference=reference)
+    keep_readings(device_name(device), reference.readings)
+    return timing
 
 
 def warn_if_unsteady(measurement: LatencyMeasurement, timing: Timing, name: str) -> None:
@@ -201,9 +203,10 @@ def _slowed(timing: Timing) -> str:
 
 @functools.cache
 def reference_for(device: torch.device) -> Reference:
-    """The workload of this process that tells whether `device` is slowed."""
+    """The workload of this process that tells whether `device` is slowed; it knows what earlier ones have read."""
+    known = read_readings(device_name(device))
     if device.type == "cpu":
-        return Reference()
+        return Reference(known=known)
     matrix = torch.ones(_SIDE, _SIDE, device=device)
 
     def multiply() -> None:
@@ -212,4 +215,4 @@ def reference_for(device: torch.device) -> Reference:
         synchronize(device)
 
     multiply()  # loads the library
-    return Reference(multiply)
+    return Reference(multiply, known=known)

@@ -13,10 +13,10 @@ from lightning_primo.checks import check_whole
 from lightning_primo.measure.devices import resolve_device, synchronize
 from lightning_primo.measure.inputs import call, first_sample, to_device
 from lightning_primo.measure.isolation import explained, isolated, placed
-from lightning_primo.measure.latency import reference_for
+from lightning_primo.measure.latency import reference_for, threads_set
 from lightning_primo.measure.turns import quiet_machine
-from lightning_primo.timing import Timing, time_interleaved
-from lightning_primo.timing.timer import MAX_SECONDS, PRECISION, WARMUP, check_timing
+from lightning_primo.timing import RoundRobin, time_in_turn
+from lightning_primo.timing.round_robin import SECONDS, check_seconds
 
 
 def compare_latencies(
@@ -26,36 +26,30 @@ def compare_latencies(
     device: str | torch.device = "auto",
     batch_size: int | None = 1,
     threads: int | None = None,
-    precision: float = PRECISION,
-    max_seconds: float = MAX_SECONDS,
-    warmup: float = WARMUP,
-) -> list[Timing]:
+    seconds: float = SECONDS,
+) -> RoundRobin:
     """The latencies of `modules`, a few milliseconds of each in turn, so that what the machine does meets all alike.
 
-    Their ratios are known better than those of measurements one after the other, on a machine that is busy by much.
+    Their ratios are known better than those of measurements one after the other, on a machine that is busy by much;
+    see `timing.time_in_turn`.
 
     Args:
-        modules: Each as for `measure_latency`; all are on the device at the same time.
+        modules: One or more, each as for `measure_latency`; all are on the device at the same time.
         inputs: As for `measure_latency`, the same for all.
         device: As for `measure_latency`.
         batch_size: As for `measure_latency`.
         threads: As for `measure_latency`.
-        precision: As for `measure_latency`; of each.
-        max_seconds: For each; as for `measure_latency`.
-        warmup: For each; as for `measure_latency`.
-
-    Returns:
-        One for each module, in their order.
+        seconds: Of calls of each.
 
     Raises:
-        InvalidArgumentError: As `measure_latency`.
+        InvalidArgumentError: As `measure_latency`, and for no modules.
         NotMeasurableError: As `measure_latency`.
     """
     if batch_size is not None:
         check_whole("batch_size", batch_size, least=1)
     if threads is not None:
         check_whole("threads", threads, least=1)
-    check_timing(precision=precision, max_seconds=max_seconds, warmup=warmup)
+    check_seconds(seconds)
     place = resolve_device(device)
     own = [placed(module, device=place) for module in modules]
     inputs = to_device(first_sample(inputs, batch_size), place)
@@ -68,19 +62,12 @@ def compare_latencies(
         return run
 
     runs = [runs_of(module) for module in own]
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if threads is None else threads)
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(quiet_machine())
-            for module in own:
-                stack.enter_context(isolated(module))
-            stack.enter_context(torch.inference_mode())
-            for module, run in zip(own, runs, strict=True):
-                with explained(module, inputs):
-                    run()
-            return time_interleaved(
-                runs, precision=precision, max_seconds=max_seconds, warmup=warmup, reference=reference_for(place)
-            )
-    finally:
-        torch.set_num_threads(before)
+    with ExitStack() as stack:
+        stack.enter_context(threads_set(threads))
+        for module in own:
+            stack.enter_context(isolated(module))
+        stack.enter_context(torch.inference_mode())
+        for module, run in zip(own, runs, strict=True):
+            with explained(module, inputs):
+                run()
+        return time_in_turn(runs, seconds=seconds, reference=reference_for(place), around=quiet_machine)

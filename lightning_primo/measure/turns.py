@@ -45,7 +45,7 @@ class _Locks:
     """The gate and the machine as one holder has them open."""
 
     def __init__(self) -> None:
-        directory = _directory()
+        directory = machine_directory()
         self.gate = FileLock(directory / _GATE)
         self.machine = FileLock(directory / _MACHINE)
 
@@ -121,6 +121,24 @@ class TrainingTurn:
 
 
 @contextmanager
+def shared_machine() -> Iterator[None]:
+    """Compute beside trainings and never beside a measurement: for what takes seconds before one, such as compiling.
+
+    It waits for a measurement that runs, and one that others begin meanwhile waits for it. A thread that trains or
+    measures has the machine already.
+    """
+    if _here.measures or _here.turns:
+        yield
+        return
+    turn = TrainingTurn()
+    turn.begin()
+    try:
+        yield
+    finally:
+        turn.end()
+
+
+@contextmanager
 def quiet_machine() -> Iterator[None]:
     """Have the machine for a measurement, alone among what this user's searches train and measure.
 
@@ -162,8 +180,8 @@ def _close_gate(stack: ExitStack) -> None:
         )
 
 
-def _directory() -> Path:
-    """Where this user's lock files are, on this machine."""
+def machine_directory() -> Path:
+    """Where this user's processes on this machine find each other: a folder for locks, which a restart may empty."""
     user = os.getuid() if sys.platform != "win32" else os.environ.get("USERNAME", "user")
     directory = Path(tempfile.gettempdir()) / f"lightning_primo-{user}"
     directory.mkdir(mode=0o700, exist_ok=True)

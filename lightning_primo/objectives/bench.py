@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from typing_extensions import override
 
+from lightning_primo.errors import DeviceMismatchError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.objectives.cost_arguments import check_computation
-from lightning_primo.problem.place import Place
+from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.runtimes.compiled import Compiled
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 from lightning_primo.runtimes.eager import Eager
+from lightning_primo.runtimes.first_of import FirstOf
+from lightning_primo.runtimes.latencies_in_turn import latencies_in_turn
 from lightning_primo.runtimes.latency import check_dtype, runtime_latency
 from lightning_primo.runtimes.runtime import Runtime
+from lightning_primo.timing import RoundRobin
+from lightning_primo.timing.round_robin import FEWEST_ROUNDS
 from lightning_primo.timing.timer import MAX_SECONDS, PRECISION
 
 
@@ -46,6 +52,11 @@ class Bench(ABC):
         """Whether another device measures, so that this machine may train meanwhile."""
         return False
 
+    @property
+    def leaves_runtime_open(self) -> bool:
+        """Whether the first module that is measured settles in which of several runtimes all are."""
+        return False
+
     def begin(
         self, module: nn.Module, inputs: Any, *, batch_size: int | None
     ) -> Callable[[threading.Event], LatencyMeasurement]:
@@ -56,6 +67,38 @@ class Bench(ABC):
         """
         measured = self.measure(module, inputs, batch_size=batch_size)
         return lambda stop: measured
+
+    def measure_in_turn(
+        self, cases: Sequence[tuple[nn.Module, Any]], *, batch_size: int | None, seconds: float
+    ) -> RoundRobin:
+        """Measure several modules in rounds: ten, of a whole measurement of each, unless it can be done more finely.
+
+        Args:
+            cases: Modules, each with its inputs, as for `measure`; one at least.
+            batch_size: As for `measure`.
+            seconds: Of calls of each, where they take turns within measurements.
+
+        Raises:
+            NotDeployableError: As `measure`.
+            NotMeasurableError: As `measure`.
+            DeviceMismatchError: If another device or version of the runtime answers on the way.
+        """
+        rounds = []
+        places: list[Place] = []
+        for turn in range(FEWEST_ROUNDS):
+            row = [0.0] * len(cases)
+            for index in range(len(cases)):
+                number = (index + turn) % len(cases)
+                measured = self.measure(*cases[number], batch_size=batch_size)
+                places = places or [measured.measured_on]
+                if not same_place(measured.measured_on, places[0]):
+                    raise DeviceMismatchError(
+                        f"what was measured in turn comes from [{place_text(places[0])}] and from "
+                        f"[{place_text(measured.measured_on)}], and cannot be compared; measure again"
+                    )
+                row[number] = measured.median
+            rounds.append(row)
+        return RoundRobin(np.array(rounds))
 
     @abstractmethod
     def place(self, *, batch_size: int | None) -> Place:
@@ -101,6 +144,11 @@ class LocalBench(Bench):
         check_computation(self.threads, self.dtype)
         check_dtype(self.runtime, self.dtype)
 
+    @property
+    @override
+    def leaves_runtime_open(self) -> bool:
+        return isinstance(self.runtime.settled(), FirstOf)
+
     @override
     def measure(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement:
         return runtime_latency(
@@ -113,6 +161,22 @@ class LocalBench(Bench):
             threads=self.threads,
             precision=self.precision,
             max_seconds=self.max_seconds,
+        )
+
+    @override
+    def measure_in_turn(
+        self, cases: Sequence[tuple[nn.Module, Any]], *, batch_size: int | None, seconds: float
+    ) -> RoundRobin:
+        if isinstance(self.runtime.settled(), Compiled):  # whose programs of a class forget each other
+            return super().measure_in_turn(cases, batch_size=batch_size, seconds=seconds)
+        return latencies_in_turn(
+            self.runtime,
+            cases,
+            device=self.device,
+            batch_size=batch_size,
+            dtype=self.dtype,
+            threads=self.threads,
+            seconds=seconds,
         )
 
     @override

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from typing_extensions import override
 
 from lightning_primo.checks import check_instance
+from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.latency import LatencyMeasurement
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.bench import Bench, LocalBench
@@ -19,10 +20,12 @@ from lightning_primo.objectives.remembered_bench import RememberedBench
 from lightning_primo.objectives.served_bench import ServedBench, served_device
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import Place
+from lightning_primo.runtimes import runtime_of
 from lightning_primo.runtimes.eager import Eager
 from lightning_primo.runtimes.onnx_runtime import OnnxRuntime
 from lightning_primo.runtimes.runtime import Runtime
 from lightning_primo.serving import ServedDevice
+from lightning_primo.timing import RoundRobin
 from lightning_primo.timing.timer import MAX_SECONDS, PRECISION, check_timing
 
 
@@ -104,6 +107,33 @@ class Latency(CostCallback):
             self.bench = ServedBench(served_device(on), str(device), runtime, dtype, threads, precision, max_seconds)
         self.measurement: LatencyMeasurement | None = None
 
+    @classmethod
+    def described(cls, name: str, settings: Mapping[str, Any]) -> Latency:
+        """A latency on this machine that measures as one with these `settings`.
+
+        Args:
+            name: The objective's.
+            settings: As `settings` gives them, as JSON values; more entries are passed over. Inputs and how long to
+                measure are not among them.
+
+        Raises:
+            InvalidArgumentError: If another device has measured, whose address is in no log.
+        """
+        if "device" not in settings:
+            raise InvalidArgumentError(
+                f"{name!r} was measured on a device that serves measurements, and its address is not kept; measure "
+                "from Python, by the search that was made: Search(...).result().remeasure()"
+            )
+        dtype = settings.get("dtype")
+        return cls(
+            settings["device"],
+            batch_size=settings.get("batch_size"),
+            runtime=runtime_of(settings["runtime"]) if "runtime" in settings else None,
+            dtype=None if dtype is None else getattr(torch, dtype.removeprefix("torch.")),
+            threads=settings.get("threads"),
+            name=name,
+        )
+
     @property
     @override
     def elsewhere(self) -> bool:
@@ -123,6 +153,15 @@ class Latency(CostCallback):
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
         self.measurement = self.bench.measure(module, inputs, batch_size=self.batch_size)
         return self.measurement.median
+
+    def measure_in_turn(self, cases: Sequence[tuple[torch.nn.Module, Any]], *, seconds: float) -> RoundRobin:
+        """Measure several modules in turn, so that it is known which is quicker; see `Bench.measure_in_turn`.
+
+        Args:
+            cases: Modules, each with its inputs, as for `measure`; one at least.
+            seconds: Of calls of each; on another device, and in `Compiled`, it is ten whole measurements of each.
+        """
+        return self.bench.measure_in_turn(cases, batch_size=self.batch_size, seconds=seconds)
 
     @override
     def settings(self) -> dict[str, Any]:

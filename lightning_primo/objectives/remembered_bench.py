@@ -23,6 +23,7 @@ from lightning_primo.measure.inputs import first_sample, to_device
 from lightning_primo.measure.isolation import devices_of
 from lightning_primo.measure.latency import LatencyMeasurement
 from lightning_primo.objectives.bench import Bench
+from lightning_primo.objectives.settled_runtime import SettledRuntime
 from lightning_primo.problem.place import Place, same_place
 
 
@@ -57,6 +58,8 @@ class RememberedBench(Bench):
     def begin(
         self, module: nn.Module, inputs: Any, *, batch_size: int | None
     ) -> Callable[[threading.Event], LatencyMeasurement]:
+        if self.bench.leaves_runtime_open:
+            return self._settled(module, inputs, batch_size)
         key = _key(module, inputs, batch_size)
         place = {} if key is None else self.place(batch_size=batch_size)
         file = None if key is None else self._file(key, place)
@@ -88,6 +91,19 @@ class RememberedBench(Bench):
     @override
     def settings(self) -> dict[str, Any]:
         return self.bench.settings()
+
+    def _settled(
+        self, module: nn.Module, inputs: Any, batch_size: int | None
+    ) -> Callable[[threading.Event], LatencyMeasurement]:
+        """The same once it is settled in which runtime the whole search measures."""
+        settled = SettledRuntime(self.folder, self.bench, self.place(batch_size=batch_size))
+        bench = settled.read()
+        if bench is None:
+            measured = self.bench.measure(module, inputs, batch_size=batch_size)
+            bench = settled.settle(measured.measured_on)
+            if same_place(bench.place(batch_size=batch_size), measured.measured_on):
+                return lambda stop: measured
+        return RememberedBench(bench, self.folder).begin(module, inputs, batch_size=batch_size)
 
     def _file(self, key: str, place: Place) -> Path:
         """Where the value of a network is kept that is measured at `place`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,10 @@ class Problem:
         space: The search space.
         objectives: What is optimised; their order is the order of every loss vector.
         min_epochs: The lowest fidelity: the shortest training whose result is worth looking at, in levels of the
-            fidelity: epochs, or so many steps (see `Fidelity`).
+            fidelity: epochs, so many steps, or fractions of the data (see `Fidelity`).
         max_epochs: The full budget `R`: the longest training, at which the Pareto front is judged.
         unit: What the lengths of trainings are counted in.
-        grain: Of how many epochs or optimiser steps a level is.
+        grain: Of how many epochs or optimiser steps, or of which fraction of the data, a level is.
         constraints: Quantities that only bound the search; each has a bound and is not optimised.
         exact: The oracle of the exact objectives and constraints; it may be slow (milliseconds) but caches.
         architecture: The oracle of the networks' architectures, for algorithms that grow and prune; None where there
@@ -59,7 +60,7 @@ class Problem:
     min_epochs: int = 1
     max_epochs: int
     unit: Unit = Unit.EPOCHS
-    grain: int = 1
+    grain: int | Fraction = 1
     constraints: tuple[Objective, ...] = ()
     replicates: int = 1
     exact: ExactOracle = field(default=_no_exact, repr=False)

@@ -62,14 +62,15 @@ class Proposal:
     """Train trial `trial_id` up to epoch `epoch`.
 
     Here and in evaluations and trials an *epoch* is a level of the problem's fidelity (`Problem.fidelity`): an epoch of
-    training, or so many optimiser steps.
+    training, so many optimiser steps, or a fraction of the data.
 
     Args:
         trial_id: Number of the trial, from 0. A promotion carries the id of the trial it continues.
         config: The active hyperparameters.
         epoch: Train up to this epoch, counted from 1.
-        start_epoch: Epochs that are trained already: by the trial itself, or of a new one by its parent, whose training
-            it takes over there.
+        start_epoch: Epochs that are trained already, and that it goes on from: by the trial itself, or of a new one by
+            its parent, whose training it takes over there. 0 where a training begins anew at each level
+            (`Fidelity.continues`), so that a promotion costs all of its level.
         parent: The trial that this one was derived from, where there is one.
         operation: How the configuration came about, for the table: ``"sample"``, ``"bayesian"``, ``"mutation"``, …
         inherits: Whether the training starts from the parent's: from its weights, changed by `operation`, where

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lightning_primo.results.export import check_target
     from lightning_primo.results.front import FrontTracker
     from lightning_primo.results.interchange.optuna_import import from_optuna
+    from lightning_primo.results.latency_order import LatencyOrder
     from lightning_primo.results.ordering import Front
     from lightning_primo.results.partial_training import PartlyTrained
     from lightning_primo.results.repetitions import RepeatedTrial, Repetition
@@ -21,6 +22,7 @@ __all__ = [
     "Comparison",
     "Front",
     "FrontTracker",
+    "LatencyOrder",
     "PartlyTrained",
     "RepeatedTrial",
     "Repetition",
@@ -39,6 +41,7 @@ __getattr__ = lazy_names(
         "Front": "ordering",
         "from_optuna": "interchange.optuna_import",
         "FrontTracker": "front",
+        "LatencyOrder": "latency_order",
         "PartlyTrained": "partial_training",
         "RepeatedTrial": "repetitions",
         "Repetition": "repetitions",

@@ -127,8 +127,9 @@ class Comparison:
         """How the hypervolume grew in the mean of each method's searches.
 
         Returns:
-            Columns: method, `epochs` (or `steps`) spent, the same in `full_trainings`, mean, standard_error (NaN for
-            one search); one row per method and number of epochs at which any of its searches was told something.
+            Columns: method, `epochs` (or `steps`, or `data`) spent, the same in `full_trainings`, mean, standard_error
+            (NaN for one search); one row per method and number of epochs at which any of its searches was told
+            something.
         """
         frames = []
         for method, curves in self._curves.items():

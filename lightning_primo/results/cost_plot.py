@@ -19,7 +19,7 @@ from lightning_primo.results.picture_style import Picture, check_suffix, legend,
 
 
 def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path | None = None) -> Figure:
-    """Draw the best value of the first objective at the full budget over the epochs (or steps) spent.
+    """Draw the best value of the first objective at the full budget over the epochs (steps, full trainings) spent.
 
     Args:
         problem: What was searched.
@@ -31,7 +31,7 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path 
     """
     check_suffix(path)
     objective = problem.objectives[0]
-    epochs = problem.grain * np.cumsum([evaluation.cost for evaluation in told], dtype=np.float64)
+    epochs = problem.fidelity.amount(1) * np.cumsum([evaluation.cost for evaluation in told], dtype=np.float64)
     losses = [e.losses[0] if problem.counts(e) else math.inf for e in told]
     full = np.isfinite(losses)
     best = np.minimum.accumulate(losses) if losses else np.empty(0)
@@ -53,7 +53,7 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path 
 
 
 def plot_hypervolume(table: pd.DataFrame, fidelity: Fidelity, *, path: str | Path | None = None) -> Figure:
-    """Draw the hypervolume over the epochs (or steps) spent.
+    """Draw the hypervolume over the epochs (steps, full trainings) spent.
 
     Args:
         table: As from `Result.hypervolume_over_cost`.

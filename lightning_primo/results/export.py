@@ -145,7 +145,7 @@ def _described(trial: TrialResult, tests: Mapping[str, float], search: Mapping[s
         "measured_on": {name: dict(place) for name, place in trial.measured_on.items()},
         "test": dict(tests),
         trial.fidelity.singular: trial.amount,
-        "cost": trial.cost,
+        "cost": trial.fidelity.amount(trial.cost),
         "seconds": trial.seconds,
         "status": trial.outcome,
         "parent": trial.parent,

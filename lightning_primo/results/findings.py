@@ -78,7 +78,7 @@ class Findings:
 
     @property
     def spent(self) -> float:
-        """The same in the unit of trainings: epochs or optimiser steps."""
+        """The same in the unit of trainings: epochs, optimiser steps, or all of the data."""
         return self.problem.fidelity.amount(self.epochs)
 
     @property
@@ -169,7 +169,7 @@ class Findings:
             reference: As for `hypervolume`.
 
         Returns:
-            Columns: `epochs` (or `steps`) spent by then, the same in `full_trainings`, `seconds` of search,
+            Columns: `epochs` (or `steps`, or `data`) spent by then, the same in `full_trainings`, `seconds` of search,
             `hypervolume`.
 
         Raises:
@@ -210,9 +210,11 @@ class Findings:
         """The lines of `summary` but for the table of the front."""
         counts = Counter(trial.outcome for trial in self.trials)
         statuses = ", ".join(f"{number} {status}" for status, number in counts.most_common())
+        fidelity = self.problem.fidelity
+        units = f"{format_value(self.spent)} {fidelity.spending} = " if fidelity.continues else ""
         lines = [
             f"{len(self.trials)} trials" + (f" ({statuses})" if statuses else ""),
-            f"{format_value(self.spent)} {self.problem.unit.value} = {self.full_trainings:.4g} full trainings",
+            f"{units}{self.full_trainings:.4g} full trainings",
         ]
         if ended := self.ended():
             lines.append(f"ended: {ended}")

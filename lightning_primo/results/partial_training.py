@@ -68,12 +68,9 @@ def partly_line(epochs: list[int], fidelity: Fidelity) -> str:
         epochs: Of each of them, one at least.
         fidelity: The lengths of trainings.
     """
-    low, high = min(epochs), max(epochs)
-    number = fidelity.number
-    reached = number(low) if low == high else f"{number(low)} to {number(high)}"
     trials = "1 trial was" if len(epochs) == 1 else f"{len(epochs)} trials were"
     return (
-        f"{trials} trained partly, to {reached} of {fidelity.text(fidelity.full)}: the front is of those trained "
+        f"{trials} trained partly, to {fidelity.progress(min(epochs), max(epochs))}: the front is of those trained "
         "fully, a larger budget has more"
     )
 

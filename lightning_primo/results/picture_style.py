@@ -36,8 +36,10 @@ def over_cost(axes: Axes, fidelity: Fidelity, label: str) -> None:
     """What the pictures over the cost have in common."""
     style(axes)
     axes.set_xlim(left=0.0)
-    axes.set_xlabel(f"{fidelity.unit.value} trained", color=TEXT)
+    axes.set_xlabel(f"{fidelity.spending} trained" if fidelity.continues else fidelity.spending, color=TEXT)
     axes.set_ylabel(label, color=TEXT)
+    if not fidelity.continues:
+        return  # what is counted are full trainings
     full = fidelity.amount(fidelity.full)
     above = axes.secondary_xaxis(
         "top", functions=(lambda spent: np.divide(spent, full), lambda n: np.multiply(n, full))

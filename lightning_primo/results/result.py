@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import pandas as pd
 
-from lightning_primo.checks import check_bool, check_whole
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
+from lightning_primo.results.findings_once_more import FindingsOnceMore, Repeating, TimingInTurn
 from lightning_primo.results.generalization import read_tests, run_tests
 from lightning_primo.results.html_tables import escaped
 from lightning_primo.results.illustrated import IllustratedFindings
@@ -22,8 +22,6 @@ from lightning_primo.results.interchange.optuna_export import study_of
 from lightning_primo.results.interchange.tensorboard import write_event_files
 from lightning_primo.results.loading import load_module
 from lightning_primo.results.onnx_files import onnx_writer
-from lightning_primo.results.repetitions import Repetition
-from lightning_primo.results.stored_findings import StoredFindings
 from lightning_primo.results.table import make_table
 from lightning_primo.results.table_files import write_table
 from lightning_primo.results.trial_result import TrialResult
@@ -35,17 +33,8 @@ if TYPE_CHECKING:
 
     from lightning_primo.results.report import ReportArguments
 
-_MOST_SEEDS = 1000
 
-
-class Repeating(Protocol):
-    """Trains trials of a search again."""
-
-    def __call__(self, trials: Sequence[TrialResult], *, seeds: int, show: bool) -> Repetition:
-        """What came of some trials with so many new seeds."""
-
-
-class Result(StoredFindings, IllustratedFindings):
+class Result(FindingsOnceMore, IllustratedFindings):
     """A view of a search's log: what was found up to the moment when it was made.
 
     Values that were measured again when the search had ended are the medians of all their measurements, here and in all
@@ -62,6 +51,7 @@ class Result(StoredFindings, IllustratedFindings):
         trainer: The user's arguments of the Trainer, or a function that gives them, for `test`.
         description: What the search is, as text by key, for `export` and to be compared with another one.
         repeater: Trains trials again, for `repeat`; None where it is not known how.
+        timer: Measures trials in turn, for `remeasure`; None where it is not known how.
     """
 
     def __init__(
@@ -75,11 +65,11 @@ class Result(StoredFindings, IllustratedFindings):
         trainer: TrainerArguments | None = None,
         description: Mapping[str, str] | None = None,
         repeater: Repeating | None = None,
+        timer: TimingInTurn | None = None,
     ) -> None:
-        super().__init__(problem, events, directory=directory, description=description)
+        super().__init__(problem, events, directory=directory, description=description, repeater=repeater, timer=timer)
         self._build = build
         self._seed = seed
-        self._repeater = repeater
         self._trainer: TrainerArguments = trainer or {}
 
     def to_pandas(self) -> pd.DataFrame:
@@ -165,38 +155,6 @@ class Result(StoredFindings, IllustratedFindings):
             folds = folds_of(self.description)
             run_tests(self.directory, untested, self._factory, seed=self._seed, trainer=self._trainer, folds=folds)
         return self._rows(self.front)
-
-    def repeat(self, *, seeds: int = 5, progress: bool = True) -> Repetition:
-        """Train the front's members again with new seeds, to see what they reach without the luck they were picked by.
-
-        Each is trained from scratch to the full budget, `seeds` times, and where the search has folds on each of them.
-        What is done is kept in the directory: the same call goes on after an interruption, and one with more seeds
-        trains the further ones alone. The weights of the front stay those of the search.
-
-        Args:
-            seeds: How many, at least 2.
-            progress: Whether to show what is going on, on standard error.
-
-        Returns:
-            Means and deviations, and the front by these; ``to_pandas()`` has the table.
-
-        Raises:
-            InvalidArgumentError: If `seeds` is no such number.
-            PrimoError: If the front is empty, a member's training began with another one's, or the result was not made
-                by a `Search`, which knows how it trains.
-            StoreError: The search runs.
-            KeyboardInterrupt: On Ctrl-C.
-        """
-        check_whole("seeds", seeds, least=2, most=_MOST_SEEDS)
-        check_bool("progress", progress)
-        if self._repeater is None:
-            raise PrimoError(
-                f"the result of {str(self.directory)!r} was read without the search that trains its trials; take "
-                "Search(...).result() of the search that made it"
-            )
-        if not self.front:
-            raise PrimoError(f"there is nothing to train again: {self.why_no_front}; search on, with a larger budget")
-        return self._repeater(self.front, seeds=seeds, show=progress)
 
     def export(
         self,

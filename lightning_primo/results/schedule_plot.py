@@ -45,7 +45,7 @@ def plot_schedules(problem: Problem, trials: Sequence[TrialResult], *, path: str
             if values:
                 ends = [*epochs, max(trial.epoch, epochs[-1])]
                 axes.step(
-                    [problem.grain * end for end in ends],
+                    [problem.fidelity.amount(end) for end in ends],
                     [*shown, shown[-1]],
                     where="post",
                     lw=1.5,

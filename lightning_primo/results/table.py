@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIXED_COLUMNS = ("id", "epoch", "cost", "seconds", "status", "reason", "parent", "operation", "on_front")
-"""The columns that every table has, whatever the search; that of a search by steps is called ``step``."""
+"""The columns that every table has, whatever the search; ``epoch`` is called ``step`` or ``data`` in one by these."""
 
 GIVEN_UP = "given_up"
 """The column that says which trials were given up before all their seeds or folds were trained; only where any was."""
@@ -44,8 +44,8 @@ def make_table(
 
     Returns:
         Columns: id, hyperparameters (NaN where inactive), objectives, measurements, where they were measured (such as
-        ``latency_cpu_measured_on``), test metrics, epoch (or step), cost in the same unit, seconds, status, reason (its
-        first line), parent, operation, on_front; given_up where any trial was (see `GIVEN_UP`).
+        ``latency_cpu_measured_on``), test metrics, epoch (or step, or data), cost in the same unit, seconds, status,
+        reason (its first line), parent, operation, on_front; given_up where any trial was (see `GIVEN_UP`).
     """
     import pandas as pd
 

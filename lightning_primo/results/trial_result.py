@@ -31,8 +31,8 @@ class TrialResult:
             on.
         status: How its last evaluation ended; None before the first.
         reason: Why, if it did not end well, or the bound that it breaks since it was trained or measured again.
-        epoch: Epochs trained successfully; where trainings are counted in steps, here and in `cost`, `curve` and
-            `schedule`, in levels of so many steps (see `amount`).
+        epoch: Epochs trained successfully; where trainings are counted in steps or fractions of the data, here and in
+            `cost`, `curve` and `schedule`, in levels (see `amount`).
         fidelity: The lengths of the search's trainings.
         cost: Epochs trained over all evaluations, those that failed included.
         seconds: Wall-clock seconds over all evaluations.
@@ -122,7 +122,7 @@ class TrialResult:
 
     @property
     def amount(self) -> float:
-        """The epochs or optimiser steps that were trained successfully."""
+        """The epochs, optimiser steps or fraction of the data that were trained successfully."""
         return self.fidelity.amount(self.epoch)
 
     @property

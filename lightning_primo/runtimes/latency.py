@@ -23,6 +23,7 @@ from lightning_primo.measure.latency import (
     timed,
     warn_if_unsteady,
 )
+from lightning_primo.measure.turns import shared_machine
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 from lightning_primo.runtimes.eager import Eager
 from lightning_primo.runtimes.faithfulness import deviation, probes, require_faithful
@@ -111,6 +112,8 @@ def faithful_program(
 ) -> tuple[Program, float]:
     """The program that `runtime` makes of `module`, and how far its outputs are from the module's.
 
+    Exporting and compiling keep off measurements of others (`turns.shared_machine`).
+
     Args:
         runtime: What computes.
         module: It and the random state stay as they are.
@@ -122,7 +125,7 @@ def faithful_program(
     Raises:
         NotDeployableError: As `runtime_latency`.
     """
-    with rng_kept():
+    with rng_kept(), shared_machine():
         program = runtime.prepare(
             module,
             inputs,

@@ -128,6 +128,7 @@ def write_onnx(module: nn.Module, inputs: Any, path: Path) -> None:
                 external_data=external,
                 verbose=False,
             )
+        _require_any_size(path)
     except Exception as error:  # of the exporter, of a dozen kinds
         try:
             with rng_kept(), _quiet(), torch.no_grad():
@@ -139,6 +140,15 @@ def write_onnx(module: nn.Module, inputs: Any, path: Path) -> None:
                 f"({_cause(error)}; traced: {_cause(traced)}); its forward must be one that torch.export.export takes, "
                 "without branches on the values of tensors and without the batch size as a fixed number"
             ) from error
+
+
+def _require_any_size(path: Path) -> None:
+    """Raise if a file has the batch size as a fixed number all the same, as of a loop over the samples."""
+    if all(spec.shape[:1] != (None,) for spec in onnx_artefact(path).inputs):
+        raise NotDeployableError(
+            "the export is for batches of one size alone, as of a forward with a loop over the samples; compute with "
+            "the whole batch at once"
+        )
 
 
 def _by_parameter(module: nn.Module, passed: Any) -> dict[str, Any]:

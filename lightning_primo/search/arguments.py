@@ -25,9 +25,11 @@ from lightning_primo.json_values import is_json, is_written, plain
 from lightning_primo.objectives import ObjectiveCallback, TrainedCallback
 from lightning_primo.objectives.base import BEST
 from lightning_primo.problem import Fidelity
+from lightning_primo.space import check_space
 from lightning_primo.training import check_trainer_arguments
+from lightning_primo.training.data_lengths import refuse_max_epochs
 from lightning_primo.training.options import TrainerArguments
-from lightning_primo.training.validations import check_validated, fidelity_by_steps
+from lightning_primo.training.validations import check_validated, fidelity_by_data, fidelity_by_steps
 from lightning_primo.workers.executor import tells_its_size
 
 _MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
@@ -40,7 +42,8 @@ _EXAMPLES = {
 
 
 def check_choices(space: ConfigurationSpace) -> None:
-    """Raise an InvalidArgumentError for choices that would not come back from JSON as they were."""
+    """Raise an InvalidArgumentError for what is no space, or choices that JSON would not give back as they were."""
+    check_space(space)
     for hyperparameter in space.values():
         if isinstance(hyperparameter, CategoricalHyperparameter):
             choices = hyperparameter.choices
@@ -87,23 +90,27 @@ def read_fidelity(trainer: TrainerArguments, **given: Any) -> Fidelity:
 
     Args:
         trainer: Arguments of the Trainer, checked, or a function that gives them.
-        **given: ``epochs`` and ``steps``; None for what is not given.
+        **given: ``epochs``, ``steps`` and ``data``; None for what is not given.
 
     Raises:
-        InvalidArgumentError: If not exactly one is given, it is no pair of whole numbers, or the Trainer does not
+        InvalidArgumentError: If not exactly one is given, it is no pair of such numbers, or the Trainer does not
             validate where it must.
     """
     names = [name for name, pair in given.items() if pair is not None]
     if len(names) != 1:
-        got = " and ".join(map(repr, names)) or "neither"
+        got = " and ".join(map(repr, names)) or "none"
+        each = "; with 'data' the Trainer's 'max_epochs' says how long each training is" if "data" in names else ""
         raise InvalidArgumentError(
-            f"'Search' takes one of 'epochs' and 'steps', got {got}; give epochs=(1, 27), or for trainings that are "
-            "counted in optimiser steps steps=(500, 13_500)"
+            f"'Search' takes one of 'epochs', 'steps' and 'data', got {got}{each}; give epochs=(1, 27), for trainings "
+            "that are counted in optimiser steps steps=(500, 13_500), or in fractions of the data data=(1/27, 1)"
         )
-    if given["epochs"] is None:
+    if given["data"] is not None:
+        return fidelity_by_data(given["data"], trainer)
+    if given["steps"] is not None:
         return fidelity_by_steps(given["steps"], trainer)
     fidelity = Fidelity.of_epochs(given["epochs"])
     if isinstance(trainer, Mapping):
+        refuse_max_epochs(trainer)
         check_validated(trainer, fidelity.least, fidelity.full)
     return fidelity
 

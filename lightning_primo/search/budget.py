@@ -1,4 +1,7 @@
-"""How long a search goes on: full trainings, epochs, steps, hours, device hours or trials, over all its runs."""
+"""How long a search goes on: full trainings, epochs, steps, hours, device hours or trials, over all its runs.
+
+A full training is the unit of searches by fractions of the data, in which it has them all.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from numbers import Integral
 
 from lightning_primo.checks import check_number, shown
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem import Fidelity, Unit
+from lightning_primo.problem import Fidelity
 from lightning_primo.results.formatting import format_value
 
 SECONDS_PER_HOUR = 3600.0
@@ -48,14 +51,15 @@ class Budget:
             raise InvalidArgumentError(
                 f"'fidelity' must be one such as Fidelity.of_epochs((1, 27)), got {shown(self.fidelity)}"
             )
-        unit = self.fidelity.unit.value
-        limits = ("full_trainings", unit, "hours", "device_hours", "trials")
-        names = ("full_trainings", *(other.value for other in Unit), "hours", "device_hours", "trials")
+        units = [self.fidelity.spending] if self.fidelity.continues else []
+        limits = ("full_trainings", *units, "hours", "device_hours", "trials")
+        names = ("full_trainings", "epochs", "steps", "hours", "device_hours", "trials")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         for other in given.keys() - set(limits):
+            own = "".join(f"it in {unit}, for example run({unit}={10 * self._full:.0f}), or " for unit in units)
             raise InvalidArgumentError(
-                f"{other!r} is no budget of a search whose trainings are counted in {unit}; give it in {unit}, for "
-                f"example run({unit}={10 * self._full:.0f}), or run(full_trainings=10)"
+                f"{other!r} is no budget of a search whose trainings are counted in {self.fidelity.counted}; give "
+                f"{own}run(full_trainings=10)"
             )
         if not given:
             raise InvalidArgumentError(
@@ -69,7 +73,7 @@ class Budget:
     @property
     def total_epochs(self) -> float:
         """The limit in epochs, or levels of the fidelity; infinite if there is none."""
-        return self._total / self.fidelity.grain
+        return self._total / self.fidelity.amount(1)
 
     @property
     def _full(self) -> float:
@@ -79,7 +83,7 @@ class Budget:
     @property
     def _total(self) -> float:
         """The limit in the unit."""
-        given = getattr(self, self.fidelity.unit.value)
+        given = getattr(self, self.fidelity.spending) if self.fidelity.continues else None
         limits = [math.inf] if given is None else [float(given)]
         if self.full_trainings is not None:
             limits.append(float(self.full_trainings) * self._full)
@@ -107,7 +111,7 @@ class Budget:
         spent, total, unit = max(rows, key=lambda row: row[0] / row[1])
         if spent / total < 1:
             return None
-        if unit == self.fidelity.unit.value and getattr(self, unit) != total:
+        if unit == self.fidelity.spending and self.fidelity.continues and getattr(self, unit) != total:
             total, unit = total / self._full, "full trainings"
         return f"the budget of {format_value(total)} {unit} is used up"
 
@@ -122,7 +126,7 @@ class Budget:
         self, epochs: float, seconds: float, trials: int, device_seconds: float
     ) -> list[tuple[float, float, str]]:
         """Spent, total and unit of every limit; that in epochs or steps is always among them, and may be infinite."""
-        rows = [(self.fidelity.amount(epochs), self._total, self.fidelity.unit.value)]
+        rows = [(self.fidelity.amount(epochs), self._total, self.fidelity.spending)]
         if self.hours is not None:
             rows.append((seconds / SECONDS_PER_HOUR, self.hours, "hours"))
         if self.device_hours is not None:

@@ -8,9 +8,12 @@ from typing import Any
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.objectives.base import ObjectiveCallback
 from lightning_primo.problem import Problem
-from lightning_primo.store.described_problem import FOLDS, NO_FOLDS, REPEATS
+from lightning_primo.space import Encoding, completed
+from lightning_primo.store.described_problem import EPOCHS_EACH, FOLDS, NO_FOLDS, REPEATS
 from lightning_primo.study.description import describe_problem, described, json_text
+from lightning_primo.training.data_lengths import check_by_data
 from lightning_primo.training.options import TrainingOptions
+from lightning_primo.training.trainer import trainer_arguments
 
 
 def describe(
@@ -39,9 +42,24 @@ def describe(
     }
 
 
-def describe_replicates(options: TrainingOptions) -> dict[str, str]:
-    """With how many seeds and on how many folds each full training is carried out, as text by key."""
-    return {REPEATS: str(options.repeats), FOLDS: str(options.folds or NO_FOLDS)}
+def describe_trainings(options: TrainingOptions, problem: Problem) -> dict[str, str]:
+    """With how many seeds and on how many folds each full training is carried out, as text by key.
+
+    By fractions of the data, also how many epochs each training has: those of the space's default configuration, where
+    the Trainer's arguments are a function.
+
+    Args:
+        options: What the user has set.
+        problem: What is searched.
+
+    Raises:
+        InvalidArgumentError: If the Trainer's arguments do not say how many epochs.
+    """
+    replicates = {REPEATS: str(options.repeats), FOLDS: str(options.folds or NO_FOLDS)}
+    if problem.fidelity.continues:
+        return replicates
+    arguments = trainer_arguments(options.trainer, completed({}, Encoding(problem.space), "the default configuration"))
+    return {**replicates, EPOCHS_EACH: str(check_by_data(arguments))}
 
 
 def _objective(callback: ObjectiveCallback) -> dict[str, Any]:

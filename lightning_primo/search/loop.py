@@ -252,8 +252,7 @@ class Loop:
 
     def _used(self) -> dict[str, Any]:
         """What was spent, what is being trained included."""
-        epochs, seconds = self._algorithm.epochs_committed, self._elapsed()
-        return {"epochs": epochs, "seconds": seconds, "trials": self._n_begun}
+        return {"epochs": self._algorithm.epochs_committed, "seconds": self._elapsed(), "trials": self._n_begun}
 
     @property
     def _n_begun(self) -> int:

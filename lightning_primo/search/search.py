@@ -30,8 +30,9 @@ from lightning_primo.search.arguments import (
     read_fidelity,
 )
 from lightning_primo.search.budget import Budget
-from lightning_primo.search.description import describe, describe_replicates
+from lightning_primo.search.description import describe, describe_trainings
 from lightning_primo.search.ending import Ending, note_plans
+from lightning_primo.search.front_timing import FrontTimer
 from lightning_primo.search.interrupt import TERMINATED
 from lightning_primo.search.leavings import leave_report, note_stopped, record_environment
 from lightning_primo.search.overview import search_html
@@ -41,7 +42,6 @@ from lightning_primo.search.session import first_job, make_workers, run_session,
 from lightning_primo.search.steering import Steered
 from lightning_primo.search.stopping import StoppingRule, check_rules
 from lightning_primo.search.worker_calls import known_places
-from lightning_primo.space import check_space
 from lightning_primo.store import Event, Store, read_events
 from lightning_primo.study.beginning import Beginning
 from lightning_primo.study.earlier_search import Continuation
@@ -60,6 +60,8 @@ class Search(Steered):
         objectives: What is optimised: `Metric`, `ParameterCount`, `FLOPs`, `Latency`, `PeakMemory`, `TrainingTime`.
         epochs: The fidelity: (shortest, full) training.
         steps: The same in optimiser steps instead, ``(500, 13_500)``: trainings end, and go on, inside epochs.
+        data: The same in fractions of the training data, ``(1/27, 1)``: each training runs the Trainer's own
+            ``max_epochs`` on its fraction, and begins anew on a larger one.
         directory: Where log, checkpoints and pictures go. The same call goes on with the search that it holds.
         datamodule: A LightningDataModule for all, a callable ``config -> LightningDataModule``, a LightningDataModule
             class, plain DataLoaders, or None where the module has its own.
@@ -102,6 +104,7 @@ class Search(Steered):
         objectives: Sequence[ObjectiveCallback],
         epochs: tuple[int, int] | None = None,
         steps: tuple[int, int] | None = None,
+        data: tuple[Any, Any] | None = None,
         directory: str | Path,
         datamodule: Any = None,
         example_inputs: Any = None,
@@ -121,7 +124,6 @@ class Search(Steered):
         retry_out_of_memory: bool = True,
         trial_timeout: float | None = None,
     ) -> None:
-        check_space(space)
         check_choices(space)
         check_objectives(objectives, constraints)
         check_algorithm(algorithm)
@@ -144,14 +146,14 @@ class Search(Steered):
         self.seed = check_whole("seed", seed, least=0, most=LARGEST_SEED)
         self.keep_all_checkpoints = check_bool("keep_all_checkpoints", keep_all_checkpoints)
         self.remeasure = check_remeasure(remeasure)
-        lengths = read_fidelity(self.options.trainer, epochs=epochs, steps=steps)
+        lengths = read_fidelity(self.options.trainer, epochs=epochs, steps=steps, data=data)
         posed = posed_problem(space, self.factory, self.objectives, self.constraints, lengths)
         self.problem = replace(posed, replicates=self.options.replicates)
         self.algorithm = algorithm or PriMO()
         self.algorithm.start(self.problem, seed=seed)
         self._description = describe(
             self.problem, objectives=objectives, constraints=constraints, algorithm=self.algorithm, seed=seed
-        ) | describe_replicates(self.options)
+        ) | describe_trainings(self.options, self.problem)
         self._beginning = Beginning.of(
             self.problem,
             directory=self.directory,
@@ -206,15 +208,9 @@ class Search(Steered):
             StorageError: The disk is full or read-only; the same call goes on with that trial.
             SystemExit: A SIGTERM has ended the search; the exit code is 143.
         """
-        budget = Budget(
-            full_trainings=full_trainings,
-            epochs=epochs,
-            steps=steps,
-            hours=hours,
-            device_hours=device_hours,
-            trials=trials,
-            fidelity=self.problem.fidelity,
-        )
+        amounts = {"full_trainings": full_trainings, "epochs": epochs, "steps": steps}
+        limits: dict[str, Any] = {**amounts, "hours": hours, "device_hours": device_hours, "trials": trials}
+        budget = Budget(**limits, fidelity=self.problem.fidelity)
         check_bool("report", report)
         plan = self._plan()
         ending = Ending(budget, check_rules(stop), self.problem, plan.devices)
@@ -297,4 +293,5 @@ class Search(Steered):
             trainer=self.options.trainer,
             description=self._description,
             repeater=Repeater(self._plan(), self._description, self.workers, self.executor),
+            timer=FrontTimer(self.factory, self.objectives, self.seed),
         )

@@ -23,6 +23,9 @@ REPEATS, FOLDS = "repeats", "folds"
 
 NO_FOLDS = "none"
 
+EPOCHS_EACH = "max_epochs"
+"""The key of the epochs that each training has, in a search by fractions of the data alone."""
+
 ONE_TRAINING = {REPEATS: "1", FOLDS: NO_FOLDS}
 """What the log of a search without these keys means."""
 

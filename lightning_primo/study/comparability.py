@@ -10,7 +10,7 @@ from typing import Any
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Fidelity
 from lightning_primo.problem.objective import Kind, Objective
-from lightning_primo.store.described_problem import FOLDS, ONE_TRAINING, REPEATS
+from lightning_primo.store.described_problem import EPOCHS_EACH, FOLDS, ONE_TRAINING, REPEATS
 
 _GOALS = {known.name for known in fields(Objective)} - {"kind"}  # how a value is judged, not which it is
 _MEANING = {
@@ -38,8 +38,8 @@ def require_comparable(what: str, before: Mapping[str, str], after: Mapping[str,
     if len(units) == 2 and Fidelity.described(units[0]).unit is not Fidelity.described(units[1]).unit:
         old, new = (Fidelity.described(unit) for unit in units)
         raise InvalidArgumentError(
-            f"{what}, whose trainings are counted in {old.unit.value} ({old.span}), and here they are counted in "
-            f"{new.unit.value} ({new.span}), so that nobody knows what its results would be here; leave it out"
+            f"{what}, whose trainings are counted in {old.counted} ({old.span}), and here they are counted in "
+            f"{new.counted} ({new.span}), so that nobody knows what its results would be here; leave it out"
         )
     if another := _another_value(_callbacks(before), _callbacks(after)) or _other_replicates(before, after):
         raise InvalidArgumentError(f"{what}, in which {another}, so that its results are not comparable; leave it out")
@@ -53,6 +53,9 @@ def _other_replicates(before: Mapping[str, str], after: Mapping[str, str]) -> st
         old, new = before.get(key, default), after.get(key, default)
         if old != new:
             return f"{key!r} was {old} and is {new}: {_MEANING[key]}"
+    lengths = [described[EPOCHS_EACH] for described in (before, after) if EPOCHS_EACH in described]
+    if len(set(lengths)) == 2:
+        return f"{EPOCHS_EACH!r} was {lengths[0]} and is {lengths[1]}: trainings had another number of epochs"
     return ""
 
 

@@ -90,11 +90,12 @@ def _checked_epoch(epoch: Any, problem: Problem, where: str) -> int:
     if epoch is None:
         return problem.max_epochs
     fidelity = problem.fidelity
-    level = fidelity.level(epoch) if isinstance(epoch, Integral) else None
+    level = fidelity.level(epoch) if isinstance(epoch, Integral) or not fidelity.continues else None
     if level is None or not fidelity.least <= level <= fidelity.full:
-        multiple = f" and a multiple of {fidelity.grain:,}" if fidelity.grain > 1 else ""
+        number = "a whole number" if fidelity.continues else "a fraction"
+        multiple = f" and a multiple of {fidelity.number(1)}" if fidelity.grain != 1 else ""
         raise InvalidArgumentError(
-            f"{where} has the {fidelity.singular} {shown(epoch)}; expected a whole number from "
+            f"{where} has the {fidelity.singular} {shown(epoch)}; expected {number} from "
             f"{fidelity.number(fidelity.least)}, the shortest training, to {fidelity.number(fidelity.full)}, the full "
             f"one{multiple}"
         )

@@ -20,15 +20,15 @@ Row = tuple[dict[str, Any], dict[str, float], float | None, str]
 """A configuration, its values, the epoch where there is one, and what it is in errors."""
 
 _STATUS = "status"
-_LENGTHS = tuple(Fidelity(unit, 1, 1).singular for unit in Unit)
+_LENGTHS = {fidelity.singular: fidelity.counted for fidelity in (Fidelity(unit, 1, 1) for unit in Unit)}
 
 
 def read_table(path: Path, problem: Problem) -> list[Row]:
     """The rows of a CSV file with a header, such as those that `Result.to_pandas` writes.
 
     There must be a column for every hyperparameter, whose cell is empty where it is inactive, and one for every
-    objective that is trained or measured. Columns ``epoch`` (or ``step``) and ``status`` are heeded where there are
-    such (rows whose status is not ``ok`` are left out, as are those that ``given_up`` says were given up), all others
+    objective that is trained or measured. Columns ``epoch`` (``step``, ``data``) and ``status`` are heeded where there
+    are such (rows whose status is not ``ok`` are left out, as are those that ``given_up`` says were given up), others
     that are not of the problem are ignored. A length in the unit that the search does not count in is refused.
 
     Args:
@@ -53,12 +53,12 @@ def read_table(path: Path, problem: Problem) -> list[Row]:
     objectives |= {name: name for name in others if name in columns}
     taken = {*hyperparameters.values(), *objectives.values()}
     length = problem.fidelity.singular
-    for name in _LENGTHS:
+    for name, counted in _LENGTHS.items():
         if name != length and name in columns and name not in taken:
             raise InvalidArgumentError(
-                f"'known' names {str(path)!r}, whose column {name!r} counts trainings in {name}s, and here they are "
-                f"counted in {problem.unit.value}, so that nobody knows what its results would be here; where all its "
-                "rows are full trainings of this search, leave out that column"
+                f"'known' names {str(path)!r}, whose column {name!r} counts trainings in {counted}, and here they "
+                f"are counted in {problem.fidelity.counted}, so that nobody knows what its results would be here; "
+                "where all its rows are full trainings of this search, leave out that column"
             )
     found: list[Row] = []
     for line, row in rows:

@@ -35,24 +35,30 @@ def evaluation_of(
         seconds: Wall-clock seconds of the job.
         measuring: Of these, those in which costs were measured.
     """
-    epoch = min(job.epoch, max(record.epoch, 0 if failure is None else job.start_epoch))
-    counted = counted_epoch(record.curve, epoch, job.best_by)
+    continues = job.fidelity.continues
+    last = min(job.epoch, max(record.epoch, 0 if failure is None else job.start_epoch)) if continues else record.epoch
+    counted = counted_epoch(record.curve, last, job.best_by)
     values = record.curve[counted] if failure is None else record.costs
+    if continues:
+        epoch = last
+        curve = {
+            reached: record.curve[counted_epoch(record.curve, reached, job.best_by)]
+            for reached in sorted(record.curve)
+            if job.start_epoch < reached <= job.epoch
+        }
+    else:  # a training that is over is one level, whatever epochs it had
+        epoch = job.epoch if failure is None else 0
+        curve = {job.epoch: values} if failure is None else {}
     if failure is None:
-        broken = [f"{name} is {value}" for name, value in record.curve[epoch].items() if not math.isfinite(value)]
+        broken = [f"{name} is {value}" for name, value in record.curve[last].items() if not math.isfinite(value)]
         if broken:
             failure = Failure(status=Status.DIVERGED, message="; ".join(broken))
     status = Status.OK if failure is None else failure.status
-    finished = job.final or (record.finished and record.epoch <= job.epoch)
+    finished = job.final or (continues and record.finished and record.epoch <= job.epoch)
     names = {callback.objective.name for callback in job.objectives}
     spreads = {spread_name(callback.objective.name): callback.objective.name for callback in cost_callbacks(job)}
     division = {MICRO_BATCHES: float(record.micro_batches)} if record.micro_batches > 1 else {}
-    curve = {
-        reached: record.curve[counted_epoch(record.curve, reached, job.best_by)]
-        for reached in sorted(record.curve)
-        if job.start_epoch < reached <= job.epoch
-    }
-    spent = epoch if status in (Status.OK, Status.REJECTED) else max(epoch, record.begun)
+    spent = last if status in (Status.OK, Status.REJECTED) else max(last, record.begun)
     return Evaluation(
         trial_id=job.trial_id,
         epoch=epoch,
@@ -75,11 +81,24 @@ def evaluation_of(
         else {},
         deviations={spreads[name]: value for name, value in record.costs.items() if name in spreads},
         measured_on=record.measured_on,
-        cost=float(max(0, spent - job.start_epoch)),
+        cost=max(0.0, levels_of(job, record, spent) - job.start_epoch),
         seconds=seconds,
         measuring=measuring,
         finished=finished and status is Status.OK,
     )
+
+
+def levels_of(job: Job, record: Record, epochs: int) -> float:
+    """What so many epochs of a training are in levels: the epochs, or their share of what its level costs.
+
+    Args:
+        job: To which they belong.
+        record: Of the training.
+        epochs: That were trained; where nobody knows how many there would have been, they are taken for all of them.
+    """
+    if job.fidelity.continues:
+        return float(epochs)
+    return job.epoch * epochs / max(record.length, epochs, 1)
 
 
 def crashed(job: Job, message: str, details: str = "") -> Evaluation:
@@ -110,16 +129,17 @@ def without_level(evaluation: Evaluation, epoch: int) -> Evaluation:
 def _lost(job: Job, failure: Failure, *, seconds: float) -> Evaluation:
     """What is known of a job that came to nothing in the end, and of which no attempt may write any more."""
     remove_partial(job.directory)
-    record = read_own_record(job.directory, job.identity) or Record()
+    record = read_own_record(job.directory, job.identity, job.rung) or Record()
     record.costs = {**job.known, **record.costs}
-    record.begun = min(job.epoch, max(record.epoch, job.start_epoch) + 1)
+    last = job.epoch if job.fidelity.continues else max(1, record.length)
+    record.begun = min(last, max(record.epoch, job.start_epoch) + 1)
     evaluation = without_level(evaluation_of(job, record, failure, seconds=seconds), job.max_epochs)
     return replace(evaluation, cost=evaluation.cost + _spent_on_replicates(job))
 
 
-def _spent_on_replicates(job: Job) -> int:
+def _spent_on_replicates(job: Job) -> float:
     """The epochs that the further replicates have trained, as their checkpoints say."""
     if job.options.replicates == 1:
-        return 0
+        return 0.0
     records = (read_record(directory) for directory in replicate_directories(job.home))
-    return sum(record.epoch for record in records if record is not None)
+    return sum(levels_of(job, record, record.epoch) for record in records if record is not None)

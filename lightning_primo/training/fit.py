@@ -94,8 +94,11 @@ def _fit(
 ) -> None:
     limit = _time_limit(job, seconds)
     limits = limits_of(job.fidelity, arguments)
+    target = job.epoch
     if job.unit is Unit.EPOCHS:
         check_validated(arguments, job.epoch)
+    elif job.unit is Unit.DATA:
+        target = record.length = limits["max_epochs"]
     module, data = build(job)
     if is_rank() and data is not None:
         set_up_alike(data)
@@ -114,7 +117,7 @@ def _fit(
         [*trained, *(callback for callback in job.objectives if not isinstance(callback, TrainedCallback))],
         record,
         directory=job.directory,
-        target=job.epoch,
+        target=target,
         every_seconds=job.checkpoint_every_seconds,
         best_by=job.best_by,
         claim=claim,
@@ -171,8 +174,8 @@ def _by_epochs(job: Job) -> tuple[ReproducibleEpochs, list[Callback], Callable[.
 
 def _by_steps(job: Job) -> tuple[ReproducibleEpochs, list[Callback], Callable[..., Recorder]]:
     """The same for a training that may go on inside an epoch."""
-    recorder = functools.partial(StepRecorder, every=job.grain)
-    return ReproducibleSteps(job.seed), [ValidationAtSteps(job.grain)], recorder
+    recorder = functools.partial(StepRecorder, every=int(job.grain))
+    return ReproducibleSteps(job.seed), [ValidationAtSteps(int(job.grain))], recorder
 
 
 @contextmanager

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import lightning.pytorch as pl
 
 from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.factory import Factory
+from lightning_primo.factory.data_fraction import train_on_fraction
 from lightning_primo.factory.folds import choose_fold
 from lightning_primo.objectives.base import BEST, ObjectiveCallback, TrainedCallback
 from lightning_primo.problem.fidelity import Fidelity, Unit
@@ -75,7 +77,7 @@ class Job:
     known: Mapping[str, float] = field(default_factory=dict)
     measured_on: Mapping[str, Place] = field(default_factory=dict)
     unit: Unit = Unit.EPOCHS
-    grain: int = 1
+    grain: int | Fraction = 1
     options: TrainingOptions = field(default_factory=TrainingOptions)
     ticket: str = ""
     seconds_before: float = 0.0
@@ -102,6 +104,16 @@ class Job:
         """Tells the trial from others that a directory may hold a checkpoint of."""
         length = f"max_epochs={self.max_epochs}" if self.unit is Unit.EPOCHS else f"trained={self.fidelity}"
         return f"{configuration_key(self.config)} seed={self.seed} {length}"
+
+    @property
+    def rung(self) -> int:
+        """The level, where a training to it begins anew and is gone on with by none; 0 where trainings go on."""
+        return 0 if self.fidelity.continues else self.epoch
+
+    @property
+    def fraction(self) -> Fraction:
+        """Of the training data, that it is trained on."""
+        return Fraction(1) if self.fidelity.continues else self.epoch * Fraction(self.grain)
 
     @property
     def fidelity(self) -> Fidelity:
@@ -134,7 +146,9 @@ def build(job: Job) -> tuple[pl.LightningModule, pl.LightningDataModule | None]:
     """The module of `job` with its initial weights, and its data, about to be set up."""
     seed_globals(job.seed, _BUILD)
     module = job.factory.module(job.config)
-    return module, build_data(job.factory, job.config, job.data_seed, job.fold)
+    data = build_data(job.factory, job.config, job.data_seed, job.fold)
+    train_on_fraction(module, data, job.fraction, seed=job.data_seed)
+    return module, data
 
 
 def build_data(

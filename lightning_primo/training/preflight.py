@@ -221,9 +221,9 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
 
 def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     collected = _batches(job, arguments, folder, epochs=1)
-    by_epochs = job.unit is Unit.EPOCHS
-    if collected.missing is not None and job.epoch > 1 and by_epochs:  # it may be logged from a later epoch on
-        collected = _batches(job, arguments, folder, epochs=job.epoch)
+    epochs = {Unit.EPOCHS: job.epoch, Unit.STEPS: 1, Unit.DATA: limits_of(job.fidelity, arguments)["max_epochs"]}
+    if collected.missing is not None and epochs[job.unit] > 1:  # it may be logged from a later epoch on
+        collected = _batches(job, arguments, folder, epochs=epochs[job.unit])
     if collected.missing is not None:
         raise collected.missing
     return collected.names
@@ -231,7 +231,7 @@ def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]
 
 def _validated(job: Job) -> list[Callback]:
     """What refuses a training that does not validate where it must."""
-    return [ValidationAtSteps(job.grain)] if job.unit is Unit.STEPS else []
+    return [ValidationAtSteps(int(job.grain))] if job.unit is Unit.STEPS else []
 
 
 def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: int) -> _Names:

@@ -55,13 +55,13 @@ def run_job(job: Job) -> Evaluation:
 def _run(job: Job) -> Evaluation | Raised:
     started = time.perf_counter()
     measuring = 0.0
-    record = Record(identity=job.identity)
+    record = Record(identity=job.identity, rung=job.rung)
     failure: Failure | None
     pending: PendingCosts | None = None
     try:
         pending = _pending(job)
         job.directory.mkdir(parents=True, exist_ok=True)
-        saved = read_own_record(job.directory, job.identity)
+        saved = read_own_record(job.directory, job.identity, job.rung)
         if saved is None and job.inheritance is not None:
             record.micro_batches = job.inheritance.micro_batches()
         record = saved or record
@@ -91,7 +91,9 @@ def _run(job: Job) -> Evaluation | Raised:
 
 def _is_there(job: Job, record: Record) -> bool:
     """Whether nothing is left to be trained."""
-    return record.finished or record.epoch >= job.epoch
+    if job.fidelity.continues:
+        return record.finished or record.epoch >= job.epoch
+    return record.finished or 0 < record.length <= record.epoch
 
 
 def _pending(job: Job) -> PendingCosts | None:
@@ -159,8 +161,10 @@ def _train(
             furthest = attempt.record
         if not retry.goes_on(attempt):
             break
-        saved = read_own_record(job.directory, job.identity)  # a later one may have been written before memory ran out
-        resume, known = saved is not None, saved or Record(identity=job.identity)
+        saved = read_own_record(
+            job.directory, job.identity, job.rung
+        )  # a later one may have been written before memory ran out
+        resume, known = saved is not None, saved or Record(identity=job.identity, rung=job.rung)
     failure = retry.failure
     if failure is not None and failure.status is Status.TIMEOUT:
         limit = f"trial_timeout = {job.options.trial_timeout:g} s"

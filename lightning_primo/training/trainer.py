@@ -31,7 +31,6 @@ from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.parallelism import check_devices
 
 _OWNED = {
-    "max_epochs": "the full training is the second number of 'epochs' or 'steps'",
     "default_root_dir": "every trial has a folder of its own in 'directory'",
     "fast_dev_run": "a search trains for the epochs that its algorithm proposes; use limit_train_batches to try it out",
     "enable_checkpointing": "trials are continued from their checkpoints",
@@ -52,8 +51,8 @@ _FITS_INSIDE: dict[type[Callback], str] = {
 }
 """Callbacks that a trial cannot have, and what to do instead: a promoted trial would fit anew from inside its fit."""
 
-OWNED_ARGUMENTS = frozenset(_OWNED)
-"""What the search itself sets, by the names that the Trainer has for it."""
+OWNED_ARGUMENTS = frozenset({*_OWNED, "max_epochs"})
+"""What the search itself sets, by the names that the Trainer has for it; in one by data the user sets `max_epochs`."""
 
 # One device per trial unless more are asked for: workers train several trials at a time.
 _DEFAULTS: dict[str, Any] = {

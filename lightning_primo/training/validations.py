@@ -10,6 +10,7 @@ from typing import Any
 from lightning_primo.checks import check_whole, shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.fidelity import Fidelity, Unit
+from lightning_primo.training.data_lengths import check_by_data, refuse_max_epochs
 from lightning_primo.training.options import TrainerArguments
 from lightning_primo.training.parallelism import devices_per_trial, processes_per_trial
 
@@ -32,11 +33,27 @@ def fidelity_by_steps(steps: Any, trainer: TrainerArguments) -> Fidelity:
     """
     every = None
     if isinstance(trainer, Mapping):
+        refuse_max_epochs(trainer)
         check_by_steps(trainer)
         interval = trainer.get(_INTERVAL)
         if interval is not None:
             every = _steps(interval, trainer.get("accumulate_grad_batches", 1))
     return Fidelity.of_steps(steps, every=every)
+
+
+def fidelity_by_data(data: Any, trainer: TrainerArguments) -> Fidelity:
+    """The fractions of the data that trainings have.
+
+    Args:
+        data: The smallest, and 1.
+        trainer: The Trainer's arguments; its ``max_epochs`` says how many epochs each training has.
+
+    Raises:
+        InvalidArgumentError: If `data` are no such fractions, or the Trainer cannot train so.
+    """
+    if isinstance(trainer, Mapping):
+        check_by_data(trainer)
+    return Fidelity.of_data(data)
 
 
 def check_by_steps(arguments: Mapping[str, Any]) -> None:
@@ -85,7 +102,10 @@ def limits_of(fidelity: Fidelity, arguments: Mapping[str, Any]) -> dict[str, Any
     Raises:
         InvalidArgumentError: If these cannot be.
     """
-    if fidelity.unit is not Unit.STEPS:
+    if fidelity.unit is Unit.DATA:
+        return {"max_epochs": check_by_data(arguments)}
+    refuse_max_epochs(arguments)
+    if fidelity.unit is Unit.EPOCHS:
         return {"max_epochs": fidelity.full}
     check_by_steps(arguments)
     interval = arguments.get(_INTERVAL)

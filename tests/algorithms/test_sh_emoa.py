@@ -3,6 +3,8 @@
 import copy
 import math
 from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from lightning_primo.algorithms.parts.budget_levels import Schedule, budget_leve
 from lightning_primo.algorithms.sh_emoa import SHEMOA
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import fronts, hypervolume
-from lightning_primo.problem import Problem
+from lightning_primo.problem import Problem, Unit
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.testing.conformance import AlgorithmConformance
@@ -111,9 +113,13 @@ def test_the_search_commits_exactly_the_total(full_trainings, max_epochs, popula
 @pytest.mark.parametrize("n_stages", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("max_epochs", [1, 2, 10, 25, 30, 50, 52])
 @pytest.mark.parametrize("full_trainings", [1, 1.5, 2, 5, 7.3, 13, 40])
-def test_a_schedule_is_never_short_of_the_total_nor_a_training_beyond_it(n_stages, max_epochs, full_trainings):
+@pytest.mark.parametrize("continues", [True, False])
+def test_a_schedule_is_never_short_of_the_total_nor_a_training_beyond_it(
+    n_stages, max_epochs, full_trainings, continues
+):
     for population_size in (1, 3, 100):
-        schedule = plan_levels(full_trainings, population_size, budget_levels(1, max_epochs, n_stages))
+        budgets = budget_levels(1, max_epochs, n_stages)
+        schedule = plan_levels(full_trainings, population_size, budgets, continues=continues)
         assert full_trainings * max_epochs - 1e-9 <= sum(schedule.epochs)
         assert sum(schedule.epochs) < (full_trainings + 1) * max_epochs
         assert all(n >= schedule.population_size >= 1 for n in schedule.evaluations)
@@ -128,7 +134,19 @@ def test_the_population_leaves_room_for_children_and_is_the_papers_where_there_i
     assert [plan_levels(n, 100, budgets).population_size for n in (20, 100, 400, 5000)] == [5, 26, 100, 100]
     assert plan_levels(400, 30, budgets).population_size == 30
     # too little for two members in three levels
-    assert plan_levels(2, 100, budgets) == Schedule(budgets=(25,), evaluations=(2,), population_size=1)
+    assert plan_levels(2, 100, budgets) == Schedule(budgets=(25,), evaluations=(2,), population_size=1, paid=(0,))
+
+
+@pytest.mark.parametrize(("full_trainings", "population_size"), [(20, 4), (25, 100), (100, 10)])
+def test_where_promotions_begin_anew_each_level_spends_its_plan(full_trainings, population_size):
+    algorithm = SHEMOA(full_trainings=full_trainings, population_size=population_size)
+    problem = replace(plain_problem(), unit=Unit.DATA, grain=Fraction(1, 27))
+    proposals = run(algorithm, problem, full_trainings * 27)
+    spent = Counter()
+    for proposal in proposals:
+        spent[proposal.epoch] += problem.cost(proposal)
+    assert tuple(spent[budget] for budget in algorithm.schedule.budgets) == algorithm.schedule.epochs
+    assert algorithm.epochs_committed == sum(algorithm.schedule.epochs) == full_trainings * 27
 
 
 def test_the_evolution_goes_as_in_algorithm_1():

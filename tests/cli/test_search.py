@@ -99,6 +99,44 @@ def test_a_search_of_a_script_and_on_with_it(
     assert "with another config: trainer.gradient_clip_val was None and is 1.0" in capsys.readouterr().err
 
 
+def test_fractions_of_the_data_are_an_entry_and_an_option(
+    classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = {
+        "cli": "main.py",
+        "space": {"model.learning_rate": {"float": [1e-4, 0.1], "log": True}},
+        "objectives": [{"class_path": "Metric", "init_args": {"name": "val_acc", "mode": "max"}}],
+        "algorithm": "MOASHA",
+    }
+    command = ["search", "--config", "config.yaml", "--search", written(tmp_path, search)]
+    directory = tmp_path / "out"
+    assert main([*command, f"--directory={directory}", "--data", "[1/3, 1]", "--budget.full_trainings=2"]) == 0
+    err = capsys.readouterr().err
+    assert "[0.3333/2 full trainings] trial 0 -> 1/3 of the data: val_acc" in err
+    assert "not heeded" not in err
+    result = read_result(directory)
+    assert [trial.cost for trial in result.trials if trial.trained_fully] == [4.0]  # a third, and all
+    assert main(["status", str(directory), "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["unit"], status["data"]) == ("data", {"shortest": pytest.approx(1 / 3), "full": 1.0})
+    assert [rung["data"] for rung in status["rungs"]] == [pytest.approx(1 / 3), 1.0]
+    assert main(["front", str(directory), "--all"]) == 0
+    assert " data " in capsys.readouterr().out
+    entry = written(tmp_path, {**search, "data": ["1/9", 1]})
+    assert main(["search", "--config", "config.yaml", "--search", entry, f"--directory={tmp_path}", "--print"]) == 0
+    assert "  data: 1/9 to 1\n" in capsys.readouterr().out
+    assert main([*command, "--data", "[1/3, 1]", "--epochs", "[1, 3]"]) == 2
+    err = capsys.readouterr().err
+    assert "'epochs' and 'data' are both given" in err
+    assert "the config's trainer.max_epochs says how long each is" in err
+    assert main([*command, "--data", "[1/3, 0.5]"]) == 2
+    assert "'data' must end with 1" in capsys.readouterr().err
+    (tmp_path / "more.yaml").write_text("trainer: {max_epochs: 3}")
+    changed_epochs = ["--config", str(tmp_path / "more.yaml"), f"--directory={directory}", "--data", "[1/3, 1]"]
+    assert main([*command, *changed_epochs]) == 2
+    assert "max_epochs" in capsys.readouterr().err
+
+
 def test_seeds_and_folds_are_entries_of_a_search_file(
     networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

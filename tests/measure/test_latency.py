@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, UnsteadyMeasurementWarning
 from lightning_primo.measure import compare_latencies, latency, measure_latency
-from lightning_primo.timing import Timing
+from lightning_primo.timing import Reference, Timing
 
 QUICK = {"device": "cpu", "warmup": 1e-4, "max_seconds": 1e-3}
 
@@ -69,7 +69,10 @@ def test_fields_and_conditions(spy: Spy) -> None:
     assert all(torch.equal(value, state[name]) for name, value in spy.state_dict().items())
 
 
-def test_slow_modules_are_timed_often_enough_for_a_spread() -> None:
+def test_slow_modules_are_timed_often_enough_for_a_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    steady = Reference(lambda: None, clock=lambda: 0.0)  # sleep is not slowed as arithmetic is
+    monkeypatch.setattr(latency, "reference_for", lambda device: steady)
+    monkeypatch.setattr(latency, "keep_readings", lambda hardware, readings: None)
     calls = 0
 
     class Slow(nn.Module):
@@ -189,22 +192,24 @@ def test_how_precisely_and_how_long_is_passed_on(monkeypatch: pytest.MonkeyPatch
 def test_modules_are_compared_in_turn_and_stay_as_they_were(spy: Spy) -> None:
     other = Spy()
     threads = torch.get_num_threads()
-    first, second = compare_latencies(
-        [spy, other], torch.rand(2, 3), batch_size=2, threads=threads + 1, **{**QUICK, "max_seconds": 2e-2}
+    found = compare_latencies(
+        [spy, other], torch.rand(2, 3), device="cpu", batch_size=2, threads=threads + 1, seconds=2e-2
     )
-    assert 0 < first.median < 1
-    assert 0 < second.median < 1
-    assert (spy.training, other.training, torch.get_num_threads()) == (True, True, threads)
-    assert all((call["shape"], call["training"], call["threads"]) == ((2, 3), False, threads + 1) for call in Spy.seen)
+    assert found.seconds.shape[0] >= 10
+    assert 0 < found.medians[0] < 1
+    assert found.ratio(0, 1).low < found.ratio(0, 1).value < found.ratio(0, 1).high
     order = [call["self"] is spy for call in Spy.seen]
     turns = sum(a != b for a, b in pairwise(order))
-    assert turns >= 4  # warmed up one after the other, and then at least three batches of each
+    assert turns >= 10
+    assert (spy.training, other.training, torch.get_num_threads()) == (True, True, threads)
+    assert all((call["shape"], call["training"], call["threads"]) == ((2, 3), False, threads + 1) for call in Spy.seen)
 
 
 def test_what_cannot_be_compared(spy: Spy) -> None:
-    assert compare_latencies([], torch.rand(2, 3), device="cpu") == []
+    with pytest.raises(InvalidArgumentError, match="nothing to be timed"):
+        compare_latencies([], torch.rand(2, 3), device="cpu")
     with pytest.raises(NotMeasurableError, match="calling Spy"):
-        compare_latencies([nn.Identity(), spy], torch.rand(2, 7), **QUICK)
-    for options in ({"batch_size": 0}, {"threads": 0}, {"precision": 2.0}):
+        compare_latencies([nn.Identity(), spy], torch.rand(2, 7), device="cpu", seconds=0.01)
+    for options in ({"batch_size": 0}, {"threads": 0}, {"seconds": 0}):
         with pytest.raises(InvalidArgumentError):
-            compare_latencies([spy], torch.rand(2, 3), **{**QUICK, **options})
+            compare_latencies([spy], torch.rand(2, 3), device="cpu", **options)  # type: ignore[arg-type]

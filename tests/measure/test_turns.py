@@ -18,7 +18,7 @@ import pytest
 from lightning_primo import file_lock
 from lightning_primo.errors import UnquietMeasurementWarning
 from lightning_primo.measure import turns as lock
-from lightning_primo.measure.turns import TrainingTurn, quiet_machine
+from lightning_primo.measure.turns import TrainingTurn, quiet_machine, shared_machine
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="there is no flock on Windows"),
@@ -209,6 +209,47 @@ def test_a_training_that_measures_in_its_own_batch_does_not_wait_for_itself() ->
     with pytest.raises(ZeroDivisionError), quiet_machine():
         raise ZeroDivisionError
     assert turn._holds
+    turn.end()
+    assert free()
+
+
+def prepare(say: Say) -> None:
+    while True:
+        with shared_machine():
+            start = time.monotonic()
+            time.sleep(0.05)
+            say("preparation", start)
+
+
+def test_nothing_is_prepared_beside_a_measurement(others: Others) -> None:
+    others.start(prepare)
+    others.start(prepare)
+    others.wait_for(0, 2)
+    others.wait_for(1, 2)
+    with quiet_machine():
+        start = time.monotonic()
+        time.sleep(0.2)
+        measured = ("measurement", start, time.monotonic())
+    done = [len(others.said(index)) for index in (0, 1)]
+    others.wait_for(0, done[0] + 2)
+    others.wait_for(1, done[1] + 2)
+    assert not any(overlap(measured, one) for index in (0, 1) for one in others.said(index))
+
+
+def test_who_trains_or_measures_prepares_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.0)
+    with shared_machine():
+        assert not free()
+        with quiet_machine():  # of the same thread, such as the measurement that comes next
+            assert not free()
+    assert free()
+    with quiet_machine(), shared_machine():
+        assert not free()
+    turn = TrainingTurn()
+    turn.begin()
+    with shared_machine():
+        assert not free()
+    assert not free()
     turn.end()
     assert free()
 

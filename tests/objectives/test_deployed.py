@@ -17,9 +17,10 @@ from lightning_primo.errors import DeviceAwayError, InvalidArgumentError, NotDep
 from lightning_primo.measure.forward_trace import network_key
 from lightning_primo.measure.latency import LatencyMeasurement
 from lightning_primo.objectives import DeployedMetric, FileSize, Latency
-from lightning_primo.objectives.bench import Bench
+from lightning_primo.objectives.bench import Bench, LocalBench
 from lightning_primo.objectives.remembered_bench import RememberedBench
 from lightning_primo.objectives.served_bench import ServedBench
+from lightning_primo.objectives.settled_runtime import SettledRuntime
 from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.problem.trial import Status
 from lightning_primo.runtimes import Eager, FirstOf, OnnxRuntime, Program, Quantised, Runtime
@@ -72,6 +73,61 @@ def test_a_fallback_is_settled_by_what_was_measured_first() -> None:
     assert "runtime" not in other.measured_on
     other.value_for(even, inputs)
     assert "runtime" not in other.measured_on
+
+
+def test_a_fallback_is_settled_once_for_all_processes(tmp_path: Path) -> None:
+    """Two jobs begin before any value is told, with networks that would settle it differently."""
+    odd, even, inputs = nn.Linear(2, 3), nn.Linear(2, 4), torch.ones(1, 2)
+
+    def job() -> Latency:
+        latency = Latency("cpu", runtime=FirstOf([Picky(), Eager()]), threads=1, max_seconds=0.01)
+        latency.remember_in(tmp_path / "latencies")
+        return latency
+
+    first, second = job(), job()
+    first.value_for(odd, inputs)
+    second.value_for(even, inputs)
+    assert "runtime" not in first.measured_on
+    assert "runtime" not in second.measured_on
+    other = Latency("cpu", runtime=FirstOf([Picky(), Eager()]), threads=1, max_seconds=0.01)
+    other.remember_in(tmp_path / "other")
+    other.value_for(even, inputs)
+    assert other.measured_on["runtime"] == "picky 3"
+    third = Latency("cpu", runtime=FirstOf([Picky(), Eager()]), threads=1, max_seconds=0.01)
+    third.remember_in(tmp_path / "other")
+    with pytest.raises(NotDeployableError, match="odd layers"):
+        third.value_for(odd, inputs)
+
+
+def test_who_was_slower_to_settle_a_fallback_measures_anew(tmp_path: Path) -> None:
+    """While one measures in its own choice, another one's is written."""
+    bench = LocalBench("cpu", FirstOf([Picky(), Eager()]), None, 1, 0.02, 0.01)
+    place = bench.place(batch_size=1)
+    assert SettledRuntime(tmp_path, bench, place).read() is None
+
+    class Overtaken(Picky):
+        def prepare(self, module: nn.Module, inputs: Any, **options: Any) -> Program:
+            ours = RememberedBench(overtaken, tmp_path).bench
+            settled = SettledRuntime(tmp_path, ours, ours.place(batch_size=1))
+            assert settled.settle({}).place(batch_size=1) == Latency("cpu", threads=1).place()
+            return super().prepare(module, inputs, **options)
+
+    overtaken = LocalBench("cpu", FirstOf([Overtaken(), Eager()]), None, 1, 0.02, 0.01)
+    measured = RememberedBench(overtaken, tmp_path).measure(nn.Linear(2, 4), torch.ones(1, 2), batch_size=1)
+    assert measured.runtime == ""
+    assert not list(tmp_path.glob("*.json.*"))
+
+
+def test_a_fallback_that_was_settled_for_a_version_that_is_gone_is_settled_anew(tmp_path: Path) -> None:
+    bench = LocalBench("cpu", FirstOf([Picky(), Eager()]), None, 1, 0.02, 0.01)
+    settled = SettledRuntime(tmp_path, bench, bench.place(batch_size=1))
+    settled.settle({"runtime": "picky 3"})
+    (file,) = tmp_path.iterdir()
+    for text in ('{"runtime": "picky 2"}', ""):
+        file.write_text(text)
+        assert settled.read() is None
+        assert settled.settle({}).place(batch_size=1) == Latency("cpu", threads=1).place()
+        assert settled.settle({"runtime": "picky 3"}).place(batch_size=1) == Latency("cpu", threads=1).place()
 
 
 def test_settings_are_what_they_were_for_pytorch_and_name_another_runtime() -> None:

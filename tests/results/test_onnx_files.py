@@ -12,12 +12,18 @@ import torch
 from ConfigSpace import ConfigurationSpace
 from torch import Tensor, nn
 
-from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, OnnxSkippedWarning, PrimoError
+from lightning_primo.errors import (
+    InvalidArgumentError,
+    NotDeployableError,
+    NotMeasurableError,
+    OnnxSkippedWarning,
+    PrimoError,
+)
 from lightning_primo.factory import Factory
 from lightning_primo.layout import trial_directory
 from lightning_primo.results import check_target
 from lightning_primo.results.result import Result
-from lightning_primo.runtimes.onnx_export import write_onnx
+from lightning_primo.runtimes.onnx_export import export_onnx, write_onnx
 from tests.results.search_log import ACCURACY, Log, Problem
 
 
@@ -111,6 +117,28 @@ def test_a_module_that_cannot_be_exported_is_named(tmp_path: Path, capfd: pytest
     assert captured.out + captured.err == ""
     with pytest.raises(NotMeasurableError, match="no tensor with a batch dimension"):
         write_onnx(Branching(), torch.tensor(1.0), tmp_path / "model.onnx")
+
+
+class Looping(nn.Module):
+    """Goes through the samples of a batch, which torch.export takes for two of them and no other number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.layer(sample) for sample in x])
+
+
+def test_what_is_exported_for_one_batch_size_alone_is_not_taken_for_any(tmp_path: Path) -> None:
+    with pytest.raises(NotDeployableError, match=r"for batches of one size alone.*the whole batch at once"):
+        write_onnx(Looping().eval(), torch.randn(3, 4), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+    module, inputs = Looping().eval(), torch.randn(1, 4)
+    artefact = export_onnx(module, inputs, tmp_path / "model.onnx")  # for what it is measured with
+    assert artefact.inputs[0].shape == (1, 4)
+    expected = module(inputs).detach().numpy()
+    np.testing.assert_allclose(outputs(artefact.path, x=inputs)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_missing_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_primo import (
+    MOASHA,
     PBT,
     BulkAndCut,
     KFoldData,
@@ -177,16 +178,38 @@ def make_search_by_steps(directory: str | Path, **changes: Any) -> Search:
     return make_search(directory, **{"epochs": None, "steps": (3, 9), **changes})
 
 
+def make_search_by_data(directory: str | Path, **changes: Any) -> Search:
+    """On a third of the data or all, three epochs each."""
+    save_every_level()
+    trainer = {"accelerator": "cpu", "logger": False, "max_epochs": EPOCHS[1]}
+    return make_search(directory, **{"epochs": None, "data": (1 / 3, 1), "trainer": trainer, **changes})
+
+
+def make_folded_search_by_data(directory: str | Path) -> Search:
+    return make_folded_search(directory, make=make_search_by_data, algorithm=MOASHA())
+
+
+def make_growing_search_by_data(directory: str | Path) -> Search:
+    save_every_level()
+    trainer = {"accelerator": "cpu", "logger": False, "max_epochs": EPOCHS[1]}
+    return make_growing_search(directory, epochs=None, data=(1 / 3, 1), trainer=trainer)
+
+
+def make_growing_search_by_steps(directory: str | Path) -> Search:
+    save_every_level()
+    return make_growing_search(directory, epochs=None, steps=(3, 9))
+
+
 def make_population_search_by_steps(directory: str | Path) -> Search:
     return make_search_by_steps(directory, algorithm=PBT(population=4))
 
 
-def make_folded_search(directory: str | Path, **changes: Any) -> Search:
+def make_folded_search(directory: str | Path, *, make: Callable[..., Search] = make_search, **changes: Any) -> Search:
     """Two folds of each trial; every third trial or so is given up after the first."""
     train, val = data()
     x, y = (torch.cat(pair) for pair in zip(train.dataset[:], val.dataset[:], strict=True))  # type: ignore[index]
     folded = KFoldData(TensorDataset(x, y), batch_size=8)
-    return make_search(directory, **{"datamodule": folded, "folds": 2, "algorithm": RandomSearch(), **changes})
+    return make(directory, **{"datamodule": folded, "folds": 2, "algorithm": RandomSearch(), **changes})
 
 
 def make_begun_search(directory: str | Path, **changes: Any) -> Search:
@@ -205,6 +228,10 @@ SEARCHES = {
     "pbt": make_population_search,
     "steps": make_search_by_steps,
     "pbt by steps": make_population_search_by_steps,
+    "bulk-and-cut by steps": make_growing_search_by_steps,
+    "data": make_search_by_data,
+    "folds by data": make_folded_search_by_data,
+    "bulk-and-cut by data": make_growing_search_by_data,
     "folds": make_folded_search,
     "begun": make_begun_search,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,22 @@ def test_killed_at_random_times_it_ends_as_if_it_never_was(searches: Searches, t
     assert_same(killed, whole)
 
 
+def test_bulk_and_cut_grows_and_prunes_by_steps(searches: Searches, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    grown = {"full_trainings": 9, "search": "bulk-and-cut by steps"}
+    assert searches.run(whole, **grown) == 0, searches.log.read_text()
+    result = read_result(whole)
+    counts = Counter(trial.operation for trial in result.trials)
+    assert min(counts[operation] for operation in ("sample", "deepen", "prune")) >= 2, counts
+    assert all(trial.trained_fully for trial in result.trials), result.summary()
+    assert {trial.operation: trial.amount for trial in result.trials} == {"sample": 9, "deepen": 9, "prune": 3}
+    for moment, number in [("saved", 14), ("training", 8), ("evaluated", 2)]:  # of one that was grown, and pruned
+        code = searches.run(killed, **grown, moment=moment, number=number, signal=signal.SIGKILL)
+        assert code == -signal.SIGKILL, searches.log.read_text()
+    assert searches.run(killed, **grown) == 0, searches.log.read_text()
+    assert_same(killed, whole)
+
+
 def test_what_people_see_is_in_steps(undisturbed: Path) -> None:
     result = read_result(undisturbed)
     assert result.problem.fidelity == Fidelity(Unit.STEPS, 1, 3, 3)
@@ -111,8 +128,8 @@ def test_what_is_known_is_known_at_its_steps(tmp_path: Path, undisturbed: Path) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": (3, 9)}, "takes one of 'epochs' and 'steps', got 'epochs' and 'steps'"),
-        ({"epochs": None}, "takes one of 'epochs' and 'steps', got neither"),
+        ({"steps": (3, 9)}, "takes one of 'epochs', 'steps' and 'data', got 'epochs' and 'steps'"),
+        ({"epochs": None}, "takes one of 'epochs', 'steps' and 'data', got none"),
         ({"epochs": None, "steps": (9, 3)}, "'steps' must be two whole numbers"),
         ({"epochs": None, "steps": (0.5, 3)}, "'steps' must be two whole numbers"),
         ({"epochs": None, "steps": 500}, "'steps' must be two whole numbers"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.timing import Reference, Timing, time_calls, time_interleaved
+from lightning_primo.timing import Reference, Timing, time_calls
 from tests.timing.device import Device, constant, correlated
 
 
@@ -78,10 +78,6 @@ def test_arguments_out_of_range(options: dict[str, Any], message: str) -> None:
     assert device.calls == 0
 
 
-def test_nothing_is_timed_of_nothing() -> None:
-    assert time_interleaved([]) == []
-
-
 def test_a_timing_is_steady_up_to_half_of_its_median() -> None:
     def timing(deviation: float) -> Timing:
         return Timing(median=2.0, iqr=0.1, error=0.01, deviation=deviation, runs=9, seconds=1.0)
@@ -105,76 +101,84 @@ class Slowed(Device):
         self.now += 1e-4 * (1.8 if self.slow(self.now) else 1.0)
 
 
-def test_a_slowed_device_is_waited_for() -> None:
-    device = Slowed(lambda now: 1.0 < now < 1.5)
+def slowed_by(reference: float) -> float:
+    """What the deviation has for a reference that took so many times as long."""
+    return 0.3 * math.log(reference)
+
+
+def test_what_is_timed_of_a_slowed_device_is_divided_by_its_slowdown() -> None:
+    device = Slowed(lambda now: now > 1.0)
     reference = Reference(device.workload, clock=device.clock)
     first = time_calls(device.call, reference=reference, clock=device.clock)
-    assert first.seconds == pytest.approx(0.074, abs=0.01)
-    assert first.slowdown == pytest.approx(1.0)
-    device.now = 1.1
+    assert (first.median, first.slowdown) == pytest.approx((1e-3, 1.0))
+    assert first.deviation < 1e-9
+    device.now = 2.0
     second = time_calls(device.call, reference=reference, clock=device.clock)
-    assert second.median == pytest.approx(1e-3)
-    assert second.slowdown == pytest.approx(1.0)
-    assert second.deviation < 1e-9
-    assert 1.5 < device.now < 1.6
+    assert second.slowdown == pytest.approx(1.8)
+    assert second.median == pytest.approx(2e-3 / 1.8)  # calls are slowed by 2, the reference says 1.8
+    assert second.deviation == pytest.approx(slowed_by(1.8) * second.median)
+    assert abs(second.median - first.median) < second.deviation
+    assert second.seconds < 0.15  # it is not waited for
 
 
-def test_calm_moments_are_picked_out() -> None:
-    device = Slowed(lambda now: now % 0.1 > 0.03)  # calm for 30 of 100 ms
-    reference = Reference(device.workload, clock=device.clock)
-    for _ in range(5):
-        timing = time_calls(device.call, reference=reference, clock=device.clock)
-        assert timing.median == pytest.approx(1e-3)
-        assert timing.deviation < 1e-9
-        assert timing.seconds < 0.5
-
-
-def test_a_device_that_stays_slowed_is_marked_until_that_is_what_it_is() -> None:
+def test_a_device_that_was_slowed_for_long_is_not_calm_for_that() -> None:
     device = Slowed(lambda now: now > 1.0)
     reference = Reference(device.workload, clock=device.clock)
     for _ in range(5):
         time_calls(device.call, reference=reference, clock=device.clock)
     device.now = 2.0
-    marked = time_calls(device.call, max_seconds=1.0, reference=reference, clock=device.clock)
-    assert marked.seconds == pytest.approx(1.04, abs=0.03)
-    assert marked.slowdown == pytest.approx(1.8)
-    assert marked.deviation == pytest.approx(0.8 * 2e-3)
-    assert marked.median == pytest.approx(2e-3)
-    later = [time_calls(device.call, reference=reference, clock=device.clock) for _ in range(10)]
-    assert [timing.slowdown for timing in later[-3:]] == pytest.approx([1.0] * 3)
-    assert later[-1].seconds < 0.2
+    timings = [time_calls(device.call, reference=reference, clock=device.clock) for _ in range(80)]
+    assert {round(timing.slowdown, 6) for timing in timings} == {1.8}
+    assert {round(timing.median, 9) for timing in timings} == {round(2e-3 / 1.8, 9)}
 
 
-def test_rare_moments_are_not_waited_for() -> None:
-    device = Slowed(lambda now: now % 1.0 > 0.02)  # calm for 20 of 1000 ms
+def test_changes_within_a_measurement_are_made_up_for() -> None:
+    device = Slowed(lambda now: now % 0.1 > 0.03)  # calm for 30 of 100 ms
     reference = Reference(device.workload, clock=device.clock)
-    timings = [time_calls(device.call, reference=reference, clock=device.clock) for _ in range(20)]
-    assert all(timing.median == pytest.approx(2e-3) for timing in timings[10:])
-    assert all(timing.seconds < 0.3 for timing in timings[10:])
+    timings = [time_calls(device.call, reference=reference, clock=device.clock) for _ in range(10)]
+    for timing in timings[3:]:
+        assert 1e-3 <= timing.median <= 1.2e-3  # the raw median is 2 ms
+        assert abs(timing.median - 1e-3) < 2 * timing.deviation
 
 
-def test_of_a_slowed_device_the_calmest_moments_count() -> None:
-    device = Slowed(lambda now: now > 1.0 and not 2.2 < now < 2.212)
-    reference = Reference(device.workload, clock=device.clock)
-    for _ in range(5):
-        time_calls(device.call, reference=reference, clock=device.clock)
-    device.now = 2.0
-    timing = time_calls(device.call, max_seconds=0.5, reference=reference, clock=device.clock)
-    assert 0 < timing.runs < 20  # of five batches, one or two of them calm; of all it would be hundreds
-    assert timing.slowdown == pytest.approx(1.8)
-    assert timing.iqr > 0
-    assert not timing.steady
+@pytest.mark.parametrize("reading", [1.0, 1.1])
+def test_a_device_that_is_hardly_slowed_counts_as_calm(reading: float) -> None:
+    device = Device(constant(1e-3))
+    now = [1.0]
+
+    def workload() -> None:
+        device.now += 1e-4 * now[0]
+
+    reference = Reference(workload, clock=device.clock)
+    time_calls(device.call, reference=reference, clock=device.clock)
+    now[0] = reading
+    timing = time_calls(device.call, reference=reference, clock=device.clock)
+    assert timing.median == pytest.approx(1e-3)
+    assert timing.deviation == pytest.approx(slowed_by(reading) * 1e-3, abs=1e-9)
 
 
-def test_candidates_in_turn_share_what_happens() -> None:
-    device = Device(constant(0.0))
+def test_more_calls_are_not_timed_where_they_tell_nothing(rng: np.random.Generator) -> None:
+    def measured(slow: bool) -> Timing:
+        durations = correlated(rng, median=1e-3, spread=0.15, correlation=0.0, length=1.0)
+        device = Device(durations)
 
-    def takes(seconds: float) -> Any:
-        def call() -> None:
-            device.now += seconds * (1 + device.now)  # slower and slower
+        def workload() -> None:
+            device.now += 1.8e-4 if slow else 1e-4
 
-        return call
+        reference = Reference(workload, known=[1e-4] * 9, clock=device.clock)
+        return time_calls(device.call, precision=0.005, max_seconds=9.0, reference=reference, clock=device.clock)
 
-    one, other = time_interleaved([takes(1e-3), takes(1.02e-3)], precision=0.001, clock=device.clock)
-    assert other.median / one.median == pytest.approx(1.02, abs=0.01)
-    assert one.seconds == other.seconds
+    calm, slowed = measured(False), measured(True)
+    assert slowed.runs < calm.runs / 3
+    assert slowed.error < slowed.deviation
+
+
+def test_readings_are_thinned_out_over_the_whole_time() -> None:
+    reference = Reference(lambda: None)
+    for reading in np.linspace(1.0, 2.0, 20_000):
+        reference.learn(float(reading))
+    assert len(reference.readings) <= 1000
+    assert reference.calm == pytest.approx(1.05, abs=0.01)
+    assert reference.readings[0] == 1.0
+    assert reference.readings[-1] == pytest.approx(2.0, abs=0.01)
+    assert Reference(lambda: None, known=reference.readings).calm == reference.calm

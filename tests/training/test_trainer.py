@@ -41,7 +41,6 @@ class Service(Logger):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_epochs": 3}, "'epochs'"),
         ({"default_root_dir": "x"}, "'directory'"),
         ({"fast_dev_run": True}, "limit_train_batches"),
         ({"enable_checkpointing": False}, "checkpoints"),

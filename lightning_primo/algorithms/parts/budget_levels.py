@@ -21,17 +21,18 @@ class Schedule:
         budgets: Epochs up to which the evaluations of each level train; the last is `R`.
         evaluations: Evaluations of each level; those of the population are among them.
         population_size: Members of the population.
+        paid: Of each level's budget, what a member has paid in the level before.
     """
 
     budgets: tuple[int, ...]
     evaluations: tuple[int, ...]
     population_size: int
+    paid: tuple[int, ...]
 
     @property
     def epochs(self) -> tuple[int, ...]:
-        """What each level costs: a child its level's budget, a member only what its budget exceeds the one before."""
-        before = (0, *self.budgets[:-1])
-        levels = zip(self.evaluations, self.budgets, before, strict=True)
+        """What each level costs: a child its level's budget, a member only what it has not paid before."""
+        levels = zip(self.evaluations, self.budgets, self.paid, strict=True)
         return tuple(n * budget - self.population_size * earlier for n, budget, earlier in levels)
 
 
@@ -54,7 +55,9 @@ def budget_levels(min_epochs: int, max_epochs: int, n_levels: int) -> tuple[int,
     return tuple(reversed(budgets))
 
 
-def plan_levels(full_trainings: float, population_size: int, budgets: Sequence[int]) -> Schedule:
+def plan_levels(
+    full_trainings: float, population_size: int, budgets: Sequence[int], *, continues: bool = True
+) -> Schedule:
     """The schedule that spends `full_trainings * R` epochs.
 
     A population of `s` that goes through all levels costs `s R`, as it continues from its checkpoints, and `m_i`
@@ -68,25 +71,28 @@ def plan_levels(full_trainings: float, population_size: int, budgets: Sequence[i
         population_size: The largest population; fewer where the last level would have less than 1.5 evaluations per
             member, that is, where members going from `R / 2` to `R` would take more than half of its epochs.
         budgets: Of the levels, ascending, in epochs; the lowest are left out where the population would be below 2.
+        continues: Whether members continue from their checkpoints. Where they begin anew, `R` is `sum_i b_i` above.
 
     Returns:
         The schedule.
 
     >>> plan_levels(20, 100, (7, 13, 27))
-    Schedule(budgets=(7, 13, 27), evaluations=(29, 17, 8), population_size=5)
+    Schedule(budgets=(7, 13, 27), evaluations=(29, 17, 8), population_size=5, paid=(0, 7, 13))
     """
     full, n_levels = budgets[-1], len(budgets)
     total = math.ceil(full_trainings * full - 1e-9)
     halving = [2 ** (n_levels - 1 - i) for i in range(n_levels)]
-    once, saved = sum(n * budget for n, budget in zip(halving, budgets, strict=True)), sum(budgets[:-1])
+    paid = (0, *budgets[:-1]) if continues else (0,) * n_levels
+    once, saved = sum(n * budget for n, budget in zip(halving, budgets, strict=True)), sum(paid)
     # n_i = 2^(n-1-i) c with c = (total + s * saved) / once, which is to be at least 1.5 s
     largest = math.floor(total / (_EVALUATIONS_PER_MEMBER * once - saved))
     if n_levels > 1 and largest < min(population_size, 2):
-        return plan_levels(full_trainings, population_size, budgets[1:])
+        return plan_levels(full_trainings, population_size, budgets[1:], continues=continues)
     size = max(1, min(population_size, largest))
     c = (total + size * saved) / once
-    children = _spend(total - size * full, budgets, [n * c - size for n in halving])
-    return Schedule(budgets=tuple(budgets), evaluations=tuple(size + m for m in children), population_size=size)
+    children = _spend(total - size * (sum(budgets) - saved), budgets, [n * c - size for n in halving])
+    evaluations = tuple(size + m for m in children)
+    return Schedule(budgets=tuple(budgets), evaluations=evaluations, population_size=size, paid=paid)
 
 
 def _round_half_to_odd(x: float) -> int:

@@ -45,18 +45,19 @@ class FreezeThaw:
             config: The new configuration; None if there is none.
             rungs: The epochs at which a training may wait, ascending; the full budget is the last.
         """
-        problem, last_rung = algorithm.problem, max(rungs[:-1], default=0)
-        paused = [_Paused.of(algorithm, rung, number, acquisition) for number, rung in enumerate(data.rungs[:-1])]
+        problem, way = algorithm.problem, algorithm.problem.fidelity.way
+        observed = enumerate(data.rungs[:-1])
+        paused = [_Paused.of(algorithm, rung, number, acquisition, rungs) for number, rung in observed]
         waiting = [trial for trials in paused for trial in trials]
-        in_time = [trial for trial in waiting if last_rung - trial.epoch < algorithm.epochs_left]
+        in_time = [trial for trial in waiting if way(trial.epoch, rungs[:-1]) < algorithm.epochs_left]
         best = max(in_time or waiting, key=lambda trial: trial.worth, default=None)
         if best is None:
             return None
         if not in_time:
             return algorithm.promotion(best.trial_id, problem.max_epochs)
-        if config is not None and last_rung < algorithm.epochs_left:
+        if config is not None and way(0, rungs[:-1]) < algorithm.epochs_left:
             known = problem.scaled_losses([problem.known(config)])
-            new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(_left(problem, 0))
+            new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(_left(problem, 0, rungs))
             if new > best.worth:
                 return None
         return algorithm.promotion(best.trial_id, next(epoch for epoch in rungs if epoch > best.epoch))
@@ -79,20 +80,27 @@ class _Paused:
     worth: float
 
     @classmethod
-    def of(cls, algorithm: Algorithm, rung: RungObservations, number: int, acquisition: Acquisition) -> list[_Paused]:
+    def of(
+        cls,
+        algorithm: Algorithm,
+        rung: RungObservations,
+        number: int,
+        acquisition: Acquisition,
+        rungs: Sequence[int],
+    ) -> list[_Paused]:
         """Those that wait at a rung, the rung's number among those that were observed given."""
         rows = [row for row, i in enumerate(rung.trials) if _is_paused(algorithm.trials[i], rung.epoch)]
         if not rows:
             return []
-        left = _left(algorithm.problem, rung.epoch)
+        left = _left(algorithm.problem, rung.epoch, rungs)
         worth = acquisition.going_on(rung.vectors[rows], number, rung.losses[rows]) - math.log(left)
         worth = np.where(np.isnan(worth), -math.inf, worth)
         return [cls(rung.trials[row], rung.epoch, left, float(w)) for row, w in zip(rows, worth, strict=True)]
 
 
-def _left(problem: Problem, epoch: int) -> int:
-    """Epochs from one to the end of a full training, all its replicates included."""
-    return problem.max_epochs * problem.replicates - epoch
+def _left(problem: Problem, epoch: int, rungs: Sequence[int]) -> int:
+    """What it costs from an epoch to the end of a full training, in epochs, all its replicates included."""
+    return problem.fidelity.way(epoch, rungs) + problem.max_epochs * (problem.replicates - 1)
 
 
 def _is_paused(trial: Trial, epoch: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import jsonargparse
 from lightning_primo.checks import printable
 from lightning_primo.cli.beginning_options import add_beginning
 from lightning_primo.cli.interruptions import interruptions
-from lightning_primo.cli.limits import DEFAULT_FULL_TRAININGS, read_budget, read_lengths, read_stop
+from lightning_primo.cli.length_options import add_lengths, name_of_length
+from lightning_primo.cli.limits import full_training, read_budget, read_lengths, read_stop, with_own_epochs
 from lightning_primo.cli.main import STOPPED
 from lightning_primo.cli.output import print_note, print_text
 from lightning_primo.cli.search_file_action import SearchFileAction
@@ -70,28 +72,7 @@ def parser() -> jsonargparse.ArgumentParser:
         help="such as {class_path: PriMO, init_args: {priors: {val_acc: {center: {model.init_args.lr: 1e-3}}}}} "
         "(default: PriMO)",
     )
-    made.add_argument(
-        "--epochs",
-        type=int | list[int] | None,
-        help="[shortest, full] training (default: 1 and the config's trainer.max_epochs)",
-    )
-    made.add_argument(
-        "--steps",
-        type=list[int] | None,
-        help="[shortest, full] training in optimiser steps instead, such as [500, 13500]: trainings end, and go on, "
-        "inside epochs",
-    )
-    made.add_argument(
-        "--budget.full_trainings",
-        type=float | None,
-        help="in total, over all runs of the search (default where no budget is given: "
-        f"{DEFAULT_FULL_TRAININGS:g}, or what the algorithm plans with)",
-    )
-    made.add_argument("--budget.epochs", type=float | None, help="in total")
-    made.add_argument("--budget.steps", type=float | None, help="in total, where trainings are counted in steps")
-    made.add_argument("--budget.hours", type=float | None, help="in total")
-    made.add_argument("--budget.device_hours", type=float | None, help="of all devices that train, in total")
-    made.add_argument("--budget.trials", type=int | None, help="configurations started, in total")
+    add_lengths(made)
     made.add_argument(
         "--stop",
         type=str | dict | list | None,
@@ -175,7 +156,7 @@ def run(options: jsonargparse.Namespace) -> int:
             lengths = read_lengths(options, project)
             space = with_own_defaults(space, project)
             asked = _asked(options, space, project)
-            full = {f"max_{unit}": pair[1] for unit, pair in lengths.items()}
+            full = full_training(lengths, project)
             project = project.for_search(encoded=sorted(space.encoded), choices=space.choices, **full)
             check_space_fits(project, space)
             if options.config_first:
@@ -203,7 +184,7 @@ def _asked(options: jsonargparse.Namespace, space: SearchSpace, project: Project
         "constraints": read_constraints(options.constraints or []),
         "algorithm": read_algorithm(options.algorithm, space),
         "first": read_first(options.first or [], space),
-        "known": read_known(options.known or [], space, project, length="epoch" if options.steps is None else "step"),
+        "known": read_known(options.known or [], space, project, length=name_of_length(options)),
         "continues": read_continues(options.continues, space, project),
     }
 
@@ -222,7 +203,7 @@ def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace,
         datamodule=project.data,
         example_inputs=of_project(project, options.example_inputs),
         directory=_directory(options),
-        trainer=project.trainer,
+        trainer=project.trainer if options.data is None else functools.partial(with_own_epochs, project),
         seed=(project.seed or 0) if options.seed is None else options.seed,
         **{name: options[name] for name in PASSED_ON},
         **asked,

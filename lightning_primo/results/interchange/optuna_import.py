@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ConfigSpace import Categorical, ConfigurationSpace, Constant, Float, Integer
@@ -56,7 +57,7 @@ def from_optuna(
     steps = [step for trial in trials for step in trial.intermediate_values]
     offset = 1 - min([*steps, 1])  # epochs are counted from 1
     epochs = study.user_attrs.get(EPOCHS, [1, max([step + offset for step in steps], default=1)])
-    unit, grain = study.user_attrs.get(UNIT, [Unit.EPOCHS.value, 1])
+    unit, grain = study.user_attrs.get(UNIT, [Unit.EPOCHS.value, "1"])
     problem = Problem(
         space=_space(trials),
         objectives=objectives,
@@ -64,7 +65,7 @@ def from_optuna(
         min_epochs=int(epochs[0]),
         max_epochs=int(epochs[1]),
         unit=Unit(unit),
-        grain=int(grain),
+        grain=Fraction(grain) if unit == Unit.DATA.value else int(grain),
     )
     first = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
     proposals = [(_proposal(problem, trial), _seconds(first, trial.datetime_start)) for trial in trials]

@@ -75,8 +75,9 @@ def contents(
             "trials": len(trials),
             "statuses": dict(Counter(trial.outcome for trial in findings.trials).most_common()),
             "epochs": findings.spent,
-            "unit": problem.unit.value,
-            "one": problem.fidelity.singular,
+            "unit": problem.fidelity.spending,
+            "one": problem.fidelity.singular if problem.fidelity.continues else "fraction of the data",
+            "whole": problem.fidelity.continues,
             "full_trainings": findings.full_trainings,
             "infeasible": len(findings.infeasible),
             "seconds": findings.events[-1][1] if findings.events else 0.0,
@@ -91,7 +92,7 @@ def contents(
         "front": front,
         "trials": _trials(findings, trials, front, directory),
         "curves": _curves(findings),
-        "rungs": [problem.grain * rung for rung in _rungs(trials)],
+        "rungs": [problem.fidelity.amount(rung) for rung in _rungs(trials)],
         "models": [_model(model, problem) for model in models],
         "hypervolume": _hypervolume(findings),
         "spending": [_in_unit(asdict(spent), problem) for spent in spending(problem, trials, front)],
@@ -202,7 +203,7 @@ def _trials(findings: Findings, trials: Sequence[Trial], front: Sequence[int], d
             "prior": told.prior,
             "spreads": [rounded(value) for value in spreads] if np.isfinite(spreads).any() else None,
             "reason": first_line(trial.reason) if trial.reason.strip() else None,
-            "schedule": {str(problem.grain * epoch): dict(config) for epoch, config in trial.schedule.items()}
+            "schedule": {str(problem.fidelity.amount(epoch)): dict(config) for epoch, config in trial.schedule.items()}
             if len(trial.schedule) > 1
             else None,
             "pending": told.pending,
@@ -225,7 +226,7 @@ def _curves(findings: Findings) -> dict[str, Any]:
             epochs = [epochs[i] for i in np.unique(np.rint(np.linspace(0, len(epochs) - 1, each)).astype(int))]
         if epochs:
             curves[str(trial.id)] = {
-                "epochs": [findings.problem.grain * epoch for epoch in epochs],
+                "epochs": [findings.problem.fidelity.amount(epoch) for epoch in epochs],
                 "values": [[rounded(trial.curve[epoch][name]) for epoch in epochs] for name in trained],
             }
     return curves
@@ -262,7 +263,7 @@ def _model(model: ObjectiveModel | None, problem: Problem) -> dict[str, Any] | N
 
 
 def _in_unit(row: dict[str, Any], problem: Problem) -> dict[str, Any]:
-    """A row of what was spent, of which the epochs are those or steps."""
+    """A row of what was spent, of which the epochs are those, steps, or full trainings."""
     return {**row, "epochs": problem.fidelity.amount(row["epochs"])}
 
 

@@ -39,6 +39,8 @@ class Record:
         begun: The last epoch that was begun by the present attempt; 0 before the first, and not kept in checkpoints.
         finished: Whether the training ended by itself, so that it can't be continued.
         micro_batches: In how many parts its batches are trained.
+        rung: The level that the training is for, where it goes on with that of no other level; 0 where it does.
+        length: The epochs of the whole training to that level; 0 where they are not known yet, or levels count them.
     """
 
     identity: str = ""
@@ -49,6 +51,8 @@ class Record:
     begun: int = field(default=0, compare=False)
     finished: bool = False
     micro_batches: int = 1
+    rung: int = 0
+    length: int = 0
 
     @property
     def epoch(self) -> int:
@@ -65,6 +69,8 @@ class Record:
             "measured_on": {name: dict(place) for name, place in self.measured_on.items()},
             "finished": self.finished,
             "micro_batches": self.micro_batches,
+            "rung": self.rung,
+            "length": self.length,
         }
 
     @classmethod
@@ -78,6 +84,8 @@ class Record:
             measured_on={name: dict(place) for name, place in state["measured_on"].items()},
             finished=state["finished"],
             micro_batches=state["micro_batches"],
+            rung=state["rung"],
+            length=state["length"],
         )
 
 
@@ -105,11 +113,17 @@ def record_in(path: Path) -> Record | None:
         return None
 
 
-def read_own_record(directory: Path, identity: str) -> Record | None:
-    """The same for the trial of this identity; the checkpoint of another one counts as none, with the same warning."""
+def read_own_record(directory: Path, identity: str, rung: int = 0) -> Record | None:
+    """The same for the trial of this identity; the checkpoint of another one counts as none, with the same warning.
+
+    Args:
+        directory: The trial's.
+        identity: The trial's.
+        rung: The level that the training must be for; one for another level counts as none.
+    """
     record = read_record(directory)
     if record is None or record.identity == identity:
-        return record
+        return record if record is None or record.rung == rung else None
     rank_zero_warn(
         f"{str(checkpoint_file(directory))!r} belongs to another trial ({record.identity}, not {identity}); it is not "
         "used, the trial is trained from scratch",

@@ -51,5 +51,6 @@ def attempt_in_ranks(n: int, attempt: Callable[[], Attempt], record: Record, dir
 def _as_far_as_is_known(record: Record, directory: Path) -> Record:
     """What ranks have reached of which none could report."""
     kept = read_record(directory)
-    curve = kept.curve if kept is not None and kept.identity == record.identity else record.curve
+    is_own = kept is not None and (kept.identity, kept.rung) == (record.identity, record.rung)
+    curve = kept.curve if kept is not None and is_own else record.curve
     return replace(record, curve=curve, begun=max(curve, default=0) + 1)

@@ -49,7 +49,7 @@ def replicate_job(job: Job, number: int, *, seconds: float = 0.0) -> Job:
         number: Of the replicate, from 1.
         seconds: What those before took in this job.
     """
-    record = read_own_record(job.directory, job.identity)
+    record = read_own_record(job.directory, job.identity, job.rung)
     return replace(
         job,
         replicate=number,

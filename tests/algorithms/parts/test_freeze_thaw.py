@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from lightning_primo.acquisitions import Acquisition
 from lightning_primo.algorithms import FreezeThaw, PriMO
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.observations import observe
+from lightning_primo.problem import Problem, Unit
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.testing.problems import drive, evaluator, toy_problem
 
@@ -44,10 +46,10 @@ class Worth(Acquisition):
         return np.array([self.paused[round(loss, 6)] for loss in losses[:, 0]])
 
 
-def started(*epochs: int) -> tuple[Given, list[Evaluation]]:
+def started(*epochs: int, problem: Problem = PROBLEM) -> tuple[Given, list[Evaluation]]:
     """An algorithm whose trials were trained to these epochs; two more to the end, that there is a front."""
     algorithm = Given()
-    algorithm.start(PROBLEM, seed=0)
+    algorithm.start(problem, seed=0)
     evaluate = evaluator(PROBLEM)
     told = []
     for epoch in (27, 27, *epochs):
@@ -84,6 +86,16 @@ def test_the_larger_worth_per_epoch_that_is_left_wins() -> None:
     assert choose(algorithm, {2: -1.0, 3: -1.0}, new=0.0) is None
 
 
+def test_where_promotions_begin_anew_all_rungs_above_are_left() -> None:
+    algorithm, _ = started(1, 3, 9, problem=replace(PROBLEM, unit=Unit.DATA, grain=Fraction(1, 27)))
+    # 3 + 9 + 27 are left to trial 2, 9 + 27 to trial 3 and 27 to trial 4, a new one takes 40
+    assert choose(algorithm, {2: 0.0, 3: 0.0, 4: 0.0}, new=0.0) == 4
+    assert choose(algorithm, {2: math.log(39 / 27) - 0.01, 3: math.log(36 / 27) + 0.01, 4: 0.0}, new=0.0) == 3
+    assert choose(algorithm, {2: math.log(39 / 27) + 0.01, 3: 0.0, 4: 0.0}, new=0.0) == 2
+    assert choose(algorithm, {2: -99.0, 3: -99.0, 4: 0.0}, new=math.log(40 / 27) + 0.01) is None
+    assert choose(algorithm, {2: -99.0, 3: -99.0, 4: 0.0}, new=math.log(40 / 27) - 0.01) == 4
+
+
 def test_only_what_waits_goes_on() -> None:
     algorithm, told = started(1, 3, 9)
     algorithm.register(algorithm.promotion(2, 3))  # pending
@@ -108,6 +120,19 @@ def test_near_the_end_only_what_can_still_be_trained_fully_goes_on() -> None:
     algorithm.epochs_left = 8  # and trial 2
     assert resume(algorithm, worth, new=new) == algorithm.promotion(3, 9)
     algorithm.epochs_left = 6  # nothing can go on from there, and to stop at a rung would be of no use
+    assert resume(algorithm, worth, new=new) == algorithm.promotion(2, 27)
+
+
+def test_near_the_end_rungs_that_begin_anew_are_all_paid() -> None:
+    algorithm, _ = started(1, 3, problem=replace(PROBLEM, unit=Unit.DATA, grain=Fraction(1, 27)))
+    worth, new = {2: 5.0, 3: 0.0}, 9.0
+    algorithm.epochs_left = 13.5  # after 1, 3 and 9 something is left
+    assert choose(algorithm, worth, new=new) is None
+    algorithm.epochs_left = 13
+    assert resume(algorithm, worth, new=new) == algorithm.promotion(2, 3)
+    algorithm.epochs_left = 12  # trial 2 has 3 and 9 before the last
+    assert resume(algorithm, worth, new=new) == algorithm.promotion(3, 9)
+    algorithm.epochs_left = 9
     assert resume(algorithm, worth, new=new) == algorithm.promotion(2, 27)
 
 

@@ -92,6 +92,7 @@ function duration(seconds) {
   return Math.floor(minutes / 60) + " h " + String(minutes % 60).padStart(2, "0") + " min";
 }
 
-// Epochs or steps, and how many of them.
-const counted = (number) => Math.round(number).toLocaleString("en");
-const amount = (number) => `${counted(number)} ${number === 1 ? data.summary.one : data.summary.unit}`;
+// Epochs or steps, and how many of them; or a fraction of the data.
+const counted = (number) => (data.summary.whole ? Math.round(number).toLocaleString("en") : digits(number));
+const ofData = (number) => (number === 1 ? "all of the data" : `${counted(number)} of the data`);
+const amount = (number) => (data.summary.whole ? `${counted(number)} ${number === 1 ? data.summary.one : data.summary.unit}` : ofData(number));

@@ -62,7 +62,7 @@ views.push({
       element("div", { class: "controls" }, choices([["epochs", `over ${data.summary.unit}`], ["seconds", "over time"]], state.over, (key) => { state.over = key; rebuild("hypervolume"); })),
       chart, element("p", { class: "faint" }, `What the front dominates, up to the reference point ${reference}; logarithmic objectives count by their base-10 logarithm.`),
     );
-    const title = state.over === "epochs" ? `${data.summary.unit} trained` : `time of search${unit.suffix}`;
+    const title = state.over === "epochs" ? `${data.summary.unit}${data.summary.whole ? " trained" : ""}` : `time of search${unit.suffix}`;
     plot(chart, [{ type: "scatter", mode: "lines", x, y: series.volume, line: { shape: "hv", color: css("--accent"), width: 2.5 }, fill: "tozeroy", fillcolor: translucent(css("--accent"), 0.1), hoverinfo: "x+y" }], baseLayout(300, { xaxis: { title: { text: title }, rangemode: "tozero" }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" } }));
   },
 });

@@ -7,7 +7,7 @@ views.push({
     const rows = [["directory", data.directory]];
     if (algorithm) rows.push(["algorithm", JSON.stringify(algorithm)]);
     if (data.description.seed) rows.push(["seed", data.description.seed]);
-    rows.push([data.summary.unit, `${counted(data.summary.min_epochs)} to ${counted(data.summary.max_epochs)}`]);
+    rows.push([data.summary.whole ? data.summary.unit : data.summary.one, `${counted(data.summary.min_epochs)} to ${counted(data.summary.max_epochs)}`]);
     for (const objective of data.objectives) {
       rows.push([`objective ${objective.name}`, [objective.mode, objective.kind, ...boundsOf(objective), ...objective.places.map((place) => `measured on ${place}`)].join(", ")]);
     }
