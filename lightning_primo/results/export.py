@@ -15,7 +15,7 @@ import torch
 from lightning_primo.disk import storage_explained
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.json_values import to_json
-from lightning_primo.results.loading import load_state
+from lightning_primo.results.loading import load_checkpoint, load_state
 from lightning_primo.results.trial_result import TrialResult
 
 TABLE = "front.csv"
@@ -68,6 +68,7 @@ def export_trials(
             folder.mkdir()
             if not trial.known:
                 torch.save(dict(load_state(directory, trial)), folder / "state_dict.pt")
+                torch.save(load_checkpoint(directory, trial), folder / "model.ckpt")
             described = _described(trial, tests.get(trial.id, {}), search)
             for name, values in (("config.json", trial.config), ("objectives.json", described)):
                 (folder / name).write_text(to_json(values) + "\n", encoding="utf-8")

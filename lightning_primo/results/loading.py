@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import lightning.pytorch as pl
 import torch
@@ -12,10 +14,11 @@ from lightning_primo.errors import CheckpointError, PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.layout import checkpoint_file, trial_directory
 from lightning_primo.results.trial_result import TrialResult
-from lightning_primo.training.checkpoint.record import load_weights, read_weights
+from lightning_primo.training.checkpoint.record import load_weights, read_model, weights_in
 from lightning_primo.training.process_state import process_kept
 
 StateDict = dict[str, torch.Tensor]
+T = TypeVar("T")
 
 
 def load_state(directory: Path, trial: TrialResult) -> StateDict:
@@ -29,6 +32,23 @@ def load_state(directory: Path, trial: TrialResult) -> StateDict:
         CheckpointError: If its checkpoint was removed, or cannot be read.
         PrimoError: If the trial was never trained.
     """
+    return _read(directory, trial, weights_in)
+
+
+def load_checkpoint(directory: Path, trial: TrialResult) -> dict[str, Any]:
+    """A trial's weights and hyperparameters as a checkpoint of Lightning's, which its ``ckpt_path`` takes.
+
+    Args:
+        directory: The search's directory.
+        trial: The trial.
+
+    Raises:
+        CheckpointError, PrimoError: As for `load_state`.
+    """
+    return _read(directory, trial, read_model)
+
+
+def _read(directory: Path, trial: TrialResult, read: Callable[[Path], T]) -> T:
     path = checkpoint_file(trial_directory(directory, trial.id))
     if trial.known:
         raise PrimoError(
@@ -39,7 +59,7 @@ def load_state(directory: Path, trial: TrialResult) -> StateDict:
         reason = f": {trial.reason}" if trial.reason else ""
         raise PrimoError(f"trial {trial.id} has no weights, no training of it succeeded ({trial.outcome}{reason})")
     try:
-        return read_weights(path.parent)
+        return read(path)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"the checkpoint of trial {trial.id} is gone, {str(path)!r} does not exist: checkpoints are kept for the "

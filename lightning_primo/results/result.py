@@ -167,7 +167,8 @@ class Result(FindingsOnceMore, IllustratedFindings):
     ) -> Path:
         """Write the front as plain files, to be read without this package.
 
-        They are ``front.csv`` and one folder per member, such as ``trial_00012``, with ``state_dict.pt``,
+        They are ``front.csv`` and one folder per member, such as ``trial_00012``, with ``state_dict.pt``, the same
+        weights as Lightning's ``model.ckpt`` (for ``load_from_checkpoint``, and ``trainer.predict(ckpt_path=...)``),
         ``config.json`` and ``objectives.json``; where the hyperparameters changed during the training, as with `PBT`,
         also ``schedule.json``, which `callbacks.ScheduledHyperparameters` replays.
 

@@ -50,7 +50,9 @@ def searched(directory: Path, *, project: bool) -> None:
         log.train(trial_id, (1.0 / width, 10.0 * width), 2, config=config)
         folder = trial_directory(directory, trial_id)
         folder.mkdir(parents=True)
-        torch.save({"state_dict": Net(width=width).state_dict(), "epoch": 2}, folder / "last.ckpt")
+        of_training = {"optimizer_states": [], "lr_schedulers": [], "callbacks": {}}
+        checkpoint = {"epoch": 2, "global_step": 6, "pytorch-lightning_version": "2.6.0", **of_training}
+        torch.save({**checkpoint, "state_dict": Net(width=width).state_dict()}, folder / "last.ckpt")
     written(directory, log)
     if project:
         path = directory.parent / "config.yaml"
@@ -67,7 +69,7 @@ def test_the_front_of_a_project_comes_with_its_configs(
     assert capsys.readouterr().out.splitlines() == [
         str(tmp_path / "front" / "front.csv"),
         *(
-            f"{tmp_path / 'front' / name}: config.json, config.yaml, objectives.json, state_dict.pt"
+            f"{tmp_path / 'front' / name}: config.json, config.yaml, model.ckpt, objectives.json, state_dict.pt"
             for name in ("trial_00000", "trial_00001")
         ),
     ]
@@ -79,6 +81,11 @@ def test_the_front_of_a_project_comes_with_its_configs(
     assert (cli.trainer.current_epoch, cli.model.net[0].out_features) == (2, 4)
     state = torch.load(tmp_path / "front" / "trial_00001" / "state_dict.pt", weights_only=True)
     Net(width=8).load_state_dict(state)
+    folder = "front/trial_00001"
+    arguments = ["validate", "--config", f"{folder}/config.yaml", "--ckpt_path", f"{folder}/model.ckpt"]
+    monkeypatch.setattr(sys, "argv", ["main.py", *arguments])
+    found = LightningCLI(save_config_callback=None).model.state_dict()
+    assert all(torch.equal(found[name], weight) for name, weight in state.items())
 
 
 def test_onnx_of_chosen_trials(tmp_path: Path) -> None:
@@ -127,6 +134,7 @@ def test_what_is_said_of_the_project_but_cannot_be_read_costs_the_configs_alone(
     assert "config.yaml is left out: " in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "front" / "trial_00001").iterdir()) == [
         "config.json",
+        "model.ckpt",
         "objectives.json",
         "state_dict.pt",
     ]

@@ -89,7 +89,7 @@ def test_an_exported_module_computes_the_same_for_any_batch_size(tmp_path: Path)
     folder = result.export(tmp_path / "front", onnx=True) / "trial_00000"
     assert torch.equal(torch.get_rng_state(), before)
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("config.json", "model.onnx", "objectives.json", "state_dict.pt")
+        *("config.json", "model.ckpt", "model.onnx", "objectives.json", "state_dict.pt")
     ]
     module = result.load(0)
     for size in (1, 5):
@@ -156,7 +156,7 @@ def test_what_cannot_be_converted_is_exported_without(tmp_path: Path) -> None:
     with pytest.warns(OnnxSkippedWarning, match=r"trial 0 is exported without model\.onnx: no batch .*example_input_a"):
         result_of(tmp_path / "blind", Factory(Images)).export(tmp_path / "front", onnx=True)
     assert sorted(path.name for path in (tmp_path / "front" / "trial_00000").iterdir()) == [
-        *("config.json", "objectives.json", "state_dict.pt")
+        *("config.json", "model.ckpt", "objectives.json", "state_dict.pt")
     ]
 
     def broken(config: Any) -> pl.LightningModule:

@@ -152,6 +152,7 @@ def test_a_search_hands_out_the_best_weights(tmp_path: Path) -> None:
     assert result.load(best).marker == 2
     folder = result.export(tmp_path / "front") / f"trial_{best.id:05d}"
     assert torch.load(folder / "state_dict.pt", weights_only=True)["marker"] == 2
+    assert Scripted.load_from_checkpoint(folder / "model.ckpt").marker == 2
     assert "best_epoch" in result.to_pandas().columns
 
 

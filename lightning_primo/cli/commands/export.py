@@ -22,9 +22,10 @@ _ATTEMPTS = 5
 def parser() -> jsonargparse.ArgumentParser:
     """The arguments of the command."""
     made = jsonargparse.ArgumentParser(
-        description="Write the front of a search as plain files, a folder per trial: the weights (state_dict.pt), the "
-        "hyperparameters (config.json), the objectives (objectives.json), of a search of the command line also the "
-        "project's own config.yaml with these hyperparameters, which its fit command trains as it is."
+        description="Write the front of a search as plain files, a folder per trial: the weights (state_dict.pt, and "
+        "Lightning's model.ckpt), the hyperparameters (config.json), the objectives (objectives.json), of a search of "
+        "the command line also the project's own config.yaml with these hyperparameters: its fit command trains it as "
+        "it is, its test and predict commands take it with --ckpt_path model.ckpt."
     )
     made.add_argument("directory", type=Path, help="the search's directory")
     made.add_argument("--out", type=Path, required=True, help="the folder to make; it appears complete or not at all")

@@ -23,6 +23,8 @@ KEY = "Recorder"
 BEST_WEIGHTS = "best_weights"
 """Where the weights of the best epoch lie beside it, if they are the trial's and not the last ones."""
 
+_OF_TRAINING = ("callbacks", "lr_schedulers", "optimizer_states", "MixedPrecision")
+
 
 @dataclass(kw_only=True)
 class Record:
@@ -142,11 +144,25 @@ def weights_in(path: Path) -> dict[str, torch.Tensor]:
         FileNotFoundError: If there is none.
         CheckpointError: If it cannot be read.
     """
+    return {_plain_name(name): tensor for name, tensor in read_model(path)["state_dict"].items()}
+
+
+def read_model(path: Path) -> dict[str, Any]:
+    """What of a checkpoint is of the module, on the CPU: as Lightning writes it where it is to save the weights only.
+
+    Returns:
+        A checkpoint of Lightning's with the trial's weights, the last ones or the best, and its hyperparameters.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        CheckpointError: If it cannot be read.
+    """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         recorded = checkpoint.get("callbacks", {}).get(KEY, {})
         weights: dict[str, torch.Tensor] = recorded.get(BEST_WEIGHTS, checkpoint["state_dict"])
-        return {_plain_name(name): tensor for name, tensor in weights.items()}
+        kept = {key: value for key, value in checkpoint.items() if key not in _OF_TRAINING}
+        return {**kept, "state_dict": dict(weights)}
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever a damaged file leads to
