@@ -228,6 +228,10 @@ class UnbuildableWarning(UserWarning):
     """Some configurations of the space have modules that cannot be built, so that their trials will fail."""
 
 
+class UnreadHyperparameterWarning(UserWarning):
+    """Nothing reads a hyperparameter of the space, so that trials differ in it without effect."""
+
+
 class UnsynchronizedMetricWarning(UserWarning):
     """An objective differs from process to process of a trial, as its metric was logged without ``sync_dist=True``."""
 

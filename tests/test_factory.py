@@ -35,6 +35,33 @@ class Reading(pl.LightningModule):
         self.kwargs = kwargs
 
 
+class Dropping(pl.LightningModule):
+    """As many projects have it: called with all arguments of a program, it reads its own."""
+
+    def __init__(self, lr: float = 0.1, **kwargs: Any) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.rates = [self.hparams.lr, self.hparams["momentum"], self.hparams.get("decay")]  # type: ignore[attr-defined]
+
+
+class DroppingAll(Net):
+    def __init__(self, depth: int = 1, **kwargs: Any) -> None:
+        super().__init__()
+
+
+class Saving(pl.LightningModule):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = Net(**self.hparams)
+
+
+class Framed(pl.LightningModule):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__()
+        self.arguments = locals()
+
+
 class Bare(pl.LightningModule):
     pass
 
@@ -65,6 +92,32 @@ def test_keywords_follow_inheritance() -> None:
     assert Keywords.of(functools.partial(Forwarding, 2)).accepted == ("lr", "width", "behaviour")
     assert Factory(functools.partial(Forwarding, 2)).module({"lr": 0.5}).lr == 0.5
     assert Factory(Reading).module(CONFIG).kwargs == CONFIG
+
+
+def test_collected_keywords_that_are_read_nowhere_are_not_taken() -> None:
+    assert Keywords.of(Dropping) == Keywords(("lr", "decay", "momentum"), (), drops=True)
+    assert Keywords.of(DroppingAll) == Keywords(("depth",), (), drops=True)
+    assert Keywords.of(functools.partial(DroppingAll, 1)) == Keywords((), (), drops=True)
+    assert Keywords.of(Saving).any
+    assert Keywords.of(Framed).any
+    Factory(Dropping).check(["lr", "momentum"])
+    with pytest.raises(InvalidArgumentError, match=r"'learning_rate'.*Dropping takes 'lr', .* with other \*\*kwargs"):
+        Factory(Dropping).check(["learning_rate"])
+    with pytest.raises(InvalidArgumentError, match="'width'"):
+        Factory(DroppingAll).check(["width"])
+
+
+def test_collected_keywords_are_taken_where_the_source_does_not_say() -> None:
+    def wrapper(self: Any, **kwargs: Any) -> None:
+        vars(self).update(kwargs)
+        init(self, **kwargs)
+
+    init = Dropping.__init__
+    wrapped = type("Wrapped", (Dropping,), {"__init__": functools.wraps(init)(wrapper)})
+    assert Keywords.of(wrapped).any
+    names: dict[str, Any] = {"pl": pl}
+    exec("class Typed(pl.LightningModule):\n    def __init__(self, **rest): super().__init__()", names)
+    assert Keywords.of(names["Typed"]).any
 
 
 def test_names_are_checked_against_module_and_data_together() -> None:

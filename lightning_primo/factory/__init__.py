@@ -10,5 +10,6 @@ from lightning_primo.factory.folds import Folding
 from lightning_primo.factory.k_fold_data import KFoldData
 from lightning_primo.factory.keywords import Keywords
 from lightning_primo.factory.loaders import LoadersDataModule
+from lightning_primo.factory.watched_config import WatchedConfig
 
-__all__ = ["CutsItself", "Factory", "Folding", "KFoldData", "Keywords", "LoadersDataModule"]
+__all__ = ["CutsItself", "Factory", "Folding", "KFoldData", "Keywords", "LoadersDataModule", "WatchedConfig"]

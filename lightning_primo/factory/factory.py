@@ -21,6 +21,7 @@ from lightning_primo.factory.keywords import Keywords, listed
 from lightning_primo.factory.loaders import LoadersDataModule, are_loaders, by_stage
 from lightning_primo.factory.module_setup import TrainerNeededError, set_up
 from lightning_primo.factory.ready_data import prepare_once, set_up_once
+from lightning_primo.factory.watched_config import WatchedConfig
 from lightning_primo.namespaces import foreign_hint
 from lightning_primo.problem.trial import Config, configuration_key
 
@@ -104,7 +105,10 @@ class Factory:
         taken = {name for _, _, keywords in classes for name in keywords.accepted}
         ignored = [name for name in names if name not in taken]
         if ignored:
-            accepts = "; ".join(f"{_name(target)} takes {listed(kw.accepted)}" for _, target, kw in classes)
+            accepts = "; ".join(
+                f"{_name(target)} takes {listed(kw.accepted)}{' and does nothing with other **kwargs' * kw.drops}"
+                for _, target, kw in classes
+            )
             raise InvalidArgumentError(
                 f"nothing takes the hyperparameter {listed(ignored)} of the space: {accepts}. Add it to an __init__, "
                 "remove it from the space, or give 'module' as a function of the configuration"
@@ -224,8 +228,8 @@ def _keywords(target: Any, base: type, label: str) -> Keywords | None:
 
 
 def _build(label: str, target: Callable[..., Any], keywords: Keywords | None, config: Config) -> Any:
-    if keywords is None:
-        return target(copy.deepcopy(dict(config)))  # choices are the space's own, and may be lists
+    if keywords is None:  # choices are the space's own, and may be lists
+        return target(config.again() if isinstance(config, WatchedConfig) else copy.deepcopy(dict(config)))
     missing = [name for name in keywords.required if name not in config]
     if missing:
         raise InvalidArgumentError(

@@ -249,7 +249,8 @@ class Search(Steered):
     def preflight(self, *, report: Callable[[BaseException], None] | None = None) -> set[str] | None:
         """Train one batch of the first configuration, as `run` does before a new search; nothing is kept.
 
-        The modules of a few others are built, and an UnbuildableWarning says which cannot be.
+        The modules of a few others are built, and an UnbuildableWarning says which cannot be; an
+        UnreadHyperparameterWarning names hyperparameters that nothing looks at meanwhile.
 
         Args:
             report: Is given the exception if the module's or the data's own code raises one, which is otherwise left

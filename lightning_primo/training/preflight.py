@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import shutil
 import tempfile
 import time
@@ -29,6 +30,7 @@ from lightning_primo.errors import (
     StorageError,
     TrialFailedError,
     UnbuildableWarning,
+    UnreadHyperparameterWarning,
 )
 from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import TrainedCallback
@@ -41,6 +43,7 @@ from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.process_state import Raised, alone
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
+from lightning_primo.training.unread import Reading
 from lightning_primo.training.validations import limits_of
 from lightning_primo.training.whole_module import WholeModule
 
@@ -82,7 +85,8 @@ def preflight(
 
     It writes nothing to the trial's directory, and the process stays as it is. The modules of other configurations are
     built, for a second at most if the first of them takes no longer. Those that can't be are told of by an
-    UnbuildableWarning, as their trials will fail.
+    UnbuildableWarning, as their trials will fail. A hyperparameter that nothing reads meanwhile is told of by an
+    UnreadHyperparameterWarning.
 
     Args:
         job: Of the configuration to try.
@@ -105,16 +109,20 @@ def preflight(
     """
     with alone():
         result = _preflight(job, others, folder, report)
-        failed = _unbuildable(job, others) if isinstance(result, set) else None
+        reading = Reading(job)
+        failed = _unbuildable(job, others, reading) if isinstance(result, set) else None
+        unread = reading.explained()
     for raised in (result, failed):
         if isinstance(raised, Raised):
             raise raised.error
     if isinstance(failed, str):
         warnings.warn(failed, UnbuildableWarning, stacklevel=2)
+    if unread is not None:
+        warnings.warn(printable(unread), UnreadHyperparameterWarning, stacklevel=2)
     return result if isinstance(result, set) else None
 
 
-def _unbuildable(job: Job, others: Sequence[Config]) -> str | Raised | None:
+def _unbuildable(job: Job, others: Sequence[Config], reading: Reading) -> str | Raised | None:
     """What there is to say of those of `others` whose modules cannot be built."""
     end = time.perf_counter() + _SECONDS
     n_built, failures = 0, []
@@ -123,7 +131,7 @@ def _unbuildable(job: Job, others: Sequence[Config]) -> str | Raised | None:
             break
         n_built += 1
         try:
-            _build_somewhere(job.factory, config)
+            reading.build(functools.partial(_build_somewhere, job.factory), config)
         except InvalidArgumentError as error:
             return Raised(error)
         except BaseException as error:

@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+import copy
 import importlib
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 
-from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, UnbuildableWarning
+from lightning_primo.errors import (
+    InvalidArgumentError,
+    MetricNotLoggedError,
+    UnbuildableWarning,
+    UnreadHyperparameterWarning,
+)
 from lightning_primo.objectives import Metric, ParameterCount, TrainingTime
 from lightning_primo.problem.trial import Status
-from lightning_primo.training import Failure, preflight, run_job
+from lightning_primo.training import Failure, TrainingOptions, preflight, run_job
 from lightning_primo.training.ranks import Report
 from tests.tiny import Data, Manual, Net, NoValidation
 from tests.training.jobs import make_job
@@ -91,6 +100,47 @@ def test_configurations_that_cannot_be_built_are_told_of(tmp_path: Path) -> None
         UnbuildableWarning, match=r"3 of 4 configurations .* such as \{'lr': 0.2\}: ValueError: lr too large"
     ):
         assert preflight(make_job(tmp_path, module=build), others=OTHERS) is not None
+
+
+WIDE = [{"lr": lr, "width": 2, "clip": 1.0} for lr in (0.1, 0.2, 0.3)]
+
+
+def test_a_hyperparameter_that_nothing_reads_is_told_of(tmp_path: Path) -> None:
+    clips: list[float] = []
+
+    def data(config: Any) -> Data:
+        return Data(kind="map" if config.get("width", 2) else "dict")
+
+    def trainer(config: Any) -> dict[str, Any]:
+        clips.append(config["clip"])
+        return {"accelerator": "cpu", "gradient_clip_val": config["clip"]}
+
+    narrow = make_job(tmp_path, module=lambda config: Net(config["lr"]), config=WIDE[0])
+    with pytest.warns(
+        UnreadHyperparameterWarning, match=r"reads 'width', 'clip' .* any of 3 config.*config\['width'\]"
+    ):
+        assert preflight(narrow, others=WIDE) is not None
+    read: dict[str, Any] = {"config": WIDE[0], "data": data, "options": TrainingOptions(trainer=trainer)}
+    assert preflight(make_job(tmp_path, module=lambda config: Net(config["lr"]), **read), others=WIDE) is not None
+    assert clips == [1.0, 1.0]  # of the batch, and to see what it reads
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda config: Net(lr=dict(**config)["lr"]),
+        lambda config: Net(lr={**config}["lr"]),
+        lambda config: Net(lr=dict(config)["lr"]),
+        lambda config: Net(lr=json.loads(json.dumps(config))["lr"]),
+        lambda config: Net(lr=copy.deepcopy(config)["lr"]),
+        lambda config: Net(lr=config.copy()["lr"]),
+        lambda config: Net(lr=(config | {})["lr"]),
+        lambda config: Net(lr=pickle.loads(pickle.dumps(config))["lr"]),
+        lambda config: Net(lr=yaml.safe_load(yaml.safe_dump(config))["lr"]),  # which takes plain dicts alone
+    ],
+)
+def test_who_goes_through_a_configuration_has_read_it(tmp_path: Path, build: Any) -> None:
+    assert preflight(make_job(tmp_path, module=build, config=WIDE[0]), others=WIDE) is not None
 
 
 def test_a_module_that_looks_at_its_weights_is_built_on_the_cpu(tmp_path: Path) -> None:

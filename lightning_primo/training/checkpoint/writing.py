@@ -136,7 +136,7 @@ def _warn_of_objects(names: str) -> None:
 def _put_in_place(trainer: pl.Trainer, partial: Path, path: Path) -> None:
     module = type(trainer.lightning_module)
     if module not in _verified:
-        _require_loadable(partial)
+        _require_loadable(partial, module)
         _verified.add(module)
     _flush(partial)
     partial.replace(path)
@@ -144,15 +144,30 @@ def _put_in_place(trainer: pl.Trainer, partial: Path, path: Path) -> None:
         _flush(path.parent)
 
 
-def _require_loadable(path: Path) -> None:
+def _require_loadable(path: Path, module: type[pl.LightningModule]) -> None:
     try:
         torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
+        entries, classes = _objects(path)
         raise CheckpointError(
-            f"the trial's checkpoint does not load with weights_only=True: {error}\nKeep objects other than tensors, "
-            "numbers, strings and containers of these out of on_save_checkpoint, state_dict and the optimizer's "
-            "options, or declare their classes by torch.serialization.add_safe_globals"
+            f"the trial's checkpoint does not load with weights_only=True: its {entries} may hold tensors, numbers, "
+            f"strings and containers of these, but {classes}. If on_save_checkpoint of {module.__name__} or of a "
+            "callback puts there what is made anew for each trial anyway, do nothing in it and in on_load_checkpoint, "
+            "in a subclass if the class is not yours. Else leave these objects out of on_save_checkpoint, state_dict "
+            "and the optimizer's options, or declare their classes by torch.serialization.add_safe_globals"
         ) from error
+
+
+def _objects(path: Path) -> tuple[str, str]:
+    """Which entries of a checkpoint hold objects, and of which classes, as words of a sentence."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=False)  # this process has just written it
+    except Exception:
+        checkpoint = {}
+    names = [key for key, value in checkpoint.items() if not _loads(value)]
+    entries = f"entries {', '.join(map(repr, names))}" if names else "entries"
+    classes = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    return entries, f"they need {', '.join(sorted(classes))}" if classes else "they hold others"
 
 
 def _flush(path: Path) -> None:
