@@ -127,8 +127,8 @@ def _entries(values: Any) -> list[tuple[str, Any]]:
 def _warn_of_objects(names: str) -> None:
     rank_zero_warn(
         f"the hyperparameters {names} hold objects that do not load with weights_only=True, so all are left out of "
-        "the trials' checkpoints: give them to load_from_checkpoint, or leave these out by "
-        "save_hyperparameters(ignore=...)",
+        "the trials' checkpoints: a trained module is there by Result.load, or from the weights of an export. To use "
+        "load_from_checkpoint give them to it, or leave these out by save_hyperparameters(ignore=...)",
         category=CheckpointWarning,
     )
 
