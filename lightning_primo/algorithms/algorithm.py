@@ -3,21 +3,19 @@
 ```python
 algorithm.start(problem, seed=0)
 while budget_is_left:
-    proposal = algorithm.ask()             # None: nothing to do until a pending evaluation is told
+    proposal = algorithm.ask()
     algorithm.tell(evaluate(proposal))     # failed ones are told like any other
 ```
 
-Randomness is a function of the seed and of the number of asks alone, and the state a function of what was asked and
-told; a proposal follows from these, and from what may still be spent. A search that is restored from its log
-(`restore`) therefore goes on exactly as if it had never been interrupted, without repeating any of the work that led to
-the proposals.
+Randomness is a function of the seed and of the number of asks alone, the state one of what was asked and told; a
+proposal follows from these, and from what may still be spent. So a search that is restored from its log (`restore`)
+goes on exactly as if it had never been interrupted, without repeating any of the work that led to the proposals.
 
 An algorithm may leave a part of its search to another one: it starts that one too, takes proposals from its `propose`,
 and passes on by `register` and `tell` what has become of them.
 
-Not every trial is the algorithm's idea. A configuration that was enqueued takes the place of the next one that the
-algorithm begins a training with, whatever that is trained to. A result that is known already (`Origin.KNOWN`) is
-registered and told like any other, and spends nothing; `_learned` says what an algorithm makes of it.
+A configuration that was enqueued takes the place of the next one that the algorithm begins a training with. A result
+that is known already (`Origin.KNOWN`) is registered and told, and spends nothing; `_learned` says what is made of it.
 """
 
 from __future__ import annotations
@@ -75,9 +73,7 @@ class Algorithm(ABC):
         self._vectors = np.empty((0, len(self.encoding.names)))  # of the first trials, those whose keys are taken
 
     def ask(self, *, epochs_left: float = math.inf) -> Proposal | None:
-        """The next proposal, or None if there is none until a pending one is told.
-
-        None with nothing pending means that the space is exhausted.
+        """The next proposal; None if there is none until a pending one is told, or, with none pending, any more.
 
         Args:
             epochs_left: That may still be spent: some algorithms end with what they have begun. Default: nobody knows.
