@@ -41,7 +41,7 @@ class Dropping(pl.LightningModule):
     def __init__(self, lr: float = 0.1, **kwargs: Any) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.rates = [self.hparams.lr, self.hparams["momentum"], self.hparams.get("decay")]  # type: ignore[attr-defined]
+        self.rates = [self.hparams.lr, self.hparams["momentum"], self.hparams.get("decay")]  # type: ignore[union-attr]
 
 
 class DroppingAll(Net):
