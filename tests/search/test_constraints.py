@@ -90,7 +90,7 @@ def test_with_nothing_feasible_there_is_no_front(tmp_path: Path) -> None:
     assert "no trial was trained" not in result.summary()
 
 
-@pytest.mark.parametrize("algorithm", [SuccessiveHalving(eta=2), PriMO(n_init=2)])
+@pytest.mark.parametrize("algorithm", [SuccessiveHalving(eta=2), PriMO(n_init=2, pause=None)])
 def test_a_search_that_is_gone_on_with_is_one_that_was_never_stopped(tmp_path: Path, algorithm: Any) -> None:
     make(tmp_path / "once", algorithm=algorithm).run(full_trainings=8, progress=False)
     for full_trainings in (2, 5, 8):

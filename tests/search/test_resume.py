@@ -108,12 +108,15 @@ def test_kill_at_random_times(searches: Searches, undisturbed: Path, tmp_path: P
     assert_same(tmp_path, undisturbed)
 
 
-def test_a_larger_budget_goes_on(searches: Searches, undisturbed: Path, tmp_path: Path) -> None:
-    for full_trainings in (1.5, 4, 2, FULL_TRAININGS):
+def test_a_larger_budget_goes_on(searches: Searches, tmp_path: Path) -> None:
+    """What was found stays; which paused trials go on near an end depends on where that is."""
+    before: list[str] = []
+    for full_trainings, is_more in ((1.5, True), (4, True), (2, False), (FULL_TRAININGS, True)):
         assert searches.run(tmp_path, full_trainings) == 0, searches.log.read_text()
         found = history(tmp_path)
-        assert found == history(undisturbed)[: len(found)]
-    assert_same(tmp_path, undisturbed)
+        assert found[: len(before)] == before
+        assert (len(found) > len(before)) == is_more
+        before = found
 
 
 @pytest.mark.parametrize(("moment", "number"), [("preflight", 1), ("training", 10), ("asking", 2)])
