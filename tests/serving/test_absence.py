@@ -34,12 +34,12 @@ def test_a_server_that_is_killed_in_the_middle_and_comes_back_measures_all(
         future = pool.submit(
             device.measure, artefact, X, runtime=OnnxRuntime(), threads=1, max_seconds=5, precision=1e-4
         )
-        time.sleep(1.5)  # it is measured now
+        time.sleep(0.5)  # it is measured or will be: what starts late, on a slowed machine, also gives up earlier
         first.kill()
         time.sleep(2.5)
         assert not future.done()
         with served(first.port):
-            assert future.result(timeout=40).median > 0
+            assert future.result(timeout=120).median > 0
     away, back = capsys.readouterr().err.splitlines()
     for part in (first.address, "has not answered since", "Connection", "start lightning-primo serve there", "Ctrl-C"):
         assert part in away
