@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,30 @@ def test_its_process_is_described_and_logged() -> None:
     assert str(memory.measurement).endswith(f"batch size 1, float32, 1 thread, {OWN.text()}")
     assert memory.noisy
     assert not PeakMemory("cpu").noisy
+
+
+_WAITS = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:])
+_, _, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss, file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit")
+def test_the_system_tells_who_waits_for_the_process_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits is a small process: the kernel takes what a new one was forked from for a part of its peak."""
+    run, told = subprocess.run, list[int]()
+
+    def waited_for(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        done: subprocess.CompletedProcess[str] = run([sys.executable, "-c", _WAITS, *command], **options)
+        told.append(1024 * int(done.stderr.split()[-1]))
+        return done
+
+    artefact = OWN.export(wide(1024), torch.zeros(1, 8), tmp_path)
+    monkeypatch.setattr(subprocess, "run", waited_for)
+    found = load_in_process(OWN, artefact, [torch.zeros(1, 8).numpy()], threads=1)
+    assert [found.peak + found.before] == pytest.approx(told, rel=0.01)
 
 
 def test_a_search_measures_a_network_once(tmp_path: Path) -> None:
