@@ -64,7 +64,7 @@ def test_weights_are_resident_once_at_least_and_few_times_at_most(runtime: Deplo
     assert small.value < 100 * MB
     for memory in (small, large):
         assert memory.deviation is not None
-        assert memory.deviation < 0.02 * memory.value
+        assert memory.deviation < 0.1 * memory.value  # 0.2 % in ONNX Runtime, 4 % in AOTInductor
 
 
 def test_inputs_and_what_is_between_are_counted() -> None:
