@@ -26,8 +26,15 @@ _OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_R
 
 
 def threads_each(n: int) -> int:
-    """CPU threads of each of `n` processes that this machine's processors are divided among."""
-    return max(1, int(loky.cpu_count()) // n)
+    """CPU threads of each of `n` processes that this machine's processors are divided among, or fewer if so set."""
+    share = max(1, int(loky.cpu_count()) // n)
+    return min(share, threads_set() or share)
+
+
+def threads_set() -> int | None:
+    """The threads that the environment gives a process; None where it says nothing that is a number."""
+    given = os.environ.get(THREADS_VARIABLE, "").partition(",")[0]  # of nested parallel regions the outermost
+    return int(given) if given.isdecimal() and int(given) > 0 else None
 
 
 def process_variables(threads: int) -> dict[str, str]:

@@ -8,7 +8,6 @@ children, as Dask's may not, trains with loader processes all the same.
 from __future__ import annotations
 
 import math
-import os
 import pickle
 import threading
 import time
@@ -21,7 +20,7 @@ from typing_extensions import override
 
 from lightning_primo.errors import ExecutorError
 from lightning_primo.workers.call import Call, pickled_call
-from lightning_primo.workers.environment import THREADS_VARIABLE, threads_each
+from lightning_primo.workers.environment import threads_each, threads_set
 from lightning_primo.workers.protocol import Workers
 from lightning_primo.workers.supervisor import Supervisor
 
@@ -136,8 +135,7 @@ def run_below(call: Call, share: int = 1) -> Any:
         Exception: Whatever the call raises.
     """
     supervisor: Supervisor | None = getattr(_here, "supervisor", None)
-    given = os.environ.get(THREADS_VARIABLE, "")
-    threads = int(given) if given.isdecimal() and int(given) > 0 else threads_each(share)
+    threads = threads_set() or threads_each(share)
     if supervisor is None or supervisor.threads != threads:
         supervisor = _here.supervisor = Supervisor(threads=threads)
     return supervisor.run(call)

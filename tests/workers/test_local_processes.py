@@ -16,7 +16,7 @@ import torch
 
 from lightning_primo.errors import InvalidArgumentError, WorkerDiedError
 from lightning_primo.training import run_job
-from lightning_primo.workers import LocalProcesses
+from lightning_primo.workers import LocalProcesses, environment
 from lightning_primo.workers.environment import gpu_variables
 from tests.lean_imports import search_path
 from tests.training.jobs import curve, make_job
@@ -53,6 +53,18 @@ def test_lambdas_and_warm_workers(executor: LocalProcesses) -> None:
     assert len(pids) == 2
     threads = executor.submit(torch.get_num_threads).result()
     assert 1 <= threads <= max(1, (os.cpu_count() or 1) // 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "threads"), [("1", 1), ("2", 2), ("1,2", 1), ("9", 4), ("", 4), ("0", 4), ("many", 4)]
+)
+def test_threads_are_a_share_of_the_processors_or_fewer_if_the_environment_says_so(
+    said: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment.loky, "cpu_count", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert environment.threads_each(2) == threads
+    assert environment.threads_each(20) == 1
 
 
 def test_a_job_gives_the_same_as_here(executor: LocalProcesses, tmp_path: Path) -> None:
