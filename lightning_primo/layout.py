@@ -15,7 +15,7 @@ directory/
   runs.json               runs of its own at logging services; runs.lock is held while one is begun
   trials.csv, front.png, hypervolume.png    what a recipe leaves for a person
   preflight/              during the preflight, one batch before the search
-  latencies/              of networks, a file each, for configurations that have the same one
+  latencies/              what was measured of networks, a file each, for configurations that have the same one
   trials/00012/           a trial's own
     last.ckpt             its checkpoint; last.ckpt.*.partial while that is written
     epoch_00004.ckpt      the same as it was after that epoch, as long as another trial may go on from there
@@ -30,8 +30,10 @@ directory/
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from lightning_primo.disk import storage_explained
@@ -40,6 +42,7 @@ STORE = "search.sqlite"
 CHECKPOINT = "last.ckpt"
 _EPOCH = "epoch_"
 _REPLICATES = "replicates"
+_LEFT_SECONDS = 60.0
 
 
 def store_file(directory: Path) -> Path:
@@ -212,13 +215,17 @@ def model_checkpoints_directory(trial: Path) -> Path:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that is never seen half-written; what a killed process has left of it goes.
+    """Write a text file that is never seen half-written, by several processes at once too; the last one's stays.
+
+    What a killed process has left of it goes after a minute, which nobody takes to write one.
 
     Raises:
         StorageError: If the disk is full or cannot be written to.
     """
     for left in path.parent.glob(f".{path.name}-*"):
-        left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another one may end, or tidy up, just now
+            if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+                left.unlink()
     unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
         with storage_explained(f"{str(path)!r} cannot be written"):

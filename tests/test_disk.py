@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from lightning_primo.disk import storage_explained, storage_failure, writing_explained
 from lightning_primo.errors import StorageError
+from lightning_primo.layout import write_atomically
 from lightning_primo.problem.trial import Status
 from lightning_primo.training.failures import classify, no_outcome
 from tests.disks import files_at_most
@@ -99,3 +101,15 @@ def test_shared_memory_is_memory() -> None:
     text = "unable to allocate shared memory(shm) for file </torch_12_3>: No space left on device (28)"
     assert storage_failure(RuntimeError(text)) is None
     assert classify(RuntimeError(text)).status is Status.OUT_OF_MEMORY
+
+
+def test_several_write_a_file_at_once_and_what_a_killed_one_has_left_goes(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    left, young = (tmp_path / f".value.json-{name}" for name in ("old", "young"))
+    for file in (left, young):
+        file.touch()
+    os.utime(left, (0, 0))
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda number: write_atomically(path, str(number)), range(100)))
+    assert path.read_text() in map(str, range(100))
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, young.name}

@@ -19,7 +19,7 @@ from lightning_primo.cli.space_file import SearchSpace
 from lightning_primo.cli.torch_types import register_torch_types
 from lightning_primo.cli.user_code import user_code
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.objectives import Latency, ObjectiveCallback
+from lightning_primo.objectives import Latency, ObjectiveCallback, PeakMemory
 from lightning_primo.problem.past import past_searches
 from lightning_primo.search import NoImprovement, StoppingRule, Target, read_result
 from lightning_primo.serving.tokens import VARIABLE
@@ -129,7 +129,7 @@ def _made(label: str, base: type, entry: Any) -> Any:
     """One object of a class derived from `base`."""
     spec = _spec(label, entry)
     _check_names(label, base, spec)
-    if spec[CLASS].rpartition(".")[2] == Latency.__name__:
+    if spec[CLASS].rpartition(".")[2] in (Latency.__name__, PeakMemory.__name__):
         spec = _with_device(label, spec)
     register_torch_types()
     parser = ArgumentParser(exit_on_error=False)
@@ -165,7 +165,7 @@ def _spec(label: str, entry: Any) -> dict[str, Any]:
 
 
 def _with_device(label: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """A latency whose served device is not given by its address alone, which the parser would look for a config at.
+    """A cost whose served device is not given by its address alone, which the parser would look for a config at.
 
     Raises:
         InvalidArgumentError: If its token is there: that would be in a file that is shared, and in messages about it.

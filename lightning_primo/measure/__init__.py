@@ -12,6 +12,7 @@ from lightning_primo.measure.inputs import call, first_sample, model_inputs, to_
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
 from lightning_primo.measure.latency_comparison import compare_latencies
 from lightning_primo.measure.layers import LayerProfile, Profile, profile
+from lightning_primo.measure.measurement import Measurement
 from lightning_primo.measure.memory import peak_memory
 from lightning_primo.measure.module_profile import BatchProfile, ModuleProfile, profile_module
 from lightning_primo.measure.parameters import parameter_count
@@ -23,6 +24,7 @@ __all__ = [
     "EnergyMeter",
     "LatencyMeasurement",
     "LayerProfile",
+    "Measurement",
     "ModuleProfile",
     "NvmlMeter",
     "Profile",

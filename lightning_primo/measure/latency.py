@@ -14,12 +14,12 @@ from torch import nn
 
 from lightning_primo.checks import check_whole, printable
 from lightning_primo.errors import InvalidArgumentError, UnsteadyMeasurementWarning
-from lightning_primo.measure.devices import batch_name, device_name, measuring_place, resolve_device, synchronize
+from lightning_primo.measure.devices import device_name, resolve_device, synchronize
 from lightning_primo.measure.inputs import call, first_sample, to_device
 from lightning_primo.measure.isolation import dtype_name, dtype_of, explained, isolated, placed
 from lightning_primo.measure.known_readings import keep_readings, read_readings
+from lightning_primo.measure.measurement import Measurement
 from lightning_primo.measure.turns import quiet_machine
-from lightning_primo.problem.place import UNSTEADY, Place
 from lightning_primo.timing import Reference, Timing, time_calls
 from lightning_primo.timing.reference import TOLERANCE
 from lightning_primo.timing.timer import MAX_SECONDS, PRECISION, WARMUP, check_timing
@@ -28,7 +28,7 @@ _SIDE, _PRODUCTS = 512, 4  # of the reference workload on an accelerator: some t
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatencyMeasurement:
+class LatencyMeasurement(Measurement):
     """How long a forward pass takes, and where that was measured.
 
     Args:
@@ -37,50 +37,17 @@ class LatencyMeasurement:
         deviation: Standard deviation of what another measurement would find, in seconds; see `timing.Timing`. What
             drifts over minutes is in it as far as fixed work beside the calls was slowed as well.
         runs: Calls that were timed.
-        device: ``"cpu"``, ``"cuda:0"``, …
-        hardware: Model of the device.
-        batch_size: Samples per call; None for inputs as they are.
-        dtype: Of the floating-point parameters, for example ``"float32"``.
-        threads: CPU threads within an operator.
         slowdown: Duration of fixed work beside the calls, relative to a calm device; 1 where it was calm.
-        runtime: What computed, with its version; empty for PyTorch as it is.
-        reused: Whether it was measured before, of the same network.
-        preparation: Seconds of exporting, compiling and loading before, which are not in the others.
+
+    The others are those of `Measurement`.
     """
 
-    median: float
     iqr: float
-    deviation: float
     runs: int
-    device: str
-    hardware: str
-    batch_size: int | None
-    dtype: str
-    threads: int
     slowdown: float = 1.0
-    runtime: str = ""
-    preparation: float = 0.0
-    reused: bool = False
-
-    @property
-    def steady(self) -> bool:
-        """Whether it is known so well that the median is a property of the module, and not of a busy machine."""
-        return self.deviation <= UNSTEADY * self.median
-
-    @property
-    def measured_on(self) -> Place:
-        """Where and how this was measured, as text by name."""
-        kind = self.device.partition(":")[0]
-        place = measuring_place(kind, self.hardware, batch_size=self.batch_size, threads=self.threads)
-        runtime = {"runtime": self.runtime} if self.runtime else {}
-        return {**place, **runtime, "dtype": self.dtype}
 
     def __str__(self) -> str:
-        return (
-            f"{self.median * 1e3:.3g} ms (IQR {self.iqr * 1e3:.2g} ms, {self.runs} runs) on {self.hardware}, "
-            f"batch size {batch_name(self.batch_size)}, {self.dtype}, {self.threads} "
-            f"thread{'s' if self.threads > 1 else ''}{f', {self.runtime}' if self.runtime else ''}"
-        )
+        return f"{self.median * 1e3:.3g} ms (IQR {self.iqr * 1e3:.2g} ms, {self.runs} runs) {self.conditions}"
 
 
 def measure_latency(

@@ -1,4 +1,4 @@
-"""Where, and in which runtime, the seconds of a forward pass are measured."""
+"""Where, and in which runtime, a forward pass is measured: its seconds here, its memory in `memory_bench`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from typing_extensions import override
 from lightning_primo.errors import DeviceMismatchError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.latency import LatencyMeasurement, measure_latency
+from lightning_primo.measure.measurement import Measurement
 from lightning_primo.objectives.cost_arguments import check_computation
 from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.runtimes.compiled import Compiled
@@ -29,12 +30,19 @@ from lightning_primo.timing import RoundRobin
 from lightning_primo.timing.round_robin import FEWEST_ROUNDS
 from lightning_primo.timing.timer import MAX_SECONDS, PRECISION
 
+M = TypeVar("M", bound=Measurement)
 
-class Bench(ABC):
-    """Where, and in which runtime, the seconds of a forward pass are measured."""
+
+class Bench(ABC, Generic[M]):
+    """Where, and in which runtime, a quantity of a forward pass is measured, such as its seconds."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> type[M]:
+        """The class of its measurements."""
 
     @abstractmethod
-    def measure(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement:
+    def measure(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> M:
         """Measure `module`, which stays as it is.
 
         Args:
@@ -53,13 +61,16 @@ class Bench(ABC):
         return False
 
     @property
+    def noisy(self) -> bool:
+        """Whether another measurement may come out differently."""
+        return True
+
+    @property
     def leaves_runtime_open(self) -> bool:
         """Whether the first module that is measured settles in which of several runtimes all are."""
         return False
 
-    def begin(
-        self, module: nn.Module, inputs: Any, *, batch_size: int | None
-    ) -> Callable[[threading.Event], LatencyMeasurement]:
+    def begin(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> Callable[[threading.Event], M]:
         """Do of `measure` what needs the module, and return the rest, which may be called in another thread.
 
         The function that is returned waits for the device; the event that it is given is set when nobody wants the
@@ -105,20 +116,20 @@ class Bench(ABC):
         """Where it would be measured, without what is the module's."""
 
     @abstractmethod
-    def as_on(self, place: Place) -> Bench:
+    def as_on(self, place: Place) -> Bench[M]:
         """This one, with what it leaves open as it was settled where something was measured at `place`."""
 
     def settings(self) -> dict[str, Any]:
         """What makes values comparable besides module, inputs and batch size, as JSON values by name."""
         return {}
 
-    def glance(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement | None:
+    def glance(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> M | None:
         """A measurement by a few calls, where Python computes beside the operators; None where it does not."""
         return None
 
 
 @dataclass(frozen=True)
-class LocalBench(Bench):
+class LocalBench(Bench[LatencyMeasurement]):
     """This process, on one of its devices.
 
     Args:
@@ -143,6 +154,11 @@ class LocalBench(Bench):
     def __post_init__(self) -> None:
         check_computation(self.threads, self.dtype)
         check_dtype(self.runtime, self.dtype)
+
+    @property
+    @override
+    def kind(self) -> type[LatencyMeasurement]:
+        return LatencyMeasurement
 
     @property
     @override
@@ -204,7 +220,7 @@ class LocalBench(Bench):
         return place if isinstance(runtime, Eager) else {**place, "runtime": runtime.text()}
 
     @override
-    def as_on(self, place: Place) -> Bench:
+    def as_on(self, place: Place) -> Bench[LatencyMeasurement]:
         threads = int(place["threads"]) if self.threads is None and "threads" in place else self.threads
         runtime = self.runtime.settled_as(place.get("runtime", Eager().text()))
         return replace(self, runtime=runtime, threads=threads)

@@ -72,7 +72,7 @@ class FileSize(CostCallback):
     def measure(self, module: nn.Module, inputs: Any) -> float:
         with TemporaryDirectory(prefix="lightning_primo-") as folder, rng_kept():
             artefact = self.runtime.export(_disturbed(module), first_sample(inputs, self.batch_size), Path(folder))
-            size = self.runtime.deployed_size(artefact)
+            size = self.runtime.deployed(artefact).size
         self._measured = True
         return float(size)
 

@@ -17,7 +17,7 @@ from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.bench import Bench, LocalBench
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
 from lightning_primo.objectives.remembered_bench import RememberedBench
-from lightning_primo.objectives.served_bench import ServedBench, served_device
+from lightning_primo.objectives.served_bench import ServedLatencyBench, served_device
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import Place
 from lightning_primo.runtimes import runtime_of
@@ -100,11 +100,13 @@ class Latency(CostCallback):
         self.batch_size = batch_size
         default = Eager if on is None else OnnxRuntime
         runtime = check_instance("runtime", runtime, Runtime, example="OnnxRuntime()", default=default)
-        self.bench: Bench
+        self.bench: Bench[LatencyMeasurement]
         if on is None:
             self.bench = LocalBench(str(device), runtime, dtype, threads, precision, max_seconds)
         else:
-            self.bench = ServedBench(served_device(on), str(device), runtime, dtype, threads, precision, max_seconds)
+            self.bench = ServedLatencyBench(
+                served_device(on), str(device), runtime, threads, dtype, precision, max_seconds
+            )
         self.measurement: LatencyMeasurement | None = None
 
     @classmethod

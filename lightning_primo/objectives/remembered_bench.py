@@ -1,4 +1,4 @@
-"""Latencies that were measured of the same network before, by another configuration of a search."""
+"""What was measured of the same network before, by another configuration of a search."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ from lightning_primo.layout import write_atomically
 from lightning_primo.measure.forward_trace import network_key
 from lightning_primo.measure.inputs import first_sample, to_device
 from lightning_primo.measure.isolation import devices_of
-from lightning_primo.measure.latency import LatencyMeasurement
-from lightning_primo.objectives.bench import Bench
+from lightning_primo.objectives.bench import Bench, M
 from lightning_primo.objectives.settled_runtime import SettledRuntime
 from lightning_primo.problem.place import Place, same_place
 
 
 @dataclass(frozen=True)
-class RememberedBench(Bench):
+class RememberedBench(Bench[M]):
     """A bench that measures each network once, for all processes that share a folder.
 
     Networks are told apart by what they compute (`measure.forward_trace.network_key`), whatever their weights. What
@@ -42,8 +41,18 @@ class RememberedBench(Bench):
         folder: For the values, a file each, which are never seen half-written; made where it is missing.
     """
 
-    bench: Bench
+    bench: Bench[M]
     folder: Path
+
+    @property
+    @override
+    def kind(self) -> type[M]:
+        return self.bench.kind
+
+    @property
+    @override
+    def noisy(self) -> bool:
+        return self.bench.noisy
 
     @property
     @override
@@ -51,26 +60,24 @@ class RememberedBench(Bench):
         return self.bench.elsewhere
 
     @override
-    def measure(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement:
+    def measure(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> M:
         return self.begin(module, inputs, batch_size=batch_size)(threading.Event())
 
     @override
-    def begin(
-        self, module: nn.Module, inputs: Any, *, batch_size: int | None
-    ) -> Callable[[threading.Event], LatencyMeasurement]:
+    def begin(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> Callable[[threading.Event], M]:
         if self.bench.leaves_runtime_open:
             return self._settled(module, inputs, batch_size)
         key = _key(module, inputs, batch_size)
         place = {} if key is None else self.place(batch_size=batch_size)
         file = None if key is None else self._file(key, place)
-        found = None if file is None else _read(file)
+        found = None if file is None else _read(file, self.kind)
         if found is not None and same_place(found.measured_on, place):
             reused = self._confirmed(found, module, inputs, batch_size)
             if reused is not None:
                 return lambda stop: reused
         wait = self.bench.begin(module, inputs, batch_size=batch_size)
 
-        def measurement(stop: threading.Event) -> LatencyMeasurement:
+        def measurement(stop: threading.Event) -> M:
             measured = wait(stop)
             # While it was waited for, another device may have come to the same address.
             if file is not None and measured.steady and same_place(measured.measured_on, place):
@@ -85,16 +92,14 @@ class RememberedBench(Bench):
         return self.bench.place(batch_size=batch_size)
 
     @override
-    def as_on(self, place: Place) -> Bench:
+    def as_on(self, place: Place) -> Bench[M]:
         return RememberedBench(self.bench.as_on(place), self.folder)
 
     @override
     def settings(self) -> dict[str, Any]:
         return self.bench.settings()
 
-    def _settled(
-        self, module: nn.Module, inputs: Any, batch_size: int | None
-    ) -> Callable[[threading.Event], LatencyMeasurement]:
+    def _settled(self, module: nn.Module, inputs: Any, batch_size: int | None) -> Callable[[threading.Event], M]:
         """The same once it is settled in which runtime the whole search measures."""
         settled = SettledRuntime(self.folder, self.bench, self.place(batch_size=batch_size))
         bench = settled.read()
@@ -108,12 +113,10 @@ class RememberedBench(Bench):
     def _file(self, key: str, place: Place) -> Path:
         """Where the value of a network is kept that is measured at `place`."""
         settings = {name: value for name, value in self.settings().items() if name not in _OF_THE_PLACE}
-        what = [key, dict(place), settings, torch.__version__]
+        what = [self.kind.__name__, key, dict(place), settings, torch.__version__]
         return self.folder / f"{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()}.json"
 
-    def _confirmed(
-        self, found: LatencyMeasurement, module: nn.Module, inputs: Any, batch_size: int | None
-    ) -> LatencyMeasurement | None:
+    def _confirmed(self, found: M, module: nn.Module, inputs: Any, batch_size: int | None) -> M | None:
         """What is told of a value that was found; None where a few calls do not confirm it.
 
         The gap between the two is in its deviation.
@@ -140,8 +143,8 @@ def _key(module: nn.Module, inputs: Any, batch_size: int | None) -> str | None:
     return network_key(module, to_device(first_sample(inputs, batch_size), device))
 
 
-def _read(file: Path) -> LatencyMeasurement | None:
+def _read(file: Path, kind: type[M]) -> M | None:
     try:
-        return LatencyMeasurement(**json.loads(file.read_text(encoding="utf-8")))
+        return kind(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):  # there is none, or one of another version
         return None

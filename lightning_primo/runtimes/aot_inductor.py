@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from lightning_primo.errors import NotDeployableError, first_line
+from lightning_primo.errors import NotDeployableError, PrimoError, first_line
 from lightning_primo.runtimes.artefact import Artefact, Format
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 from lightning_primo.runtimes.packages import installed, require_compiler
@@ -46,22 +47,37 @@ class AOTInductor(DeployableRuntime):
         return export_program(module, inputs, directory / "model.pt2")
 
     @override
-    def load(self, artefact: Artefact, *, device: str = "cpu", threads: int | None = None) -> Session:
-        from lightning_primo.runtimes.exported_program import AotiSession, compile_package
+    def start(self) -> None:
+        import torch._inductor.package  # noqa: F401
 
-        require_compiler("AOTInductor()")
-        try:
-            package = compile_package(artefact, device)
-            return AotiSession(artefact, package, device)
-        except Exception as error:  # of inductor and the compiler, of a dozen kinds
-            raise NotDeployableError(
-                f"AOTInductor cannot compile the program: {type(error).__name__}: {first_line(str(error))}"
-            ) from error
+        import lightning_primo.runtimes.exported_program  # noqa: F401
 
     @override
-    def deployed_size(self, artefact: Artefact) -> int:
-        """Bytes of the compiled package, which has the weights."""
-        from lightning_primo.runtimes.exported_program import compile_package
+    def load(self, artefact: Artefact, *, device: str = "cpu", threads: int | None = None) -> Session:
+        from lightning_primo.runtimes.exported_program import AotiSession
 
+        with _explained():
+            return AotiSession(self.deployed(artefact, device=device), device)
+
+    @override
+    def deployed(self, artefact: Artefact, *, device: str = "cpu") -> Artefact:
+        """The compiled package, which has the weights."""
+        from lightning_primo.runtimes.exported_program import PACKAGE, compile_package
+
+        if artefact.format == PACKAGE:
+            return artefact
         require_compiler("AOTInductor()")
-        return compile_package(artefact, "cpu").stat().st_size
+        with _explained():
+            return compile_package(artefact, device)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except PrimoError:
+        raise
+    except Exception as error:  # of inductor and the compiler, of a dozen kinds
+        raise NotDeployableError(
+            f"AOTInductor cannot compile the program: {type(error).__name__}: {first_line(str(error))}"
+        ) from error

@@ -111,7 +111,7 @@ def _row(
             settled = runtime.settled()
             size = None
             if artefact is not None and isinstance(settled, DeployableRuntime):
-                size = settled.deployed_size(artefact)
+                size = settled.deployed(artefact).size
             off = deviation(program, module, given)
             timing = timed(program.bound(given), place)
     except (NotDeployableError, RuntimeMissingError) as error:

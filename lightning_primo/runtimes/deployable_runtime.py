@@ -28,9 +28,25 @@ class DeployableRuntime(Runtime):
     def format(self) -> Format:
         """The kind of file that it is given."""
 
-    def deployed_size(self, artefact: Artefact) -> int:
-        """Bytes of what lies on the device: of the artefact, or of what is made of it there."""
-        return artefact.size
+    def start(self) -> None:
+        """Import what computes, so that what is taken from then on is an artefact's. Here there is nothing to import.
+
+        Raises:
+            RuntimeMissingError: If it is not installed here.
+        """
+
+    def deployed(self, artefact: Artefact, *, device: str = "cpu") -> Artefact:
+        """What lies on the device, and is loaded as well: the artefact itself, or what is made of it there.
+
+        Args:
+            artefact: As `export` gives it, or this method.
+            device: Where it is to run.
+
+        Raises:
+            NotDeployableError: If it cannot be made.
+            RuntimeMissingError: If something that it needs is not installed here.
+        """
+        return artefact
 
     @abstractmethod
     def export(self, module: nn.Module, inputs: Any, directory: Path, *, calibration: Iterable[Any] = ()) -> Artefact:

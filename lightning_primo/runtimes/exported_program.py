@@ -15,9 +15,11 @@ from lightning_primo.errors import NotDeployableError, first_line
 from lightning_primo.measure.devices import synchronize
 from lightning_primo.measure.inputs import tensors, to_device
 from lightning_primo.measure.isolation import dtype_name, isolated, placed
-from lightning_primo.runtimes.artefact import Artefact, TensorSpec
+from lightning_primo.runtimes.artefact import Artefact, Format, TensorSpec
 from lightning_primo.runtimes.flat_module import FlatModule
 from lightning_primo.runtimes.runtime import Array, Arrays, Session
+
+PACKAGE: Format = "aoti-package"
 
 
 def export_program(module: nn.Module, inputs: Any, path: Path) -> Artefact:
@@ -48,7 +50,7 @@ def export_program(module: nn.Module, inputs: Any, path: Path) -> Artefact:
     )
 
 
-def compile_package(artefact: Artefact, device: str) -> Path:
+def compile_package(artefact: Artefact, device: str) -> Artefact:
     """Compile an exported program for `device`, into a file beside it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -58,21 +60,21 @@ def compile_package(artefact: Artefact, device: str) -> Path:
 
             program = move_to_device_pass(program, device)
         package = artefact.path.with_name(f"{artefact.path.stem}-compiled.pt2")
-        return Path(torch._inductor.aoti_compile_and_package(program, package_path=str(package)))
+        package = Path(torch._inductor.aoti_compile_and_package(program, package_path=str(package)))
+    return Artefact.of_files(package, PACKAGE, inputs=artefact.inputs, outputs=artefact.outputs)
 
 
 class AotiSession(Session):
     """A package of AOTInductor's that is loaded.
 
     Args:
-        artefact: What it was compiled from.
-        package: The file.
+        artefact: The package.
         device: Where it runs.
     """
 
-    def __init__(self, artefact: Artefact, package: Path, device: str) -> None:
+    def __init__(self, artefact: Artefact, device: str) -> None:
         super().__init__(artefact)
-        self._run: Any = torch._inductor.aoti_load_package(str(package))
+        self._run: Any = torch._inductor.aoti_load_package(str(artefact.path))
         self._device = torch.device(device)
 
     @override

@@ -49,6 +49,11 @@ class OnnxRuntime(OnnxFormatRuntime):
         return {"onnxruntime": installed("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn")}
 
     @override
+    def start(self) -> None:
+        require("OnnxRuntime()", "onnx", "onnxruntime")
+        import onnxruntime  # noqa: F401
+
+    @override
     def load(self, artefact: Artefact, *, device: str = "cpu", threads: int | None = None) -> Session:
         require("OnnxRuntime()", "onnx", "onnxruntime")
         import onnxruntime

@@ -31,6 +31,14 @@ class OpenVINO(OnnxFormatRuntime):
         return {"openvino": installed("openvino")}
 
     @override
+    def start(self) -> None:
+        """Import it, and load its plugin for the CPU."""
+        require("OpenVINO()", "openvino", "openvino")
+        import openvino
+
+        openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
+
+    @override
     def load(self, artefact: Artefact, *, device: str = "cpu", threads: int | None = None) -> Session:
         require("OpenVINO()", "openvino", "openvino")
         import openvino

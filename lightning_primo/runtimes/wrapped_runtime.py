@@ -37,5 +37,9 @@ class WrappedRuntime(DeployableRuntime):
         return self.runtime.load(artefact, device=device, threads=threads)
 
     @override
-    def deployed_size(self, artefact: Artefact) -> int:
-        return self.runtime.deployed_size(artefact)
+    def start(self) -> None:
+        self.runtime.start()
+
+    @override
+    def deployed(self, artefact: Artefact, *, device: str = "cpu") -> Artefact:
+        return self.runtime.deployed(artefact, device=device)

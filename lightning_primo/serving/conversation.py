@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_primo.errors import DeviceAwayError
 from lightning_primo.serving.absence import Absence, Queueing
 from lightning_primo.serving.client import AnsweredError, Client, UnreachableError
-from lightning_primo.serving.request import MeasurementRequest
+from lightning_primo.serving.request import LATENCY, MeasurementRequest
 
 if TYPE_CHECKING:
     from lightning_primo.runtimes import Artefact
@@ -85,7 +85,9 @@ class Conversation:
         size = len(self._request.header()) + self._request.size
         limits = client.ask("GET", "/device").get("limits", {})
         limit, seconds = limits.get("size", math.inf), limits.get("seconds", math.inf)
-        if self._request.max_seconds >= seconds:  # all networks alike would be killed
+        if (
+            self._request.quantity == LATENCY and self._request.max_seconds >= seconds
+        ):  # all networks alike would be killed
             raise AnsweredError(
                 422,
                 "unsupported",

@@ -1,4 +1,4 @@
-"""The process that measures: it loads one artefact, times it, and says on standard output what it found.
+"""The process that measures: it loads one artefact, calls it, and says on standard output what it found.
 
 It may write no file where the system can forbid that, and ends when the server does.
 """
@@ -6,13 +6,15 @@ It may write no file where the system can forbid that, and ends when the server 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if sys.platform != "win32":
     import resource
@@ -20,9 +22,12 @@ if sys.platform != "win32":
 from lightning_primo.errors import InvalidArgumentError, NotDeployableError, RuntimeMissingError, first_line
 from lightning_primo.serving.hardware import devices, usable_cores
 from lightning_primo.serving.identity import versions
-from lightning_primo.serving.request import MeasurementRequest, require_little_endian
+from lightning_primo.serving.request import MEMORY, MeasurementRequest, require_little_endian
 from lightning_primo.serving.stand_in import stand_in_for_typing_extensions
 from lightning_primo.serving.upload import ARTEFACT, HEADER, INPUTS
+
+if TYPE_CHECKING:
+    from lightning_primo.runtimes import Artefact, DeployableRuntime
 
 _OUT, _ERRORS = 1, 2
 _EASIEST_TO_KILL = "1000"
@@ -60,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(folder: Path, readings: Sequence[float] = ()) -> dict[str, Any]:
-    """Time what lies in `folder`.
+    """Measure what lies in `folder`.
 
     Args:
         folder: As `upload.receive` has written it.
@@ -68,11 +73,10 @@ def measure(folder: Path, readings: Sequence[float] = ()) -> dict[str, Any]:
 
     Raises:
         NotDeployableError: If the runtime does not take the artefact or the inputs.
-        RuntimeMissingError: If it is not installed.
+        RuntimeMissingError: If it is not installed, or the system does not tell of a process's memory.
         InvalidArgumentError: If there is no such runtime or device.
     """
     from lightning_primo.runtimes import Artefact, DeployableRuntime, runtime_of
-    from lightning_primo.timing import Reference, time_calls
 
     require_little_endian()
     request = MeasurementRequest.read((folder / HEADER).read_bytes())
@@ -83,8 +87,29 @@ def measure(folder: Path, readings: Sequence[float] = ()) -> dict[str, Any]:
     if not isinstance(runtime, DeployableRuntime) or runtime.format != artefact.format:
         raise InvalidArgumentError(f"{runtime.name} does not load artefacts of the format {artefact.format!r}")
     threads = usable_cores() if request.threads is None else request.threads
-    session = runtime.load(artefact, device=request.device, threads=threads)
-    run = session.bound(arrays(request, folder / INPUTS))
+    inputs = partial(arrays, request, folder / INPUTS)
+    measured = _memory if request.quantity == MEMORY else _latency
+    return {
+        **measured(runtime, artefact, inputs, request, threads, readings),
+        "hardware": devices().get(request.device.partition(":")[0], "unknown"),
+        "device": request.device,
+        "threads": threads,
+        "runtime": runtime.text(),
+        "versions": versions(),
+    }
+
+
+def _latency(
+    runtime: DeployableRuntime,
+    artefact: Artefact,
+    inputs: Callable[[], list[Any]],
+    request: MeasurementRequest,
+    threads: int,
+    readings: Sequence[float],
+) -> dict[str, Any]:
+    from lightning_primo.timing import Reference, time_calls
+
+    run = runtime.load(artefact, device=request.device, threads=threads).bound(inputs())
     reference = Reference(known=readings)
     timing = time_calls(run, precision=request.precision, max_seconds=request.max_seconds, reference=reference)
     return {
@@ -96,13 +121,23 @@ def measure(folder: Path, readings: Sequence[float] = ()) -> dict[str, Any]:
         "slowdown": timing.slowdown,
         "seconds": timing.seconds,
         "steady": timing.steady,
-        "hardware": devices().get(request.device.partition(":")[0], "unknown"),
-        "device": request.device,
-        "threads": threads,
-        "runtime": runtime.text(),
-        "versions": versions(),
         "readings": [float(f"{reading:.4g}") for reading in reference.readings],
     }
+
+
+def _memory(
+    runtime: DeployableRuntime,
+    artefact: Artefact,
+    inputs: Callable[[], list[Any]],
+    request: MeasurementRequest,
+    threads: int,
+    readings: Sequence[float],
+) -> dict[str, Any]:
+    """Of this process alone; the server makes one value of several of them."""
+    from lightning_primo.runtimes.resident_memory import resident_memory
+
+    found = resident_memory(runtime, artefact, inputs, device=request.device, threads=threads)
+    return {"peak": found.peak, "before": found.before, "readings": list(readings)}
 
 
 def arrays(request: MeasurementRequest, path: Path) -> list[Any]:
@@ -111,7 +146,7 @@ def arrays(request: MeasurementRequest, path: Path) -> list[Any]:
 
     with path.open("rb") as file:
         return [
-            np.frombuffer(file.read(array.size), dtype=array.dtype).reshape(array.shape).copy()
+            np.fromfile(file, dtype=array.dtype, count=math.prod(array.shape)).reshape(array.shape)
             for array in request.inputs
         ]
 

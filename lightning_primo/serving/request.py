@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The version of what is said; server and client must have the same."""
 
 MOST_HEADER_BYTES = 65_536
@@ -28,6 +28,9 @@ MOST_TENSORS = 64
 MOST_FILES = 8
 
 LENGTH_BYTES = 4
+
+LATENCY, MEMORY = "latency", "memory"
+"""What is measured: seconds of a call, or bytes of the process that loads and calls."""
 
 FORMATS = ("onnx",)
 """What an artefact may be: formats that hold no code, and are read without unpickling."""
@@ -90,7 +93,7 @@ class InputArray:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasurementRequest:
-    """A latency that is asked for.
+    """A measurement that is asked for.
 
     Args:
         client: Who asks: searches take turns by this name.
@@ -99,8 +102,9 @@ class MeasurementRequest:
         inputs: What it is called with, in the artefact's order.
         runtime: As `Runtime.settings` gives it.
         device: ``"cpu"``, ``"cuda"``, …
+        quantity: `LATENCY` or `MEMORY`.
         threads: CPU threads within an operator; None for as many as the server has cores.
-        precision: Relative error of the median at which the measurement ends.
+        precision: Relative error of the median at which the measurement of a latency ends.
         max_seconds: At which it ends anyway.
     """
 
@@ -109,6 +113,7 @@ class MeasurementRequest:
     artefact: Mapping[str, Any]
     inputs: tuple[InputArray, ...]
     runtime: Mapping[str, Any]
+    quantity: str = LATENCY
     device: str = "cpu"
     threads: int | None = None
     precision: float = 0.02
@@ -134,6 +139,7 @@ class MeasurementRequest:
                 "artefact": dict(self.artefact),
                 "inputs": [{"dtype": array.dtype, "shape": list(array.shape)} for array in self.inputs],
                 "runtime": dict(self.runtime),
+                "quantity": self.quantity,
                 "device": self.device,
                 "threads": self.threads,
                 "precision": self.precision,
@@ -181,6 +187,7 @@ class MeasurementRequest:
             artefact=artefact,
             inputs=inputs,
             runtime=runtime,
+            quantity=_choice("'quantity'", entries["quantity"], (LATENCY, MEMORY)),
             device=_text("'device'", entries["device"], most=50),
             threads=None if threads is None else _whole("'threads'", threads, 1, 1024),
             precision=_number("'precision'", entries["precision"], 1e-4, 0.999),
@@ -195,6 +202,7 @@ _KEYS = (
     "artefact",
     "inputs",
     "runtime",
+    "quantity",
     "device",
     "threads",
     "precision",

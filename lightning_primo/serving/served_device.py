@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import threading
@@ -24,13 +23,16 @@ from lightning_primo.serving.client import Address, AnsweredError, Client, Unrea
 from lightning_primo.serving.conversation import Conversation
 from lightning_primo.serving.request import (
     DTYPES,
+    LATENCY,
     LENGTH_BYTES,
+    MEMORY,
     MOST_HEADER_BYTES,
     ArtefactFile,
     InputArray,
     MalformedRequestError,
     MeasurementRequest,
 )
+from lightning_primo.serving.served_measurement import Answer, ServedMeasurement, ServedMemory
 from lightning_primo.serving.tokens import VARIABLE, check_token, find_token
 from lightning_primo.serving.tunnel import COMMAND, Target, tunnel_to
 
@@ -45,40 +47,9 @@ PATIENCE_SECONDS = 86_400.0
 _SSH = "ssh://"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServedMeasurement:
-    """What a device has measured.
-
-    Args:
-        median: Over the calls, in seconds.
-        iqr: Interquartile range over the calls, in seconds.
-        deviation: Standard deviation of what another measurement would find, in seconds.
-        runs: Calls that were timed.
-        steady: Whether the median is a property of what was called.
-        slowdown: Duration of fixed work beside the calls, relative to a calm device.
-        hardware: Model of the device.
-        device: ``"cpu"``, ``"cuda"``, …
-        threads: CPU threads within an operator.
-        runtime: Name and version of the runtime there.
-        versions: What else is installed there, by package.
-    """
-
-    median: float
-    iqr: float
-    deviation: float
-    runs: int
-    steady: bool
-    slowdown: float
-    hardware: str
-    device: str
-    threads: int
-    runtime: str
-    versions: dict[str, str] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class ServedDevice:
-    """A device on which ``lightning-primo serve`` runs, for `Latency(on=...)`.
+    """A device on which ``lightning-primo serve`` runs, for `Latency(on=...)` and `PeakMemory(on=...)`.
 
     While it is away, whoever asks waits and says so on standard error, and goes on when it is back.
 
@@ -150,7 +121,7 @@ class ServedDevice:
         max_seconds: float = 1.0,
         stop: threading.Event | None = None,
     ) -> ServedMeasurement:
-        """Have an artefact measured there, and wait for the answer.
+        """Have the latency of an artefact measured there, and wait for the answer.
 
         Args:
             artefact: What the runtime exported.
@@ -167,29 +138,77 @@ class ServedDevice:
             DeviceRefusedError: If it refuses, as for a wrong token.
             MeasurementFailedError: If it cannot measure this artefact.
         """
-        request = MeasurementRequest(
+        return self._answer(
+            ServedMeasurement,
+            self._request(
+                LATENCY,
+                artefact,
+                arrays,
+                runtime=runtime,
+                device=device,
+                threads=threads,
+                precision=precision,
+                max_seconds=max_seconds,
+            ),
+            artefact,
+            arrays,
+            stop,
+        )
+
+    def measure_memory(
+        self,
+        artefact: Artefact,
+        arrays: Sequence[Any],
+        *,
+        runtime: Runtime,
+        threads: int | None = None,
+        stop: threading.Event | None = None,
+    ) -> ServedMemory:
+        """Have the memory measured of processes there that load an artefact and call it, on the CPU.
+
+        Args:
+            artefact: As for `measure`.
+            arrays: As for `measure`.
+            runtime: As for `measure`.
+            threads: As for `measure`.
+            stop: As for `measure`.
+
+        Raises:
+            DeviceAwayError: As `measure`.
+            DeviceRefusedError: As `measure`, and if its system does not tell of the peak memory of a process.
+            MeasurementFailedError: As `measure`.
+        """
+        request = self._request(MEMORY, artefact, arrays, runtime=runtime, threads=threads)
+        return self._answer(ServedMemory, request, artefact, arrays, stop)
+
+    def _request(
+        self, quantity: str, artefact: Artefact, arrays: Sequence[Any], *, runtime: Runtime, **options: Any
+    ) -> MeasurementRequest:
+        return MeasurementRequest(
             client=f"{socket.gethostname()}:{os.getpgid(0) if hasattr(os, 'getpgid') else os.getppid()}",
+            quantity=quantity,
             files=tuple(ArtefactFile(name=path.name, size=path.stat().st_size) for path in artefact.files),
             artefact=artefact.description(),
             inputs=tuple(map(_described, arrays)),
             runtime=runtime.settings(),
-            device=device,
-            threads=threads,
-            precision=precision,
-            max_seconds=max_seconds,
+            **options,
         )
+
+    def _answer(
+        self,
+        kind: type[Answer],
+        request: MeasurementRequest,
+        artefact: Artefact,
+        arrays: Sequence[Any],
+        stop: threading.Event | None,
+    ) -> Answer:
         _require_sendable(request)
         stop = threading.Event() if stop is None else stop
         away = Absence(self.address, self.patience)
         conversation = Conversation(self._client, request, artefact, arrays, stop, away, Queueing(self.address))
-        answer = self._patiently(stop, away, conversation.go_on)
-        try:
-            names = ServedMeasurement.__dataclass_fields__
-            found = ServedMeasurement(**{name: answer[name] for name in names})
-            if not (math.isfinite(found.median) and found.median > 0 and math.isfinite(found.deviation)):
-                raise self._nonsense()
-        except (KeyError, TypeError):
-            raise self._nonsense() from None
+        found = kind.read(self._patiently(stop, away, conversation.go_on))
+        if found is None:
+            raise self._nonsense()
         return found
 
     def _client(self) -> Client:

@@ -28,6 +28,7 @@ from lightning_primo.serving.measurements import Measurement, Measurements
 from lightning_primo.serving.measuring_process import MeasuringProcess, temporary_folder
 from lightning_primo.serving.one_per_machine import one_per_machine
 from lightning_primo.serving.refusal import RefusedError
+from lightning_primo.serving.request import MEMORY
 from lightning_primo.serving.upload import receive
 
 _CONNECTIONS, _STRANGERS = 64, 16
@@ -115,7 +116,9 @@ class MeasurementServer(ThreadingHTTPServer):
         folder = self._new_folder()
         try:
             request = receive(source, length, folder)
-            process = MeasuringProcess(folder, seconds=self.limits.seconds, memory=self.limits.memory)
+            process = MeasuringProcess(
+                folder, seconds=self.limits.seconds, memory=self.limits.memory, quantity=request.quantity
+            )
             measurement = self._measurements.add(request, process, folder)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
@@ -196,7 +199,13 @@ class MeasurementServer(ThreadingHTTPServer):
         if isinstance(result, RefusedError):
             self._told(f"{what}: {result.kind}: {result.message}")
         elif result is not None:
-            self._told(f"{what}: {result['median'] * 1e3:.4g} ms, {result['runs']} runs in {seconds:.2g} s")
+            self._told(f"{what}: {_value_text(request.quantity, result)} in {seconds:.2g} s")
+
+
+def _value_text(quantity: str, result: dict[str, Any]) -> str:
+    if quantity == MEMORY:
+        return f"{result['median'] / 1e6:.4g} MB beyond {result['baseline'] / 1e6:.3g} MB"
+    return f"{result['median'] * 1e3:.4g} ms, {result['runs']} runs"
 
 
 def _runtime_text(settings: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import math
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_primo.errors import DeviceAwayError, InvalidArgumentError, NotDeployableError
+from lightning_primo.errors import DeviceAwayError, InvalidArgumentError, NotDeployableError, StorageError
+from lightning_primo.file_lock import FileLock
 from lightning_primo.measure.forward_trace import network_key
 from lightning_primo.measure.latency import LatencyMeasurement
-from lightning_primo.objectives import DeployedMetric, FileSize, Latency
+from lightning_primo.objectives import DeployedMetric, FileSize, Latency, settled_runtime
 from lightning_primo.objectives.bench import Bench, LocalBench
 from lightning_primo.objectives.remembered_bench import RememberedBench
-from lightning_primo.objectives.served_bench import ServedBench
+from lightning_primo.objectives.served_bench import ServedLatencyBench
 from lightning_primo.objectives.settled_runtime import SettledRuntime
 from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.problem.trial import Status
@@ -122,12 +125,52 @@ def test_a_fallback_that_was_settled_for_a_version_that_is_gone_is_settled_anew(
     bench = LocalBench("cpu", FirstOf([Picky(), Eager()]), None, 1, 0.02, 0.01)
     settled = SettledRuntime(tmp_path, bench, bench.place(batch_size=1))
     settled.settle({"runtime": "picky 3"})
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.json")
     for text in ('{"runtime": "picky 2"}', ""):
         file.write_text(text)
         assert settled.read() is None
         assert settled.settle({}).place(batch_size=1) == Latency("cpu", threads=1).place()
         assert settled.settle({"runtime": "picky 3"}).place(batch_size=1) == Latency("cpu", threads=1).place()
+
+
+@pytest.mark.parametrize("before", [None, '{"runtime": "picky 2"}'])
+def test_of_many_that_settle_a_fallback_at_once_all_go_by_one(tmp_path: Path, before: str | None) -> None:
+    """Half of them have measured in one runtime, half in the other; a decision of before is stale."""
+    bench = LocalBench("cpu", FirstOf([Picky(), Eager()]), None, 1, 0.02, 0.01)
+    places: list[Place] = [{"runtime": "picky 3"}, {}]
+    eager = SettledRuntime(tmp_path, bench, bench.place(batch_size=1))
+    for _ in range(20):
+        eager.settle({})
+        (file,) = tmp_path.glob("*.json")
+        file.unlink() if before is None else file.write_text(before)
+        gate = threading.Barrier(4)
+
+        def settle(number: int, gate: threading.Barrier = gate) -> Place:
+            settled = SettledRuntime(tmp_path, bench, bench.place(batch_size=1))
+            assert settled.read() is None
+            gate.wait()
+            return settled.settle(places[number % 2]).place(batch_size=1)
+
+        with ThreadPoolExecutor(4) as threads:
+            first, *others = threads.map(settle, range(4))
+        assert others == [first] * 3
+        decided = eager.read()
+        assert decided is not None
+        assert decided.place(batch_size=1) == first
+
+
+def test_a_lock_that_is_never_given_back_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settled_runtime, "_LOCK_SECONDS", 0.01)
+    bench = LocalBench("cpu", FirstOf([Picky(), Eager()]), None, 1, 0.02, 0.01)
+    settled = SettledRuntime(tmp_path, bench, bench.place(batch_size=1))
+    settled.settle({})
+    (file,) = tmp_path.glob("*.lock")
+    lock = FileLock(file)
+    assert lock.try_acquire()
+    with pytest.raises(StorageError, match=r"locked for 0 s.*run the same search again"):
+        settled.settle({})
+    lock.close()
+    settled.settle({})
 
 
 def test_settings_are_what_they_were_for_pytorch_and_name_another_runtime() -> None:
@@ -175,8 +218,10 @@ def test_equal_weights_before_training_count_as_after_it() -> None:
     assert not fresh[0].bias.any()
 
 
-class Counting(Bench):
+class Counting(Bench[LatencyMeasurement]):
     """Measures nothing, and counts how often."""
+
+    kind = LatencyMeasurement
 
     def __init__(self, deviation: float = 0.1, glances: float | None = None) -> None:
         self.measured = 0
@@ -204,7 +249,7 @@ class Counting(Bench):
     def place(self, *, batch_size: int | None) -> Place:
         return self.of(1.0, self.asked).measured_on
 
-    def as_on(self, place: Place) -> Bench:
+    def as_on(self, place: Place) -> Bench[LatencyMeasurement]:
         return self
 
     def glance(self, module: nn.Module, inputs: Any, *, batch_size: int | None) -> LatencyMeasurement | None:
@@ -265,7 +310,7 @@ def test_what_another_device_answers_is_not_kept(tmp_path: Path) -> None:
 
 def test_a_device_has_providers_that_are_not_here(tmp_path: Path) -> None:
     there = OnnxRuntime(providers=["QNNExecutionProvider"])
-    bench = ServedBench(ServedDevice("http://127.0.0.1:1", "a-token-for-tests", patience=0.0), "cpu", there)
+    bench = ServedLatencyBench(ServedDevice("http://127.0.0.1:1", "a-token-for-tests", patience=0.0), "cpu", there)
     with pytest.raises(DeviceAwayError):  # it was exported and checked
         bench.measure(nn.Linear(3, 2), torch.ones(1, 3), batch_size=1)
     assert there.providers == ["QNNExecutionProvider"]

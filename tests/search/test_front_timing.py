@@ -146,8 +146,10 @@ def test_what_cannot_be_measured_in_turn(tmp_path: Path, machine: Machine) -> No
         empty.remeasure()
 
 
-class Whole(Bench):
+class Whole(Bench[LatencyMeasurement]):
     """Measures networks of so many seconds; from the sixth measurement on elsewhere, if it moves."""
+
+    kind = LatencyMeasurement
 
     def __init__(self, *, moves: bool = False) -> None:
         self.moves = moves
@@ -171,7 +173,7 @@ class Whole(Bench):
     def place(self, *, batch_size: int | None) -> Place:
         return {}
 
-    def as_on(self, place: Place) -> Bench:
+    def as_on(self, place: Place) -> Bench[LatencyMeasurement]:
         return self
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from lightning_primo.serving.request import (
     LENGTH_BYTES,
+    MEMORY,
     ArtefactFile,
     InputArray,
     MalformedRequestError,
@@ -40,6 +41,7 @@ def test_what_is_written_is_read() -> None:
     assert int.from_bytes(header[:LENGTH_BYTES], "big") == len(header) - LENGTH_BYTES
     assert MeasurementRequest.read(header[LENGTH_BYTES:]) == REQUEST
     assert REQUEST.size == 2 * 8 * 4 + 1 + 10 + 5
+    assert MeasurementRequest.read(replace(REQUEST, quantity=MEMORY).header()[LENGTH_BYTES:]).quantity == MEMORY
     assert MeasurementRequest.read(replace(REQUEST, threads=None).header()[LENGTH_BYTES:]).threads is None
 
 
@@ -52,7 +54,9 @@ def test_what_is_written_is_read() -> None:
         (b"[]", "the header"),
         (b"{}", "the header"),
         (changed(extra=1), "the header"),
-        (changed(protocol=2), "'protocol'"),
+        (changed(protocol=1), "'protocol'"),
+        (changed(quantity="energy"), "'quantity'"),
+        (changed(quantity=[]), "'quantity'"),
         (changed(client=""), "'client'"),
         (changed(client="a\x1b[2J"), "'client'"),
         (changed(files=[]), "'files'"),

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from lightning_primo import Latency, Metric, RandomSearch, ServedDevice
+from lightning_primo import Latency, Metric, PeakMemory, RandomSearch, ServedDevice
 from lightning_primo.cli.search_file import read_objectives
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objectives.served_bench import ServedBench
+from lightning_primo.objectives.served_bench import ServedLatencyBench, ServedMemoryBench
 from lightning_primo.problem import Problem
-from lightning_primo.runtimes import Compiled, FirstOf, OnnxRuntime, Quantised
+from lightning_primo.runtimes import AOTInductor, Compiled, FirstOf, OnnxRuntime, Quantised
 from lightning_primo.search.description import describe
 from tests.study.problems import make_space
 
@@ -23,10 +23,10 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 
-def bench(**arguments: Any) -> ServedBench:
+def bench(**arguments: Any) -> ServedLatencyBench:
     (objective,) = read_objectives([{"class_path": "Latency", "init_args": {"device": "cpu", **arguments}}])
     assert isinstance(objective, Latency)
-    assert isinstance(objective.bench, ServedBench)
+    assert isinstance(objective.bench, ServedLatencyBench)
     return objective.bench
 
 
@@ -49,6 +49,21 @@ def test_a_token_does_not_belong_into_a_search_file(device: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"LIGHTNING_PRIMO_TOKEN or in ~/\.netrc") as caught:
         bench(on=device)
     assert TOKEN not in str(caught.value)
+
+
+def test_the_memory_of_a_process_there() -> None:
+    entry = {"class_path": "PeakMemory", "init_args": {"on": ADDRESS, "threads": 4, "at_most": 5e7}}
+    (objective,) = read_objectives([entry])
+    assert isinstance(objective, PeakMemory)
+    assert objective.bench == ServedMemoryBench(ServedDevice(ADDRESS), "auto", OnnxRuntime(), 4)
+    assert objective.elsewhere
+    assert not PeakMemory(runtime=OnnxRuntime()).elsewhere
+    with pytest.raises(InvalidArgumentError, match="holds no code"):
+        PeakMemory(on=ADDRESS, runtime=AOTInductor())
+    with pytest.raises(InvalidArgumentError, match="'device' must be 'cpu'"):
+        PeakMemory("cuda", on=ADDRESS)
+    with pytest.raises(InvalidArgumentError, match="with the token of its device"):
+        read_objectives([{"class_path": "PeakMemory", "init_args": {"on": {"address": ADDRESS, "token": TOKEN}}}])
 
 
 @pytest.mark.parametrize("runtime", [Compiled(), FirstOf([OnnxRuntime(), Compiled()])])

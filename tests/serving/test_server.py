@@ -20,8 +20,12 @@ from queue import Queue
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
+from lightning_primo import PeakMemory
 from lightning_primo.errors import DeviceRefusedError, InvalidArgumentError, MeasurementFailedError
+from lightning_primo.problem.place import same_place
 from lightning_primo.runtimes import Artefact, OnnxRuntime
 from lightning_primo.serving import ServedDevice, handler
 from lightning_primo.serving.connections import Connections
@@ -86,6 +90,41 @@ def test_a_network_is_measured_and_nothing_is_left(serve: Serve, tmp_path: Path)
     assert list(server.folder.iterdir()) == []
     assert "ms" in lines.get(timeout=60.0)
     assert lines.empty()
+
+
+def test_the_memory_of_three_processes_is_measured(serve: Serve, tmp_path: Path) -> None:
+    lines: Queue[str] = Queue()
+    server = serve(told=lines.put)
+    width = 2**20
+    small, large = (
+        device(server).measure_memory(matmul(tmp_path, width=size), X, runtime=OnnxRuntime(), threads=1)
+        for size in (8, width)
+    )
+    assert 8 * 4 * width < large.median - small.median < 5 * 8 * 4 * width
+    assert small.deviation < 0.02 * small.median
+    assert 1e7 < small.baseline < 2e8
+    assert (small.device, small.threads, small.runtime) == ("cpu", 1, OnnxRuntime().text())
+    assert list(server.folder.iterdir()) == []
+    assert "MB beyond" in lines.get(timeout=60.0)
+    with pytest.raises(MeasurementFailedError, match="cannot load"):
+        device(server).measure_memory(rewritten(matmul(tmp_path), b"nonsense"), X, runtime=OnnxRuntime())
+    server.limits = Limits(seconds=0.01)
+    with pytest.raises(MeasurementFailedError, match=r"had not ended after 0\.01 s"):
+        device(server).measure_memory(matmul(tmp_path), X, runtime=OnnxRuntime())
+
+
+def test_a_search_asks_a_device_for_memory(serve: Serve) -> None:
+    memory = PeakMemory("cpu", on=device(serve()), threads=1)
+    memory.value = memory.begin(nn.Linear(8, 4), torch.zeros(1, 8))(threading.Event())
+    assert memory.logs().keys() == {
+        "memory_cpu",
+        "memory_cpu_spread",
+        "memory_cpu_baseline",
+        "memory_cpu_preparation",
+    }
+    assert same_place(memory.measured_on, memory.place())
+    here = PeakMemory("cpu", runtime=OnnxRuntime(), threads=1)
+    assert here.value_for(nn.Linear(8, 4), torch.zeros(1, 8)) == pytest.approx(memory.value, rel=0.05)
 
 
 @pytest.mark.parametrize(
