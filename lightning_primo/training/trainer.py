@@ -145,6 +145,7 @@ def make_trainer(
     *,
     directory: Path,
     limits: Mapping[str, Any],
+    kind: type[pl.Trainer] = pl.Trainer,
     before: Sequence[Callback] = (),
     after: Sequence[Callback] = (),
 ) -> pl.Trainer:
@@ -154,6 +155,7 @@ def make_trainer(
         arguments: The user's, checked by `check_trainer_arguments`.
         directory: The trial's own.
         limits: What says how long the full training is, which schedules are to see, and when it validates.
+        kind: Which Trainer.
         before: Our callbacks that come before the user's.
         after: Those that come after.
     """
@@ -168,7 +170,7 @@ def make_trainer(
     for callback in callbacks:
         if isinstance(callback, (ModelCheckpoint, OnExceptionCheckpoint)):
             _keep_apart(callback, model_checkpoints_directory(directory.absolute()))
-    return pl.Trainer(
+    return kind(
         **{**own, **limits},
         callbacks=[*before, *callbacks, _CallbackCheck(), *after],
         default_root_dir=str(directory),
