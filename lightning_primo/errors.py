@@ -237,6 +237,10 @@ class UnreadHyperparameterWarning(UserWarning):
     """Nothing reads a hyperparameter of the space, so that trials differ in it without effect."""
 
 
+class LateAveragingWarning(UserWarning):
+    """A callback averages weights only after the last validation, so that trials are compared without."""
+
+
 class ScheduleLengthWarning(UserWarning):
     """A learning-rate schedule is made for another length than a full training has."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,11 +17,13 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     OnExceptionCheckpoint,
     ProgressBar,
+    StochasticWeightAveraging,
     Timer,
 )
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_primo.checks import check_whole
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, LateAveragingWarning, UnknownNameError
 from lightning_primo.layout import model_checkpoints_directory
 from lightning_primo.namespaces import foreign_hint
 from lightning_primo.objectives.base import ObjectiveCallback
@@ -138,6 +141,18 @@ def _check_fits_once(callback: Callback, where: str) -> None:
         only_watches = isinstance(callback, Timer) and callback.time_remaining() is None
         if isinstance(callback, kind) and not only_watches:
             raise InvalidArgumentError(f"{where} must not hold {type(callback).__name__}: {remedy}")
+    if isinstance(callback, StochasticWeightAveraging):
+        _warn_of_averaging_in_the_end()
+
+
+@functools.cache
+def _warn_of_averaging_in_the_end() -> None:
+    rank_zero_warn(
+        "StochasticWeightAveraging puts its averaged weights into the module only after the last validation, so trials "
+        "are compared, kept and exported with those before. WeightAveraging and EMAWeightAveraging of "
+        "lightning.pytorch.callbacks are what is validated",
+        category=LateAveragingWarning,
+    )
 
 
 def make_trainer(

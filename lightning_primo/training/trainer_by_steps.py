@@ -70,6 +70,7 @@ class TrainerBySteps(pl.Trainer):
         # It would go on from the start: its state comes with the loops', after the optimizers, to a new loader alone.
         if loop._data_fetcher is not None:
             loop._data_fetcher.teardown()
+            loop._data_fetcher = None
         loop._combined_loader = None
 
 

@@ -106,6 +106,22 @@ def test_a_schedule_for_epochs_is_that_of_a_trainer_with_both_limits(tmp_path: P
     assert same_state(plain(tmp_path / "plain", Cosine, max_epochs=7, steps=20), state(tmp_path / "whole"))
 
 
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+def test_loaders_with_a_state_go_on_by_it_though_they_were_made_to_count_batches(tmp_path: Path) -> None:
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+
+    class Stateful(Data):
+        def train_dataloader(self) -> Any:
+            return stateful.StatefulDataLoader(range(12), batch_size=4, collate_fn=collated)
+
+    promoted_equals_uninterrupted(tmp_path, module=Cosine, data=Stateful(), full=3)
+
+
+def collated(numbers: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    x = torch.tensor([[number / 12, number % 5] for number in numbers])
+    return x, x.sum(-1, keepdim=True)
+
+
 def test_epochs_follow_from_what_a_step_takes(tmp_path: Path) -> None:
     seen: list[int | None] = []
 
