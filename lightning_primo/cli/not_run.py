@@ -28,7 +28,7 @@ def not_run(project: Project) -> list[str]:
     if trainer is not pl.Trainer:
         name = getattr(trainer, "__name__", repr(trainer))
         sentences.append(
-            f"trainer_class={name} is not used in a search, trials have Lightning's own Trainer with its arguments: what "
+            f"trainer_class={name} is not used in a search, trials have Lightning's own with its arguments: what "
             f"{name} does beyond them belongs into callbacks"
         )
     return sentences

@@ -89,7 +89,7 @@ def _made(trainer: pl.Trainer, config: Any) -> float:
         return math.inf
     if config.interval == "step":
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        if any(isinstance(other, GradientAccumulationScheduler) for other in callbacks):  # which the estimate leaves out
+        if any(isinstance(other, GradientAccumulationScheduler) for other in callbacks):  # not in the estimate
             return math.inf
         return float(trainer.estimated_stepping_batches) // config.frequency
     try:

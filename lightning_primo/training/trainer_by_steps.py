@@ -21,7 +21,7 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.fidelity import Unit
 
 _LIGHTNING = ("lightning", "pytorch_lightning")
-_CAN_LOAD = ("configure_optimizers", "on_fit_start")  # hooks before the train data are there, but not too early for them
+_CAN_LOAD = ("configure_optimizers", "on_fit_start")  # before the train data are there, and not too early for them
 
 
 class TrainerBySteps(pl.Trainer):
@@ -105,6 +105,6 @@ def _unknown(why: str, trainer: pl.Trainer) -> InvalidArgumentError:
     return InvalidArgumentError(
         f"{type(trainer.lightning_module).__name__} asks for 'trainer.max_epochs', but the training is one by steps, "
         f"and {why}: make schedules for 'trainer.max_steps' ({trainer.max_steps:,}) or "
-        "'trainer.estimated_stepping_batches', in configure_optimizers and with \"interval\": \"step\", or count "
+        '\'trainer.estimated_stepping_batches\', in configure_optimizers and with "interval": "step", or count '
         "trainings in epochs"
     )

@@ -11,9 +11,7 @@ from lightning_primo.cli.main import main
 from tests.cli.test_search import changed, written
 
 
-def test_a_link_from_the_epochs_is_refused(
-    networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_link_from_the_epochs_is_refused(networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     search = written(tmp_path, changed(epochs=..., steps=[2, 4]))
     directory = ["--directory", str(tmp_path / "out")]
     assert main(["search", "--config", "config.yaml", "--search", search, *directory, "--quiet"]) != 0

@@ -39,7 +39,10 @@ def warm_up_and_cosine(optimizer: torch.optim.Optimizer) -> Any:
         (lambda o: schedules.PolynomialLR(o, 8), ("total_iters", 8.0, True)),
         (lambda o: schedules.CosineAnnealingWarmRestarts(o, 4), ("T_0", 4.0, True)),
         (warm_up_and_cosine, ("T_max", 25.0, False)),
-        (lambda o: schedules.LambdaLR(o, functools.partial(half, num_training_steps=9)), ("num_training_steps", 9, True)),
+        (
+            lambda o: schedules.LambdaLR(o, functools.partial(half, num_training_steps=9)),
+            ("num_training_steps", 9.0, True),
+        ),
         (lambda o: schedules.StepLR(o, 3), None),
         (lambda o: schedules.LambdaLR(o, lambda step: 0.5), None),
     ],
