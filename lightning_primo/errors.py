@@ -76,7 +76,8 @@ class MetricNotLoggedError(PrimoError):
         if last_batch:
             remedy = (
                 "It was logged for steps of the training alone, so that only the value of the last batch is known: log "
-                "it with on_epoch=True, after which the epoch's mean has this name, without '_step' at its end"
+                "it with on_epoch=True, after which the epoch's mean has this name"
+                f"{', without _step at its end' if metric.endswith('_step') else ''}"
             )
         if any(name.startswith(f"{metric}/dataloader_idx_") for name in self.logged):
             remedy = (

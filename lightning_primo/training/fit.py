@@ -25,6 +25,7 @@ from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.fidelity import Unit
 from lightning_primo.training.checkpoint.claim import Claim
+from lightning_primo.training.checkpoint.metric_states import MetricStates
 from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.checkpoint.step_recorder import StepRecorder
@@ -141,6 +142,7 @@ def _fit(
             NonFiniteGuard(),
             settings,
             *([] if resume else [WholeModule(job), ScheduleLengths(job.unit)]),
+            MetricStates(),
             *trained,
         ],
         after=[recorder],
