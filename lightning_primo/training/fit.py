@@ -24,6 +24,7 @@ from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTim
 from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.fidelity import Unit
+from lightning_primo.training.checkpoint.carried_numbers import CarriedNumbers
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.metric_states import MetricStates
 from lightning_primo.training.checkpoint.record import Record
@@ -143,6 +144,7 @@ def _fit(
             settings,
             *([] if resume else [WholeModule(job), ScheduleLengths(job.unit)]),
             MetricStates(),
+            CarriedNumbers(),
             *trained,
         ],
         after=[recorder],
