@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import (
     Callback,
     LearningRateFinder,
     ModelCheckpoint,
+    ModelSummary,
     OnExceptionCheckpoint,
     ProgressBar,
     StochasticWeightAveraging,
@@ -182,6 +183,8 @@ def make_trainer(
     callbacks = listed(own.pop("callbacks", None))
     if not own["enable_progress_bar"]:  # the search shows its own progress
         callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
+    if not own["enable_model_summary"]:  # as often as there are trainings
+        callbacks = [callback for callback in callbacks if not isinstance(callback, ModelSummary)]
     for callback in callbacks:
         if isinstance(callback, (ModelCheckpoint, OnExceptionCheckpoint)):
             _keep_apart(callback, model_checkpoints_directory(directory.absolute()))
