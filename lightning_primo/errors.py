@@ -76,9 +76,15 @@ class MetricNotLoggedError(PrimoError):
         if last_batch:
             remedy = (
                 "It was logged for steps of the training alone, so that only the value of the last batch is known: log "
-                "it with on_epoch=True, after which the epoch's mean has this name, without '_step' at its end"
+                "it with on_epoch=True, after which the epoch's mean has this name"
+                f"{', without _step at its end' if metric.endswith('_step') else ''}"
             )
-        if not_in_validation:
+        if any(name.startswith(f"{metric}/dataloader_idx_") for name in self.logged):
+            remedy = (
+                "There are several validation loaders, and Lightning puts each one's number behind the name: log what "
+                "is to count of all of them in on_validation_epoch_end"
+            )
+        elif not_in_validation:
             remedy = (
                 f"Call self.log({metric!r}, value) in validation_step: a training by steps is judged where it validates"
             )
@@ -230,6 +236,14 @@ class UnbuildableWarning(UserWarning):
 
 class UnreadHyperparameterWarning(UserWarning):
     """Nothing reads a hyperparameter of the space, so that trials differ in it without effect."""
+
+
+class LateAveragingWarning(UserWarning):
+    """A callback averages weights only after the last validation, so that trials are compared without."""
+
+
+class ScheduleLengthWarning(UserWarning):
+    """A learning-rate schedule is made for another length than a full training has."""
 
 
 class UnsynchronizedMetricWarning(UserWarning):

@@ -27,3 +27,9 @@ def test_an_error_arrives_from_another_process_as_it_was_raised(error: PrimoErro
     assert type(arrived) is type(error)
     assert str(arrived) == str(error)
     assert (arrived.args, vars(arrived)) == (error.args, vars(error))
+
+
+def test_a_metric_of_several_validation_loaders_is_told_of() -> None:
+    error = MetricNotLoggedError("val_loss", ["val_loss/dataloader_idx_0", "val_loss/dataloader_idx_1"])
+    assert "several validation loaders" in str(error)
+    assert str(error).endswith("in on_validation_epoch_end, or name one of the logged metrics")

@@ -14,6 +14,7 @@ from ConfigSpace.hyperparameters import (
     OrdinalHyperparameter,
 )
 
+from lightning_primo.cli.not_run import not_run
 from lightning_primo.cli.overlay import MISSING, look_up
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.space_file import SearchSpace
@@ -122,7 +123,8 @@ def _training(search: Search, project: Project, budget: Mapping[str, float]) -> 
         f"seed: {search.seed}",
         f"directory: {search.directory}",
     ]
-    return [*lines, *([f"not heeded: {', '.join(project.left_out)}"] if project.left_out else [])]
+    not_heeded = [f"not heeded: {', '.join(project.left_out)}"] if project.left_out else []
+    return [*lines, *not_heeded, *(f"note: {sentence}" for sentence in not_run(project))]
 
 
 def _samples(search: Search, space: SearchSpace) -> list[str]:

@@ -24,7 +24,9 @@ from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTim
 from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.fidelity import Unit
+from lightning_primo.training.checkpoint.carried_numbers import CarriedNumbers
 from lightning_primo.training.checkpoint.claim import Claim
+from lightning_primo.training.checkpoint.metric_states import MetricStates
 from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.checkpoint.step_recorder import StepRecorder
@@ -37,7 +39,9 @@ from lightning_primo.training.out_of_memory.retry import Attempt
 from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.pending_costs import PendingCosts
 from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
+from lightning_primo.training.schedule_lengths import ScheduleLengths
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
+from lightning_primo.training.trainer_by_steps import trainer_kind
 from lightning_primo.training.validations import check_validated, limits_of
 from lightning_primo.training.whole_module import WholeModule
 from lightning_primo.workers.lifetime import children_end_with_us
@@ -128,6 +132,7 @@ def _fit(
         arguments,
         directory=job.directory,
         limits=limits,
+        kind=trainer_kind(job.unit),
         before=[
             *_pauses(job),
             *limit,
@@ -137,7 +142,9 @@ def _fit(
             *validation,
             NonFiniteGuard(),
             settings,
-            *([] if resume else [WholeModule(job)]),
+            *([] if resume else [WholeModule(job), ScheduleLengths(job.unit)]),
+            MetricStates(),
+            CarriedNumbers(),
             *trained,
         ],
         after=[recorder],

@@ -43,6 +43,7 @@ from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.process_state import Raised, alone
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
+from lightning_primo.training.trainer_by_steps import trainer_kind
 from lightning_primo.training.unread import Reading
 from lightning_primo.training.validations import limits_of
 from lightning_primo.training.whole_module import WholeModule
@@ -255,6 +256,7 @@ def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: in
         {**arguments, **one, "fast_dev_run": epochs == 1},
         directory=folder,
         limits=limits_of(job.fidelity, arguments),
+        kind=trainer_kind(job.unit),
         before=[WholeModule(job), *trained, StopAtEpoch(epochs), *_validated(job)],
         after=[collected],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,13 +15,16 @@ from lightning.pytorch.callbacks import (
     Callback,
     LearningRateFinder,
     ModelCheckpoint,
+    ModelSummary,
     OnExceptionCheckpoint,
     ProgressBar,
+    StochasticWeightAveraging,
     Timer,
 )
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_primo.checks import check_whole
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, LateAveragingWarning, UnknownNameError
 from lightning_primo.layout import model_checkpoints_directory
 from lightning_primo.namespaces import foreign_hint
 from lightning_primo.objectives.base import ObjectiveCallback
@@ -138,6 +142,18 @@ def _check_fits_once(callback: Callback, where: str) -> None:
         only_watches = isinstance(callback, Timer) and callback.time_remaining() is None
         if isinstance(callback, kind) and not only_watches:
             raise InvalidArgumentError(f"{where} must not hold {type(callback).__name__}: {remedy}")
+    if isinstance(callback, StochasticWeightAveraging):
+        _warn_of_averaging_in_the_end()
+
+
+@functools.cache
+def _warn_of_averaging_in_the_end() -> None:
+    rank_zero_warn(
+        "StochasticWeightAveraging puts its averaged weights into the module only after the last validation, so trials "
+        "are compared, kept and exported with those before. WeightAveraging and EMAWeightAveraging of "
+        "lightning.pytorch.callbacks are what is validated",
+        category=LateAveragingWarning,
+    )
 
 
 def make_trainer(
@@ -145,6 +161,7 @@ def make_trainer(
     *,
     directory: Path,
     limits: Mapping[str, Any],
+    kind: type[pl.Trainer] = pl.Trainer,
     before: Sequence[Callback] = (),
     after: Sequence[Callback] = (),
 ) -> pl.Trainer:
@@ -154,6 +171,7 @@ def make_trainer(
         arguments: The user's, checked by `check_trainer_arguments`.
         directory: The trial's own.
         limits: What says how long the full training is, which schedules are to see, and when it validates.
+        kind: Which Trainer.
         before: Our callbacks that come before the user's.
         after: Those that come after.
     """
@@ -165,10 +183,12 @@ def make_trainer(
     callbacks = listed(own.pop("callbacks", None))
     if not own["enable_progress_bar"]:  # the search shows its own progress
         callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
+    if not own["enable_model_summary"]:  # as often as there are trainings
+        callbacks = [callback for callback in callbacks if not isinstance(callback, ModelSummary)]
     for callback in callbacks:
         if isinstance(callback, (ModelCheckpoint, OnExceptionCheckpoint)):
             _keep_apart(callback, model_checkpoints_directory(directory.absolute()))
-    return pl.Trainer(
+    return kind(
         **{**own, **limits},
         callbacks=[*before, *callbacks, _CallbackCheck(), *after],
         default_root_dir=str(directory),

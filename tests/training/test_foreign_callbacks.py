@@ -13,6 +13,8 @@ from lightning.pytorch.callbacks import (
     BatchSizeFinder,
     LearningRateFinder,
     ModelCheckpoint,
+    ModelSummary,
+    RichModelSummary,
     RichProgressBar,
     Timer,
     TQDMProgressBar,
@@ -69,6 +71,12 @@ def test_validation_must_not_leave_out_a_rung() -> None:
 def test_progress_bars_of_the_user_are_left_out(tmp_path: Path, bar: Any) -> None:
     evaluation = run_job(make_job(tmp_path, 1, trainer={"callbacks": [bar()]}))
     assert evaluation.status is Status.OK, evaluation.reason
+
+
+@pytest.mark.parametrize("summary", [ModelSummary, RichModelSummary])
+def test_summaries_of_the_user_are_left_out(tmp_path: Path, summary: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_job(make_job(tmp_path, 1, trainer={"callbacks": [summary()]})).ok
+    assert "Trainable params" not in capsys.readouterr().out
 
 
 def test_checkpoints_of_the_user_do_not_mix(tmp_path: Path) -> None:

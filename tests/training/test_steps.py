@@ -276,7 +276,7 @@ class StreamData(Data):
 def test_an_endless_stream_is_read_again_up_to_where_it_was(tmp_path: Path, workers: int) -> None:
     reproducible_steps._warn_of_reading_again.cache_clear()
     with pytest.warns(RepeatedDataWarning, match="loads the batches that it has trained on once more"):
-        promoted_equals_uninterrupted(tmp_path, data=StreamData(workers=workers), rung=1, full=2)
+        promoted_equals_uninterrupted(tmp_path, module=Plateau, data=StreamData(workers=workers), rung=1, full=2)
 
 
 @pytest.mark.filterwarnings("ignore::lightning_primo.errors.RepeatedDataWarning")
@@ -350,7 +350,7 @@ def test_a_stream_with_a_state_goes_on_by_it_and_is_not_read_again(tmp_path: Pat
         def train_dataloader(self) -> Any:
             return stateful.StatefulDataLoader(Counted(read), batch_size=4)
 
-    promoted_equals_uninterrupted(tmp_path, data=Stateful())
+    promoted_equals_uninterrupted(tmp_path, module=Plateau, data=Stateful())
     whole = 4 * (20 + 1)  # samples of 20 steps, and of a batch ahead
     assert read[:whole] == list(range(1, whole + 1))
     assert read[whole:] == [*range(1, 45), *range(41, whole + 1)]  # but for the batch ahead nothing comes twice

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, LateAveragingWarning, UnknownNameError
 from lightning_primo.objectives import ParameterCount
 from lightning_primo.training import check_trainer_arguments, run_job
+from lightning_primo.training import trainer as trainer_module
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.process_state import quiet_lightning
 from lightning_primo.training.trainer import make_trainer
@@ -106,3 +107,9 @@ def test_the_users_loggers_are_copied_into_the_trials_directory(tmp_path: Path) 
 def test_a_function_makes_the_logger_of_each_trial(tmp_path: Path) -> None:
     run_job(make_job(tmp_path, 1, trainer={"logger": lambda directory: CSVLogger(directory, name="made")}))
     assert files(tmp_path) == {"made/version_0/metrics.csv"}
+
+
+def test_averages_that_come_after_the_last_validation_are_told_of() -> None:
+    trainer_module._warn_of_averaging_in_the_end.cache_clear()
+    with pytest.warns(LateAveragingWarning, match="EMAWeightAveraging"):
+        check_trainer_arguments({"callbacks": [StochasticWeightAveraging(0.1)]})

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lightning_primo.results import TrialResult
 
 CONFIG_NAME = "config.yaml"
+CHECKPOINT_NAME = "model.ckpt"
 _ATTEMPTS = 5
 
 
@@ -100,7 +101,7 @@ def run(options: jsonargparse.Namespace) -> int:
 
 
 def config_writer(project: Project) -> Callable[[TrialResult, Path], None]:
-    """What writes the project's own config of a trial into a folder; it has the epochs of a full training.
+    """What writes the project's own config of a trial into a folder; it has the length of a full training.
 
     None of the project's code is run for it.
     """
@@ -114,9 +115,25 @@ def config_writer(project: Project) -> Callable[[TrialResult, Path], None]:
         except InvalidArgumentError as error:  # the weights are there all the same
             print_note(f"{CONFIG_NAME} of trial {trial.id} is left out: {error}")
             return
+        _with_epochs_of_steps(config, folder)
         (folder / CONFIG_NAME).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
     return write
+
+
+def _with_epochs_of_steps(config: dict[str, Any], folder: Path) -> None:
+    """Where ``trainer.max_steps`` is the length of a full training, set the epochs that it has taken.
+
+    Schedules may be made for ``trainer.max_epochs``, which was that number in the search.
+    """
+    import torch
+
+    trainer = config.get("trainer") or {}
+    if trainer.get("max_epochs") != -1:
+        return
+    trained = torch.load(folder / CHECKPOINT_NAME, map_location="cpu", weights_only=True, mmap=True)
+    if trained["global_step"] >= trainer["max_steps"]:  # none that something else has ended
+        trainer["max_epochs"] = trained["epoch"] + 1
 
 
 def _stored_project(directory: Path) -> Project | None:

@@ -142,8 +142,10 @@ def run(options: jsonargparse.Namespace) -> int:
     """
     from lightning_primo.cli.beginning_file import own_config_first, with_own_defaults
     from lightning_primo.cli.cluster import cluster_at
+    from lightning_primo.cli.linked_epochs import refuse_linked_epochs
+    from lightning_primo.cli.not_run import not_run
     from lightning_primo.cli.project import Project
-    from lightning_primo.cli.space_check import check_space_fits
+    from lightning_primo.cli.space_check import an_example, check_space_fits
     from lightning_primo.cli.space_file import read_space
     from lightning_primo.results.artifacts import write_artifacts
 
@@ -159,6 +161,8 @@ def run(options: jsonargparse.Namespace) -> int:
             full = full_training(lengths, project)
             project = project.for_search(encoded=sorted(space.encoded), choices=space.choices, **full)
             check_space_fits(project, space)
+            if "steps" in lengths:
+                refuse_linked_epochs(project, an_example(space))
             if options.config_first:
                 asked["first"] = [*own_config_first(project, space, show=not options.quiet), *asked["first"]]
             search = _made(options, project, space, executor=executor, **lengths, **asked)
@@ -168,6 +172,8 @@ def run(options: jsonargparse.Namespace) -> int:
             _note(search, project)
         for key in project.left_out:
             print_note(f"{key} of the config is not heeded: the search sets it itself")
+        for sentence in not_run(project):
+            print_note(sentence)
         with _told_of(options):
             result = search.run(**budget, stop=stop, progress=not options.quiet)
         write_artifacts(result, show=not options.quiet)

@@ -22,6 +22,7 @@ from lightning_primo.layout import checkpoint_file, partial_checkpoint, partial_
 from lightning_primo.training.checkpoint.claim import Claim
 
 _HYPER_PARAMETERS = ("hyper_parameters", "hparams_type", "datamodule_hyper_parameters", "datamodule_hparams_type")
+_OF_A_CONTAINER = "what save_hyperparameters has kept holds"
 
 # Classes of modules whose checkpoints were seen to load: reading each one back would take as long as writing it.
 _verified: set[type] = set()
@@ -105,7 +106,7 @@ def _without_objects(checkpoint: dict[str, Any]) -> dict[str, Any]:
     if not lost:
         return checkpoint
     names = [name for key in lost for name, value in _entries(saved[key]) if not _loads(value)]
-    _warn_of_objects(", ".join(map(repr, names)) or "what save_hyperparameters has kept")
+    _warn_of_objects(f"the hyperparameters {', '.join(map(repr, names))} hold" if names else _OF_A_CONTAINER)
     return {key: value for key, value in checkpoint.items() if key not in lost}
 
 
@@ -124,9 +125,9 @@ def _entries(values: Any) -> list[tuple[str, Any]]:
 
 
 @functools.cache
-def _warn_of_objects(names: str) -> None:
+def _warn_of_objects(what: str) -> None:
     rank_zero_warn(
-        f"the hyperparameters {names} hold objects that do not load with weights_only=True, so all are left out of "
+        f"{what} objects that do not load with weights_only=True, so all are left out of "
         "the trials' checkpoints: a trained module is there by Result.load, or from the weights of an export. To use "
         "load_from_checkpoint give them to it, or leave these out by save_hyperparameters(ignore=...)",
         category=CheckpointWarning,

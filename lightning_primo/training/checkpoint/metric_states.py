@@ -1,0 +1,96 @@
+"""The states of torchmetrics that go on from epoch to epoch, which a checkpoint of Lightning's does not hold.
+
+A module that follows the best accuracy so far in a ``MaxMetric`` begins it anew where it goes on from a checkpoint, so
+that a promoted trial would be compared by another value than one that never stopped. Many also reset such metrics in
+``on_train_start``, after sanity checks: states are therefore put back only behind that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback
+from torchmetrics import Metric, MetricCollection
+from typing_extensions import override
+
+
+class MetricStates(Callback):
+    """Keeps in checkpoints the states of a module's metrics, but for those that Lightning resets with each epoch.
+
+    These are the ones that are logged as objects, by ``self.log("train_acc", self.train_acc)``.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[str, dict[str, Any]] = {}
+
+    @property
+    @override
+    def state_key(self) -> str:
+        return "lightning_primo.metric_states"
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        for part in pl_module.modules():
+            if isinstance(part, MetricCollection):
+                part.items()  # which brings those up to date that share a state with another one
+        reset = {id(metric) for metric in _logged_as_objects(trainer)}
+        states = {
+            name: {"update_count": metric.update_count, "values": _copied(metric.metric_state)}
+            for name, metric in _metrics(pl_module)
+            if id(metric) not in reset
+        }
+        if states:
+            checkpoint.setdefault("callbacks", {})[self.state_key] = states
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._pending = dict(state_dict)
+
+    @override
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._put_back(pl_module)
+
+    @override
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._put_back(pl_module)  # of a training that goes on inside an epoch
+
+    def _put_back(self, pl_module: pl.LightningModule) -> None:
+        pending, self._pending = self._pending, {}
+        if not pending:
+            return
+        for name, metric in _metrics(pl_module):
+            state = pending.get(name)
+            if state is None or state["values"].keys() != metric.metric_state.keys():
+                continue
+            metric.reset()
+            metric._update_count = state["update_count"]
+            for attribute, value in state["values"].items():
+                setattr(metric, attribute, _moved(value, metric.device))
+
+
+def _metrics(module: pl.LightningModule) -> Iterator[tuple[str, Metric]]:
+    return ((name, part) for name, part in module.named_modules() if isinstance(part, Metric))
+
+
+def _logged_as_objects(trainer: pl.Trainer) -> Iterator[Metric]:
+    loops = (trainer.fit_loop.epoch_loop, trainer.fit_loop.epoch_loop.val_loop)
+    for logged in (logged for loop in loops for logged in loop._results.values()):
+        if not logged.is_tensor:
+            yield from (part for part in logged.value.modules() if isinstance(part, Metric))
+
+
+def _copied(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: _moved(value, torch.device("cpu")) for name, value in state.items()}
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().to(device, copy=True)
+    return [_moved(part, device) for part in value]
