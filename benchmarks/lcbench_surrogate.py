@@ -62,22 +62,26 @@ class LCBenchTask:
     Args:
         data_dir: Folder with `model.onnx` and `encoding.json`.
         task: Number of the task at OpenML.
+        error_alone: Without the time; the reference is the median error of these trainings.
     """
 
     data_dir: str
     task: str
+    error_alone: bool = False
 
     @cached_property
     def problem(self) -> Problem:
         """What is searched."""
         encoding = Encoding(lcbench_space())
-        configs = encoding.configs(encoding.sample(1000, np.random.default_rng(54321)))
+        random = self._predict(encoding.configs(encoding.sample(1000, np.random.default_rng(54321))), MAX_EPOCHS)
+        alone = (Objective(name="error", reference=float(np.median(random[:, 0]))),)
+        both = (
+            Objective(name="error", reference=100.0),
+            Objective(name="seconds", log=True, reference=float(random[:, 1].max())),
+        )
         return Problem(
             space=lcbench_space(),
-            objectives=(
-                Objective(name="error", reference=100.0),
-                Objective(name="seconds", log=True, reference=float(self.trained(configs)[:, 1].max())),
-            ),
+            objectives=alone if self.error_alone else both,
             min_epochs=2,
             max_epochs=MAX_EPOCHS,
         )
@@ -88,13 +92,14 @@ class LCBenchTask:
         return ranked_priors(self.problem, self.trained)
 
     def values(self, config: Config, epoch: int) -> dict[str, float]:
-        """The objectives of a configuration after `epoch` epochs, by name."""
+        """The error and the seconds of a configuration after `epoch` epochs, by name."""
         error, seconds = self._predict([config], epoch)[0]
         return {"error": float(error), "seconds": float(seconds)}
 
     def trained(self, configs: Sequence[Config]) -> Array:
-        """Error in percent and seconds of full trainings, `n x 2`."""
-        return self._predict(configs, MAX_EPOCHS)
+        """Error in percent and seconds of full trainings, `n x 2`; with the error alone `n x 1`."""
+        both = self._predict(configs, MAX_EPOCHS)
+        return both[:, :1] if self.error_alone else both
 
     def _predict(self, configs: Sequence[Config], epoch: int) -> Array:
         rows = np.array([[epoch, *(float(config[name]) for name in _ORDER)] for config in configs], dtype=np.float32)
@@ -106,9 +111,9 @@ class LCBenchTask:
 
 
 @cache
-def lcbench_task(data_dir: str, task: str) -> LCBenchTask:
+def lcbench_task(data_dir: str, task: str, error_alone: bool = False) -> LCBenchTask:
     """The task, whose reference point and priors are computed once per process."""
-    return LCBenchTask(data_dir, task)
+    return LCBenchTask(data_dir, task, error_alone)
 
 
 @cache

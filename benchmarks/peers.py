@@ -5,6 +5,7 @@ Only results at the full budget count, and only once their training has ended.
 
 Problems, which take seconds as nothing is trained:
   lcbench:TASK   error and seconds by YAHPO Gym's surrogate, 2 to 52 epochs (--data-dir: lcbench/model.onnx)
+  lcbench-error:TASK   the error alone: the share of the way from a random training's error to the least known one
   nasbench201    error and FLOPs in the table, 12 or 200 epochs (--data-dir: nasbench201/nasbench201_condensed.npz)
   toy:2, trade-off:3   those of lightning_primo.testing.problems, which need no data
 The front is the true one of nasbench201, and of the others that of 108,000 evaluations of an evolutionary search.

@@ -64,16 +64,16 @@ class Searched:
         return by_condition[condition]
 
 
-def _lcbench(task: str, data_dir: Path) -> Searched:
+def _lcbench(task: str, data_dir: Path, *, error_alone: bool = False) -> Searched:
     folder = data_dir / "lcbench"
     _check(folder / "model.onnx")
     _check(folder / "encoding.json")
     if importlib.util.find_spec("onnxruntime") is None:
         raise MissingDataError("onnxruntime is not installed")
-    searched = lcbench_task(str(folder), task)
+    searched = lcbench_task(str(folder), task, error_alone)
     good, misleading = searched.priors
     return Searched(
-        group="LCBench",
+        group="LCBench, error alone" if error_alone else "LCBench",
         problem=searched.problem,
         values=searched.values,
         trained=searched.trained,
@@ -120,6 +120,7 @@ def _toy(problem: Problem, values: Callable[[Config, int], dict[str, float]], da
 
 _PROBLEMS: Mapping[str, Callable[[Path], Searched]] = {
     **{f"lcbench:{task}": partial(_lcbench, task) for task in TASKS},
+    **{f"lcbench-error:{task}": partial(_lcbench, task, error_alone=True) for task in TASKS},
     "nasbench201": _nasbench201,
     "toy:2": partial(_toy, toy_problem(2), toy_values),
     "trade-off:3": partial(_toy, trade_off_problem(3), partial(trade_off_values, n_objectives=3)),

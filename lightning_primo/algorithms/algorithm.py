@@ -34,6 +34,7 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Origin, Proposal, Trial
 from lightning_primo.space import Encoding
+from lightning_primo.surrogates.one_thread import one_thread
 
 
 class Algorithm(ABC):
@@ -86,7 +87,8 @@ class Algorithm(ABC):
     def peek(self, *, epochs_left: float = math.inf) -> Proposal | None:
         """What `ask` returns, without taking note of it."""
         self.epochs_left = epochs_left
-        proposal = self.propose(np.random.default_rng([self.seed, self.n_asked]))
+        with one_thread():
+            proposal = self.propose(np.random.default_rng([self.seed, self.n_asked]))
         config = next(iter(self.queue), None)
         if config is None:
             return proposal

@@ -22,6 +22,7 @@ from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Evaluation, Trial
 from lightning_primo.space import Encoding
 from lightning_primo.surrogates import GaussianProcess
+from lightning_primo.surrogates.one_thread import one_thread
 from lightning_primo.surrogates.outliers import without_outliers
 
 Array = npt.NDArray[np.float64]
@@ -71,6 +72,7 @@ class ObjectiveModel:
         return features if self.epoch is None else np.column_stack([features, np.ones(len(features))])
 
 
+@one_thread()
 def fit_objective(problem: Problem, trials: Sequence[Trial], index: int, encoding: Encoding) -> ObjectiveModel | None:
     """A model of an objective; None where fewer than eight trials tell of it, or all tell the same.
 
