@@ -208,7 +208,9 @@ class Instances(LightningCLI):
         dump = self.parser.dump
         # Entries that are None are kept, as a default may be something else; the name of the option has changed.
         option = "skip_unset" if "skip_unset" in inspect.signature(dump).parameters else "skip_none"
-        text = dump(config, skip_link_targets=not links, format="json", **{option: False})
+        # What was read was validated then.
+        options = {option: False, "skip_validation": True, "skip_link_targets": not links}
+        text = dump(config, format="json", **options)
         dumped: dict[str, Any] = json.loads(text)
         return dumped if self.subcommand is None else dumped[self.subcommand]
 
