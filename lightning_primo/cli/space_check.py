@@ -66,7 +66,9 @@ def _together(
 ) -> Iterator[tuple[dict[str, Any], list[str]]]:
     """Few configurations that hold all the values, each with the keys whose values it is for."""
     while wanted:
-        config, keys, left = examples[wanted[0][0]], [], []
+        config = examples[wanted[0][0]]
+        keys: list[str] = []
+        left: list[tuple[str, Any]] = []
         for key, value in wanted:
             changed = _with(space, config, key, value) if key in config and key not in keys else {}
             if changed and all(name in changed and changed[name] == config[name] for name in keys):
