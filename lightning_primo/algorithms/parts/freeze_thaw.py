@@ -23,6 +23,10 @@ from lightning_primo.surrogates.observations import Observations, RungObservatio
 class FreezeThaw:
     """What is worth most per epoch that is left to its full training goes on to its next rung, be it paused or new.
 
+    A model that has seen few full trainings expects more of what it has never seen than that keeps, so nothing new is
+    begun while the last of `n` rungs has had less than an `n`-th of all epochs: successive halving gives each as much
+    (Jamieson and Talwalkar 2016, arXiv 1502.07943).
+
     Near the end of the budget, as far as that is known, only what can still come to its last rung is begun or goes on,
     as a training that is begun within the budget is finished. Once nothing can, what is worth most per epoch of all
     that was begun is trained to the end in one go.
@@ -55,12 +59,19 @@ class FreezeThaw:
             return None
         if not in_time:
             return algorithm.promotion(best.trial_id, problem.max_epochs)
-        if config is not None and way(0, rungs[:-1]) < algorithm.epochs_left:
+        if config is not None and way(0, rungs[:-1]) < algorithm.epochs_left and not _is_short(algorithm, rungs):
             known = problem.scaled_losses([problem.known(config)])
             new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(_left(problem, 0, rungs))
             if new > best.worth:
                 return None
         return algorithm.promotion(best.trial_id, next(epoch for epoch in rungs if epoch > best.epoch))
+
+
+def _is_short(algorithm: Algorithm, rungs: Sequence[int]) -> bool:
+    """Whether the last rung has had less than its share of the epochs."""
+    way = algorithm.problem.fidelity.way
+    below = sum(way(0, [rung for rung in rungs[:-1] if rung <= t.epoch]) for t in algorithm.trials if not t.known)
+    return below > algorithm.epochs_committed * (len(rungs) - 1) / len(rungs)
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,27 @@ def test_a_worth_that_is_not_a_number_comes_last() -> None:
     assert choose(algorithm, {2: math.nan, 3: -5.0}, new=-9.0) == 3
 
 
+def test_nothing_new_is_begun_while_the_last_of_four_rungs_has_had_less_than_a_quarter() -> None:
+    ten, _ = started(*[9] * 10)
+    # the two that were trained fully have had 9 epochs below the last rung and 18 on it: 36 of 144 epochs
+    assert ten.epochs_committed == 144
+    assert choose(ten, {5: 1.0}, new=9.0) is None
+    eleven, _ = started(*[9] * 11)
+    assert choose(eleven, {5: 1.0}, new=9.0) == 5
+    assert choose(started(*[9] * 11)[0], {}, new=9.0) is not None
+    assert resume(started(27)[0], {}, new=-9.0) is None  # and where nothing waits there is nothing else
+
+
+def test_with_two_rungs_half_of_the_epochs_are_for_full_trainings() -> None:
+    problem = toy_problem(2)
+    algorithm = PriMO(eta=9)
+    algorithm.start(replace(problem, min_epochs=3), seed=0)
+    drive(algorithm, evaluator(replace(problem, min_epochs=3)), epochs=16 * 27)
+    begun = sum(min(trial.epoch, 3) for trial in algorithm.trials)
+    assert len(algorithm.rungs) == 2
+    assert begun <= algorithm.epochs_committed / 2 + 3
+
+
 def test_near_the_end_only_what_can_still_be_trained_fully_goes_on() -> None:
     algorithm, _ = started(1, 3)
     worth, new = {2: 5.0, 3: 0.0}, 9.0
