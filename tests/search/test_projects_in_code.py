@@ -31,7 +31,6 @@ from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, U
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.training import Job, run_job
 from lightning_primo.training.replicates.run import run_trial
-from lightning_primo.workers import LocalProcesses
 from tests.tiny import Augmented, Data, Manual, Net, NoValidation, loader
 
 EPOCHS = (1, 2)
@@ -291,8 +290,7 @@ def test_a_function_reaches_other_processes_and_the_test(tmp_path: Path) -> None
 
     data = (*(loader() for _ in range(2)), DataLoader(Augmented(), batch_size=4))
     project = Project(module=Tested, data=data, trainer=lambda config: {"gradient_clip_val": config["lr"]})
-    with LocalProcesses(1) as executor:
-        result = make(tmp_path, project, executor=executor).run(epochs=4, progress=False)
+    result = make(tmp_path, project, workers=2).run(epochs=4, progress=False)
     table = result.test()
     assert (table["test_clip"] - table["lr"]).abs().max() < 1e-6
 
