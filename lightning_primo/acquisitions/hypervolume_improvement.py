@@ -12,7 +12,7 @@ the more there are.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -22,12 +22,12 @@ from scipy.special import logsumexp
 from typing_extensions import override
 
 from lightning_primo.acquisitions.acquisition_function import Acquisition, AcquisitionFunction
-from lightning_primo.acquisitions.expected_improvement import log_expected_improvement
 from lightning_primo.acquisitions.feasibility import constrained, expected_feasible
+from lightning_primo.acquisitions.warping import Unwarped, Warping, fitted_warping
 from lightning_primo.pareto import non_dominated
 from lightning_primo.surrogates.cokriging import CoKriging, combined
 from lightning_primo.surrogates.limits import LimitModel
-from lightning_primo.surrogates.observations import Fits, Observations
+from lightning_primo.surrogates.observations import Fits, Observations, RungObservations
 
 Array = npt.NDArray[np.float64]
 
@@ -39,6 +39,8 @@ _SMALLEST_SHARE = 1e-300
 class HypervolumeImprovement(AcquisitionFunction):
     """Log expected hypervolume improvement, a model per objective that is not exact (Emmerich et al. 2006).
 
+    - A model is of the losses or of their logarithm, whichever is more nearly normal (`fitted_warping`); the
+      hypervolume is that of the losses.
     - The reference point is that of the observations.
     - The front is that of the models' means, as noisy losses that are low by chance would hide what is better.
     - Pending configurations count as if they came out as predicted; failed ones are bad in all that is not exact.
@@ -56,15 +58,21 @@ class HypervolumeImprovement(AcquisitionFunction):
         counts = np.concatenate([data.feasible, expected_feasible(limits, pending)])
         front = np.concatenate([data.losses, data.pending_losses])
         models: list[CoKriging | None] = []
+        warpings: list[Warping] = []
         for j, exact in enumerate(data.exact):
             if exact:
                 models.append(None)
+                warpings.append(Unwarped())
                 continue
-            model = data.objective(j, fits)
-            front[:, j] = np.concatenate([_smoothed(model, data, j), model.predict(pending)[0]])
+            warping = fitted_warping(_observed(data, j))
+            model = _modelled(data, j, warping, fits)
+            predicted = np.concatenate([_smoothed(model, data, j, warping), model.predict(pending)[0]])
+            front[:, j] = warping.unwarp(predicted)
             models.append(model.believing(pending))
-        improvement = LogExpectedHypervolumeImprovement(front[counts], _within_bounds(data))
-        return constrained(_HypervolumeAcquisition(data, tuple(models), improvement), data, _of_the_rest(data, limits))
+            warpings.append(warping)
+        improvement = LogExpectedHypervolumeImprovement(front[counts], _within_bounds(data), warpings)
+        acquisition = _HypervolumeAcquisition(data, tuple(models), tuple(warpings), improvement)
+        return constrained(acquisition, data, _of_the_rest(data, limits))
 
 
 def _within_bounds(data: Observations) -> Array:
@@ -83,10 +91,27 @@ def _of_the_rest(data: Observations, limits: tuple[LimitModel, ...]) -> tuple[Li
     return tuple(limit if seen.objective is None else replace(limit, high=np.inf) for limit, seen in pairs)
 
 
+def _observed(data: Observations, j: int) -> Array:
+    """All losses that a model of an objective is told, at all rungs and of earlier tasks."""
+    return np.concatenate([rung.losses[:, j] for task in (data, *data.past) for rung in task.rungs])
+
+
+def _modelled(data: Observations, j: int, warping: Warping, fits: Fits) -> CoKriging:
+    """A model of an objective's warped losses."""
+
+    def target(rung: RungObservations) -> tuple[Array, Array, Array]:
+        losses = rung.losses[:, j]
+        variances = rung.variances[:, j] * np.square(warping.slope(losses))
+        return warping.warp(losses), warping.warp(rung.below[:, j]), variances
+
+    return data.model(target, fits)
+
+
 @dataclass(frozen=True)
 class _HypervolumeAcquisition(Acquisition):
     data: Observations
     models: tuple[CoKriging | None, ...]
+    warpings: tuple[Warping, ...]
     improvement: LogExpectedHypervolumeImprovement
 
     @override
@@ -97,7 +122,8 @@ class _HypervolumeAcquisition(Acquisition):
     @override
     def going_on(self, vectors: Array, rung: int, losses: Array) -> Array:
         features = self.data.encoding.features(vectors)
-        return self._values(losses, lambda model, j: model.predict_from(features, rung, losses[:, j]))
+        warped = [warping.warp(column) for warping, column in zip(self.warpings, losses.T, strict=True)]
+        return self._values(losses, lambda model, j: model.predict_from(features, rung, warped[j]))
 
     def _values(self, known: Array, predict: Callable[[CoKriging, int], tuple[Array, Array]]) -> Array:
         mean, deviation = known.copy(), np.zeros_like(known)
@@ -107,9 +133,9 @@ class _HypervolumeAcquisition(Acquisition):
         return self.improvement(mean, deviation)
 
 
-def _smoothed(model: CoKriging, data: Observations, j: int) -> Array:
-    """What a model makes of an objective's observations at the full budget, `n`."""
-    features, below = data.encoding.features(data.vectors), data.rungs[-1].below[: data.n, j]
+def _smoothed(model: CoKriging, data: Observations, j: int, warping: Warping) -> Array:
+    """What a model makes of an objective's observations at the full budget, warped, `n`."""
+    features, below = data.encoding.features(data.vectors), warping.warp(data.rungs[-1].below[: data.n, j])
     if len(model.processes) == 1:
         return model.predict(features)[0]
     known = np.where(np.isnan(below), combined(model.processes[:-1], model.slopes[:-1], features)[0], below)
@@ -117,7 +143,7 @@ def _smoothed(model: CoKriging, data: Observations, j: int) -> Array:
 
 
 class LogExpectedHypervolumeImprovement:
-    """How much hypervolume a point with independent normal losses is expected to add to a front, logarithmically.
+    """How much hypervolume a point is expected to add to a front, logarithmically; its losses are independent.
 
     With one objective this is log expected improvement. A deviation of 0 means that a loss is known; a point that adds
     nothing for sure has a very small but finite value.
@@ -125,9 +151,11 @@ class LogExpectedHypervolumeImprovement:
     Args:
         front: Losses so far, `n x m`, finite; `n` may be 0. Dominated rows do not matter.
         reference: The reference point of the hypervolume, `m` finite losses. Rows that are not better do not matter.
+        warpings: Of each objective, what of its losses is normal. Default: the losses themselves.
     """
 
-    def __init__(self, front: Array, reference: Array) -> None:
+    def __init__(self, front: Array, reference: Array, warpings: Sequence[Warping] = ()) -> None:
+        self._warpings = warpings or [Unwarped()] * len(reference)
         counting = front[(front < reference).all(axis=1)]
         lower, upper = _boxes(counting[non_dominated(counting, keep_duplicates=False)], reference)
         self._n_boxes = len(lower)
@@ -140,7 +168,7 @@ class LogExpectedHypervolumeImprovement:
         """The acquisition's value at `q` points; NaN for one that has a NaN.
 
         Args:
-            mean: Means of the losses, `q x m`.
+            mean: Means of the warped losses, `q x m`.
             deviation: Their standard deviations, `q x m`, at least 0.
         """
         n_at_once = max(1, _N_AT_ONCE // self._n_boxes)
@@ -149,9 +177,9 @@ class LogExpectedHypervolumeImprovement:
 
     def _values(self, mean: Array, deviation: Array) -> Array:
         total = np.zeros((len(mean), self._n_boxes))
-        for j, bounds in enumerate(self._bounds):
+        for j, (warping, bounds) in enumerate(zip(self._warpings, self._bounds, strict=True)):
             # E[(b - f)+] at each bound b; a box's side is crossed by E[(upper - f)+] - E[(lower - f)+]
-            log_ei = log_expected_improvement(mean[:, j, None], deviation[:, j, None], bounds)
+            log_ei = warping.log_expected_improvement(mean[:, j, None], deviation[:, j, None], bounds)
             upper, lower = log_ei[:, self._upper[j]], log_ei[:, self._lower[j]]
             share = -np.expm1(np.minimum(lower - upper, 0.0))
             total += upper + np.log(np.maximum(share, _SMALLEST_SHARE))

@@ -137,12 +137,16 @@ def test_the_hypervolume_improvement_of_a_point_beyond_its_own_bound_is_none() -
     front = data.losses[data.feasible]
     inside = np.array([[high - 0.1, front[:, 1].min() - 0.2]])
     outside = np.array([[high + 1e-3, front[:, 1].min() - 0.2]])
-    improvement = inner.improvement
+
+    def improvement(losses: np.ndarray) -> np.ndarray:
+        warped = [warping.warp(column) for warping, column in zip(inner.warpings, losses.T, strict=True)]
+        return inner.improvement(np.stack(warped, axis=1), np.zeros(losses.shape))
+
     reference = np.array([high, data.reference[1]])
     gained = hypervolume(np.concatenate([front, inside]), reference) - hypervolume(front, reference)
-    smoothed = np.exp(improvement(inside, np.zeros((1, 2))))[0]  # the front is that of the models' means
+    smoothed = np.exp(improvement(inside))[0]  # the front is that of the models' means
     assert smoothed == pytest.approx(gained, rel=0.05)
-    assert improvement(outside, np.zeros((1, 2)))[0] < -15
+    assert improvement(outside)[0] < -15
 
 
 def test_with_nothing_feasible_only_feasibility_counts() -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_primo.acquisitions import HypervolumeImprovement, log_expected_improvement
+from lightning_primo.acquisitions import HypervolumeImprovement
+from lightning_primo.acquisitions.warping import Logarithmic, log_lognormal_improvement
 from lightning_primo.algorithms import Algorithm, PriorSampler, RandomSearch, SobolSampler
 from lightning_primo.algorithms.ms_ehvi import MSEHVI
 from lightning_primo.algorithms.parts.observations import observe
@@ -99,7 +100,8 @@ def test_exact_objectives_are_not_modelled(monkeypatch):
     data = observe(algorithm)
     acquisition = acquisition_of(data)
     assert len(targets) == 2
-    np.testing.assert_array_equal(targets, data.losses[:, [0, 2]].T)
+    losses = [warping.unwarp(target) for warping, target in zip(acquisition.warpings[::2], targets, strict=True)]
+    np.testing.assert_allclose(losses, data.losses[:, [0, 2]].T, atol=1e-12)
     # a candidate's size enters as it is: only what is smaller than the largest size of interest is worth anything
     vectors = np.repeat(data.vectors[:1], 3, axis=0)
     values = acquisition(vectors, np.array([[np.nan, size, np.nan] for size in (2.0, 4.0, 6.5)]))
@@ -114,9 +116,11 @@ def test_one_objective_is_expected_improvement():
     acquisition = acquisition_of(data)
     features = algorithm.encoding.features(data.vectors)
     vectors = algorithm.encoding.sample(30, np.random.default_rng(0))
-    (process,) = acquisition.models
-    expected = log_expected_improvement(
-        *process.predict(algorithm.encoding.features(vectors)), process.predict(features)[0].min()
+    (process,), (warping,) = acquisition.models, acquisition.warpings
+    assert isinstance(warping, Logarithmic)
+    expected = log_lognormal_improvement(
+        *process.predict(algorithm.encoding.features(vectors)),
+        np.exp(process.predict(features)[0].min()),
     )
     np.testing.assert_allclose(acquisition(vectors, np.full((30, 1), np.nan)), expected)
 
