@@ -6,12 +6,14 @@ package nothing is imported before the fork. Used by the fixture `forks`.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import runpy
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -133,8 +135,12 @@ def _answer(server: subprocess.Popen[str], kind: str) -> str:
     return value
 
 
-def _become(command: dict[str, Any]) -> None:
-    """Turn this process into that of ``python *arguments``, and run it."""
+def _become(command: dict[str, Any]) -> int:
+    """Turn this process into that of ``python *arguments``, and run it.
+
+    Returns:
+        Its exit code.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(command["env"])
@@ -145,14 +151,33 @@ def _become(command: dict[str, Any]) -> None:
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [*filter(None, paths), *(path for path in sys.path if path not in paths)]
     first, *rest = command["arguments"]
-    if first == "-m":
-        sys.path.insert(0, command["cwd"])
-        sys.argv = rest
-        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-    else:
-        sys.path.insert(0, str(Path(command["cwd"], first).parent))
-        sys.argv = [first, *rest]
-        runpy.run_path(first, run_name="__main__")
+    try:
+        if first == "-m":
+            sys.path.insert(0, command["cwd"])
+            sys.argv = rest
+            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.path.insert(0, str(Path(command["cwd"], first).parent))
+            sys.argv = [first, *rest]
+            runpy.run_path(first, run_name="__main__")
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _end(code: int) -> None:
+    """End as the interpreter does, except that the modules stay: to take them apart copies what the parent shares."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
 
 
 def _serve() -> None:
@@ -163,8 +188,7 @@ def _serve() -> None:
         pid = os.fork()
         if pid == 0:
             os.setsid()
-            _become(json.loads(line))
-            return
+            _end(_become(json.loads(line)))
         print("begin", pid, flush=True)
         _, status = os.waitpid(pid, 0)
         print("end", os.waitstatus_to_exitcode(status), flush=True)

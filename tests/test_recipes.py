@@ -58,7 +58,7 @@ def test_a_project_is_searched_and_still_fits(tmp_path, capsys, monkeypatch):
     plug_in.main()
 
 
-@pytest.mark.parametrize("algorithm", ["random", "primo"])
+@pytest.mark.parametrize("algorithm", [pytest.param("random", marks=pytest.mark.slow), "primo"])
 def test_flowers_keeps_its_cap(tmp_path, capsys, algorithm):
     write_flowers17(tmp_path / "data")
     chosen = ["--max-flops", "3e5", "--algorithm", algorithm, "--priors", "sensible"]

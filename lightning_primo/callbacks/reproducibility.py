@@ -32,7 +32,9 @@ _ALL_RANKS = 0  # in the place of the rank, where all must draw alike
 def seed_globals(*entropy: int) -> None:
     """Seed the global generators of torch, NumPy and Python from non-negative integers, mixed by a SeedSequence."""
     torch_seed, python_seed = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
-    torch.manual_seed(int(torch_seed))
+    # Where there is no device to seed, all that torch.manual_seed adds are notes of who asked, at a millisecond a call.
+    seed_torch = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
+    seed_torch(int(torch_seed))
     random.seed(int(python_seed))
     np.random.seed(np.random.SeedSequence(entropy).generate_state(8, np.uint32))  # noqa: NPY002
 

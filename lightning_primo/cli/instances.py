@@ -23,6 +23,7 @@ Part = Literal["model", "data", "trainer"]
 PARTS: frozenset[Part] = frozenset({"model", "data", "trainer"})
 
 FIT = "fit"
+_READINGS_KEPT = 2  # with the Trainer's callbacks and loggers, and without
 
 
 class _RecordingParser(LightningArgumentParser):
@@ -45,6 +46,8 @@ class Instances(LightningCLI):
     _wanted: frozenset[Part] = frozenset()
     _parts_apart: bool = True
     _notes_hyperparameters: bool = True
+    _keeps_config: bool = True
+    _readings: dict[str, dict[str, Any]]
 
     @classmethod
     def of(cls, construction: Construction, arguments: Sequence[str] | Mapping[str, Any]) -> Instances:
@@ -63,6 +66,7 @@ class Instances(LightningCLI):
             kind = type(own.__name__, (cls, own), {"__module__": own.__module__})
         made = kind.__new__(kind)
         vars(made).update(construction.attributes)
+        made._readings = {}
         given = construction.arguments
         parser_class = given.get("parser_class", LightningArgumentParser)
         runs = bool(given.get("run", True))
@@ -80,6 +84,7 @@ class Instances(LightningCLI):
             raise InvalidArgumentError(one_line(error)) from error
         made.trainer_class = dict  # type: ignore[assignment]
         made._notes_hyperparameters = bool(given.get("load_from_checkpoint_support", True))
+        made._keeps_config = own.before_instantiate_classes is LightningCLI.before_instantiate_classes
         made._parts_apart = not made._late_links() and all(
             getattr(own, hook) is getattr(LightningCLI, hook)
             for hook in ("instantiate_classes", "after_instantiate_classes")
@@ -121,10 +126,12 @@ class Instances(LightningCLI):
         before = dict(vars(self))
         self._wanted = wanted if self._parts_apart else wanted | {"model", "data"}
         try:
-            self._read(config if "trainer" in self._wanted else self._without_trainer_objects(config))
+            read = self._read(config if "trainer" in self._wanted else self._without_trainer_objects(config))
             self.before_instantiate_classes()
             self.instantiate_classes()
             self.after_instantiate_classes()
+            if self._keeps_config and "config_dump" in vars(self):
+                read.setdefault("config_dump", copy.deepcopy(self.config_dump))
             return {"model": self.model, "data": self.datamodule, "trainer": self.trainer}
         finally:
             self._restore(before)
@@ -174,17 +181,36 @@ class Instances(LightningCLI):
         ):
             self.parser.add_instantiator(_Instantiator(self, key), _get_module_type(made), subclasses=subclasses)
 
-    def _read(self, config: Mapping[str, Any]) -> None:
-        try:
-            self.parse_arguments(self.parser, _as_given(config, self.subcommand is not None))
-        except argparse.ArgumentError as error:
-            raise InvalidArgumentError(one_line(error)) from error
+    def _read(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Parse `config`, unless it is one of the last, as the parts of a trial are made one after the other.
+
+        Returns:
+            What the next to read it is given.
+        """
+        key = repr(config)  # tells 1 from 1.0 and from True, as the parser does
+        if key not in self._readings:
+            before = dict(vars(self))
+            try:
+                self.parse_arguments(self.parser, _as_given(config, self.subcommand is not None))
+            except argparse.ArgumentError as error:
+                raise InvalidArgumentError(one_line(error)) from error
+            while len(self._readings) >= _READINGS_KEPT:
+                del self._readings[next(iter(self._readings))]
+            self._readings[key] = {name: value for name, value in vars(self).items() if value is not before.get(name)}
+        read = self._readings[key]
+        vars(self).update(read)
+        self.config = self.config.clone()  # the project's hooks may change it
+        if "config_dump" in read:
+            self.config_dump = copy.deepcopy(read["config_dump"])
+        return read
 
     def _dumped(self, config: Namespace, *, links: bool) -> dict[str, Any]:
         dump = self.parser.dump
         # Entries that are None are kept, as a default may be something else; the name of the option has changed.
         option = "skip_unset" if "skip_unset" in inspect.signature(dump).parameters else "skip_none"
-        text = dump(config, skip_link_targets=not links, format="json", **{option: False})
+        # What was read was validated then.
+        options = {option: False, "skip_validation": True, "skip_link_targets": not links}
+        text = dump(config, format="json", **options)
         dumped: dict[str, Any] = json.loads(text)
         return dumped if self.subcommand is None else dumped[self.subcommand]
 

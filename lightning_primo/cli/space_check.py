@@ -1,9 +1,13 @@
-"""Whether the project's parser takes what the space holds: both ends of a range, up to 100 choices of each kind."""
+"""Whether the project's parser takes what the space holds: both ends of a range, up to 100 choices of each kind.
+
+The parser takes a tenth of a second for a config with a Trainer's callbacks, so that several values are tried at a
+time, and those alone only where something is wrong.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +29,7 @@ from lightning_primo.training.trainer import OWNED_ARGUMENTS
 
 _DRAWS = 4096  # to find a configuration with everything that a condition asks for
 _CLOSE = 8
-_MOST_TRIED = 100  # choices of one type, as the parser takes milliseconds for each
+_MOST_TRIED = 100  # choices of one type
 _UNKNOWN = ("not accept", "not expected", "No action for")  # what the versions of jsonargparse say of an unknown key
 
 
@@ -41,10 +45,13 @@ def check_space_fits(project: Project, space: SearchSpace) -> None:
         if key in (f"trainer.{name}" for name in OWNED_ARGUMENTS) or key.split(".")[0] == "seed_everything":
             raise InvalidArgumentError(f"'space' holds {key!r}, which the search sets itself; leave it out")
     examples = _examples(space)
+    wanted: list[tuple[str, Any]] = []
     for key, hyperparameter in space.space.items():
         if key not in examples:
             raise InvalidArgumentError(f"'space' has {key!r}, but its conditions never hold together")
-        for value in _some(list(_values(hyperparameter))):
+        wanted += ((key, value) for value in _some(list(_values(hyperparameter))))
+    if not all(_fits(project, space, config, keys) for config, keys in _together(space, examples, wanted)):
+        for key, value in wanted:  # of which one is wrong, or none alone
             _check(project, space, _with(space, examples[key], key, value), key)
 
 
@@ -52,6 +59,33 @@ def an_example(space: SearchSpace) -> dict[str, Any]:
     """One configuration of the space."""
     encoding = Encoding(space.space)
     return encoding.config(encoding.sample(1, np.random.default_rng(0))[0])
+
+
+def _together(
+    space: SearchSpace, examples: Mapping[str, dict[str, Any]], wanted: Sequence[tuple[str, Any]]
+) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Few configurations that hold all the values, each with the keys whose values it is for."""
+    while wanted:
+        config = examples[wanted[0][0]]
+        keys: list[str] = []
+        left: list[tuple[str, Any]] = []
+        for key, value in wanted:
+            changed = _with(space, config, key, value) if key in config and key not in keys else {}
+            if changed and all(name in changed and changed[name] == config[name] for name in keys):
+                config = changed
+                keys.append(key)
+            else:
+                left.append((key, value))
+        yield config, keys
+        wanted = left
+
+
+def _fits(project: Project, space: SearchSpace, config: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    try:
+        resolved = project.resolved(config, links=True)
+    except InvalidArgumentError:
+        return False
+    return all(_is_kept(space.decode(key, config[key]), look_up(resolved, key), config, key) for key in keys)
 
 
 def _check(project: Project, space: SearchSpace, config: Mapping[str, Any], key: str) -> None:
@@ -63,10 +97,7 @@ def _check(project: Project, space: SearchSpace, config: Mapping[str, Any], key:
         _check_known(project, others, key, error)
         raise InvalidArgumentError(f"'space' has {key!r}: {given!r}, which the project refuses: {error}") from error
     found = look_up(resolved, key)
-    if found is MISSING and given is None:
-        return
-    overwritten = any(other.startswith(f"{key}.") for other in config)
-    if not overwritten and not _same(given, found, key):
+    if not _is_kept(given, found, config, key):
         shown = "nothing" if found is MISSING else repr(found)
         raise InvalidArgumentError(
             f"'space' has {key!r}: {given!r}, but the project's parser makes {shown} of it; is it set by a link "
@@ -90,6 +121,12 @@ def _check_known(project: Project, others: Mapping[str, Any], key: str, error: E
         return
     close = difflib.get_close_matches(key, valid, n=_CLOSE, cutoff=0.4)
     raise UnknownNameError("key in 'space'", key, close if len(valid) > _CLOSE and close else valid) from error
+
+
+def _is_kept(given: Any, found: Any, config: Mapping[str, Any], key: str) -> bool:
+    """Whether the parser has made of the value that is `given` what the space means by it."""
+    overwritten = any(other.startswith(f"{key}.") for other in config)
+    return overwritten or (found is MISSING and given is None) or _same(given, found, key)
 
 
 def _same(given: Any, found: Any, key: str) -> bool:

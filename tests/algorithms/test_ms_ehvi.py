@@ -24,6 +24,7 @@ from lightning_primo.testing.conformance import AlgorithmConformance
 from lightning_primo.testing.problems import conditional_space, drive, evaluator, network_size, toy_problem, toy_values
 
 
+@pytest.mark.usefixtures("coarse")
 class TestMSEHVIConformance(AlgorithmConformance):
     @pytest.fixture
     def algorithm(self) -> Algorithm:

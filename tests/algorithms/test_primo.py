@@ -33,6 +33,8 @@ from lightning_primo.surrogates.observations import Fits
 from lightning_primo.testing.problems import conditional_space, drive, evaluator, network_size, toy_problem, toy_values
 from tests.algorithms.volumes import volume
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 GOOD = {"error": Prior({"lr": 1e-2, "dropout": 0.0, "activation": "gelu", "norm": True}, confidence=0.75)}
 BAD = {"error": Prior({"lr": 1e-5, "dropout": 0.9, "activation": "tanh", "norm": False}, confidence=0.75)}
 

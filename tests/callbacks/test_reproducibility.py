@@ -190,3 +190,21 @@ def test_seeding_separates_streams() -> None:
         seed_globals(*entropy)
         drawn.append((float(torch.rand(())), float(np.random.rand()), random.random()))  # noqa: NPY002
     assert len({value for values in drawn for value in values}) == 12
+
+
+@pytest.mark.parametrize("device", [False, True])
+def test_devices_are_seeded_where_there_are_any(monkeypatch: pytest.MonkeyPatch, device: bool) -> None:
+    seeds: list[int] = []
+    of_all = torch.manual_seed
+
+    def manual_seed(seed: int) -> Any:
+        seeds.append(seed)
+        return of_all(seed)
+
+    monkeypatch.setattr(torch, "manual_seed", manual_seed)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: device)
+    seed_globals(3, 4)
+    drawn = torch.rand(3)
+    of_all(int(np.random.SeedSequence((3, 4)).generate_state(1, np.uint64)[0]))
+    assert torch.equal(drawn, torch.rand(3))
+    assert bool(seeds) == device

@@ -84,9 +84,9 @@ def test_without_recipes_it_says_so(tmp_path: Path) -> None:
 def test_in_an_installed_package_they_lie_below_it(tmp_path: Path, forks: Forks) -> None:
     """As a wheel has them, where nothing at the top of the search path is called models, datamodules or recipes."""
     package = tmp_path / "site" / "lightning_primo"
-    shutil.copytree(ROOT / "lightning_primo", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "lightning_primo", package)
     for name in ("recipes", "models", "datamodules"):
-        shutil.copytree(ROOT / name, package / "examples" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, package / "examples" / name)
     small = ["--epochs", "1", "1", "--full-trainings", "2", "--algorithm", "random", "--quiet"]
     run = forks.run(
         ["-m", "lightning_primo", "recipe", "digits", *small],
