@@ -96,7 +96,7 @@ def _made(trainer: pl.Trainer, config: Any) -> float:
         epochs = trainer.max_epochs
     except InvalidArgumentError:  # of steps of which nobody knows how many epochs they are
         return math.inf
-    return math.inf if epochs is None or epochs < 0 else epochs // config.frequency
+    return math.inf if epochs is None or epochs < 0 else float(epochs // config.frequency)
 
 
 @functools.cache
