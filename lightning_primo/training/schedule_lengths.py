@@ -91,9 +91,9 @@ def _made(trainer: pl.Trainer, config: Any) -> float:
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(other, GradientAccumulationScheduler) for other in callbacks):  # not in the estimate
             return math.inf
-        return float(trainer.estimated_stepping_batches) // config.frequency
+        return float(trainer.estimated_stepping_batches // config.frequency)
     try:
-        epochs = trainer.max_epochs
+        epochs: int | None = trainer.max_epochs
     except InvalidArgumentError:  # of steps of which nobody knows how many epochs they are
         return math.inf
     return math.inf if epochs is None or epochs < 0 else float(epochs // config.frequency)
