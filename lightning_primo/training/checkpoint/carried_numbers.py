@@ -12,16 +12,17 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torchmetrics import Metric, MetricCollection
 from typing_extensions import override
+
+from lightning_primo.training.checkpoint.late_state import LateState
 
 Numbers = dict[str, dict[str, Any]]
 """By the module's name and the attribute's."""
 
 
-class CarriedNumbers(Callback):
+class CarriedNumbers(LateState):
     """Keeps in checkpoints the numbers, tensors of one element too, that training has changed in a module's attributes.
 
     They are put back behind the hooks that begin a training, where they are what they would be without a break. What
@@ -29,8 +30,8 @@ class CarriedNumbers(Callback):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._before: Numbers = {}
-        self._pending: Numbers = {}
 
     @property
     @override
@@ -42,38 +43,19 @@ class CarriedNumbers(Callback):
         self._before = {name: dict(numbers) for name, numbers in _numbers(pl_module)}
 
     @override
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Numbers:
         changed: Numbers = {}
         for name, numbers in _numbers(pl_module):
             before = self._before.get(name, {})
             new = {key: number for key, number in numbers.items() if not _same(number, before.get(key))}
             if new:
                 changed[name] = new
-        if changed:
-            checkpoint.setdefault("callbacks", {})[self.state_key] = changed
+        return changed
 
     @override
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._pending = dict(state_dict)
-
-    @override
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._put_back(pl_module)
-
-    @override
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        self._put_back(pl_module)  # of a training that goes on inside an epoch
-
-    def _put_back(self, pl_module: pl.LightningModule) -> None:
-        pending, self._pending = self._pending, {}
-        if not pending:
-            return
+    def put_back(self, pl_module: pl.LightningModule, state: Numbers) -> None:
         parts = dict(pl_module.named_modules())
-        for name, numbers in pending.items():
+        for name, numbers in state.items():
             for key, number in numbers.items() if name in parts else ():
                 here = number.to(pl_module.device) if isinstance(number, torch.Tensor) else number
                 setattr(parts[name], key, here)

@@ -12,19 +12,17 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback
 from torchmetrics import Metric, MetricCollection
 from typing_extensions import override
 
+from lightning_primo.training.checkpoint.late_state import LateState
 
-class MetricStates(Callback):
+
+class MetricStates(LateState):
     """Keeps in checkpoints the states of a module's metrics, but for those that Lightning resets with each epoch.
 
     These are the ones that are logged as objects, by ``self.log("train_acc", self.train_acc)``.
     """
-
-    def __init__(self) -> None:
-        self._pending: dict[str, dict[str, Any]] = {}
 
     @property
     @override
@@ -32,46 +30,26 @@ class MetricStates(Callback):
         return "lightning_primo.metric_states"
 
     @override
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         for part in pl_module.modules():
             if isinstance(part, MetricCollection):
                 part.items()  # which brings those up to date that share a state with another one
         reset = {id(metric) for metric in _logged_as_objects(trainer)}
-        states = {
+        return {
             name: {"update_count": metric.update_count, "values": _copied(metric.metric_state)}
             for name, metric in _metrics(pl_module)
             if id(metric) not in reset
         }
-        if states:
-            checkpoint.setdefault("callbacks", {})[self.state_key] = states
 
     @override
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._pending = dict(state_dict)
-
-    @override
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._put_back(pl_module)
-
-    @override
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        self._put_back(pl_module)  # of a training that goes on inside an epoch
-
-    def _put_back(self, pl_module: pl.LightningModule) -> None:
-        pending, self._pending = self._pending, {}
-        if not pending:
-            return
+    def put_back(self, pl_module: pl.LightningModule, state: dict[str, Any]) -> None:
         for name, metric in _metrics(pl_module):
-            state = pending.get(name)
-            if state is None or state["values"].keys() != metric.metric_state.keys():
+            of_metric = state.get(name)
+            if of_metric is None or of_metric["values"].keys() != metric.metric_state.keys():
                 continue
             metric.reset()
-            metric._update_count = state["update_count"]
-            for attribute, value in state["values"].items():
+            metric._update_count = of_metric["update_count"]
+            for attribute, value in of_metric["values"].items():
                 setattr(metric, attribute, _moved(value, metric.device))
 
 
