@@ -73,14 +73,19 @@ def lengths_of(scheduler: Any) -> Iterator[tuple[str, float, bool]]:
         return
     for function in getattr(scheduler, "lr_lambdas", ()):
         for name in _IN_PARTIAL:
-            if name in (getattr(function, "keywords", None) or {}):
-                yield name, float(function.keywords[name]), True
+            value = (getattr(function, "keywords", None) or {}).get(name)
+            if _is_number(value):
+                yield name, float(value), True
                 return
     for name in _NAMES:
         value = getattr(scheduler, name, None)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if _is_number(value):
             yield name, float(value), not isinstance(scheduler, _NO_CHANGE_AFTER)
             return
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _made(trainer: pl.Trainer, config: Any) -> float:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
+from torchmetrics import MeanMetric, MinMaxMetric
+from torchmetrics.aggregation import RunningSum
 
 from lightning_primo.objectives import Metric
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
+from lightning_primo.training.checkpoint.carried_numbers import CarriedNumbers
 from tests.tiny import Net
 from tests.training.jobs import curve, make_job
 from tests.training.test_steps import train
@@ -84,3 +89,148 @@ def test_what_training_does_not_change_is_the_constructors(tmp_path: Path) -> No
     kept = checkpoint["callbacks"]["lightning_primo.carried_numbers"]
     assert kept.keys() == {"", "counting"}
     assert kept[""].keys() == {"worst", "batches", "mean"}  # and not the learning rate
+
+
+class FromHyperparameters(Net):
+    """A temperature that falls from a hyperparameter, a weight set from one, the hour of a boot, and a sum."""
+
+    boots = itertools.count(100)
+
+    def __init__(self, lr: float = 0.02, beta: float = 1.0, temperature: float = 1.0) -> None:
+        super().__init__(lr)
+        self.beta = beta
+        self.temperature = temperature
+        self.epochs = 0
+
+    def on_train_start(self) -> None:
+        self.weight = self.beta
+        self.boot = next(self.boots)
+
+    def on_validation_epoch_end(self) -> None:
+        self.temperature *= 0.5
+        self.epochs += 1
+        self.log_dict({name: float(getattr(self, name)) for name in FROM_HYPERPARAMETERS})
+
+
+FROM_HYPERPARAMETERS = ("temperature", "weight", "boot", "epochs")
+
+
+def test_numbers_made_of_hyperparameters_or_of_the_time_are_the_new_modules(tmp_path: Path) -> None:
+    FromHyperparameters.boots = itertools.count(100)
+    job = {"module": FromHyperparameters, "objectives": tuple(Metric(name) for name in FROM_HYPERPARAMETERS)}
+    parent = {"lr": 0.02, "beta": 1.0, "temperature": 1.0}
+    child = {"lr": 0.02, "beta": 0.25, "temperature": 8.0}
+    parts = [
+        run_job(make_job(tmp_path, epoch, start_epoch=start, config=config, **job))
+        for start, epoch, config in ((0, 1, parent), (1, 2, parent), (2, 3, parent), (3, 4, child))
+    ]
+    assert [evaluation.status for evaluation in parts] == [Status.OK] * 4, [part.reason for part in parts]
+    assert list(curve(*parts).values()) == [
+        (0.5, 1.0, 100.0, 1.0),
+        (0.25, 1.0, 101.0, 2.0),
+        (0.125, 1.0, 102.0, 3.0),  # in the second promotion as in the first
+        (4.0, 0.25, 103.0, 4.0),
+    ]
+
+
+def test_what_a_sanity_check_changes_is_carried_too(tmp_path: Path) -> None:
+    class Best(Net):
+        def __init__(self, lr: float = 0.02) -> None:
+            super().__init__(lr)
+            self.validations = 0
+
+        def on_validation_epoch_end(self) -> None:
+            self.validations += 1
+            self.log("validations", float(self.validations))
+
+    job = {"module": Best, "objectives": (Metric("validations"),), "trainer": {"num_sanity_val_steps": 1}}
+    parts = [run_job(make_job(tmp_path, epoch, start_epoch=start, **job)) for start, epoch in ((0, 1), (1, 2))]
+    assert list(curve(*parts).values()) == [(2.0,), (3.0,)]
+
+
+class Wrapped(Net):
+    """Metrics that keep numbers beside their states."""
+
+    def __init__(self, lr: float = 0.02) -> None:
+        super().__init__(lr)
+        self.extremes = MinMaxMetric(MeanMetric())
+        self.window = RunningSum(window=2)
+        self.forwarded = RunningSum(window=2)
+
+    def on_validation_epoch_end(self) -> None:
+        value = float(4 - self.current_epoch)
+        self.extremes.update(value)
+        self.log("greatest", self.extremes.compute()["max"])
+        self.extremes._base_metric.reset()
+        self.window.update(value)
+        self.forwarded(value)
+        self.log("of_two", self.window.compute())
+        self.log("forwarded", self.forwarded._num_vals_seen + self.forwarded.value_1)
+
+
+def test_numbers_that_metrics_keep_beside_their_states_are_carried(tmp_path: Path) -> None:
+    job = {"module": Wrapped, "objectives": (Metric("greatest"), Metric("of_two"), Metric("forwarded"))}
+    whole = run_job(make_job(tmp_path / "whole", 3, **job))
+    parts = [
+        run_job(make_job(tmp_path / "parts", epoch, start_epoch=start, **job)) for start, epoch in ((0, 2), (2, 3))
+    ]
+    assert [evaluation.status for evaluation in (whole, *parts)] == [Status.OK] * 3, whole.reason
+    assert curve(*parts) == dict(whole.curve)
+    assert list(whole.curve.values()) == [(4.0, 4.0, 1.0), (4.0, 7.0, 5.0), (4.0, 5.0, 6.0)]
+
+
+class Subclass(torch.Tensor):
+    """Kept by every operation, as by MONAI's MetaTensor."""
+
+
+def test_tensors_of_a_subclass_are_kept_as_plain_ones_and_those_without_values_left_out(tmp_path: Path) -> None:
+    class Follows(Net):
+        def on_train_epoch_end(self) -> None:
+            self.last = torch.ones(1).as_subclass(Subclass) * 3
+            self.empty = torch.zeros(1, device="meta")
+
+    assert run_job(make_job(tmp_path, 1, module=Follows)).ok
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    start, now = checkpoint["callbacks"]["lightning_primo.carried_numbers"][""]["last"]
+    assert (start, float(now), type(now)) == (None, 3.0, torch.Tensor)
+    assert "empty" not in checkpoint["callbacks"]["lightning_primo.carried_numbers"][""]
+
+
+def test_numbers_that_are_no_numbers_are_the_same() -> None:
+    class Nothing(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = math.nan
+            self.tensor = torch.tensor(math.nan)
+
+    module, callback = Nothing(), CarriedNumbers()
+    callback.begin(module)
+    assert callback.state(SimpleNamespace(), module) == {}  # type: ignore[arg-type]
+
+
+def test_nothing_is_kept_of_several_processes() -> None:
+    def kept(world_size: int) -> dict[str, Any]:
+        trainer: Any = SimpleNamespace(world_size=world_size)
+        module, callback = Counting(), CarriedNumbers()
+        callback.on_train_epoch_start(trainer, module)  # type: ignore[arg-type]
+        module.calls = 3
+        checkpoint: dict[str, Any] = {}
+        callback.on_save_checkpoint(trainer, module, checkpoint)  # type: ignore[arg-type]
+        other = Counting()
+        callback.load_state_dict({"": {"calls": (0, 3)}})
+        callback.on_fit_start(trainer, other)  # type: ignore[arg-type]
+        callback.on_train_epoch_start(trainer, other)  # type: ignore[arg-type]
+        assert other.calls == (3 if world_size == 1 else 0)
+        return checkpoint
+
+    assert kept(1) == {"callbacks": {"lightning_primo.carried_numbers": {"": {"calls": (0, 3)}}}}
+    assert kept(2) == {}
+
+
+def test_a_checkpoint_before_the_first_batch_has_what_is_not_put_back_yet() -> None:
+    trainer: Any = SimpleNamespace(world_size=1)
+    callback = CarriedNumbers()
+    callback.load_state_dict({"": {"calls": (0, 3)}})
+    checkpoint: dict[str, Any] = {}
+    callback.on_save_checkpoint(trainer, Counting(), checkpoint)  # type: ignore[arg-type]
+    assert checkpoint["callbacks"]["lightning_primo.carried_numbers"] == {"": {"calls": (0, 3)}}

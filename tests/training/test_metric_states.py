@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from torchmetrics import CatMetric, MaxMetric, MeanMetric, MetricCollection
+from torchmetrics import Metric as TorchMetric
+from torchmetrics.aggregation import RunningSum
 
 from lightning_primo.objectives import Metric
 from lightning_primo.problem.trial import Status
@@ -73,3 +75,47 @@ def test_the_states_are_tensors_in_the_checkpoint(tmp_path: Path) -> None:
     states = checkpoint["callbacks"]["lightning_primo.metric_states"]
     assert {"best", "all.mean", "all.of"} <= states.keys()
     assert "val" not in states  # which Lightning resets with each epoch
+
+
+class Pairs(TorchMetric):
+    """A state of something else than tensors."""
+
+    pairs: list[Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("pairs", default=[])
+
+    def update(self) -> None:
+        self.pairs.append((3, b"mask"))
+
+    def compute(self) -> int:
+        return len(self.pairs)
+
+
+class Subclass(torch.Tensor):
+    """Kept by every operation, as by MONAI's MetaTensor."""
+
+
+class Several(Net):
+    def __init__(self, lr: float = 0.02) -> None:
+        super().__init__(lr)
+        self.unused = MeanMetric()
+        self.pairs = Pairs()
+        self.best = MaxMetric()
+        self.window = RunningSum(window=2)
+
+    def on_validation_epoch_end(self) -> None:
+        self.pairs.update()
+        self.best.max_value = torch.tensor(2.0).as_subclass(Subclass)
+        self.best._update_count = 1
+        self.window(1.0)  # which does not count
+
+
+def test_only_what_has_seen_something_and_is_tensors_is_kept(tmp_path: Path) -> None:
+    assert run_job(make_job(tmp_path, 1, module=Several)).ok
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    states = checkpoint["callbacks"]["lightning_primo.metric_states"]
+    assert states.keys() == {"best", "window"}
+    assert type(states["best"]["values"]["max_value"]) is torch.Tensor
+    assert run_job(make_job(tmp_path, 2, start_epoch=1, module=Several)).ok

@@ -22,7 +22,7 @@ def sgd() -> torch.optim.Optimizer:
     return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
 
 
-def half(step: int, *, num_training_steps: int) -> float:
+def half(step: int, *, num_training_steps: int | None) -> float:
     return 0.5
 
 
@@ -43,6 +43,7 @@ def warm_up_and_cosine(optimizer: torch.optim.Optimizer) -> Any:
             lambda o: schedules.LambdaLR(o, functools.partial(half, num_training_steps=9)),
             ("num_training_steps", 9.0, True),
         ),
+        (lambda o: schedules.LambdaLR(o, functools.partial(half, num_training_steps=None)), None),
         (lambda o: schedules.StepLR(o, 3), None),
         (lambda o: schedules.LambdaLR(o, lambda step: 0.5), None),
     ],

@@ -21,7 +21,9 @@ from lightning_primo.training.checkpoint.late_state import LateState
 class MetricStates(LateState):
     """Keeps in checkpoints the states of a module's metrics, but for those that Lightning resets with each epoch.
 
-    These are the ones that are logged as objects, by ``self.log("train_acc", self.train_acc)``.
+    These are the ones that are logged as objects, by ``self.log("train_acc", self.train_acc)``. Left out are also those
+    that have seen nothing, and those with states that are neither tensors nor lists of tensors. What a metric keeps in
+    numbers beside its states is among the `CarriedNumbers`.
     """
 
     @property
@@ -38,7 +40,7 @@ class MetricStates(LateState):
         return {
             name: {"update_count": metric.update_count, "values": _copied(metric.metric_state)}
             for name, metric in _metrics(pl_module)
-            if id(metric) not in reset
+            if id(metric) not in reset and _portable(metric) and not _unused(metric)
         }
 
     @override
@@ -64,11 +66,31 @@ def _logged_as_objects(trainer: pl.Trainer) -> Iterator[Metric]:
             yield from (part for part in logged.value.modules() if isinstance(part, Metric))
 
 
+def _portable(metric: Metric) -> bool:
+    states = metric.metric_state.values()
+    parts = [part for state in states for part in (state if isinstance(state, list) else [state])]
+    return all(isinstance(part, torch.Tensor) and not part.is_meta for part in parts)
+
+
+def _unused(metric: Metric) -> bool:
+    """Whether a metric has seen nothing; the count alone does not tell, as `Running` has a `forward` of its own."""
+    if metric.update_count:
+        return False
+    for name, state in metric.metric_state.items():
+        default = metric._defaults[name]
+        if isinstance(state, list) or isinstance(default, list):
+            if isinstance(state, torch.Tensor) or state:
+                return False
+        elif state.shape != default.shape or not bool((state == default.to(state.device)).all()):
+            return False
+    return True
+
+
 def _copied(state: dict[str, Any]) -> dict[str, Any]:
     return {name: _moved(value, torch.device("cpu")) for name, value in state.items()}
 
 
 def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, torch.Tensor):
-        return value.detach().to(device, copy=True)
+        return value.detach().as_subclass(torch.Tensor).to(device, copy=True)
     return [_moved(part, device) for part in value]
