@@ -95,11 +95,11 @@ class FromHyperparameters(Net):
     """A temperature that falls from a hyperparameter, a weight set from one, the hour of a boot, and a sum."""
 
     boots = itertools.count(100)
+    given = (1.0, 1.0)
 
-    def __init__(self, lr: float = 0.02, beta: float = 1.0, temperature: float = 1.0) -> None:
+    def __init__(self, lr: float = 0.02) -> None:
         super().__init__(lr)
-        self.beta = beta
-        self.temperature = temperature
+        self.beta, self.temperature = self.given
         self.epochs = 0
 
     def on_train_start(self) -> None:
@@ -116,13 +116,16 @@ FROM_HYPERPARAMETERS = ("temperature", "weight", "boot", "epochs")
 
 
 def test_numbers_made_of_hyperparameters_or_of_the_time_are_the_new_modules(tmp_path: Path) -> None:
-    FromHyperparameters.boots = itertools.count(100)
-    job = {"module": FromHyperparameters, "objectives": tuple(Metric(name) for name in FROM_HYPERPARAMETERS)}
-    parent = {"lr": 0.02, "beta": 1.0, "temperature": 1.0}
-    child = {"lr": 0.02, "beta": 0.25, "temperature": 8.0}
+    class Parent(FromHyperparameters):
+        boots = itertools.count(100)
+
+    class Child(Parent):
+        given = (0.25, 8.0)
+
+    objectives = tuple(Metric(name) for name in FROM_HYPERPARAMETERS)
     parts = [
-        run_job(make_job(tmp_path, epoch, start_epoch=start, config=config, **job))
-        for start, epoch, config in ((0, 1, parent), (1, 2, parent), (2, 3, parent), (3, 4, child))
+        run_job(make_job(tmp_path, epoch, start_epoch=epoch - 1, module=module, objectives=objectives))
+        for epoch, module in enumerate((Parent, Parent, Parent, Child), start=1)
     ]
     assert [evaluation.status for evaluation in parts] == [Status.OK] * 4, [part.reason for part in parts]
     assert list(curve(*parts).values()) == [
@@ -165,7 +168,7 @@ class Wrapped(Net):
         self.window.update(value)
         self.forwarded(value)
         self.log("of_two", self.window.compute())
-        self.log("forwarded", self.forwarded._num_vals_seen + self.forwarded.value_1)
+        self.log("forwarded", self.forwarded._num_vals_seen + self.forwarded.sum_value_1)
 
 
 def test_numbers_that_metrics_keep_beside_their_states_are_carried(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         alike = one.dtype == other.dtype and one.shape == other.shape
         return alike and bool(((one == other) | ((one != one) & (other != other))).all())
-    return bool(one == other) or (one != one and other != other)
+    return bool(one == other) or bool(one != one and other != other)
 
 
 @functools.cache
