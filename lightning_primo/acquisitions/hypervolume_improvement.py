@@ -57,6 +57,7 @@ class HypervolumeImprovement(AcquisitionFunction):
         limits = data.limit_models(fits)
         counts = np.concatenate([data.feasible, expected_feasible(limits, pending)])
         front = np.concatenate([data.losses, data.pending_losses])
+        reference = _within_bounds(data)
         models: list[CoKriging | None] = []
         warpings: list[Warping] = []
         for j, exact in enumerate(data.exact):
@@ -64,13 +65,13 @@ class HypervolumeImprovement(AcquisitionFunction):
                 models.append(None)
                 warpings.append(Unwarped())
                 continue
-            warping = fitted_warping(_observed(data, j))
+            warping = _warping(data, j, reference[j])
             model = _modelled(data, j, warping, fits)
             predicted = np.concatenate([_smoothed(model, data, j, warping), model.predict(pending)[0]])
             front[:, j] = warping.unwarp(predicted)
             models.append(model.believing(pending))
             warpings.append(warping)
-        improvement = LogExpectedHypervolumeImprovement(front[counts], _within_bounds(data), warpings)
+        improvement = LogExpectedHypervolumeImprovement(front[counts], reference, warpings)
         acquisition = _HypervolumeAcquisition(data, tuple(models), tuple(warpings), improvement)
         return constrained(acquisition, data, _of_the_rest(data, limits))
 
@@ -91,9 +92,14 @@ def _of_the_rest(data: Observations, limits: tuple[LimitModel, ...]) -> tuple[Li
     return tuple(limit if seen.objective is None else replace(limit, high=np.inf) for limit, seen in pairs)
 
 
-def _observed(data: Observations, j: int) -> Array:
-    """All losses that a model of an objective is told, at all rungs and of earlier tasks."""
-    return np.concatenate([rung.losses[:, j] for task in (data, *data.past) for rung in task.rungs])
+def _warping(data: Observations, j: int, reference: float) -> Warping:
+    """Of an objective, by all losses that its model is told, at all rungs and of earlier tasks.
+
+    While nothing is better than the reference point they stay as they are: to a logarithm whose origin is just below
+    the best all that would be gained is out of reach.
+    """
+    losses = np.concatenate([rung.losses[:, j] for task in (data, *data.past) for rung in task.rungs])
+    return fitted_warping(losses) if losses.min() < reference else Unwarped()
 
 
 def _modelled(data: Observations, j: int, warping: Warping, fits: Fits) -> CoKriging:

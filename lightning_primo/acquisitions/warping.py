@@ -118,17 +118,20 @@ def fitted_warping(losses: Array) -> Warping:
     """
     known = losses[np.isfinite(losses)]
     extent = float(np.ptp(known)) if len(known) else 0.0
-    if len(known) < _FEWEST or extent <= 0:
+    if len(known) < _FEWEST:
         return Unwarped()
     best = float(known.min())
-    warpings: list[Warping] = [Unwarped(), *(Logarithmic(best - margin * extent) for margin in _MARGINS)]
+    origins = [origin for margin in _MARGINS if (origin := best - margin * extent) < best]
+    warpings: list[Warping] = [Unwarped(), *map(Logarithmic, origins)]
     return max(warpings, key=lambda warping: _log_likelihood(warping, known))
 
 
 def _log_likelihood(warping: Warping, losses: Array) -> float:
     """Of a normal distribution of the warped losses with their mean and variance, but for a constant."""
-    spread = -0.5 * len(losses) * math.log(float(np.var(warping.warp(losses))))
-    return spread + float(np.log(warping.slope(losses)).sum())
+    variance = float(np.var(warping.warp(losses)))
+    if not variance > 0:  # losses that differ by rounding
+        return -math.inf
+    return -0.5 * len(losses) * math.log(variance) + float(np.log(warping.slope(losses)).sum())
 
 
 def log_lognormal_improvement(mean: Array, deviation: Array, best: Array) -> Array:

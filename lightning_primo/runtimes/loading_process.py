@@ -1,4 +1,7 @@
-"""A process of its own that loads an artefact and calls it, and says on standard output what memory that took."""
+"""A process of its own that loads an artefact and calls it, and says on standard output what memory that took.
+
+It ends when the process that waits for it does, also when that is killed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -23,7 +27,8 @@ from lightning_primo.runtimes.runtime import Array
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 _SECONDS = 600.0
-_OUT, _ERRORS = 1, 2
+_REQUEST = "request.json"
+_IN, _OUT, _ERRORS = 0, 1, 2
 _EASIEST_TO_KILL = "1000"
 _ERRORS_BY_NAME = {error.__name__: error for error in (NotDeployableError, RuntimeMissingError)}
 
@@ -50,19 +55,21 @@ def load_in_process(
         given = {
             "runtime": runtime.settings(),
             "artefact": artefact.description(),
-            "folder": str(artefact.path.parent),
-            "inputs": folder,
+            "folder": str(artefact.path.parent.absolute()),
             "n_inputs": len(inputs),
             "threads": threads,
         }
+        Path(folder, _REQUEST).write_text(json.dumps(given), encoding="utf-8")
+        lifeline, end = os.pipe()
         try:
             process = subprocess.run(
-                [sys.executable, "-m", "lightning_primo.runtimes.loading_process"],
-                input=json.dumps(given),
+                [sys.executable, "-m", "lightning_primo.runtimes.loading_process", folder],
+                stdin=lifeline,
                 capture_output=True,
                 text=True,
                 errors="replace",
                 timeout=_SECONDS,
+                cwd=folder,  # Python looks for modules there first, and this one has none
                 env=_environment(threads),
                 check=False,
             )
@@ -70,6 +77,9 @@ def load_in_process(
             raise MeasurementFailedError(
                 f"the process that measured the memory of the artefact had not ended after {_SECONDS:.0f} s"
             ) from None
+        finally:
+            os.close(lifeline)
+            os.close(end)
     try:
         told = json.loads(process.stdout)
     except ValueError:
@@ -84,15 +94,17 @@ def load_in_process(
 
 
 def main() -> None:
-    """Measure what standard input names."""
+    """Measure what lies in a folder, as long as standard input is held open."""
+    folder = sys.argv[1]
     answer = os.dup(_OUT)
     os.dup2(_ERRORS, _OUT)  # what libraries print is no answer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_EASIEST_TO_KILL)
-    given = json.load(sys.stdin)
+    given = json.loads(Path(folder, _REQUEST).read_text(encoding="utf-8"))
     told: dict[str, Any]
     try:
-        told = asdict(_measured(given))
+        told = asdict(_measured(given, folder))
     except (NotDeployableError, RuntimeMissingError) as error:
         told = {"error": type(error).__name__, "message": str(error)}
     except Exception as error:  # of a runtime's C++ part, of a dozen kinds
@@ -103,7 +115,7 @@ def main() -> None:
     os._exit(0)  # a runtime's own threads may hang when it is taken down
 
 
-def _measured(given: dict[str, Any]) -> ResidentMemory:
+def _measured(given: dict[str, Any], folder: str) -> ResidentMemory:
     from lightning_primo.runtimes import runtime_of
 
     runtime = runtime_of(given["runtime"])
@@ -112,9 +124,17 @@ def _measured(given: dict[str, Any]) -> ResidentMemory:
     return resident_memory(
         runtime,
         Artefact.described(given["artefact"], Path(given["folder"])),
-        lambda: [np.load(_input(given["inputs"], number)) for number in range(given["n_inputs"])],
+        lambda: [np.load(_input(folder, number)) for number in range(given["n_inputs"])],
         threads=given["threads"],
     )
+
+
+def _end_with_parent() -> None:
+    """The parent holds the other end of standard input as long as it is there."""
+    with suppress(OSError):
+        while os.read(_IN, 1):
+            pass
+    os._exit(1)
 
 
 def _input(folder: str, number: int) -> Path:
@@ -122,7 +142,8 @@ def _input(folder: str, number: int) -> Path:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    paths = [_PACKAGES, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    beside = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    paths = [_PACKAGES, *(str(Path(path).absolute()) for path in beside)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "OMP_NUM_THREADS": str(threads)}
 
 

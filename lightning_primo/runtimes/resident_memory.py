@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, stdev
@@ -61,7 +62,8 @@ def resident_memory(
     """
     require_readable()
     runtime.start()
-    _PEAK_IS_NOW.write_text(_RESET)
+    with _told_by_linux_alone():
+        _PEAK_IS_NOW.write_text(_RESET)
     before = _bytes(_NOW)
     run = runtime.load(artefact, device=device, threads=threads).bound(inputs())
     for _ in range(_CALLS):
@@ -76,14 +78,20 @@ def summary(found: Sequence[ResidentMemory]) -> tuple[float, float, float]:
 
 
 def require_readable() -> None:
-    """Raise unless this system tells a process of its peak memory.
+    """Raise unless this system tells a process of its peak memory. The peak of this process stays as it is.
 
     Raises:
         RuntimeMissingError: It says what to do.
     """
-    try:
+    with _told_by_linux_alone():
         _bytes(_PEAK)
-        _PEAK_IS_NOW.write_text(_RESET)
+        _PEAK_IS_NOW.open("w").close()
+
+
+@contextmanager
+def _told_by_linux_alone() -> Iterator[None]:
+    try:
+        yield
     except (OSError, KeyError) as error:
         raise RuntimeMissingError(
             "the peak memory of a process is told by Linux alone, in /proc/self/status and /proc/self/clear_refs, and "

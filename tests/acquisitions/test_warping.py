@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import mpmath
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from lightning_primo import HypervolumeImprovement, RandomSearch
+from lightning_primo.acquisitions import Acquisition
 from lightning_primo.acquisitions.expected_improvement import log_expected_improvement
 from lightning_primo.acquisitions.hypervolume_improvement import LogExpectedHypervolumeImprovement
 from lightning_primo.acquisitions.warping import (
@@ -17,7 +20,10 @@ from lightning_primo.acquisitions.warping import (
     fitted_warping,
     log_lognormal_improvement,
 )
+from lightning_primo.algorithms.parts.observations import observe
 from lightning_primo.pareto import improvement
+from lightning_primo.surrogates.observations import Fits
+from lightning_primo.testing.problems import drive, evaluator, toy_problem
 
 Array = npt.NDArray[np.float64]
 
@@ -107,6 +113,10 @@ class TestWhichIsFitted:
     def test_too_few_or_equal_ones_stay(self, losses: list[float]) -> None:
         assert fitted_warping(np.array(losses)) == Unwarped()
 
+    @pytest.mark.parametrize("losses", [[1e9, 1e9 + 1e-7] * 10, [0.0, 1e-200] * 10, [-3.0, np.nextafter(-3.0, 0)] * 9])
+    def test_those_that_differ_by_rounding_stay_finite(self, losses: list[float]) -> None:
+        assert np.isfinite(fitted_warping(np.array(losses)).warp(np.array(losses))).all()
+
     def test_the_unit_does_not_matter(self) -> None:
         losses = np.exp(self.rng.normal(size=60))
         one, other = fitted_warping(losses), fitted_warping(1000 * losses + 7)
@@ -126,3 +136,19 @@ def test_the_hypervolume_stays_that_of_losses() -> None:
     losses[:, 0] = np.exp(losses[:, 0]) - 0.2
     gains = [improvement(point, front, reference) for point in losses]
     assert value == pytest.approx(np.mean(gains), abs=4 * np.std(gains) / math.sqrt(len(gains)))
+
+
+def test_while_nothing_is_better_than_the_reference_losses_stay() -> None:
+    """Below the origin all would be worth the same, and nothing would lead there."""
+    toy = toy_problem(1)
+    (error,) = toy.objectives
+
+    def acquisition(reference: float) -> Acquisition:
+        problem = replace(toy, objectives=(replace(error, reference=reference),))
+        algorithm = RandomSearch()
+        algorithm.start(problem, seed=0)
+        drive(algorithm, evaluator(problem), epochs=8 * problem.max_epochs)
+        return HypervolumeImprovement().on(observe(algorithm), Fits(), np.random.default_rng(0))
+
+    assert isinstance(acquisition(1e6).warpings[0], Logarithmic)  # type: ignore[attr-defined]
+    assert acquisition(1e-9).warpings == (Unwarped(),)  # type: ignore[attr-defined]

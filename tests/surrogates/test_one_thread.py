@@ -37,6 +37,16 @@ def test_one_thread_within_and_as_many_as_before_afterwards() -> None:
     assert threads() == {2}
 
 
+def test_as_many_as_before_when_the_last_of_several_threads_leaves() -> None:
+    first, second = one_thread(), one_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads() == {1}
+    second.__exit__(None, None, None)
+    assert threads() == {2}
+
+
 def test_after_an_error_too() -> None:
     with pytest.raises(ZeroDivisionError), one_thread():
         1 / 0  # noqa: B018

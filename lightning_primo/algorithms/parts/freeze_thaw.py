@@ -18,6 +18,8 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Proposal, Trial
 from lightning_primo.surrogates.observations import Observations, RungObservations
 
+_HOPELESS = 20.0  # on the logarithmic scale: what is worth a billionth of something new does not keep it waiting
+
 
 @dataclass(frozen=True)
 class FreezeThaw:
@@ -59,19 +61,27 @@ class FreezeThaw:
             return None
         if not in_time:
             return algorithm.promotion(best.trial_id, problem.max_epochs)
-        if config is not None and way(0, rungs[:-1]) < algorithm.epochs_left and not _is_short(algorithm, rungs):
+        if config is not None and way(0, rungs[:-1]) < algorithm.epochs_left:
             known = problem.scaled_losses([problem.known(config)])
             new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(_left(problem, 0, rungs))
-            if new > best.worth:
+            if new > best.worth + (_HOPELESS if _is_short(algorithm, rungs) else 0.0):
                 return None
         return algorithm.promotion(best.trial_id, next(epoch for epoch in rungs if epoch > best.epoch))
 
 
 def _is_short(algorithm: Algorithm, rungs: Sequence[int]) -> bool:
-    """Whether the last rung has had less than its share of the epochs."""
-    way = algorithm.problem.fidelity.way
-    below = sum(way(0, [rung for rung in rungs[:-1] if rung <= t.epoch]) for t in algorithm.trials if not t.known)
-    return below > algorithm.epochs_committed * (len(rungs) - 1) / len(rungs)
+    """Whether the last rung has had less than its share of the epochs, what is under way counted as done."""
+    spent = sum(_on_the_last(algorithm.problem, trial, rungs) for trial in algorithm.trials if not trial.known)
+    return spent < algorithm.epochs_committed / len(rungs)
+
+
+def _on_the_last(problem: Problem, trial: Trial, rungs: Sequence[int]) -> float:
+    """The epochs that a trial has had, or is having, above the rung before the last, those that failed there too."""
+    way, before = problem.fidelity.way, max(rungs[:-1], default=0)
+    failed = sum(e.cost for e in trial.evaluations if not e.ok) if trial.epoch >= before else 0
+    if max(trial.epoch, trial.pending or 0) <= before:
+        return failed
+    return failed + way(before, rungs) + problem.max_epochs * (problem.replicates - 1)
 
 
 @dataclass(frozen=True)
