@@ -50,10 +50,15 @@ class Absence:
             )
         if away >= _TELL_AFTER and (self._told is None or now - self._told > _TELL_AGAIN):
             self._told = now
-            start = "see that ssh reaches it" if address.startswith(_SSH) else "start lightning-primo serve there"
+            start = (
+                "see that ssh reaches it without a question, and that 'command' begins with a Python that has "
+                "lightning_primo there"
+                if address.startswith(_SSH)
+                else "start lightning-primo serve there, with the same token"
+            )
             say(
                 f"the device at {address} has not answered since {self._clock_text} ({reason}): the measurement waits, "
-                f"for {_duration(patience)} at most, and goes on when it is back; {start}, with the same token, or "
+                f"for {_duration(patience)} at most, and goes on when it is back; {start}, or "
                 "press Ctrl-C: nothing is lost"
             )
         pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_PAUSE)
