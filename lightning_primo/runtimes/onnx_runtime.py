@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
@@ -113,14 +114,15 @@ class _OnnxSession(Session):
         """The inputs lie on the device, and the outputs stay there."""
         from onnxruntime import OrtValue
 
-        binding = self._session.io_binding()
-        for name, array in self.named(inputs).items():
+        binding, held = self._session.io_binding(), self.named(inputs)
+        for name, array in held.items():
             binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(array, self._kind, self._index))
         for name in self._names:
             binding.bind_output(name, self._kind, self._index)
 
-        def run() -> None:
-            self._session.run_with_iobinding(binding)
-            binding.synchronize_outputs()
+        return partial(self._run, binding, held)
 
-        return run
+    def _run(self, binding: Any, held: Arrays) -> None:
+        """One call. On the CPU it computes on the memory of `held`, which early releases do not keep."""
+        self._session.run_with_iobinding(binding)
+        binding.synchronize_outputs()

@@ -18,7 +18,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Proposal, Trial
 from lightning_primo.surrogates.observations import Observations, RungObservations
 
-_HOPELESS = 20.0  # on the logarithmic scale: what is worth a billionth of something new does not keep it waiting
+_HOPELESS = 5.0  # on the logarithmic scale: what is worth a hundredth of something new does not keep it waiting
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def test_nothing_new_is_begun_while_the_last_of_four_rungs_has_had_less_than_a_q
     assert ten.epochs_committed == 144
     assert choose(ten, {5: 1.0}, new=9.0) is None
     eleven, _ = started(*[9] * 11)
-    assert choose(eleven, {5: 1.0}, new=9.0) == 5
+    assert choose(eleven, {5: 1.0}, new=5.0) == 5
     assert choose(eleven, {}, new=9.0) is None  # what waits is hopeless
     eleven.register(eleven.promotion(5, 27))
     assert choose(eleven, {6: 1.0}, new=9.0) is None  # 18 more epochs are on their way
