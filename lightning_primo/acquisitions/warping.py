@@ -117,10 +117,9 @@ def fitted_warping(losses: Array) -> Warping:
         losses: Normalised losses, `n`; NaN is left out.
     """
     known = losses[np.isfinite(losses)]
-    extent = float(np.ptp(known)) if len(known) else 0.0
     if len(known) < _FEWEST:
         return Unwarped()
-    best = float(known.min())
+    best, extent = float(known.min()), float(np.ptp(known))
     origins = [origin for margin in _MARGINS if (origin := best - margin * extent) < best]
     warpings: list[Warping] = [Unwarped(), *map(Logarithmic, origins)]
     return max(warpings, key=lambda warping: _log_likelihood(warping, known))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,13 +11,11 @@ from typing_extensions import override
 from lightning_primo.checks import check_instance
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.latency import LatencyMeasurement
-from lightning_primo.objectives.base import CostCallback
-from lightning_primo.objectives.bench import Bench, LocalBench
+from lightning_primo.objectives.bench import LocalBench
+from lightning_primo.objectives.bench_cost import BenchCost
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
-from lightning_primo.objectives.remembered_bench import RememberedBench
 from lightning_primo.objectives.served_bench import ServedLatencyBench, served_device
 from lightning_primo.problem.objective import Kind
-from lightning_primo.problem.place import Place
 from lightning_primo.runtimes import runtime_of
 from lightning_primo.runtimes.eager import Eager
 from lightning_primo.runtimes.onnx_runtime import OnnxRuntime
@@ -29,7 +25,7 @@ from lightning_primo.timing import RoundRobin
 from lightning_primo.timing.timer import MAX_SECONDS, PRECISION, check_timing
 
 
-class Latency(CostCallback):
+class Latency(BenchCost[LatencyMeasurement]):
     """Seconds of a forward pass: the median over many calls. Measured, with nothing of this user's beside it.
 
     Logged as ``latency_cpu``, ``latency_cuda``, … (``latency`` for ``"auto"``) together with the interquartile range
@@ -72,8 +68,6 @@ class Latency(CostCallback):
             Whether there is such a device is known only where it is measured.
     """
 
-    cuts_inputs = True
-
     def __init__(
         self,
         device: str = "auto",
@@ -100,14 +94,12 @@ class Latency(CostCallback):
         self.batch_size = batch_size
         default = Eager if on is None else OnnxRuntime
         runtime = check_instance("runtime", runtime, Runtime, example="OnnxRuntime()", default=default)
-        self.bench: Bench[LatencyMeasurement]
         if on is None:
             self.bench = LocalBench(str(device), runtime, dtype, threads, precision, max_seconds)
         else:
             self.bench = ServedLatencyBench(
                 served_device(on), str(device), runtime, threads, dtype, precision, max_seconds
             )
-        self.measurement: LatencyMeasurement | None = None
 
     @classmethod
     def described(cls, name: str, settings: Mapping[str, Any]) -> Latency:
@@ -136,26 +128,6 @@ class Latency(CostCallback):
             name=name,
         )
 
-    @property
-    @override
-    def elsewhere(self) -> bool:
-        return self.bench.elsewhere
-
-    @override
-    def begin(self, module: torch.nn.Module, inputs: Any) -> Callable[[threading.Event], float]:
-        wait = self.bench.begin(module, inputs, batch_size=self.batch_size)
-
-        def value(stop: threading.Event) -> float:
-            self.measurement = wait(stop)
-            return self.measurement.median
-
-        return value
-
-    @override
-    def measure(self, module: torch.nn.Module, inputs: Any) -> float:
-        self.measurement = self.bench.measure(module, inputs, batch_size=self.batch_size)
-        return self.measurement.median
-
     def measure_in_turn(self, cases: Sequence[tuple[torch.nn.Module, Any]], *, seconds: float) -> RoundRobin:
         """Measure several modules in turn, so that it is known which is quicker; see `Bench.measure_in_turn`.
 
@@ -166,43 +138,8 @@ class Latency(CostCallback):
         return self.bench.measure_in_turn(cases, batch_size=self.batch_size, seconds=seconds)
 
     @override
-    def settings(self) -> dict[str, Any]:
-        return {**super().settings(), **self.bench.settings()}
-
-    @property
-    @override
-    def deviation(self) -> float | None:
-        return None if self.measurement is None else self.measurement.deviation
-
-    @property
-    @override
-    def measured_on(self) -> Place:
-        return {} if self.measurement is None else self.measurement.measured_on
-
-    @property
-    @override
-    def noisy(self) -> bool:
-        return True
-
-    @override
-    def place(self) -> Place:
-        return self.bench.place(batch_size=self.batch_size)
-
-    @override
-    def measure_as_on(self, place: Place) -> None:
-        self.bench = self.bench.as_on(place)
-
-    @override
-    def remember_in(self, folder: Path) -> None:
-        self.bench = RememberedBench(self.bench, folder)
-
-    @override
     def logs(self) -> Mapping[str, float]:
         logs = dict(super().logs())
         if self.measurement is not None:
             logs[f"{self.objective.name}_iqr"] = self.measurement.iqr
-            if self.measurement.runtime:
-                logs[f"{self.objective.name}_preparation"] = self.measurement.preparation
-            if self.measurement.reused:
-                logs[f"{self.objective.name}_reused"] = 1.0
         return logs

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from typing_extensions import override
 
 from lightning_primo.checks import check_bool, check_instance
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.measure.measurement import Measurement
-from lightning_primo.objectives.base import CostCallback
-from lightning_primo.objectives.bench import Bench
+from lightning_primo.objectives.bench_cost import BenchCost
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
 from lightning_primo.objectives.memory_bench import CountedMemoryBench, ProcessMemoryBench
-from lightning_primo.objectives.remembered_bench import RememberedBench
 from lightning_primo.objectives.served_bench import ServedMemoryBench, served_device
 from lightning_primo.problem.objective import Kind
-from lightning_primo.problem.place import Place
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 from lightning_primo.runtimes.memory import MemoryMeasurement
 from lightning_primo.runtimes.onnx_runtime import OnnxRuntime
 from lightning_primo.serving import ServedDevice
 
 
-class PeakMemory(CostCallback):
+class PeakMemory(BenchCost[Any]):  # of several kinds of measurements
     """The most bytes held at once in a forward pass, or a forward and backward pass. Measured.
 
     In PyTorch it is what `measure.peak_memory` counts: parameters, inputs and what is computed from them, the same in
@@ -73,8 +66,6 @@ class PeakMemory(CostCallback):
         RuntimeMissingError: When it is measured: if the system does not tell of the peak memory of a process.
     """
 
-    cuts_inputs = True
-
     def __init__(
         self,
         device: str = "auto",
@@ -97,7 +88,6 @@ class PeakMemory(CostCallback):
         check_batch_size(batch_size)
         check_bool("training", training)
         self.batch_size = batch_size
-        self.bench: Bench[Any]
         if runtime is None and on is None:
             if threads is not None:
                 raise InvalidArgumentError(
@@ -114,68 +104,12 @@ class PeakMemory(CostCallback):
                 self.bench = ProcessMemoryBench(runtime, threads)
             else:
                 self.bench = ServedMemoryBench(served_device(on), str(device), runtime, threads)
-        self.measurement: Measurement | None = None
-
-    @property
-    @override
-    def elsewhere(self) -> bool:
-        return self.bench.elsewhere
-
-    @override
-    def begin(self, module: torch.nn.Module, inputs: Any) -> Callable[[threading.Event], float]:
-        wait = self.bench.begin(module, inputs, batch_size=self.batch_size)
-
-        def value(stop: threading.Event) -> float:
-            self.measurement = measured = wait(stop)
-            return float(measured.median)
-
-        return value
-
-    @override
-    def measure(self, module: torch.nn.Module, inputs: Any) -> float:
-        self.measurement = self.bench.measure(module, inputs, batch_size=self.batch_size)
-        return self.measurement.median
-
-    @override
-    def settings(self) -> dict[str, Any]:
-        return {**super().settings(), **self.bench.settings()}
-
-    @property
-    @override
-    def deviation(self) -> float | None:
-        return self.measurement.deviation if self.measurement is not None and self.noisy else None
-
-    @property
-    @override
-    def measured_on(self) -> Place:
-        return {} if self.measurement is None else self.measurement.measured_on
-
-    @property
-    @override
-    def noisy(self) -> bool:
-        return self.bench.noisy
-
-    @override
-    def place(self) -> Place:
-        return self.bench.place(batch_size=self.batch_size)
-
-    @override
-    def measure_as_on(self, place: Place) -> None:
-        self.bench = self.bench.as_on(place)
-
-    @override
-    def remember_in(self, folder: Path) -> None:
-        if self.noisy:
-            self.bench = RememberedBench(self.bench, folder)
 
     @override
     def logs(self) -> Mapping[str, float]:
         logs = dict(super().logs())
         if isinstance(self.measurement, MemoryMeasurement):
             logs[f"{self.objective.name}_baseline"] = self.measurement.baseline
-            logs[f"{self.objective.name}_preparation"] = self.measurement.preparation
-            if self.measurement.reused:
-                logs[f"{self.objective.name}_reused"] = 1.0
         return logs
 
 

@@ -93,10 +93,6 @@ class Observations:
         """Scaled losses, `q x m`, on the scale of the observations'."""
         return normalise(scaled, self.low, self.high)
 
-    def objective(self, j: int, fits: Fits) -> CoKriging:
-        """A model of one objective, see `model`."""
-        return self.model(lambda rung: (rung.losses[:, j], rung.below[:, j], rung.variances[:, j]), fits)
-
     def limit_models(self, fits: Fits) -> tuple[LimitModel, ...]:
         """A model of each of the `limits`.
 
