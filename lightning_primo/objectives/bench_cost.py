@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic
@@ -13,6 +14,7 @@ from typing_extensions import override
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.bench import Bench, M
 from lightning_primo.objectives.remembered_bench import RememberedBench
+from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.place import Place
 
 
@@ -30,6 +32,10 @@ class BenchCost(CostCallback, Generic[M]):
     bench: Bench[M]
     batch_size: int | None
     measurement: M | None = None
+
+    @abstractmethod
+    def __init__(self, objective: Objective, *, example_inputs: Any = None) -> None:
+        super().__init__(objective, example_inputs=example_inputs)
 
     @property
     @override
