@@ -17,6 +17,7 @@ from lightning_primo.cli.messages import one_line
 from lightning_primo.cli.overlay import CLASS
 from lightning_primo.cli.script import Construction
 from lightning_primo.cli.torch_types import register_torch_types
+from lightning_primo.cli.trainer_config import defaults_of_trainer
 from lightning_primo.errors import InvalidArgumentError
 
 Part = Literal["model", "data", "trainer"]
@@ -225,11 +226,16 @@ class Instances(LightningCLI):
         return any(late for _, late in self._links())
 
     def _without_trainer_objects(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """`config` without the callbacks, loggers and so on, which are no part of the model, but with all numbers."""
+        """`config` without the callbacks, loggers and so on, which are no part of the model, but with all numbers.
+
+        In their place are Lightning's defaults: what is left out is what the project's default config files say.
+        """
         linked = {key.split(".")[1] for keys, _ in self._links() for key in keys if key.startswith("trainer.")}
-        trainer = config.get("trainer") or {}
-        kept = {name: value for name, value in trainer.items() if name in linked or not _describes_object(value)}
-        return {**config, "trainer": kept}
+        trainer = {
+            name: defaults_of_trainer().get(name) if name not in linked and _describes_object(value) else value
+            for name, value in (config.get("trainer") or {}).items()
+        }
+        return {**config, "trainer": trainer}
 
 
 class _Instantiator(_InstantiatorFn):

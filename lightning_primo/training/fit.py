@@ -26,7 +26,7 @@ from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.fidelity import Unit
 from lightning_primo.training.checkpoint.carried_numbers import CarriedNumbers
 from lightning_primo.training.checkpoint.claim import Claim
-from lightning_primo.training.checkpoint.metric_states import MetricStates
+from lightning_primo.training.checkpoint.metric_states import InheritedMetricStates, MetricStates
 from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.checkpoint.step_recorder import StepRecorder
@@ -107,11 +107,11 @@ def _fit(
     if is_rank() and data is not None:
         set_up_alike(data)
     checkpoint = checkpoint_file(job.directory) if resume else None
-    settings = ConfiguredSettings()
+    settings, metrics = ConfiguredSettings(), MetricStates()
     if job.inheritance is not None:
         taken_over = job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
         if taken_over is not None:
-            checkpoint, settings = taken_over, Reconfigured()
+            checkpoint, settings, metrics = taken_over, Reconfigured(), InheritedMetricStates()
     trained = copy.deepcopy(job.trained)
     for callback in trained:
         callback.reads_itself = False
@@ -143,7 +143,7 @@ def _fit(
             NonFiniteGuard(),
             settings,
             *([] if resume else [WholeModule(job), ScheduleLengths(job.unit)]),
-            MetricStates(),
+            metrics,
             CarriedNumbers(),
             *trained,
         ],
