@@ -56,10 +56,11 @@ class Instances(LightningCLI):
 
         Args:
             construction: How the project constructs its LightningCLI.
-            arguments: The configs' files, or a config as a mapping.
+            arguments: The configs' files, or a config as a mapping. Where there are no files, what the project itself
+                gives its LightningCLI as ``args`` is read.
 
         Raises:
-            InvalidArgumentError: If the config does not fit the parser.
+            InvalidArgumentError: If the config does not fit the parser, or is of another subcommand than ``fit``.
         """
         own = construction.cls
         kind: type[Instances] = cls
@@ -76,13 +77,18 @@ class Instances(LightningCLI):
             "parser_class": type(parser_class.__name__, (_RecordingParser, parser_class), {}),
             "save_config_callback": None,
             "load_from_checkpoint_support": True,  # here for its instantiators, see `_Instantiator`
-            "args": _as_given(arguments, runs),
+            "args": (None if arguments else given.get("args")) or _as_given(arguments, runs),
         }
         register_torch_types()
         try:
             LightningCLI.__init__(made, **options)
         except argparse.ArgumentError as error:
             raise InvalidArgumentError(one_line(error)) from error
+        if made.subcommand not in (None, FIT):
+            raise InvalidArgumentError(
+                f"'config' names no file, and the 'args' that {own.__name__} is given are of its subcommand "
+                f"{made.subcommand!r}, not of {FIT!r}; give the project's config"
+            )
         made.trainer_class = dict  # type: ignore[assignment]
         made._notes_hyperparameters = bool(given.get("load_from_checkpoint_support", True))
         made._keeps_config = own.before_instantiate_classes is LightningCLI.before_instantiate_classes
