@@ -21,7 +21,7 @@ from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.training.checkpoint.carried_numbers import CarriedNumbers
 from lightning_primo.training.checkpoint.claim import Claim
-from lightning_primo.training.checkpoint.metric_states import MetricStates
+from lightning_primo.training.checkpoint.metric_states import InheritedMetricStates, MetricStates
 from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import no_outcome
@@ -99,11 +99,11 @@ def _fit(
     if is_rank() and data is not None:
         set_up_alike(data)
     checkpoint = checkpoint_file(job.directory) if resume else None
-    settings = ConfiguredSettings()
+    settings, metrics = ConfiguredSettings(), MetricStates()
     if job.inheritance is not None:
         taken_over = job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
         if taken_over is not None:
-            checkpoint, settings = taken_over, Reconfigured()
+            checkpoint, settings, metrics = taken_over, Reconfigured(), InheritedMetricStates()
     trained = copy.deepcopy(job.trained)
     for callback in trained:
         callback.reads_itself = False
@@ -133,7 +133,7 @@ def _fit(
             NonFiniteGuard(),
             settings,
             *([] if resume else [WholeModule(job), ScheduleLengths(length.full_training)]),
-            MetricStates(),
+            metrics,
             CarriedNumbers(),
             *trained,
         ],
