@@ -30,6 +30,7 @@ from lightning_primo.training.checkpoint.metric_states import MetricStates
 from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.checkpoint.step_recorder import StepRecorder
+from lightning_primo.training.checkpoint.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
@@ -145,6 +146,7 @@ def _fit(
             *([] if resume else [WholeModule(job), ScheduleLengths(job.unit)]),
             MetricStates(),
             CarriedNumbers(),
+            UnsavedBuffers(),
             *trained,
         ],
         after=[recorder],
