@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_a_promoted_trial_has_them_as_they_were(tmp_path: Path, rungs: list[int]
     whole = run_job(make_job(tmp_path / "whole", 3, module=WithBank))
     parts = [
         run_job(make_job(tmp_path / "parts", epoch, start_epoch=start, module=WithBank))
-        for start, epoch in zip(rungs, rungs[1:], strict=False)
+        for start, epoch in pairwise(rungs)
     ]
     assert [evaluation.status for evaluation in (whole, *parts)] == [Status.OK] * len(rungs), whole.reason
     assert curve(*parts) == dict(whole.curve)

@@ -129,7 +129,8 @@ def _warn_of_objects(what: str) -> None:
     rank_zero_warn(
         f"{what} objects that do not load with weights_only=True, so all are left out of "
         "the trials' checkpoints: a trained module is there by Result.load, or from the weights of an export. To use "
-        "load_from_checkpoint give them to it, or leave these out by save_hyperparameters(ignore=...)",
+        "load_from_checkpoint give them to it, export with objects=True, or leave these out by "
+        "save_hyperparameters(ignore=...)",
         category=CheckpointWarning,
     )
 
