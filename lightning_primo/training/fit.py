@@ -23,6 +23,7 @@ from lightning_primo.training.checkpoint.carried_numbers import CarriedNumbers
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.metric_states import InheritedMetricStates, MetricStates
 from lightning_primo.training.checkpoint.record import Record
+from lightning_primo.training.checkpoint.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
@@ -135,6 +136,7 @@ def _fit(
             *([] if resume else [WholeModule(job), ScheduleLengths(length.full_training)]),
             metrics,
             CarriedNumbers(),
+            UnsavedBuffers(),
             *trained,
         ],
         after=[recorder],

@@ -22,6 +22,7 @@ from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.checks import printable
 from lightning_primo.disk import MEND_STORAGE, storage_explained
 from lightning_primo.errors import (
+    CheckpointError,
     InvalidArgumentError,
     MetricNotLoggedError,
     NotDeployableError,
@@ -34,6 +35,7 @@ from lightning_primo.errors import (
 from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.trial import Config
+from lightning_primo.training.checkpoint.writing import write_checkpoint
 from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.failures import classify, no_outcome
 from lightning_primo.training.job import Job, build
@@ -47,18 +49,20 @@ from lightning_primo.training.whole_module import WholeModule
 
 _SECONDS = 1.0
 _SECONDS_OF_EXPORTS = 20.0
-_WRONG = (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
+_WRONG = (CheckpointError, InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
 class _Names(Checkpoint):
-    """Collects what is logged, after the module's own hooks.
+    """Collects what is logged, after the module's own hooks, and writes a checkpoint as the trainings will.
 
     Args:
         objectives: To be read.
+        folder: For the checkpoint.
     """
 
-    def __init__(self, objectives: list[TrainedCallback]) -> None:
+    def __init__(self, objectives: list[TrainedCallback], folder: Path) -> None:
         self.objectives = objectives
+        self.folder = folder
         self.names: set[str] = set()
         self.missing: MetricNotLoggedError | None = None
 
@@ -70,6 +74,9 @@ class _Names(Checkpoint):
                 callback.read_in_all(trainer, pl_module)
             except MetricNotLoggedError as error:  # noqa: PERF203 - in all processes
                 self.missing = error.with_traceback(None)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        write_checkpoint(trainer, self.folder, None)
 
 
 def preflight(
@@ -102,6 +109,7 @@ def preflight(
         NotDeployableError: If a runtime can take neither this module nor any other that was tried in some seconds.
         InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
         MetricNotLoggedError: If an objective is not among them.
+        CheckpointError: If a checkpoint of the training could not be loaded again.
         StorageError: If the disk is full or cannot be written to.
         KeyboardInterrupt: On Ctrl-C.
     """
@@ -240,7 +248,7 @@ def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: in
     trained = list(copy.deepcopy(job.trained))
     for callback in trained:
         callback.reads_itself = False
-    collected = _Names(trained)
+    collected = _Names(trained, folder)
     # Batches to overfit would be more than the one, after which it ends without validation.
     one = {"limit_train_batches": 1, "limit_val_batches": 1, "overfit_batches": 0.0, "logger": True}
     module, data = build(job)
