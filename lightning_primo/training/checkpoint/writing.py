@@ -90,49 +90,6 @@ class _InPlace(TorchCheckpointIO):
             raise
 
 
-<<<<<<< HEAD
-=======
-def _without_objects(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The checkpoint without saved hyperparameters that do not load with ``weights_only=True``.
-
-    Nothing needs them here, as the trial's configuration rebuilds the module; it is said once per process what is
-    missing for ``load_from_checkpoint``.
-    """
-    saved = {key: checkpoint[key] for key in _HYPER_PARAMETERS if key in checkpoint}
-    lost = [key for key, values in saved.items() if not _loads(values)]
-    if not lost:
-        return checkpoint
-    names = [name for key in lost for name, value in _entries(saved[key]) if not _loads(value)]
-    _warn_of_objects(f"the hyperparameters {', '.join(map(repr, names))} hold" if names else _OF_A_CONTAINER)
-    return {key: value for key, value in checkpoint.items() if key not in lost}
-
-
-def _loads(value: Any) -> bool:
-    file = io.BytesIO()
-    try:
-        torch.save(value, file)
-        torch.load(io.BytesIO(file.getvalue()), map_location="cpu", weights_only=True)
-    except Exception:  # whatever pickling such an object leads to
-        return False
-    return True
-
-
-def _entries(values: Any) -> list[tuple[str, Any]]:
-    return list(values.items()) if isinstance(values, Mapping) else []
-
-
-@functools.cache
-def _warn_of_objects(what: str) -> None:
-    rank_zero_warn(
-        f"{what} objects that do not load with weights_only=True, so all are left out of "
-        "the trials' checkpoints: a trained module is there by Result.load, or from the weights of an export. To use "
-        "load_from_checkpoint give them to it, export with objects=True, or leave these out by "
-        "save_hyperparameters(ignore=...)",
-        category=CheckpointWarning,
-    )
-
-
->>>>>>> packages
 def _put_in_place(trainer: pl.Trainer, partial: Path, path: Path) -> None:
     module = type(trainer.lightning_module)
     if module not in _verified:
