@@ -21,6 +21,7 @@ from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.training.checkpoint.carried_numbers import CarriedNumbers
 from lightning_primo.training.checkpoint.claim import Claim
+from lightning_primo.training.checkpoint.logged_results import LoggedResults
 from lightning_primo.training.checkpoint.metric_states import InheritedMetricStates, MetricStates
 from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.checkpoint.unsaved_buffers import UnsavedBuffers
@@ -137,6 +138,7 @@ def _fit(
             metrics,
             CarriedNumbers(),
             UnsavedBuffers(),
+            LoggedResults(),
             *trained,
         ],
         after=[recorder],

@@ -194,8 +194,8 @@ def test_tensors_of_a_subclass_are_kept_as_plain_ones_and_those_without_values_l
 
     assert run_job(make_job(tmp_path, 1, module=Follows)).ok
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    start, now = checkpoint["callbacks"]["lightning_primo.carried_numbers"][""]["last"]
-    assert (start, float(now), type(now)) == (None, 3.0, torch.Tensor)
+    last = checkpoint["callbacks"]["lightning_primo.carried_numbers"][""]["last"]
+    assert (last["start"], float(last["now"]), type(last["now"])) == (None, 3.0, torch.Tensor)
     assert "empty" not in checkpoint["callbacks"]["lightning_primo.carried_numbers"][""]
 
 
@@ -220,20 +220,20 @@ def test_nothing_is_kept_of_several_processes() -> None:
         checkpoint: dict[str, Any] = {}
         callback.on_save_checkpoint(trainer, module, checkpoint)  # type: ignore[arg-type]
         other = Counting()
-        callback.load_state_dict({"": {"calls": (0, 3)}})
+        callback.load_state_dict({"": {"calls": {"start": 0, "now": 3}}})
         callback.on_fit_start(trainer, other)  # type: ignore[arg-type]
         callback.on_train_epoch_start(trainer, other)  # type: ignore[arg-type]
         assert other.calls == (3 if world_size == 1 else 0)
         return checkpoint
 
-    assert kept(1) == {"callbacks": {"lightning_primo.carried_numbers": {"": {"calls": (0, 3)}}}}
+    assert kept(1) == {"callbacks": {"lightning_primo.carried_numbers": {"": {"calls": {"start": 0, "now": 3}}}}}
     assert kept(2) == {}
 
 
 def test_a_checkpoint_before_the_first_batch_has_what_is_not_put_back_yet() -> None:
     trainer: Any = SimpleNamespace(world_size=1)
     callback = CarriedNumbers()
-    callback.load_state_dict({"": {"calls": (0, 3)}})
+    callback.load_state_dict({"": {"calls": {"start": 0, "now": 3}}})
     checkpoint: dict[str, Any] = {}
     callback.on_save_checkpoint(trainer, Counting(), checkpoint)  # type: ignore[arg-type]
-    assert checkpoint["callbacks"]["lightning_primo.carried_numbers"] == {"": {"calls": (0, 3)}}
+    assert checkpoint["callbacks"]["lightning_primo.carried_numbers"] == {"": {"calls": {"start": 0, "now": 3}}}

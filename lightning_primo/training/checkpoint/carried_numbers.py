@@ -6,22 +6,22 @@ would be compared by another value than one that never stopped.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from torch import nn
-from torchmetrics import Metric, MetricCollection
+from torch import Tensor
 from typing_extensions import override
 
 from lightning_primo.training.checkpoint.late_state import LateState
+from lightning_primo.training.checkpoint.metric_trackers import original
+from lightning_primo.training.checkpoint.plain_numbers import NOTHING, Number, Numbers, decoded, encoded, numbers_of
+from lightning_primo.training.checkpoint.shared_tensors import Restored, is_apart
 
-Numbers = dict[str, dict[str, Any]]
-"""By the module's name and the attribute's."""
-Changes = dict[str, dict[str, tuple[Any, Any]]]
-"""The same, of what each number is where a training begins, None where it is not a number, and of what it is now."""
+Changes = dict[str, dict[str, dict[str, Any]]]
+"""By the part's name and the attribute's: what the number is at the ``"start"`` of the training, None where it is none,
+and ``"now"``; of tensors also whether it was written into the one of the start (``"in_place"``), and whether it is on
+the CPU ``"apart"`` from the module."""
 
 
 class CarriedNumbers(LateState):
@@ -30,6 +30,9 @@ class CarriedNumbers(LateState):
     They are put back behind the hooks that begin a training, where they are what they would be without a break, only
     where the module that goes on begins with the same number as the one that was saved did: one that is made of a
     hyperparameter (a temperature that falls) or of the time is the new module's where that begins with another one.
+    A number that has become None becomes None. A tensor that was changed in place is changed in place, and attributes
+    that have come to hold one tensor hold one.
+
     What training does not change is as the constructor and the hooks make it, and containers are left alone. The
     numbers that a metric keeps beside its states are among them (see `MetricStates`).
     """
@@ -51,106 +54,80 @@ class CarriedNumbers(LateState):
 
     @override
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._sanity_check.append(_numbers(pl_module))
+        self._sanity_check.append(numbers_of(pl_module, all_names=True))
 
     @override
     def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._sanity_check.append(_numbers(pl_module))
+        self._sanity_check.append(numbers_of(pl_module, all_names=True))
 
     @override
     def begin(self, pl_module: pl.LightningModule) -> None:
-        self._start = _numbers(pl_module)
+        self._start = numbers_of(pl_module, all_names=True)
         if len(self._sanity_check) == 2:  # which there is none of where a training goes on
             self._start = _without(self._start, *self._sanity_check)
 
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Changes:
-        changed: Changes = {}
-        for name, numbers in _numbers(pl_module).items():
-            start = self._start.get(name, {})
-            pairs = {key: (start.get(key), number) for key, number in numbers.items()}
-            new = {key: pair for key, pair in pairs.items() if not _same(*pair)}
-            if new:
-                changed[name] = new
-        return changed
+        found = list(self._found(pl_module))
+        changed = [not number.same(start) for *_, start, number in found]
+        moved = {
+            id(number.tensor)
+            for (*_, start, number), differs in zip(found, changed, strict=True)
+            if number.tensor is not None and (differs or number.tensor is not start.tensor)
+        }
+        state: Changes = {}
+        for (name, key, start, number), differs in zip(found, changed, strict=True):
+            if not differs and (number.tensor is None or id(number.tensor) not in moved):
+                continue
+            entry = {"start": encoded(start.value), "now": encoded(number.value)}
+            if number.tensor is not None:
+                entry["in_place"] = number.tensor is start.tensor
+                entry["apart"] = is_apart(number.tensor, pl_module.device)
+            state.setdefault(name, {})[key] = entry
+        return state
+
+    @override
+    def names(self, state: Changes) -> Iterable[str]:
+        return (f"{name}.{key}".lstrip(".") for name, entries in state.items() for key in entries)
 
     @override
     def put_back(self, pl_module: pl.LightningModule, state: Changes) -> None:
         parts = dict(pl_module.named_modules())
-        for name, pairs in state.items():
-            for key, (start, number) in pairs.items() if name in parts else ():
-                begun = self._start.get(name, {}).get(key)
-                if begun is None and vars(parts[name]).get(key) is not None:  # something else than a number
-                    continue
-                if _same(start, begun):
-                    here = number.to(pl_module.device) if isinstance(number, torch.Tensor) else number
-                    setattr(parts[name], key, here)
+        restored = Restored(pl_module.device)
+        entries = [(name, *item) for name, entries in state.items() if name in parts for item in entries.items()]
+        for name, key, entry in sorted(entries, key=lambda found: not found[2].get("in_place", False)):
+            present = vars(parts[name]).get(key)
+            begun = self._start.get(name, {}).get(key, NOTHING)
+            if begun is NOTHING and present is not None:  # something else than a number
+                continue
+            if begun.same(Number(decoded(entry["start"]))):
+                now = decoded(entry["now"])
+                if isinstance(now, Tensor):
+                    into = present if entry["in_place"] and isinstance(present, Tensor) else None
+                    now = restored.of(now, into=into, apart=entry["apart"])
+                setattr(parts[name], key, now)
 
-
-def _numbers(module: pl.LightningModule) -> Numbers:
-    """The numbers in the plain attributes of a module and its parts."""
-    return {name: dict(_of_part(part)) for name, part in module.named_modules()}
-
-
-def _of_part(part: nn.Module) -> Iterator[tuple[str, Any]]:
-    if isinstance(part, MetricCollection):
-        return
-    others = {*part._defaults, *vars_of_bare_metric()} if isinstance(part, Metric) else _of_every_module()
-    for key, value in vars(part).items():
-        number = None if key in others else _plain(value)
-        if number is not None:
-            yield key, number
+    def _found(self, module: pl.LightningModule) -> Iterator[tuple[str, str, Number, Number]]:
+        """What is a number in an attribute, or was one and is None: its part, its name, the number then and now."""
+        parts = dict(module.named_modules())
+        for name, numbers in numbers_of(module).items():
+            start = self._start.get(name)
+            if start is None:
+                start = self._start.get(original(name, module), {})
+            for key, number in numbers.items():
+                yield name, key, start.get(key, NOTHING), number
+            for key, number in start.items():
+                if key not in numbers and number is not NOTHING and vars(parts[name]).get(key, key) is None:
+                    yield name, key, number, NOTHING
 
 
 def _without(numbers: Numbers, before: Numbers, behind: Numbers) -> Numbers:
     """The numbers as they would be without what came between two others, where nothing set them later."""
     restored: Numbers = {}
     for name, own in numbers.items():
+        first, then = before.get(name, {}), behind.get(name, {})
         restored[name] = {}
-        for key, number in own.items():
-            later = not _same(number, behind.get(name, {}).get(key))
-            restored[name][key] = number if later else before.get(name, {}).get(key)
+        for key in {**first, **own}:
+            number = own.get(key, NOTHING)
+            restored[name][key] = first.get(key, NOTHING) if number.same(then.get(key, NOTHING)) else number
     return restored
-
-
-def _plain(value: Any) -> int | float | torch.Tensor | None:
-    if isinstance(value, torch.Tensor):
-        if value.numel() != 1 or value.is_meta or value.layout is not torch.strided:
-            return None
-        return value.detach().as_subclass(torch.Tensor).to("cpu", copy=True)
-    if isinstance(value, bool):  # that something was done, such as opening a file, which may not be true any more
-        return None
-    if isinstance(value, float):
-        return float(value)  # also of NumPy's
-    return value if type(value) is int else None
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two numbers are the same, of the same type; one that is not a number is the same as another such."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, torch.Tensor):
-        alike = one.dtype == other.dtype and one.shape == other.shape
-        return alike and bool(((one == other) | ((one != one) & (other != other))).all())
-    return bool(one == other) or bool(one != one and other != other)
-
-
-@functools.cache
-def _of_every_module() -> frozenset[str]:
-    return frozenset({*vars(pl.LightningModule()), *vars(nn.Module())})
-
-
-@functools.cache
-def vars_of_bare_metric() -> frozenset[str]:
-    """The attributes that every metric of torchmetrics has."""
-    return frozenset(vars(_Bare()))
-
-
-class _Bare(Metric):
-    @override
-    def update(self) -> None:
-        """There is nothing to update."""
-
-    @override
-    def compute(self) -> None:
-        """There is nothing to compute."""

@@ -5,20 +5,28 @@ Many modules begin anew in ``on_train_start`` what a training that goes on must 
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
+
+from lightning_primo.errors import CheckpointWarning
+
+_LEFT_OUT = ".left_out"  # in the place of a state: what it would have held; no name of a part of a module begins so
 
 
 class LateState(Callback, ABC):
     """Keeps something of a module in checkpoints, and puts it back at the first epoch or batch that follows.
 
     Of a training in several processes nothing is kept: only the first one's would be written, and all would get it.
+    Where such a training goes on, a CheckpointWarning says once what begins anew.
 
-    A subclass names its entry in `state_key`, and implements `state` and `put_back`.
+    A subclass names its entry in `state_key`, and implements `state`, `names` and `put_back`.
     """
 
     def __init__(self) -> None:
@@ -33,6 +41,10 @@ class LateState(Callback, ABC):
         """What a checkpoint is to hold; nothing is written where it is empty."""
 
     @abstractmethod
+    def names(self, state: dict[str, Any]) -> Iterable[str]:
+        """What a state that is not empty holds, as users call it."""
+
+    @abstractmethod
     def put_back(self, pl_module: pl.LightningModule, state: dict[str, Any]) -> None:
         """Put back what a checkpoint held, which is not empty."""
 
@@ -41,7 +53,9 @@ class LateState(Callback, ABC):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         state = self.state(trainer, pl_module) if self._begun else self._pending
-        if state and trainer.world_size == 1:
+        if state and trainer.world_size > 1:
+            state = {_LEFT_OUT: self._left_out(trainer, state)}
+        if state:
             checkpoint.setdefault("callbacks", {})[self.state_key] = state
 
     @override
@@ -62,11 +76,33 @@ class LateState(Callback, ABC):
     ) -> None:
         self._begin(trainer, pl_module)  # of a training that goes on inside an epoch
 
+    @override
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begin(trainer, pl_module)  # of one that goes on behind the last batch of an epoch
+
     def _begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._begun:
             return
         self._begun = True
         self.begin(pl_module)
         pending, self._pending = self._pending, {}
-        if pending and trainer.world_size == 1:
+        lost = self._left_out(trainer, pending)
+        if lost:
+            _warn_of_processes(type(pl_module).__name__, ", ".join(map(repr, lost)))
+        elif pending:
             self.put_back(pl_module, pending)
+
+    def _left_out(self, trainer: pl.Trainer, state: dict[str, Any]) -> list[str]:
+        """What of a state is in no checkpoint, or not put back, as there are several processes."""
+        lost: list[str] = state.get(_LEFT_OUT, [])
+        return sorted(self.names(state)) if state and not lost and trainer.world_size > 1 else lost
+
+
+@functools.cache
+def _warn_of_processes(module: str, names: str) -> None:
+    rank_zero_warn(
+        f"{module} goes on with a training in several processes, of which checkpoints hold each weight, but not what "
+        f"a process keeps for itself: {names}. It begins anew with each promotion; keep it in buffers, or leave it out "
+        "of what trials are compared by",
+        category=CheckpointWarning,
+    )

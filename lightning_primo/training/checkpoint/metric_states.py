@@ -7,17 +7,27 @@ that a promoted trial would be compared by another value than one that never sto
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from torchmetrics import Metric, MetricCollection
+from lightning.pytorch.utilities import rank_zero_warn
+from torchmetrics import Metric
 from typing_extensions import override
 
 from lightning_primo.callbacks.optimizer_settings import same
-from lightning_primo.training.checkpoint.carried_numbers import vars_of_bare_metric
+from lightning_primo.errors import CheckpointWarning
 from lightning_primo.training.checkpoint.late_state import LateState
+from lightning_primo.training.checkpoint.metric_contents import (
+    bring_up_to_date,
+    contents,
+    is_portable,
+    is_unused,
+    made_with,
+    put_into,
+)
+from lightning_primo.training.checkpoint.metric_trackers import lengthen, original, trackers
 
 
 class MetricStates(LateState):
@@ -26,6 +36,9 @@ class MetricStates(LateState):
     These are the ones that are logged as objects, by ``self.log("train_acc", self.train_acc)``. Left out are also those
     that have seen nothing, and those with states that are neither tensors nor lists of tensors. What a metric keeps in
     numbers beside its states is among the `CarriedNumbers`.
+
+    A `MetricTracker` makes what it had made (`metric_trackers`). Of other metrics that a module makes in the course of
+    a training a CheckpointWarning says once that they begin anew.
     """
 
     def __init__(self) -> None:
@@ -40,34 +53,47 @@ class MetricStates(LateState):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
-        self._made = {name: _made(metric) for name, metric in _metrics(pl_module)}
+        parts = pl_module.named_modules(remove_duplicate=False)
+        self._made = {name: made_with(part) for name, part in parts if isinstance(part, Metric)}
 
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        for part in pl_module.modules():
-            if isinstance(part, MetricCollection):
-                part.items()  # which brings those up to date that share a state with another one
+        bring_up_to_date(pl_module)
         reset = {id(metric) for metric in _logged_as_objects(trainer)}
-        return {
-            name: {
-                "made": self._made.get(name) or _made(metric),
-                "update_count": metric.update_count,
-                "values": _copied(metric.metric_state),
-            }
-            for name, metric in _metrics(pl_module)
-            if id(metric) not in reset and _portable(metric) and not _unused(metric)
+        used = {
+            name: metric for name, metric in _metrics(pl_module) if id(metric) not in reset and not is_unused(metric)
         }
+        metrics = {
+            name: {"made": self._made_with(name, metric, pl_module), **contents(metric)}
+            for name, metric in used.items()
+            if is_portable(metric)
+        }
+        whole = {
+            name: tracker.n_steps
+            for name, tracker in trackers(pl_module)
+            if tracker.n_steps and _of(name, used).keys() <= metrics.keys()
+        }
+        return {"metrics": metrics, "trackers": whole} if metrics or whole else {}
+
+    @override
+    def names(self, state: dict[str, Any]) -> Iterable[str]:
+        return {*state["metrics"], *state["trackers"]}
 
     @override
     def put_back(self, pl_module: pl.LightningModule, state: dict[str, Any]) -> None:
-        for name, metric in _metrics(pl_module):
-            of_metric = state.get(name)
-            if of_metric is None or not self.belongs(of_metric["made"], self._made.get(name) or _made(metric)):
-                continue
-            metric.reset()
-            metric._update_count = of_metric["update_count"]
-            for attribute, value in of_metric["values"].items():
-                setattr(metric, attribute, _moved(value, metric.device))
+        saved: dict[str, Any] = state["metrics"]
+        for tracker_name, tracker in list(trackers(pl_module)):
+            tracked = _of(tracker_name, saved)
+            made = {name: self._made.get(original(name, pl_module)) for name in tracked}
+            if all(own and self.belongs(tracked[name]["made"], own) for name, own in made.items()):
+                lengthen(tracker, state["trackers"].get(tracker_name, 0))
+        metrics = dict(_metrics(pl_module))
+        for name, of_metric in saved.items():
+            if name in metrics and self.belongs(of_metric["made"], self._made_with(name, metrics[name], pl_module)):
+                put_into(metrics[name], of_metric)
+        lacking = [name for name in saved if name not in metrics]
+        if lacking:
+            self.tell_of(lacking, pl_module)
 
     def belongs(self, saved: dict[str, Any], own: dict[str, Any]) -> bool:
         """Whether a state belongs to a metric, by what both were made with: the same names of states are enough here.
@@ -75,6 +101,13 @@ class MetricStates(LateState):
         The module is built from the same configuration, and what else its metrics begin with may be of the time.
         """
         return set(saved["states"]) == set(own["states"])
+
+    def tell_of(self, lacking: list[str], pl_module: pl.LightningModule) -> None:
+        """Tell of metrics that were saved and that the module does not have."""
+        _warn_of_late_metrics(type(pl_module).__name__, ", ".join(map(repr, lacking)))
+
+    def _made_with(self, name: str, metric: Metric, module: pl.LightningModule) -> dict[str, Any]:
+        return self._made.get(name) or self._made.get(original(name, module)) or made_with(metric)
 
 
 class InheritedMetricStates(MetricStates):
@@ -90,23 +123,18 @@ class InheritedMetricStates(MetricStates):
         """Whether both were made alike."""
         return same(saved, own)
 
-
-def _made(metric: Metric) -> dict[str, Any]:
-    """What tells how a metric was made: its class, what its states begin with, and its plain settings."""
-    others = {*metric._defaults, *vars_of_bare_metric()}
-    return {
-        "class": type(metric).__qualname__,
-        "states": {name: _moved(default, torch.device("cpu")) for name, default in metric._defaults.items()},
-        "settings": {
-            name: value
-            for name, value in vars(metric).items()
-            if name not in others and (value is None or type(value) in (bool, int, float, str))
-        },
-    }
+    @override
+    def tell_of(self, lacking: list[str], pl_module: pl.LightningModule) -> None:
+        """Nothing: a module of other hyperparameters may have other metrics."""
 
 
 def _metrics(module: pl.LightningModule) -> Iterator[tuple[str, Metric]]:
     return ((name, part) for name, part in module.named_modules() if isinstance(part, Metric))
+
+
+def _of(tracker: str, by_name: Mapping[str, Any]) -> dict[str, Any]:
+    """What belongs to the parts of a tracker."""
+    return {name: value for name, value in by_name.items() if name.startswith(f"{tracker}.")}
 
 
 def _logged_as_objects(trainer: pl.Trainer) -> Iterator[Metric]:
@@ -116,31 +144,10 @@ def _logged_as_objects(trainer: pl.Trainer) -> Iterator[Metric]:
             yield from (part for part in logged.value.modules() if isinstance(part, Metric))
 
 
-def _portable(metric: Metric) -> bool:
-    states = metric.metric_state.values()
-    parts = [part for state in states for part in (state if isinstance(state, list) else [state])]
-    return all(isinstance(part, torch.Tensor) and not part.is_meta for part in parts)
-
-
-def _unused(metric: Metric) -> bool:
-    """Whether a metric has seen nothing; the count alone does not tell, as `Running` has a `forward` of its own."""
-    if metric.update_count:
-        return False
-    for name, state in metric.metric_state.items():
-        default = metric._defaults[name]
-        if isinstance(state, list) or isinstance(default, list):
-            if isinstance(state, torch.Tensor) or state:
-                return False
-        elif state.shape != default.shape or not bool((state == default.to(state.device)).all()):
-            return False
-    return True
-
-
-def _copied(state: dict[str, Any]) -> dict[str, Any]:
-    return {name: _moved(value, torch.device("cpu")) for name, value in state.items()}
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().as_subclass(torch.Tensor).to(device, copy=True)
-    return [_moved(part, device) for part in value]
+@functools.cache
+def _warn_of_late_metrics(module: str, names: str) -> None:
+    rank_zero_warn(
+        f"{module} goes on from a checkpoint without the states of its metrics {names}, which were made in the course "
+        "of the training and begin anew; make them in the constructor, or let a MetricTracker make them",
+        category=CheckpointWarning,
+    )

@@ -6,7 +6,7 @@ promoted trial would go on with an empty one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,19 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lightning_primo.training.checkpoint.late_state import LateState
+from lightning_primo.training.checkpoint.shared_tensors import Copies, Restored, is_apart
 
 Buffers = dict[str, dict[str, dict[str, Any]]]
-"""By the module's name and the buffer's: what it is now (``"now"``), and how it was before the fit (``"start"``)."""
+"""By the module's name and the buffer's: what it is ``"now"``, whether that was written into the one of the ``"start"``
+(``"in_place"``), as whose text it stands there, and whether it is on the CPU ``"apart"`` from the module."""
 
 
 class UnsavedBuffers(LateState):
     """Keeps in checkpoints the buffers that no state dict holds, as far as they have changed since the fit began.
 
     They are put back where the module that goes on begins with a buffer of the same shape and type as the one that was
-    saved did, and with the same value where that is one number: another one comes from another hyperparameter.
+    saved did, and with the same value where that is one number: another one comes from another hyperparameter. Those
+    that were one buffer stay one.
     """
 
     def __init__(self) -> None:
@@ -44,26 +47,41 @@ class UnsavedBuffers(LateState):
 
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Buffers:
-        changed: Buffers = {}
+        copies, changed = Copies(), set()
         for path, _, name, buffer in _unsaved(pl_module):
+            if not self._start.get((path, name), _NONE).is_still(buffer):
+                changed.add(id(buffer) if buffer is not None else (path, name))
+        state: Buffers = {}
+        for path, _, name, buffer in _unsaved(pl_module):
+            if {id(buffer), (path, name)}.isdisjoint(changed):
+                continue
             start = self._start.get((path, name), _NONE)
-            if not start.is_still(buffer):
-                now = None if buffer is None else buffer.detach().as_subclass(Tensor).to("cpu", copy=True)
-                changed.setdefault(path, {})[name] = {"now": now, "start": start.seen}
-        return changed
+            state.setdefault(path, {})[name] = {
+                "now": None if buffer is None else copies.of(buffer),
+                "in_place": buffer is start.buffer,
+                "start": start.seen,
+                "apart": buffer is not None and is_apart(buffer, pl_module.device),
+            }
+        return state
+
+    @override
+    def names(self, state: Buffers) -> Iterable[str]:
+        return (f"{path}.{name}".lstrip(".") for path, buffers in state.items() for name in buffers)
 
     @override
     def put_back(self, pl_module: pl.LightningModule, state: Buffers) -> None:
-        for path, part, name, buffer in list(_unsaved(pl_module)):
-            kept = state.get(path, {}).get(name)
-            if kept is None or kept["start"] != self._start.get((path, name), _NONE).seen:
-                continue
-            now: Tensor | None = kept["now"]
-            if now is not None and buffer is not None and _holds(buffer, now):
-                buffer.detach().copy_(now)  # other modules may refer to the same
-                continue
-            device = pl_module.device if buffer is None else buffer.device
-            part._buffers[name] = None if now is None else now.to(device, copy=True)
+        restored = Restored(pl_module.device)
+        for in_place in (True, False):
+            for path, part, name, buffer in list(_unsaved(pl_module)):
+                kept = state.get(path, {}).get(name)
+                if kept is None or kept["in_place"] is not in_place:
+                    continue
+                if kept["start"] != self._start.get((path, name), _NONE).seen:
+                    continue
+                now: Tensor | None = kept["now"]
+                if now is not None:
+                    now = restored.of(now, into=buffer if in_place else None, apart=kept["apart"])
+                part._buffers[name] = now
 
 
 @dataclass(frozen=True)
@@ -97,12 +115,6 @@ class _Start:
 
 
 _NONE = _Start(None, 0, None)
-
-
-def _holds(buffer: Tensor, value: Tensor) -> bool:
-    """Whether a value can be written into a buffer."""
-    alike = buffer.shape == value.shape and buffer.dtype == value.dtype
-    return alike and buffer.is_contiguous() and not buffer.is_inference()
 
 
 def _version(tensor: Tensor) -> int:
