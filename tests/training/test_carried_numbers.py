@@ -8,11 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from torchmetrics import MeanMetric, MinMaxMetric
 from torchmetrics.aggregation import RunningSum
 
+from lightning_primo.errors import CheckpointWarning
 from lightning_primo.objectives import Metric
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
@@ -211,23 +213,50 @@ def test_numbers_that_are_no_numbers_are_the_same() -> None:
     assert callback.state(SimpleNamespace(), module) == {}  # type: ignore[arg-type]
 
 
-def test_nothing_is_kept_of_several_processes() -> None:
-    def kept(world_size: int) -> dict[str, Any]:
-        trainer: Any = SimpleNamespace(world_size=world_size)
-        module, callback = Counting(), CarriedNumbers()
-        callback.on_train_epoch_start(trainer, module)  # type: ignore[arg-type]
-        module.calls = 3
-        checkpoint: dict[str, Any] = {}
-        callback.on_save_checkpoint(trainer, module, checkpoint)  # type: ignore[arg-type]
-        other = Counting()
-        callback.load_state_dict({"": {"calls": {"start": 0, "now": 3}}})
-        callback.on_fit_start(trainer, other)  # type: ignore[arg-type]
-        callback.on_train_epoch_start(trainer, other)  # type: ignore[arg-type]
-        assert other.calls == (3 if world_size == 1 else 0)
-        return checkpoint
+class Called(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
 
-    assert kept(1) == {"callbacks": {"lightning_primo.carried_numbers": {"": {"calls": {"start": 0, "now": 3}}}}}
-    assert kept(2) == {}
+
+def in_processes(n: int, keeps: type[Called]) -> tuple[dict[str, Any], int]:
+    """What a checkpoint of so many processes has, and the calls of a module that goes on from it."""
+    trainer: Any = SimpleNamespace(world_size=n)
+    module, callback = keeps(), CarriedNumbers()
+    callback.on_train_epoch_start(trainer, module)
+    module.calls = 3
+    checkpoint: dict[str, Any] = {}
+    callback.on_save_checkpoint(trainer, module, checkpoint)
+    other, resumed = keeps(), CarriedNumbers()
+    resumed.load_state_dict(checkpoint["callbacks"]["lightning_primo.carried_numbers"])
+    resumed.on_fit_start(trainer, other)
+    again: dict[str, Any] = {}
+    resumed.on_save_checkpoint(trainer, other, again)
+    assert again == checkpoint
+    resumed.on_train_epoch_start(trainer, other)
+    return checkpoint["callbacks"]["lightning_primo.carried_numbers"], other.calls
+
+
+def test_what_is_not_kept_of_several_processes_is_told_of_once() -> None:
+    class Several(Called):
+        pass
+
+    assert in_processes(1, Several) == ({"": {"calls": {"start": 0, "now": 3}}}, 3)
+    with pytest.warns(CheckpointWarning, match="Several goes on with a training in several processes.*'calls'. It"):
+        assert in_processes(2, Several) == ({".left_out": ["calls"]}, 0)
+    assert in_processes(2, Several)[1] == 0
+
+
+def test_so_is_what_one_process_kept_for_several() -> None:
+    class Alone(Called):
+        pass
+
+    trainer: Any = SimpleNamespace(world_size=2)
+    module, callback = Alone(), CarriedNumbers()
+    callback.load_state_dict({"": {"calls": {"start": 0, "now": 3}}})
+    with pytest.warns(CheckpointWarning, match="Alone goes on.*'calls'"):
+        callback.on_train_epoch_start(trainer, module)
+    assert module.calls == 0
 
 
 def test_a_checkpoint_before_the_first_batch_has_what_is_not_put_back_yet() -> None:

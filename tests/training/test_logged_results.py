@@ -66,7 +66,10 @@ class Logs(Net):
         self.log("now", sum(value.double() for name, value in metrics.items() if name in ("step", "both_step", "once")))
 
 
-@pytest.mark.parametrize(("every", "rung"), [(2, 1), (1, 1), (3, 1), (1, 2)])
+@pytest.mark.parametrize(
+    ("every", "rung"),  # inside epochs of 3 batches, at their ends, and both
+    [(2, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(1, 1), (1, 2), (3, 1)])],
+)
 def test_what_is_summed_over_an_epoch_is_that_of_the_whole_epoch(tmp_path: Path, every: int, rung: int) -> None:
     full = 9 // every
     job = {"module": Logs, "objectives": tuple(map(Metric, ("seen", "n_seen", "now", "val_loss"))), "full": full}
@@ -92,7 +95,7 @@ class Watches(Net):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "tl"}}
 
 
-@pytest.mark.parametrize("rung", [1, 2, 4])
+@pytest.mark.parametrize("rung", [1, *(pytest.param(rung, marks=pytest.mark.slow) for rung in (2, 4))])
 def test_a_schedule_that_watches_the_mean_over_an_epoch_is_that_of_an_uninterrupted_training(
     tmp_path: Path, rung: int
 ) -> None:
