@@ -136,7 +136,10 @@ class CheckpointError(PrimoError):
 
 
 class CheckpointWarning(UserWarning):
-    """A trial's checkpoint is missing or unreadable, so that the trial is trained from scratch, or holds not all."""
+    """A trial's checkpoint is missing or unreadable, so that the trial is trained from scratch, or holds not all.
+
+    What it does not hold, such as metrics of a trial on several devices, begins anew where the trial goes on.
+    """
 
 
 class RepeatedDataWarning(UserWarning):
