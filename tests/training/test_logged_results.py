@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import CatMetric, MaxMetric, MeanMetric, MetricCollection
+from torchmetrics.classification import BinaryAccuracy
 
 from lightning_primo.objectives import Metric
 from lightning_primo.problem.trial import Status
@@ -131,6 +132,33 @@ def test_a_checkpoint_has_it_inside_an_epoch_alone_and_without_what_is_no_tensor
     assert logged.keys() == {"training_step.train_loss"}
     assert run_job(make_job(tmp_path / "epochs", 1)).ok
     assert kept(tmp_path / "epochs") is None
+
+
+class Judges(Net):
+    threshold = 0.5
+
+    def __init__(self, lr: float = 0.02) -> None:
+        super().__init__(lr)
+        self.accuracy = BinaryAccuracy(self.threshold)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        self.accuracy(torch.tensor([0.4, 0.9]), torch.tensor([1, 1]))
+        self.log("accuracy", self.accuracy, **ON_EPOCH)
+        return super().training_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("n_judged", (self.accuracy.tp + self.accuracy.fn).float())
+
+
+def test_a_metric_that_is_made_otherwise_begins_anew(tmp_path: Path) -> None:
+    class Otherwise(Judges):
+        threshold = 0.3
+
+    for module, expected in ((Judges, 4.0), (Otherwise, 2.0)):
+        job = {"every": 1, "objectives": (Metric("n_judged"),)}
+        assert train(tmp_path / module.__name__, 1, module=Judges, **job).curve == {1: (2.0,)}
+        promoted = train(tmp_path / module.__name__, 2, start_epoch=1, module=module, **job)
+        assert promoted.curve == {2: (expected,)}, promoted.reason
 
 
 class AtEnds(Net):

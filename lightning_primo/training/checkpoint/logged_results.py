@@ -15,8 +15,15 @@ from torch import Tensor
 from torchmetrics import Metric
 from typing_extensions import override
 
+from lightning_primo.callbacks.optimizer_settings import same
 from lightning_primo.training.checkpoint.late_state import LateState
-from lightning_primo.training.checkpoint.metric_contents import bring_up_to_date, contents, is_portable, put_into
+from lightning_primo.training.checkpoint.metric_contents import (
+    bring_up_to_date,
+    contents,
+    is_portable,
+    made_with,
+    put_into,
+)
 from lightning_primo.training.checkpoint.shared_tensors import Copies, Restored, is_apart
 
 # By the names that they have in a checkpoint; Lightning knows those of Python from those of torch.
@@ -32,13 +39,24 @@ class LoggedResults(LateState):
     """Keeps in checkpoints what training has logged in the epoch that they lie in; nothing where that is over.
 
     These are sums over batches, and what metrics have seen that are logged as objects, which Lightning resets behind
-    the epoch. Metrics whose states are no tensors are left out.
+    the epoch. Metrics whose states are no tensors are left out; one that the module which goes on makes otherwise, by
+    another hyperparameter, begins anew.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[str, dict[str, Any]] = {}
 
     @property
     @override
     def state_key(self) -> str:
         return "lightning_primo.logged_results"
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_fit_start(trainer, pl_module)
+        parts = pl_module.named_modules()
+        self._made = {name: made_with(part) for name, part in parts if isinstance(part, Metric)}
 
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
@@ -55,7 +73,8 @@ class LoggedResults(LateState):
             if result.has_reset or not known:
                 continue
             logged[key] = _saved(result, pl_module.device, None if result.is_tensor else names[id(result.value)])
-            metrics |= {names[id(part)]: contents(part) for part in parts}
+            own = {names[id(part)]: part for part in parts}
+            metrics |= {name: {"made": self._made_with(name, part), **contents(part)} for name, part in own.items()}
         return {"logged": logged, "metrics": metrics} if logged else {}
 
     @override
@@ -68,17 +87,21 @@ class LoggedResults(LateState):
         connector = trainer._logger_connector
         if connector._first_loop_iter:
             connector._first_loop_iter = False  # in the first batch of an epoch Lightning begins all sums anew
-        parts = dict(pl_module.named_modules())
-        for name, saved in state["metrics"].items():
-            metric = parts.get(name)
-            if isinstance(metric, Metric):
-                put_into(metric, saved)
+        parts = {name: part for name, part in pl_module.named_modules() if isinstance(part, Metric)}
+        going_on = {
+            name: parts[name]
+            for name, saved in state["metrics"].items()
+            if name in parts and same(saved["made"], self._made_with(name, parts[name]))
+        }
+        for name, metric in going_on.items():
+            put_into(metric, state["metrics"][name])
         restored = Restored(pl_module.device)
         for key, saved in state["logged"].items():
-            metric = parts.get(saved["metric"])
-            if saved["metric"] is not None and not isinstance(metric, Metric):
-                continue
-            _log(key, saved, metric, restored, trainer)
+            if saved["metric"] is None or saved["metric"] in going_on:
+                _log(key, saved, going_on.get(saved["metric"]), restored, trainer)
+
+    def _made_with(self, name: str, metric: Metric) -> dict[str, Any]:
+        return self._made.get(name) or made_with(metric)
 
 
 def _saved(result: Any, device: torch.device, metric: str | None) -> dict[str, Any]:
