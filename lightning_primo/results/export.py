@@ -159,7 +159,7 @@ def _described(trial: TrialResult, tests: Mapping[str, float], search: Mapping[s
         "measurements": dict(trial.measurements),
         "measured_on": {name: dict(place) for name, place in trial.measured_on.items()},
         "test": dict(tests),
-        trial.fidelity.singular: trial.amount,
+        trial.fidelity.unit.singular: trial.amount,
         "cost": trial.fidelity.amount(trial.cost),
         "seconds": trial.seconds,
         "status": trial.outcome,

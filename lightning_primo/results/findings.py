@@ -79,7 +79,7 @@ class Findings:
     @property
     def spent(self) -> float:
         """The same in the unit of trainings: epochs, optimiser steps, or all of the data."""
-        return self.problem.fidelity.amount(self.epochs)
+        return self.problem.unit.amount(self.epochs)
 
     @property
     def full_trainings(self) -> float:
@@ -183,7 +183,7 @@ class Findings:
         epochs = np.cumsum([evaluation.cost for evaluation in self.evaluations], dtype=np.float64)
         return pd.DataFrame(
             {
-                self.problem.unit.value: self.problem.fidelity.amount(1) * epochs,
+                self.problem.unit.name: self.problem.unit.amount(1) * epochs,
                 "full_trainings": epochs / self.problem.max_epochs,
                 "seconds": np.array([elapsed for _, elapsed in self._told], dtype=np.float64),
                 "hypervolume": hypervolume_over_time(self.problem.scaled(self._matrix(rows)), point),
@@ -195,7 +195,7 @@ class Findings:
         spent, rows = 0.0, []
         for evaluation in self.evaluations:
             spent += evaluation.cost
-            if self.problem.fidelity.amount(spent) <= epochs and self.problem.counts(evaluation):
+            if self.problem.unit.amount(spent) <= epochs and self.problem.counts(evaluation):
                 rows.append(evaluation.losses)
         return self._matrix(rows)
 
@@ -211,7 +211,7 @@ class Findings:
         counts = Counter(trial.outcome for trial in self.trials)
         statuses = ", ".join(f"{number} {status}" for status, number in counts.most_common())
         fidelity = self.problem.fidelity
-        units = f"{format_value(self.spent)} {fidelity.spending} = " if fidelity.continues else ""
+        units = f"{format_value(self.spent)} {fidelity.unit.spending} = " if fidelity.unit.continues else ""
         lines = [
             f"{len(self.trials)} trials" + (f" ({statuses})" if statuses else ""),
             f"{units}{self.full_trainings:.4g} full trainings",

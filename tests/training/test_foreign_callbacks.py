@@ -25,9 +25,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import preflight, run_job
+from lightning_primo.training.lengths.by_epochs import ByEpochs
 from lightning_primo.training.loggers import make_loggers
 from lightning_primo.training.trainer import check_trainer_arguments
-from lightning_primo.training.validations import check_validated
 from tests.tiny import Net
 from tests.training.jobs import make_job
 
@@ -61,11 +61,11 @@ def test_also_where_the_module_configures_it(tmp_path: Path) -> None:
 
 
 def test_validation_must_not_leave_out_a_rung() -> None:
-    check_validated({"check_val_every_n_epoch": 3}, 3, 9)
+    ByEpochs().check_compared({"check_val_every_n_epoch": 3}, 3, 9)
     with pytest.raises(InvalidArgumentError, match=r"every 3 epochs.*not after epoch 4.*multiples of 3"):
-        check_validated({"check_val_every_n_epoch": 3}, 3, 4)
+        ByEpochs().check_compared({"check_val_every_n_epoch": 3}, 3, 4)
     with pytest.raises(InvalidArgumentError, match=r"got None, .* in optimiser steps by steps="):
-        check_validated({"check_val_every_n_epoch": None}, 3)
+        ByEpochs().check_compared({"check_val_every_n_epoch": None}, 3)
 
 
 @pytest.mark.parametrize("bar", [RichProgressBar, TQDMProgressBar])

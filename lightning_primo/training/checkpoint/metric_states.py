@@ -74,7 +74,7 @@ class MetricStates(LateState):
 
         The module is built from the same configuration, and what else its metrics begin with may be of the time.
         """
-        return saved["states"].keys() == own["states"].keys()
+        return set(saved["states"]) == set(own["states"])
 
 
 class InheritedMetricStates(MetricStates):

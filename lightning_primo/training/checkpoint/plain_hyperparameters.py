@@ -83,7 +83,10 @@ def named(names: Collection[str]) -> str:
 def how_to_load(names: Collection[str]) -> str:
     """How a module is loaded from a checkpoint in which these hyperparameters are missing, as a clause."""
     given = ", ".join(f"{name}=..." for name in names) or "..."
-    return f"give them to load_from_checkpoint(path, {given}), or take the trained module by Result.load"
+    return (
+        f"give them to load_from_checkpoint(path, {given}), export with objects=True, or take the trained module by "
+        "Result.load"
+    )
 
 
 @functools.cache
@@ -91,6 +94,6 @@ def _warn_of_objects(names: str) -> None:
     rank_zero_warn(
         f"{names} are left out of the trials' checkpoints, as they hold objects that do not load with "
         "weights_only=True. A trained module is there by Result.load all the same; for load_from_checkpoint of an "
-        "export give them to it, or leave them out by save_hyperparameters(ignore=...)",
+        "export give them to it, export with objects=True, or leave them out by save_hyperparameters(ignore=...)",
         category=CheckpointWarning,
     )
