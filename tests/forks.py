@@ -21,7 +21,16 @@ if __name__ == "__main__":
 
 from tests.parent import Parent, Script, end, run
 
-PRELOADED = ("ConfigSpace", "lightning.pytorch.cli", "loky", "matplotlib.pyplot", "pandas", "scipy.stats")
+PRELOADED = (
+    "ConfigSpace",
+    "botorch.utils.multi_objective.box_decompositions.non_dominated",
+    "lightning.pytorch.cli",
+    "loky",
+    "matplotlib.pyplot",
+    "pandas",
+    "plotly.offline",
+    "scipy.stats",
+)
 
 
 @dataclass
