@@ -6,9 +6,10 @@ anything else is the only argument.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import NotMeasurableError
+from lightning_primo.measure.held_tensors import held_tensors
 
 REMEDY = "set 'example_input_array' of the LightningModule to the inputs of its forward, or give 'example_inputs'"
 
@@ -42,7 +44,7 @@ class Sample:
 
 def one_sample(inputs: Any) -> Any:
     """`inputs`, which were drawn as one sample, as a `Sample` where their first dimensions are not all of size 1."""
-    if _movable(inputs) or any(tensor.ndim > 0 and tensor.shape[0] != 1 for tensor in tensors(inputs)):
+    if _foreign(inputs) is not None or any(tensor.ndim > 0 and tensor.shape[0] != 1 for tensor in tensors(inputs)):
         return Sample(inputs)
     return inputs
 
@@ -53,8 +55,9 @@ def model_inputs(batch: Any, module: nn.Module | None = None) -> Any:
     Args:
         batch: A tensor is the input itself; of a tuple or list the first element is; of a dict those entries are that
             `module.forward` names as arguments (all of them if it takes ``**kwargs`` or `module` is None), so
-            that ``{"input_ids": …, "labels": …}`` feeds ``forward(self, input_ids)``.
-        module: The module that is to be called; read only where the inputs are a dict or list.
+            that ``{"input_ids": …, "labels": …}`` feeds ``forward(self, input_ids)``. A named tuple or an object of a
+            dataclass counts as a dict where its fields are all that `module.forward` requires.
+        module: The module that is to be called; read only where the inputs are a dict or list, or have names.
 
     Returns:
         Inputs for `call`.
@@ -64,6 +67,9 @@ def model_inputs(batch: Any, module: nn.Module | None = None) -> Any:
     """
     if isinstance(batch, Mapping):
         return _accepted(batch, module)
+    named = None if module is None else _named(batch, module)
+    if named is not None:
+        return named
     if isinstance(batch, (tuple, list)):
         if not batch:
             raise NotMeasurableError(f"the batch is an empty {type(batch).__name__}, so it holds no inputs; {REMEDY}")
@@ -113,20 +119,54 @@ def _accepted(batch: Mapping[Any, Any], module: nn.Module | None) -> dict[str, A
     return inputs
 
 
+def _named(batch: Any, module: nn.Module) -> dict[str, Any] | None:
+    """The fields of a named tuple or dataclass that `module.forward` names; None if it takes something else."""
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        named = dict(zip(batch._fields, batch, strict=True))
+    elif _is_record(batch) and not callable(getattr(batch, "to", None)):
+        named = dict(_fields(batch))
+    else:
+        return None
+    signature = inspect.signature(module.forward)
+    parameters = list(signature.parameters.values())
+    if parameters and parameters[0].annotation in (type(batch), type(batch).__name__):
+        return None
+    inputs = {parameter.name: named[parameter.name] for parameter in parameters if parameter.name in named}
+    return inputs if inputs and _binds(signature, **inputs) else None
+
+
 def tensors(data: Any) -> Iterator[Tensor]:
-    """The tensors in nested tuples, lists and dicts, in order."""
+    """The tensors in nested tuples, lists, dicts and dataclasses, in order."""
     if isinstance(data, Tensor):
         yield data
-    elif isinstance(data, Mapping):
-        for value in data.values():
+    else:
+        for value in _values(data):
             yield from tensors(value)
-    elif isinstance(data, (tuple, list)):
-        for value in data:
-            yield from tensors(value)
+
+
+def _values(data: Any) -> list[Any]:
+    """What a container holds; nothing for other objects."""
+    if isinstance(data, Mapping):
+        return list(data.values())
+    if isinstance(data, (tuple, list)):
+        return list(data)
+    return [value for _, value in _fields(data)] if _is_record(data) else []
+
+
+def _is_record(data: Any) -> bool:
+    """Whether `data` is an object of a dataclass."""
+    return is_dataclass(data) and not isinstance(data, type)
+
+
+def _fields(data: Any) -> list[tuple[str, Any]]:
+    return [(field.name, getattr(data, field.name)) for field in fields(data) if hasattr(data, field.name)]
 
 
 def map_tensors(function: Callable[[Any], Any], data: Any, *, leaf: Callable[[Any], bool] | None = None) -> Any:
-    """A copy of nested tuples, lists and dicts with `function` applied to the tensors (or to where `leaf` holds)."""
+    """A copy of nested containers with `function` applied to the tensors (or to where `leaf` holds).
+
+    Containers are tuples, lists, dicts and objects of dataclasses.
+    """
     if leaf(data) if leaf else isinstance(data, Tensor):
         return function(data)
     if isinstance(data, Mapping):
@@ -134,6 +174,11 @@ def map_tensors(function: Callable[[Any], Any], data: Any, *, leaf: Callable[[An
     if isinstance(data, (tuple, list)):
         values = [map_tensors(function, value, leaf=leaf) for value in data]
         return type(data)(*values) if hasattr(data, "_fields") else type(data)(values)
+    if _is_record(data):
+        record = copy.copy(data)
+        for name, value in _fields(data):
+            object.__setattr__(record, name, map_tensors(function, value, leaf=leaf))  # of frozen ones too
+        return record
     return data
 
 
@@ -165,7 +210,7 @@ def first_sample(inputs: Any, n: int | None = 1) -> Any:
     size = sizes[0] if sizes else None
     if size == 0:
         raise NotMeasurableError(f"the first tensor among the inputs has a batch dimension of size 0; {REMEDY}")
-    foreign = _movable(inputs)
+    foreign = _foreign(inputs)
     if foreign is not None:
         raise NotMeasurableError(f"a {type(foreign).__name__} cannot be cut to {n} samples: the inputs {_NO_BATCH}")
     if size != n and len(set(sizes)) > 1:
@@ -200,15 +245,23 @@ _NO_BATCH = (
 )
 
 
-def _movable(inputs: Any) -> Any:
-    """The first object among the inputs that is no tensor but goes to devices, as a batch of graphs; None if none."""
-    if isinstance(inputs, Mapping):
-        values: Any = inputs.values()
-    elif isinstance(inputs, (tuple, list)):
-        values = inputs
-    else:
-        return inputs if not isinstance(inputs, Tensor) and callable(getattr(inputs, "to", None)) else None
-    return next((found for found in map(_movable, values) if found is not None), None)
+def _foreign(inputs: Any) -> Any:
+    """What cannot be cut: an object among the inputs that goes to devices or holds tensors, and is no plain container.
+
+    Such as a batch of graphs, or a `PackedSequence`. The inputs themselves if there is no tensor among them, and None
+    if all are plain.
+    """
+    return _object(inputs) if any(True for _ in tensors(inputs)) else inputs
+
+
+def _object(inputs: Any) -> Any:
+    if isinstance(inputs, (Tensor, str, bytes, int, float, complex)) or inputs is None:
+        return None
+    if not isinstance(inputs, Mapping) and callable(getattr(inputs, "to", None)):
+        return inputs
+    if isinstance(inputs, (Mapping, tuple, list)) or _is_record(inputs):
+        return next((found for found in map(_object, _values(inputs)) if found is not None), None)
+    return inputs if held_tensors(inputs) else None
 
 
 def _lists(inputs: Any) -> bool:
@@ -223,12 +276,15 @@ def _lists(inputs: Any) -> bool:
 def to_device(inputs: Any, device: torch.device | str, dtype: torch.dtype | None = None) -> Any:
     """The inputs on `device`, floating-point tensors cast to `dtype` if given.
 
-    Objects other than tensors that have a method `to`, as batches of graphs do, are moved by it.
+    Objects other than tensors that have a method `to`, as batches of graphs do, are moved by it. Many change what they
+    hold and return themselves, or nothing: so it is called on copies of them, which share their tensors.
     """
 
     def move(item: Any) -> Any:
-        if isinstance(item, Tensor) and dtype is not None and item.is_floating_point():
-            return item.to(device, dtype)
-        return item.to(device)
+        if not isinstance(item, Tensor):
+            copied = copy.deepcopy(item, {id(tensor): tensor for tensor in held_tensors(item)})
+            moved = copied.to(device)
+            return copied if moved is None else moved  # as Lightning does it
+        return item.to(device, dtype if item.is_floating_point() else None)
 
     return map_tensors(move, inputs, leaf=lambda item: isinstance(item, Tensor) or callable(getattr(item, "to", None)))

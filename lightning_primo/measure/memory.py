@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.measure.devices import resolve_device
+from lightning_primo.measure.held_tensors import held_tensors
 from lightning_primo.measure.inputs import call, first_sample, tensors, to_device
 from lightning_primo.measure.isolation import explained, isolated, placed, state_of
 
@@ -55,7 +56,7 @@ def peak_memory(
     place = resolve_device(device)
     module = placed(module, device=place)
     inputs = to_device(first_sample(inputs, batch_size), place)
-    held = [*state_of(module), *tensors(inputs)]
+    held = [*state_of(module), *held_tensors(inputs)]
 
     def run() -> None:
         with explained(module, inputs):

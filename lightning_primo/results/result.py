@@ -13,6 +13,7 @@ from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.results.checkpoints_with_objects import objects_writer
 from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
 from lightning_primo.results.findings_once_more import FindingsOnceMore, Repeating, TimingInTurn
 from lightning_primo.results.generalization import read_tests, run_tests
@@ -162,6 +163,7 @@ class Result(FindingsOnceMore, IllustratedFindings):
         *,
         trials: Iterable[TrialResult | int] | None = None,
         onnx: bool = False,
+        objects: bool = False,
         overwrite: bool = False,
         extra: Callable[[TrialResult, Path], None] | None = None,
     ) -> Path:
@@ -177,6 +179,8 @@ class Result(FindingsOnceMore, IllustratedFindings):
             trials: Trials or their ids, in place of the front; their table is ``exported.csv``.
             onnx: Whether each folder gets a ``model.onnx`` too, for batches of any size. It needs the extra ``onnx``. A
                 member that cannot be converted goes without, with an OnnxSkippedWarning.
+            objects: Whether each folder gets a ``model_with_objects.ckpt`` too: with the hyperparameters that hold
+                objects, such as layers, which ``model.ckpt`` leaves out. It loads with ``weights_only=False`` alone.
             overwrite: Whether to replace an earlier export.
             extra: Writes more files: called with each trial and its folder.
 
@@ -185,12 +189,14 @@ class Result(FindingsOnceMore, IllustratedFindings):
 
         Raises:
             InvalidArgumentError: If the folder is not empty, and not an earlier export that may be replaced.
-            PrimoError: If the front is empty, a member's checkpoint cannot be read, or what ONNX needs is missing.
+            PrimoError: If the front is empty, a member's checkpoint cannot be read, what ONNX needs is missing, or
+                there are no such hyperparameters.
         """
         target = Path(directory)
         check_target(target, overwrite=overwrite)
         chosen = self.front if trials is None else tuple(dict.fromkeys(self.trial(trial) for trial in trials))
         writers = [onnx_writer(self.directory, self._factory, seed=self._seed)] if onnx else []
+        writers += [objects_writer(self.directory, self._factory)] if objects else []
         export_trials(
             target,
             self.directory,

@@ -201,6 +201,7 @@ class Search(Steered):
         Raises:
             InvalidArgumentError: For a budget that is none, or a rule that does not fit the search.
             MetricNotLoggedError: The module does not log one of the objectives.
+            CheckpointError: The module or a callback puts objects into checkpoints that could not be loaded again.
             TrialFailedError: The first trials, or many in a row, failed in the same way or broke the bounds.
             ExecutorError: The executor takes no more jobs.
             DeviceMismatchError: A latency or memory would be measured on another device than those so far.
@@ -263,6 +264,7 @@ class Search(Steered):
         Raises:
             InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
             MetricNotLoggedError: The module does not log one of the objectives.
+            CheckpointError: A checkpoint could not be loaded again.
             NotMeasurableError: A cost can't be measured.
             StorageError: The disk is full or cannot be written to.
         """

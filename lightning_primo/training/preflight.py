@@ -16,13 +16,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
-from lightning_primo.callbacks.validation_at_steps import ValidationAtSteps
 from lightning_primo.checks import printable
 from lightning_primo.disk import MEND_STORAGE, storage_explained
 from lightning_primo.errors import (
+    CheckpointError,
     InvalidArgumentError,
     MetricNotLoggedError,
     NotDeployableError,
@@ -34,34 +34,35 @@ from lightning_primo.errors import (
 )
 from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import TrainedCallback
-from lightning_primo.problem.fidelity import Unit
 from lightning_primo.problem.trial import Config
+from lightning_primo.training.checkpoint.writing import write_checkpoint
 from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.failures import classify, no_outcome
 from lightning_primo.training.job import Job, build
+from lightning_primo.training.lengths.by_unit import length_in
 from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.process_state import Raised, alone
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
-from lightning_primo.training.trainer_by_steps import trainer_kind
 from lightning_primo.training.unread import Reading
-from lightning_primo.training.validations import limits_of
 from lightning_primo.training.whole_module import WholeModule
 
 _SECONDS = 1.0
 _SECONDS_OF_EXPORTS = 20.0
-_WRONG = (InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
+_WRONG = (CheckpointError, InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
 class _Names(Checkpoint):
-    """Collects what is logged, after the module's own hooks.
+    """Collects what is logged, after the module's own hooks, and writes a checkpoint as the trainings will.
 
     Args:
         objectives: To be read.
+        folder: For the checkpoint.
     """
 
-    def __init__(self, objectives: list[TrainedCallback]) -> None:
+    def __init__(self, objectives: list[TrainedCallback], folder: Path) -> None:
         self.objectives = objectives
+        self.folder = folder
         self.names: set[str] = set()
         self.missing: MetricNotLoggedError | None = None
 
@@ -73,6 +74,9 @@ class _Names(Checkpoint):
                 callback.read_in_all(trainer, pl_module)
             except MetricNotLoggedError as error:  # noqa: PERF203 - in all processes
                 self.missing = error.with_traceback(None)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        write_checkpoint(trainer, self.folder, None)
 
 
 def preflight(
@@ -105,6 +109,7 @@ def preflight(
         NotDeployableError: If a runtime can take neither this module nor any other that was tried in some seconds.
         InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
         MetricNotLoggedError: If an objective is not among them.
+        CheckpointError: If a checkpoint of the training could not be loaded again.
         StorageError: If the disk is full or cannot be written to.
         KeyboardInterrupt: On Ctrl-C.
     """
@@ -230,17 +235,12 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
 
 def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     collected = _batches(job, arguments, folder, epochs=1)
-    epochs = {Unit.EPOCHS: job.epoch, Unit.STEPS: 1, Unit.DATA: limits_of(job.fidelity, arguments)["max_epochs"]}
-    if collected.missing is not None and epochs[job.unit] > 1:  # it may be logged from a later epoch on
-        collected = _batches(job, arguments, folder, epochs=epochs[job.unit])
+    epochs = length_in(job.unit).epochs(job.epoch, arguments)
+    if collected.missing is not None and epochs > 1:  # it may be logged from a later epoch on
+        collected = _batches(job, arguments, folder, epochs=epochs)
     if collected.missing is not None:
         raise collected.missing
     return collected.names
-
-
-def _validated(job: Job) -> list[Callback]:
-    """What refuses a training that does not validate where it must."""
-    return [ValidationAtSteps(int(job.grain))] if job.unit is Unit.STEPS else []
 
 
 def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: int) -> _Names:
@@ -248,16 +248,17 @@ def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: in
     trained = list(copy.deepcopy(job.trained))
     for callback in trained:
         callback.reads_itself = False
-    collected = _Names(trained)
+    collected = _Names(trained, folder)
     # Batches to overfit would be more than the one, after which it ends without validation.
     one = {"limit_train_batches": 1, "limit_val_batches": 1, "overfit_batches": 0.0, "logger": True}
     module, data = build(job)
+    length = length_in(job.unit)
     trainer = make_trainer(
         {**arguments, **one, "fast_dev_run": epochs == 1},
         directory=folder,
-        limits=limits_of(job.fidelity, arguments),
-        kind=trainer_kind(job.unit),
-        before=[WholeModule(job), *trained, StopAtEpoch(epochs), *_validated(job)],
+        limits=length.limits(job.max_epochs, arguments),
+        kind=length.trainer,
+        before=[WholeModule(job), *trained, StopAtEpoch(epochs), *length.validation()],
         after=[collected],
     )
     trainer.fit(module, datamodule=data)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from collections import namedtuple
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
-from lightning_primo.measure import call, first_sample, model_inputs, sample_batch, to_device
+from lightning_primo.measure import call, count_flops, first_sample, model_inputs, peak_memory, sample_batch, to_device
 from lightning_primo.measure.batches import draws_one, several_batches
 from lightning_primo.measure.inputs import Sample, one_sample
 from lightning_primo.measure.isolation import explained, isolated, rng_kept
@@ -100,6 +101,138 @@ def test_one_sample_is_marked_unless_it_is_a_batch_of_one() -> None:
     assert draws_one({"a": loader, "b": [loader]})
     assert not draws_one([loader, [x]])
     assert not draws_one(DataLoader([x], batch_size=None))  # type: ignore[arg-type]
+
+
+class MovesInPlace:
+    """As batches of graphs of some libraries are: `to` changes what it is called on, and returns nothing or itself."""
+
+    def __init__(self, nodes: Tensor, *, returns: bool = False) -> None:
+        self.parts = {"nodes": nodes}
+        self.returns = returns
+
+    def to(self, device: Any) -> Any:
+        self.parts["nodes"] = self.parts["nodes"].to(device)
+        return self if self.returns else None
+
+
+class OfNodes(nn.Module):
+    """A linear layer for every node."""
+
+    def __init__(self, *, looks: bool = False) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.looks = looks
+
+    def forward(self, graph: Any) -> Tensor:
+        nodes = graph.parts["nodes"]
+        if self.looks and nodes.sum().item() != 20:
+            raise ValueError("not those that were given")
+        return self.layer(nodes)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("returns", [False, True])
+@pytest.mark.parametrize("looks", [False, True], ids=["on meta", "where it is"])
+def test_what_moves_in_place_is_measured_and_stays_where_it_was(looks: bool, returns: bool) -> None:
+    nodes = torch.ones(5, 4)
+    graph = MovesInPlace(nodes, returns=returns)
+    moved = to_device({"graph": graph}, "meta")["graph"]
+    assert moved.parts["nodes"].is_meta
+    assert graph.parts["nodes"] is nodes
+    assert to_device(graph, "cpu").parts["nodes"] is nodes
+    assert count_flops(OfNodes(looks=looks), graph) == 5 * 4 * 3
+    # Weights, inputs, outputs of four bytes each.
+    assert peak_memory(OfNodes(), graph, device="cpu", batch_size=None) == 4 * (15 + 20 + 15)
+    assert graph.parts["nodes"] is nodes
+
+
+def test_what_holds_tensors_and_cannot_be_asked_is_refused() -> None:
+    graph = MovesInPlace(torch.ones(5, 4))
+    graph.parts["function"] = lambda: None  # type: ignore[assignment]
+    with pytest.raises(NotMeasurableError, match=r"MovesInPlace holds that cannot be pickled .*'example_inputs'"):
+        to_device(graph, "meta")
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A batch of a dataclass."""
+
+    x: Tensor
+    mask: Tensor
+    labels: Any = None
+
+
+class OfFields(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, fields: Any) -> Fields:
+        return Fields(self.layer(fields.x) * fields.mask, fields.mask)
+
+
+def test_dataclasses_are_cut_moved_and_counted() -> None:
+    x = torch.arange(20.0).reshape(5, 4)
+    fields = Fields(x, torch.ones(5, 1), ["a name"])
+    two = first_sample(fields, 2)
+    assert torch.equal(two.x, x[:2])
+    assert (two.mask.shape, two.labels) == ((2, 1), ["a name"])
+    assert fields.x is x
+    assert to_device(fields, "meta").mask.is_meta
+    assert count_flops(OfFields(), first_sample(fields, 7)) == 7 * 4 * 3
+    # Weights; then inputs, the layer's outputs and the masked ones.
+    assert peak_memory(OfFields(), fields, device="cpu", batch_size=7) == 4 * (15 + 7 * (4 + 1 + 3 + 3))
+    assert peak_memory(OfFields(), fields, device="cpu", batch_size=7, training=True) > 4 * (15 + 7 * (4 + 1 + 3 + 3))
+
+
+class Takes(nn.Module):
+    def forward(self, x: Any, mask: Any, other: Any = None) -> Any:
+        return x
+
+
+class TakesWhole(nn.Module):
+    def forward(self, x: Fields) -> Any:
+        return x
+
+
+def test_named_fields_are_inputs_where_they_are_all_that_forward_requires() -> None:
+    x, mask = torch.zeros(2, 4), torch.ones(2, 1)
+    named = namedtuple("named", "mask labels x")
+    assert model_inputs(Fields(x, mask), Takes()) == {"x": x, "mask": mask}
+    assert model_inputs(named(mask, None, x), Takes()) == {"x": x, "mask": mask}
+    assert model_inputs(Fields(x, mask), One()) == {"x": x}
+    assert model_inputs(Pair(x, mask), Takes()) is x  # one argument is missing
+    for module in (OfFields(), TakesWhole(), None):
+        fields = Fields(x, mask)
+        assert model_inputs(fields, module) is fields
+    graph = Graphs()
+    assert model_inputs(graph, Takes()) is graph
+
+
+class Opaque:
+    """It holds tensors, and says nothing."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        Opaque(torch.zeros(4, 2)),
+        (torch.zeros(4, 2), Opaque(torch.zeros(4, 2))),
+        nn.utils.rnn.pack_sequence([torch.zeros(4, 2)]),  # four steps of one sequence, in tensors that are as long
+        Fields(torch.zeros(4, 2), torch.zeros(4, 1), Graphs()),
+        ["a text", "another"],
+        np.zeros((4, 2)),
+    ],
+    ids=["opaque", "beside", "packed", "in a dataclass", "texts", "array"],
+)
+def test_first_sample_refuses_what_it_does_not_see_through(inputs: Any) -> None:
+    for n in (1, 8):
+        with pytest.raises(NotMeasurableError, match=r"'batch_size=None' .* by 'example_inputs'"):
+            first_sample(inputs, n)
+    assert first_sample(inputs, None) is inputs
+    assert isinstance(one_sample(inputs), Sample)
 
 
 class One(nn.Module):

@@ -11,8 +11,10 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from torch.utils.data import DataLoader
 
 from lightning_primo.errors import (
+    CheckpointError,
     InvalidArgumentError,
     MetricNotLoggedError,
     UnbuildableWarning,
@@ -46,6 +48,16 @@ def test_other_ways_to_train(tmp_path: Path, module: Any) -> None:
 def test_a_metric_that_is_never_logged(tmp_path: Path) -> None:
     with pytest.raises(MetricNotLoggedError, match=r"'accuracy'.*'val_loss'"):
         preflight(make_job(tmp_path, objectives=(TrainingTime(), Metric("accuracy"))))
+
+
+def test_a_checkpoint_that_could_not_be_loaded(tmp_path: Path) -> None:
+    class Hiding(Net):
+        def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            checkpoint["mine"] = DataLoader
+
+    with pytest.raises(CheckpointError, match=r"its entries 'mine' .* on_save_checkpoint of Hiding"):
+        preflight(make_job(tmp_path / "trial", module=Hiding))
+    assert not (tmp_path / "trial").exists()
 
 
 def test_exceptions_of_the_user_are_left_to_the_trial(tmp_path: Path) -> None:
