@@ -163,6 +163,8 @@ def _become(command: dict[str, Any]) -> int:
 
 def _serve() -> None:
     del sys.path[:2]  # of this repository
+    for name in PRELOADED:  # which are there already, unless this was executed
+        __import__(name)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

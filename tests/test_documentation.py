@@ -20,7 +20,6 @@ SHORTER = {
     "python": {"epochs=(1, 9)": "epochs=(1, 3)", "full_trainings=8": "full_trainings=4"},
     "README": {"epochs=(1, 9)": "epochs=(1, 3)", "full_trainings=4": "full_trainings=2"},
     "data-fractions": {"full_trainings=4": "full_trainings=2"},
-    "noise": {"full_trainings=18": "full_trainings=9"},
     "steps": {"steps=180": "steps=90"},
     "hypergradients": {
         "epochs=(1, 9)": "epochs=(1, 2)",
