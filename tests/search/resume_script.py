@@ -6,7 +6,6 @@ search is, how far it goes, and which signal the process sends itself at which m
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import pathlib
@@ -314,7 +313,6 @@ def carry_out(command: dict[str, Any]) -> None:
 def serve() -> None:
     torch.set_num_threads(1)
     search_coarsely()
-    gc.freeze()  # what a collection looks at in a child is copied
     warnings.simplefilter("error", CheckpointWarning)  # a child without its parent's weights would be as reproducible
     for line in sys.stdin:
         pid = os.fork()
