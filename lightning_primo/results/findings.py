@@ -17,7 +17,7 @@ from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events, lineage
 from lightning_primo.results.choosing import choose, rule_of
-from lightning_primo.results.formatting import format_value
+from lightning_primo.results.formatting import format_value, format_values
 from lightning_primo.results.front import reference_point, values_of
 from lightning_primo.results.ordering import Front
 from lightning_primo.results.partial_training import no_front, partly_line
@@ -227,8 +227,8 @@ class Findings:
         elif not self.front:
             lines.append(self.why_no_front)
         if self.front:
-            volume = f"{self.hypervolume():.4g}{self.changed_since_told()}"
-            lines.append(f"front of {len(self.front)}, hypervolume {volume}")
+            notes = self.changed_since_told() + self.out_of_reach()
+            lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}{notes}")
         return lines
 
     @property
@@ -255,6 +255,12 @@ class Findings:
     def changed_since_told(self) -> str:
         """For people: why the hypervolume is not the one that was shown during the search; empty where it is."""
         return ""
+
+    def out_of_reach(self) -> str:
+        """For people: that no member of the front is better than the reference point; empty where one is."""
+        if self.hypervolume() > 0:
+            return ""
+        return f" (no member is better than the reference point, {format_values(self.reference)})"
 
     def _matrix(self, rows: Sequence[Losses]) -> npt.NDArray[np.float64]:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.problem.objectives))

@@ -378,8 +378,10 @@ def test_a_process_that_was_given_up_before_it_began_does_not_begin(tmp_path: Pa
 
     process = MeasuringProcess(tmp_path, seconds=5.0)
     process.kill()
+    opened = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(RefusedError, match="cancelled"):
         process.run()
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened
 
 
 def test_a_process_that_has_ended_is_not_killed_as_another_one_may_have_its_number(

@@ -122,7 +122,9 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
             "size": len(result.front),
             "hypervolume": result.hypervolume(),
             "reference": result.reference,
-            "note": result.changed_since_told().strip() if result.front else result.why_no_front,
+            "note": f"{result.changed_since_told()}{result.out_of_reach()}".strip()
+            if result.front
+            else result.why_no_front,
             "trials": [{"trial": trial.id, "objectives": dict(trial.values)} for trial in result.front],
         },
         "rungs": [_in_unit(asdict(rung), fidelity) for rung in rungs_of(event for event, _ in search.events)],

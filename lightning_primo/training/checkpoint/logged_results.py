@@ -60,7 +60,7 @@ class LoggedResults(LateState):
 
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        epochs = trainer.fit_loop.epoch_progress.current
+        epochs: Any = trainer.fit_loop.epoch_progress.current
         if epochs.processed >= epochs.ready:
             return {}
         bring_up_to_date(pl_module)
