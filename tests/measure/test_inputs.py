@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.measure import call, count_flops, first_sample, model_inputs, peak_memory, sample_batch, to_device
@@ -332,6 +332,9 @@ def test_sample_batch_of_every_kind_of_loader() -> None:
     assert sample_batch(DataLoader(Stream(), batch_size=2)).tolist() == [[0.0]]
     nested = sample_batch({"a": tuples, "b": [unbatched]})
     assert nested["b"][0].shape == (4, 1)
+    by_lists = DataLoader(TensorDataset(x, x), batch_size=None, sampler=BatchSampler(RandomSampler(x), 3, False))
+    assert [t.tolist() for t in sample_batch(by_lists)] == [[[0.0]], [[0.0]]]
+    assert draws_one(by_lists)
 
 
 def test_sample_batch_says_what_to_do_when_there_is_none() -> None:
@@ -405,3 +408,9 @@ def test_several_batches_are_of_the_loaders_size_and_leave_it_alone() -> None:
     assert [len(batch[0]) for batch in batches] == [4, 4]
     assert sorted(value for batch in several_batches(loader, 9) for value in batch[0].tolist()) == list(range(10))
     assert len(several_batches([torch.ones(3, 1)], 5)) == 1
+    sampler = BatchSampler(RandomSampler(data), 4, drop_last=False)
+    for one in (DataLoader(data, batch_size=None, sampler=sampler), DataLoader(data, batch_sampler=sampler)):
+        with rng_kept():
+            drawn = several_batches(one, 2)
+        assert [batch[0].tolist() for batch in drawn] == [batch[0].tolist() for batch in batches]
+    assert [len(batch[0]) for batch in several_batches(DataLoader(data, batch_sampler=[[0, 1]]), 3)] == [1]
