@@ -29,6 +29,7 @@ from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.metric_states import MetricStates
 from lightning_primo.training.checkpoint.record import Record
 from lightning_primo.training.checkpoint.recorder import Recorder
+from lightning_primo.training.checkpoint.same_validation_data import SameValidationData
 from lightning_primo.training.checkpoint.step_recorder import StepRecorder
 from lightning_primo.training.checkpoint.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.cost_measurement import cost_callbacks
@@ -147,6 +148,7 @@ def _fit(
             MetricStates(),
             CarriedNumbers(),
             UnsavedBuffers(),
+            *([] if job.inheritance is not None else [SameValidationData()]),
             *trained,
         ],
         after=[recorder],
