@@ -136,7 +136,7 @@ class CheckpointError(PrimoError):
 
 
 class CheckpointWarning(UserWarning):
-    """A trial's checkpoint is missing or unreadable, so that the trial is trained from scratch."""
+    """A trial's checkpoint is missing or unreadable, so that the trial is trained from scratch, or holds not all."""
 
 
 class RepeatedDataWarning(UserWarning):

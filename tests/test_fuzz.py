@@ -100,7 +100,7 @@ from lightning_primo.cli.search_file import read_algorithm, read_constraints, re
 from lightning_primo.cli.space_file import read_space
 from lightning_primo.errors import PrimoError
 from lightning_primo.pareto import nds_crowding_order
-from lightning_primo.problem import Fidelity, Problem, Unit
+from lightning_primo.problem import Fidelity, Problem, Steps
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.search import StoppingRule
 from lightning_primo.search.budget import Budget
@@ -238,7 +238,7 @@ WITH: dict[Callable[..., Any], dict[str, Any]] = {
     ReproducibleSteps: {"seed": 0},
     StopAtEpoch: {"epoch": 1},
     ValidationAtSteps: {"every": 1},
-    Fidelity: {"unit": Unit.STEPS, "least": 1, "full": 3, "grain": 2},
+    Fidelity: {"unit": Steps(2), "least": 1, "full": 3},
     TimeLimit: {"seconds": 1.0},
     MicroBatches: {"parts": 2},
     Continuation: {"directory": "runs/old"},
@@ -304,7 +304,7 @@ def test_fractions_of_data(data: st.DataObject) -> None:
     with contextlib.suppress(PrimoError):
         fidelity = search(epochs=None, data=data.draw(pairs), trainer=given).problem.fidelity
         assert Fidelity.described(str(fidelity)) == fidelity
-        assert [fidelity.level(fidelity.amount(level)) for level in (fidelity.least, fidelity.full)] == [
+        assert [fidelity.unit.level(fidelity.amount(level)) for level in (fidelity.least, fidelity.full)] == [
             fidelity.least,
             fidelity.full,
         ]

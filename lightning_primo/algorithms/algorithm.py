@@ -269,7 +269,7 @@ class Algorithm(ABC):
             trial_id=trial_id,
             config=trial.config,
             epoch=epoch,
-            start_epoch=trial.epoch if self.problem.fidelity.continues else 0,
+            start_epoch=trial.epoch if self.problem.unit.continues else 0,
             parent=trial.parent,
             operation=trial.operation,
         )

@@ -93,7 +93,7 @@ class PBT(Algorithm):
         refuse_replicates(
             self, problem, "a member's training is made of those of others, of which each is one training"
         )
-        if not problem.fidelity.continues:
+        if not problem.unit.continues:
             raise InvalidArgumentError(
                 f"'data' does not go with {type(self).__name__}: its members take over each other's trainings half "
                 "way, and a training on more of the data begins anew. Count trainings in 'epochs' or 'steps', or take "

@@ -104,7 +104,7 @@ class SHEMOA(Algorithm):
         super().start(problem, seed=seed)
         budgets = budget_levels(problem.min_epochs, problem.max_epochs, self.n_stages)
         self.schedule = plan_levels(
-            self.full_trainings, self.population_size, budgets, continues=problem.fidelity.continues
+            self.full_trainings, self.population_size, budgets, continues=problem.unit.continues
         )
         self._ends = np.cumsum(self.schedule.epochs).tolist()
         self._level = _Level()

@@ -17,6 +17,7 @@ from lightning_primo.cli.messages import one_line
 from lightning_primo.cli.overlay import CLASS
 from lightning_primo.cli.script import Construction
 from lightning_primo.cli.torch_types import register_torch_types
+from lightning_primo.cli.trainer_config import defaults_of_trainer
 from lightning_primo.errors import InvalidArgumentError
 
 Part = Literal["model", "data", "trainer"]
@@ -55,10 +56,11 @@ class Instances(LightningCLI):
 
         Args:
             construction: How the project constructs its LightningCLI.
-            arguments: The configs' files, or a config as a mapping.
+            arguments: The configs' files, or a config as a mapping. Where there are no files, what the project itself
+                gives its LightningCLI as ``args`` is read.
 
         Raises:
-            InvalidArgumentError: If the config does not fit the parser.
+            InvalidArgumentError: If the config does not fit the parser, or is of another subcommand than ``fit``.
         """
         own = construction.cls
         kind: type[Instances] = cls
@@ -75,13 +77,18 @@ class Instances(LightningCLI):
             "parser_class": type(parser_class.__name__, (_RecordingParser, parser_class), {}),
             "save_config_callback": None,
             "load_from_checkpoint_support": True,  # here for its instantiators, see `_Instantiator`
-            "args": _as_given(arguments, runs),
+            "args": (None if arguments else given.get("args")) or _as_given(arguments, runs),
         }
         register_torch_types()
         try:
             LightningCLI.__init__(made, **options)
         except argparse.ArgumentError as error:
             raise InvalidArgumentError(one_line(error)) from error
+        if made.subcommand not in (None, FIT):
+            raise InvalidArgumentError(
+                f"'config' names no file, and the 'args' that {own.__name__} is given are of its subcommand "
+                f"{made.subcommand!r}, not of {FIT!r}; give the project's config"
+            )
         made.trainer_class = dict  # type: ignore[assignment]
         made._notes_hyperparameters = bool(given.get("load_from_checkpoint_support", True))
         made._keeps_config = own.before_instantiate_classes is LightningCLI.before_instantiate_classes
@@ -225,11 +232,16 @@ class Instances(LightningCLI):
         return any(late for _, late in self._links())
 
     def _without_trainer_objects(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """`config` without the callbacks, loggers and so on, which are no part of the model, but with all numbers."""
+        """`config` without the callbacks, loggers and so on, which are no part of the model, but with all numbers.
+
+        In their place are Lightning's defaults: what is left out is what the project's default config files say.
+        """
         linked = {key.split(".")[1] for keys, _ in self._links() for key in keys if key.startswith("trainer.")}
-        trainer = config.get("trainer") or {}
-        kept = {name: value for name, value in trainer.items() if name in linked or not _describes_object(value)}
-        return {**config, "trainer": kept}
+        trainer = {
+            name: defaults_of_trainer().get(name) if name not in linked and _describes_object(value) else value
+            for name, value in (config.get("trainer") or {}).items()
+        }
+        return {**config, "trainer": trainer}
 
 
 class _Instantiator(_InstantiatorFn):

@@ -34,7 +34,7 @@ def read_lengths(options: jsonargparse.Namespace, project: Project) -> dict[str,
     if options.data is not None:
         own_epochs(project)
         fidelity = Fidelity.of_data(options.data)
-        return {"data": (str(fidelity.least * fidelity.grain), 1)}
+        return {"data": (str(fidelity.least * fidelity.unit.grain), 1)}
     if options.steps is not None:
         if len(options.steps) != 2:
             raise InvalidArgumentError(f"'steps' must be [shortest, full], such as [500, 13500], got {options.steps}")

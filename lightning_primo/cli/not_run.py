@@ -31,4 +31,9 @@ def not_run(project: Project) -> list[str]:
             f"trainer_class={name} is not used in a search, trials have Lightning's own with its arguments: what "
             f"{name} does beyond them belongs into callbacks"
         )
+    if project.configs and construction.arguments.get("args"):
+        sentences.append(
+            f"the 'args' that the script gives {cls.__name__} are not read, --config stands in their place: without "
+            "--config they are"
+        )
     return sentences

@@ -115,7 +115,7 @@ def _training(search: Search, project: Project, budget: Mapping[str, float]) -> 
     seeds = [f"seeds of each full training: {options.repeats}"] if options.repeats > 1 else []
     folds = [f"folds of each full training: {options.folds}"] if options.folds else []
     lines = [
-        f"{search.problem.unit.value}: {search.problem.fidelity.lengths}",
+        f"{search.problem.unit.name}: {search.problem.fidelity.lengths}",
         *seeds,
         *folds,
         f"budget: {limits}",

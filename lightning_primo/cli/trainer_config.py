@@ -21,7 +21,7 @@ _MEANT_BY_NONE: dict[str, Any] = {
 
 def heeded(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that a search heeds: without those at Lightning's defaults, in whose place are its own."""
-    defaults = _defaults()
+    defaults = defaults_of_trainer()
     return {
         name: value
         for name, value in arguments.items()
@@ -31,7 +31,7 @@ def heeded(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def not_heeded(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Those that are set and that a search does not heed, as it sets them itself or the Trainer has none such."""
-    defaults = _defaults()
+    defaults = defaults_of_trainer()
     return {
         name: value
         for name, value in arguments.items()
@@ -39,7 +39,8 @@ def not_heeded(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _defaults() -> dict[str, Any]:
+def defaults_of_trainer() -> dict[str, Any]:
+    """The arguments that Lightning's Trainer takes, with their defaults."""
     parameters = inspect.signature(pl.Trainer.__init__).parameters
     return {name: parameter.default for name, parameter in parameters.items() if name != "self"}
 

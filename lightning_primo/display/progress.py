@@ -112,7 +112,7 @@ class PlainProgress(Progress):
         spent = format_spent(snapshot.spent, snapshot.total, snapshot.unit)
         whole = format_spent(snapshot.total, snapshot.total, snapshot.unit)  # the longest, for the lines to be aligned
         parts = [
-            f"[{spent.rjust(len(whole))}] trial {evaluation.trial_id} -> {self._fidelity.at(evaluation.epoch)}: "
+            f"[{spent.rjust(len(whole))}] trial {evaluation.trial_id} -> {self._fidelity.unit.at(evaluation.epoch)}: "
             f"{outcome(self._objectives, evaluation)}",
             f"front {len(snapshot.front)}{_not_on_front(snapshot)}",
             f"hypervolume {snapshot.hypervolume:.4g}",
@@ -196,7 +196,7 @@ class RichProgress(Progress):
         self._running = {number: other for number, other in self._running.items() if number != proposal.trial_id}
         self._snapshot = snapshot
         self._origin = self._origin or (self._clock(), snapshot.spent)
-        place = self._fidelity.at(evaluation.epoch)
+        place = self._fidelity.unit.at(evaluation.epoch)
         self._last = f"trial {evaluation.trial_id}, {place}: {outcome(self._objectives, evaluation)}"
 
     def render(self) -> RenderableType:
@@ -206,7 +206,7 @@ class RichProgress(Progress):
         if snapshot is not None:
             lines.append(self._counts(snapshot))
         if running:
-            tasks = ", ".join(f"trial {p.trial_id} to {self._fidelity.at(p.epoch)}" for p in running.values())
+            tasks = ", ".join(f"trial {p.trial_id} to {self._fidelity.unit.at(p.epoch)}" for p in running.values())
             lines.append(_line("training  ", tasks))
         if self._last:
             lines.append(_line("last      ", self._last))
@@ -254,7 +254,7 @@ class RichProgress(Progress):
             table.add_row(*(Text(format_value(members[index][objective.name])) for objective in self._objectives))
         for epoch, losses in partly.most:
             values = [format_value(o.value(loss)) for o, loss in zip(self._objectives, losses, strict=True)]
-            table.add_row(*map(Text, values), Text(self._fidelity.at(epoch)), style="dim")
+            table.add_row(*map(Text, values), Text(self._fidelity.unit.at(epoch)), style="dim")
         return table
 
 

@@ -126,12 +126,23 @@ def explained(module: nn.Module, inputs: Any) -> Iterator[None]:
     except (torch.OutOfMemoryError, NotMeasurableError):
         raise
     except Exception as error:
+        if _inherits_forward(module):
+            raise NotMeasurableError(
+                f"{type(module).__name__} has no forward, which is what is measured: define it as the call whose cost "
+                "counts, such as that of the generator alone, or measure one that has it"
+            ) from error
         shapes = ", ".join(f"{tuple(tensor.shape)} {dtype_name(tensor.dtype)}" for tensor in tensors(inputs))
         raise NotMeasurableError(
             f"calling {type(module).__name__} with {type(inputs).__name__} inputs (tensors: {shapes or 'none'}) "
             f"{manner(inputs)} to measure it failed: {type(error).__name__}: {error}. If these are not what its "
             f"forward takes, {REMEDY}"
         ) from error
+
+
+def _inherits_forward(module: nn.Module) -> bool:
+    """Whether what is called is what PyTorch or Lightning has for modules that define no `forward`."""
+    defined_in = str(getattr(module.forward, "__module__", ""))
+    return defined_in in (nn.Module.__module__, "lightning.pytorch.core.module", "pytorch_lightning.core.module")
 
 
 def require_initialised(module: nn.Module) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,10 @@ import numpy.typing as npt
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.architecture import ArchitectureOracle, NetworkOracle
-from lightning_primo.problem.fidelity import Fidelity, Unit
+from lightning_primo.problem.fidelity import Fidelity
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Config, Evaluation, Losses, Proposal
+from lightning_primo.problem.unit import EPOCHS, Unit
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace  # takes a second to import
@@ -39,8 +39,7 @@ class Problem:
         min_epochs: The lowest fidelity: the shortest training whose result is worth looking at, in levels of the
             fidelity: epochs, so many steps, or fractions of the data (see `Fidelity`).
         max_epochs: The full budget `R`: the longest training, at which the Pareto front is judged.
-        unit: What the lengths of trainings are counted in.
-        grain: Of how many epochs or optimiser steps, or of which fraction of the data, a level is.
+        unit: What the lengths of trainings are counted in: ``Epochs()``, ``Steps(500)``, ``DataFractions(...)``.
         constraints: Quantities that only bound the search; each has a bound and is not optimised.
         exact: The oracle of the exact objectives and constraints; it may be slow (milliseconds) but caches.
         architecture: The oracle of the networks' architectures, for algorithms that grow and prune; None where there
@@ -59,8 +58,7 @@ class Problem:
     objectives: tuple[Objective, ...]
     min_epochs: int = 1
     max_epochs: int
-    unit: Unit = Unit.EPOCHS
-    grain: int | Fraction = 1
+    unit: Unit = EPOCHS
     constraints: tuple[Objective, ...] = ()
     replicates: int = 1
     exact: ExactOracle = field(default=_no_exact, repr=False)
@@ -77,7 +75,7 @@ class Problem:
                     f"'objectives' and 'constraints' hold the name {name!r} {names.count(name)} times; an objective's "
                     "own bound (at_most, at_least) constrains it already"
                 )
-        Fidelity(self.unit, self.min_epochs, self.max_epochs, self.grain)
+        Fidelity(self.unit, self.min_epochs, self.max_epochs)
         for constraint in self.constraints:
             if not constraint.is_bounded:
                 raise InvalidArgumentError(
@@ -87,7 +85,7 @@ class Problem:
     @property
     def fidelity(self) -> Fidelity:
         """The lengths that trainings may have."""
-        return Fidelity(self.unit, self.min_epochs, self.max_epochs, self.grain)
+        return Fidelity(self.unit, self.min_epochs, self.max_epochs)
 
     @property
     def exact_mask(self) -> npt.NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from lightning_primo.errors import PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.results.loading import load_checkpoint, load_module
 from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.training.checkpoint.plain_hyperparameters import LEFT_OUT
 
 FILE_NAME = "model_with_objects.ckpt"
 
@@ -38,10 +40,11 @@ def objects_writer(directory: Path, build: Factory) -> Callable[[TrialResult, Pa
                 f"{kind} keeps no hyperparameters, so load_from_checkpoint has none to build it from: call "
                 "self.save_hyperparameters() in its __init__, or export without objects=True"
             )
-        kept = {type(module).CHECKPOINT_HYPER_PARAMS_KEY: dict(module.hparams)}
+        kept: dict[str, Any] = {type(module).CHECKPOINT_HYPER_PARAMS_KEY: dict(module.hparams)}
         if hasattr(module, "_hparams_name"):
             kept[type(module).CHECKPOINT_HYPER_PARAMS_NAME] = module._hparams_name
-        checkpoint = load_checkpoint(directory, trial) | kept
+        checkpoint = {**load_checkpoint(directory, trial), **kept}
+        checkpoint.pop(LEFT_OUT, None)
         try:
             torch.save(checkpoint, folder / FILE_NAME)
         except OSError:  # of the disk

@@ -74,7 +74,7 @@ class Comparison:
         """The hypervolume of each search at the budget, by method."""
         at_budget = np.array([self.epochs])
         return {
-            method: np.array([_sampled(curve, self.problem.unit.value, at_budget)[0] for curve in curves])
+            method: np.array([_sampled(curve, self.problem.unit.name, at_budget)[0] for curve in curves])
             for method, curves in self._curves.items()
         }
 
@@ -96,7 +96,7 @@ class Comparison:
         needed = {}
         for method, curves in self._curves.items():
             reached = [
-                curve[(curve.hypervolume >= enough) & (curve[self.problem.unit.value] <= self.epochs)]
+                curve[(curve.hypervolume >= enough) & (curve[self.problem.unit.name] <= self.epochs)]
                 for curve in curves
             ]
             needed[method] = np.array([rows.full_trainings.min() if len(rows) else math.inf for rows in reached])
@@ -133,15 +133,15 @@ class Comparison:
         """
         frames = []
         for method, curves in self._curves.items():
-            told = np.unique(np.concatenate([curve[self.problem.unit.value].to_numpy() for curve in curves]))
+            told = np.unique(np.concatenate([curve[self.problem.unit.name].to_numpy() for curve in curves]))
             epochs = np.concatenate([[0.0], told[(told > 0) & (told < self.epochs)], [self.epochs]])
-            volumes = np.stack([_sampled(curve, self.problem.unit.value, epochs) for curve in curves])
+            volumes = np.stack([_sampled(curve, self.problem.unit.name, epochs) for curve in curves])
             frames.append(
                 pd.DataFrame(
                     {
                         "method": method,
-                        self.problem.unit.value: epochs,
-                        "full_trainings": epochs / self.problem.fidelity.amount(self.problem.max_epochs),
+                        self.problem.unit.name: epochs,
+                        "full_trainings": epochs / self.problem.unit.amount(self.problem.max_epochs),
                         "mean": volumes.mean(axis=0),
                         "standard_error": _standard_error(volumes),
                     }
@@ -186,7 +186,7 @@ class Comparison:
 
     def _draw_curves(self, axes: Axes, colours: Mapping[str, str]) -> None:
         for method, table in self.hypervolume_over_cost().groupby("method", sort=False):
-            epochs, mean = table[self.problem.unit.value].to_numpy(), table["mean"].to_numpy()
+            epochs, mean = table[self.problem.unit.name].to_numpy(), table["mean"].to_numpy()
             error = table["standard_error"].fillna(0.0).to_numpy()
             colour = colours[str(method)]
             label = f"{method} ({len(self.results[str(method)])})"

@@ -31,7 +31,7 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path 
     """
     check_suffix(path)
     objective = problem.objectives[0]
-    epochs = problem.fidelity.amount(1) * np.cumsum([evaluation.cost for evaluation in told], dtype=np.float64)
+    epochs = problem.unit.amount(1) * np.cumsum([evaluation.cost for evaluation in told], dtype=np.float64)
     losses = [e.losses[0] if problem.counts(e) else math.inf for e in told]
     full = np.isfinite(losses)
     best = np.minimum.accumulate(losses) if losses else np.empty(0)
@@ -64,7 +64,7 @@ def plot_hypervolume(table: pd.DataFrame, fidelity: Fidelity, *, path: str | Pat
         InvalidArgumentError: For another suffix.
     """
     check_suffix(path)
-    epochs = np.concatenate([[0.0], table[fidelity.unit.value].to_numpy(dtype=np.float64)])
+    epochs = np.concatenate([[0.0], table[fidelity.unit.name].to_numpy(dtype=np.float64)])
     volumes = np.concatenate([[0.0], table["hypervolume"].to_numpy(dtype=np.float64)])
     figure = Picture(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()

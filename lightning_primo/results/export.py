@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +14,11 @@ import pandas as pd
 import torch
 
 from lightning_primo.disk import storage_explained
-from lightning_primo.errors import InvalidArgumentError, PrimoError
+from lightning_primo.errors import CheckpointWarning, InvalidArgumentError, PrimoError
 from lightning_primo.json_values import to_json
 from lightning_primo.results.loading import load_checkpoint, load_state
 from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.training.checkpoint.plain_hyperparameters import LEFT_OUT, how_to_load, named
 
 TABLE = "front.csv"
 CHOSEN_TABLE = "exported.csv"  # of an export of chosen trials
@@ -55,6 +57,8 @@ def export_trials(
         CheckpointError: If a checkpoint cannot be read, or was removed, as by a search that runs.
         StorageError: If the disk is full or cannot be written to; nothing of the export is left then.
         PrimoError: If there are no trials.
+
+    A CheckpointWarning says which hyperparameters ``load_from_checkpoint`` must be given, see `without_objects`.
     """
     if not trials:
         raise PrimoError(
@@ -62,13 +66,17 @@ def export_trials(
         )
     target = target.absolute()
     check_target(target, overwrite=overwrite)
+    missing: dict[str, None] | None = None
     with storage_explained(f"'directory' {str(target)!r} cannot be written"), _folder_beside(target) as unfinished:
         for trial in trials:
             folder = unfinished / f"trial_{trial.id:05d}"
             folder.mkdir()
             if not trial.known:
                 torch.save(dict(load_state(directory, trial)), folder / "state_dict.pt")
-                torch.save(load_checkpoint(directory, trial), folder / "model.ckpt")
+                checkpoint = load_checkpoint(directory, trial)
+                if LEFT_OUT in checkpoint:
+                    missing = {**(missing or {}), **dict.fromkeys(checkpoint[LEFT_OUT])}
+                torch.save(checkpoint, folder / "model.ckpt")
             described = _described(trial, tests.get(trial.id, {}), search)
             for name, values in (("config.json", trial.config), ("objectives.json", described)):
                 (folder / name).write_text(to_json(values) + "\n", encoding="utf-8")
@@ -80,6 +88,13 @@ def export_trials(
             for trial in (trial for trial in trials if not trial.known):
                 write(trial, unfinished / f"trial_{trial.id:05d}")
         _replace(unfinished, target)
+    if missing is not None:
+        warnings.warn(
+            f"{named(missing)} are not in model.ckpt, as they hold objects that do not load with weights_only=True: "
+            f"{how_to_load(missing)}",
+            CheckpointWarning,
+            stacklevel=3,
+        )
 
 
 @contextmanager
@@ -144,7 +159,7 @@ def _described(trial: TrialResult, tests: Mapping[str, float], search: Mapping[s
         "measurements": dict(trial.measurements),
         "measured_on": {name: dict(place) for name, place in trial.measured_on.items()},
         "test": dict(tests),
-        trial.fidelity.singular: trial.amount,
+        trial.fidelity.unit.singular: trial.amount,
         "cost": trial.fidelity.amount(trial.cost),
         "seconds": trial.seconds,
         "status": trial.outcome,

@@ -17,7 +17,7 @@ from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events, lineage
 from lightning_primo.results.choosing import choose, rule_of
-from lightning_primo.results.formatting import format_value
+from lightning_primo.results.formatting import format_value, format_values
 from lightning_primo.results.front import reference_point, values_of
 from lightning_primo.results.ordering import Front
 from lightning_primo.results.partial_training import no_front, partly_line
@@ -79,7 +79,7 @@ class Findings:
     @property
     def spent(self) -> float:
         """The same in the unit of trainings: epochs, optimiser steps, or all of the data."""
-        return self.problem.fidelity.amount(self.epochs)
+        return self.problem.unit.amount(self.epochs)
 
     @property
     def full_trainings(self) -> float:
@@ -183,7 +183,7 @@ class Findings:
         epochs = np.cumsum([evaluation.cost for evaluation in self.evaluations], dtype=np.float64)
         return pd.DataFrame(
             {
-                self.problem.unit.value: self.problem.fidelity.amount(1) * epochs,
+                self.problem.unit.name: self.problem.unit.amount(1) * epochs,
                 "full_trainings": epochs / self.problem.max_epochs,
                 "seconds": np.array([elapsed for _, elapsed in self._told], dtype=np.float64),
                 "hypervolume": hypervolume_over_time(self.problem.scaled(self._matrix(rows)), point),
@@ -195,7 +195,7 @@ class Findings:
         spent, rows = 0.0, []
         for evaluation in self.evaluations:
             spent += evaluation.cost
-            if self.problem.fidelity.amount(spent) <= epochs and self.problem.counts(evaluation):
+            if self.problem.unit.amount(spent) <= epochs and self.problem.counts(evaluation):
                 rows.append(evaluation.losses)
         return self._matrix(rows)
 
@@ -211,7 +211,7 @@ class Findings:
         counts = Counter(trial.outcome for trial in self.trials)
         statuses = ", ".join(f"{number} {status}" for status, number in counts.most_common())
         fidelity = self.problem.fidelity
-        units = f"{format_value(self.spent)} {fidelity.spending} = " if fidelity.continues else ""
+        units = f"{format_value(self.spent)} {fidelity.unit.spending} = " if fidelity.unit.continues else ""
         lines = [
             f"{len(self.trials)} trials" + (f" ({statuses})" if statuses else ""),
             f"{units}{self.full_trainings:.4g} full trainings",
@@ -227,8 +227,8 @@ class Findings:
         elif not self.front:
             lines.append(self.why_no_front)
         if self.front:
-            volume = f"{self.hypervolume():.4g}{self.changed_since_told()}"
-            lines.append(f"front of {len(self.front)}, hypervolume {volume}")
+            notes = self.changed_since_told() + self.out_of_reach()
+            lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}{notes}")
         return lines
 
     @property
@@ -255,6 +255,12 @@ class Findings:
     def changed_since_told(self) -> str:
         """For people: why the hypervolume is not the one that was shown during the search; empty where it is."""
         return ""
+
+    def out_of_reach(self) -> str:
+        """For people: that no member of the front is better than the reference point; empty where one is."""
+        if self.hypervolume() > 0:
+            return ""
+        return f" (no member is better than the reference point, {format_values(self.reference)})"
 
     def _matrix(self, rows: Sequence[Losses]) -> npt.NDArray[np.float64]:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.problem.objectives))

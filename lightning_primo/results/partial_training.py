@@ -60,8 +60,7 @@ class PartlyTrainedTracker:
 def partly_line(epochs: list[int], fidelity: Fidelity) -> str:
     """For people: how many trials were trained partly.
 
-    >>> from lightning_primo.problem import Unit
-    >>> partly_line([1, 3, 1], Fidelity(Unit.EPOCHS, 1, 9))
+    >>> partly_line([1, 3, 1], Fidelity.of_epochs((1, 9)))
     '3 trials were trained partly, to 1 to 3 of 9 epochs: the front is of those trained fully, a larger budget has more'
 
     Args:
@@ -78,10 +77,9 @@ def partly_line(epochs: list[int], fidelity: Fidelity) -> str:
 def no_front(fidelity: Fidelity, n_infeasible: int) -> str:
     """For people: why no trial is on a front.
 
-    >>> from lightning_primo.problem import Unit
-    >>> no_front(Fidelity(Unit.EPOCHS, 1, 9), 0)
+    >>> no_front(Fidelity.of_epochs((1, 9)), 0)
     'no trial was trained to the full budget of 9 epochs yet'
-    >>> no_front(Fidelity(Unit.EPOCHS, 1, 9), 2)
+    >>> no_front(Fidelity.of_epochs((1, 9)), 2)
     'all 2 trials that were trained to the full budget of 9 epochs break a bound'
 
     Args:

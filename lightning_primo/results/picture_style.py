@@ -36,9 +36,11 @@ def over_cost(axes: Axes, fidelity: Fidelity, label: str) -> None:
     """What the pictures over the cost have in common."""
     style(axes)
     axes.set_xlim(left=0.0)
-    axes.set_xlabel(f"{fidelity.spending} trained" if fidelity.continues else fidelity.spending, color=TEXT)
+    axes.set_xlabel(
+        f"{fidelity.unit.spending} trained" if fidelity.unit.continues else fidelity.unit.spending, color=TEXT
+    )
     axes.set_ylabel(label, color=TEXT)
-    if not fidelity.continues:
+    if not fidelity.unit.continues:
         return  # what is counted are full trainings
     full = fidelity.amount(fidelity.full)
     above = axes.secondary_xaxis(

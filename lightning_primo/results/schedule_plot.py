@@ -45,15 +45,15 @@ def plot_schedules(problem: Problem, trials: Sequence[TrialResult], *, path: str
             if values:
                 ends = [*epochs, max(trial.epoch, epochs[-1])]
                 axes.step(
-                    [problem.fidelity.amount(end) for end in ends],
+                    [problem.unit.amount(end) for end in ends],
                     [*shown, shown[-1]],
                     where="post",
                     lw=1.5,
                     color=colour,
                     label=label,
                 )
-    panels[-1].set_xlabel(f"{problem.unit.value} trained", color=TEXT)
-    panels[-1].set_xlim(0, problem.fidelity.amount(problem.max_epochs))
+    panels[-1].set_xlabel(f"{problem.unit.name} trained", color=TEXT)
+    panels[-1].set_xlim(0, problem.unit.amount(problem.max_epochs))
     if names:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, labelcolor=TEXT, fontsize=9)

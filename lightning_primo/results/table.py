@@ -50,7 +50,7 @@ def make_table(
     import pandas as pd
 
     on_front = set(front)
-    fixed = [problem.fidelity.singular if name == "epoch" else name for name in FIXED_COLUMNS]
+    fixed = [problem.unit.singular if name == "epoch" else name for name in FIXED_COLUMNS]
     some_given_up = any(trial.given_up for trial in trials)
     if some_given_up:
         fixed.append(GIVEN_UP)
@@ -68,8 +68,8 @@ def make_table(
             **_renamed(trial.measurements, measurements),
             **_renamed(_places(trial), places),
             **_renamed(tests.get(trial.id, {}), metrics),
-            problem.fidelity.singular: trial.amount,
-            "cost": problem.fidelity.amount(trial.cost),
+            problem.unit.singular: trial.amount,
+            "cost": problem.unit.amount(trial.cost),
             "seconds": trial.seconds,
             "status": trial.outcome,
             "reason": first_line(trial.reason),

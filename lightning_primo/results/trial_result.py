@@ -143,7 +143,7 @@ class TrialResult:
 
     def __repr__(self) -> str:
         values = format_values(self.values) or "no values"
-        return f"<trial {self.id}: {values}; {self.outcome}, {self.fidelity.at(self.epoch)}>"
+        return f"<trial {self.id}: {values}; {self.outcome}, {self.fidelity.unit.at(self.epoch)}>"
 
     def _repr_html_(self) -> str:
         known = {name: format_value(value) for name, value in {**self.values, **self.measurements}.items()}

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from lightning_primo.errors import MeasurementFailedError, NotDeployableError, RuntimeMissingError, first_line
+from lightning_primo.python_path import python_path
 from lightning_primo.runtimes.artefact import Artefact
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 from lightning_primo.runtimes.resident_memory import ResidentMemory, resident_memory
 from lightning_primo.runtimes.runtime import Array
 
-_PACKAGES = str(Path(__file__).resolve().parents[2])
 _SECONDS = 600.0
 _REQUEST = "request.json"
 _IN, _OUT, _ERRORS = 0, 1, 2
@@ -142,9 +142,7 @@ def _input(folder: str, number: int) -> Path:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    beside = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    paths = [_PACKAGES, *(str(Path(path).absolute()) for path in beside)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "OMP_NUM_THREADS": str(threads)}
+    return {**os.environ, "PYTHONPATH": python_path(), "OMP_NUM_THREADS": str(threads)}
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ from lightning_primo.objectives.base import BEST
 from lightning_primo.problem import Fidelity
 from lightning_primo.space import check_space
 from lightning_primo.training import check_trainer_arguments
-from lightning_primo.training.data_lengths import refuse_max_epochs
+from lightning_primo.training.lengths.by_data import fidelity_by_data
+from lightning_primo.training.lengths.by_epochs import fidelity_by_epochs
+from lightning_primo.training.lengths.by_steps import fidelity_by_steps
 from lightning_primo.training.options import TrainerArguments
-from lightning_primo.training.validations import check_validated, fidelity_by_data, fidelity_by_steps
 from lightning_primo.workers.executor import tells_its_size
 
 _MOST_REMEASUREMENTS = 1000  # of each trial of the front; they take turns, so all are planned at once
@@ -108,11 +109,7 @@ def read_fidelity(trainer: TrainerArguments, **given: Any) -> Fidelity:
         return fidelity_by_data(given["data"], trainer)
     if given["steps"] is not None:
         return fidelity_by_steps(given["steps"], trainer)
-    fidelity = Fidelity.of_epochs(given["epochs"])
-    if isinstance(trainer, Mapping):
-        refuse_max_epochs(trainer)
-        check_validated(trainer, fidelity.least, fidelity.full)
-    return fidelity
+    return fidelity_by_epochs(given["epochs"], trainer)
 
 
 def check_algorithm(algorithm: object) -> None:

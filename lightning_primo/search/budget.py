@@ -51,14 +51,14 @@ class Budget:
             raise InvalidArgumentError(
                 f"'fidelity' must be one such as Fidelity.of_epochs((1, 27)), got {shown(self.fidelity)}"
             )
-        units = [self.fidelity.spending] if self.fidelity.continues else []
+        units = [self.fidelity.unit.spending] if self.fidelity.unit.continues else []
         limits = ("full_trainings", *units, "hours", "device_hours", "trials")
         names = ("full_trainings", "epochs", "steps", "hours", "device_hours", "trials")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         for other in given.keys() - set(limits):
             own = "".join(f"it in {unit}, for example run({unit}={10 * self._full:.0f}), or " for unit in units)
             raise InvalidArgumentError(
-                f"{other!r} is no budget of a search whose trainings are counted in {self.fidelity.counted}; give "
+                f"{other!r} is no budget of a search whose trainings are counted in {self.fidelity.unit.counted}; give "
                 f"{own}run(full_trainings=10)"
             )
         if not given:
@@ -83,7 +83,7 @@ class Budget:
     @property
     def _total(self) -> float:
         """The limit in the unit."""
-        given = getattr(self, self.fidelity.spending) if self.fidelity.continues else None
+        given = getattr(self, self.fidelity.unit.spending) if self.fidelity.unit.continues else None
         limits = [math.inf] if given is None else [float(given)]
         if self.full_trainings is not None:
             limits.append(float(self.full_trainings) * self._full)
@@ -111,7 +111,7 @@ class Budget:
         spent, total, unit = max(rows, key=lambda row: row[0] / row[1])
         if spent / total < 1:
             return None
-        if unit == self.fidelity.spending and self.fidelity.continues and getattr(self, unit) != total:
+        if unit == self.fidelity.unit.spending and self.fidelity.unit.continues and getattr(self, unit) != total:
             total, unit = total / self._full, "full trainings"
         return f"the budget of {format_value(total)} {unit} is used up"
 
@@ -126,7 +126,7 @@ class Budget:
         self, epochs: float, seconds: float, trials: int, device_seconds: float
     ) -> list[tuple[float, float, str]]:
         """Spent, total and unit of every limit; that in epochs or steps is always among them, and may be infinite."""
-        rows = [(self.fidelity.amount(epochs), self._total, self.fidelity.spending)]
+        rows = [(self.fidelity.amount(epochs), self._total, self.fidelity.unit.spending)]
         if self.hours is not None:
             rows.append((seconds / SECONDS_PER_HOUR, self.hours, "hours"))
         if self.device_hours is not None:

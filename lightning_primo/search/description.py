@@ -11,7 +11,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.space import Encoding, completed
 from lightning_primo.store.described_problem import EPOCHS_EACH, FOLDS, NO_FOLDS, REPEATS
 from lightning_primo.study.description import describe_problem, described, json_text
-from lightning_primo.training.data_lengths import check_by_data
+from lightning_primo.training.lengths.by_data import epochs_of_each
 from lightning_primo.training.options import TrainingOptions
 from lightning_primo.training.trainer import trainer_arguments
 
@@ -56,10 +56,10 @@ def describe_trainings(options: TrainingOptions, problem: Problem) -> dict[str, 
         InvalidArgumentError: If the Trainer's arguments do not say how many epochs.
     """
     replicates = {REPEATS: str(options.repeats), FOLDS: str(options.folds or NO_FOLDS)}
-    if problem.fidelity.continues:
+    if problem.unit.continues:
         return replicates
     arguments = trainer_arguments(options.trainer, completed({}, Encoding(problem.space), "the default configuration"))
-    return {**replicates, EPOCHS_EACH: str(check_by_data(arguments))}
+    return {**replicates, EPOCHS_EACH: str(epochs_of_each(arguments))}
 
 
 def _objective(callback: ObjectiveCallback) -> dict[str, Any]:

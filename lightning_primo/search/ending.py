@@ -71,7 +71,7 @@ class Ending:
 def note_plans(algorithm: Algorithm, budget: Budget) -> None:
     """Say so where an algorithm plans with more epochs than there are."""
     if budget.total_epochs < algorithm.planned_epochs:
-        amount, unit = algorithm.problem.fidelity.amount, algorithm.problem.fidelity.spending
+        amount, unit = algorithm.problem.unit.amount, algorithm.problem.unit.spending
         note(
             f"{type(algorithm).__name__} plans with {amount(algorithm.planned_epochs):.10g} {unit} in all, and this "
             f"run ends at {amount(budget.total_epochs):.10g}: few trials or none may be fully trained by then"

@@ -35,7 +35,7 @@ def note_stopped(result: Result, by: str) -> Result:
         result: What was found.
         by: What stopped it.
     """
-    spent = f"{result.spent:.10g} {result.problem.fidelity.spending}"
+    spent = f"{result.spent:.10g} {result.problem.unit.spending}"
     note(
         f"stopped by {by} after {len(result.trials)} trials and {spent}; all that was told is kept in "
         f"{str(result.directory)!r}, and the same call goes on from there"

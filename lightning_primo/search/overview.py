@@ -23,7 +23,7 @@ def search_html(problem: Problem, algorithm: Algorithm, *, directory: Path, seed
     facts = {
         "objectives": "; ".join(map(_described, problem.objectives)),
         "constraints": "; ".join(map(_described, problem.constraints)),
-        problem.unit.value: problem.fidelity.lengths,
+        problem.unit.name: problem.fidelity.lengths,
         **({"trainings of each full trial": str(problem.replicates)} if problem.replicates > 1 else {}),
         "algorithm": type(algorithm).__name__,
         "seed": str(seed),

@@ -39,7 +39,6 @@ def posed_problem(
         min_epochs=fidelity.least,
         max_epochs=fidelity.full,
         unit=fidelity.unit,
-        grain=fidelity.grain,
         exact=ExactCosts(factory, [cost for cost in costs if cost.objective.kind is Kind.EXACT]),
         architecture=Architectures(factory),
         network=NetworkTexts(factory),

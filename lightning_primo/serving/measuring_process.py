@@ -11,15 +11,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from lightning_primo.python_path import python_path
 from lightning_primo.serving.refusal import RefusedError
 from lightning_primo.serving.request import LATENCY, MEMORY
 
-_PACKAGES = str(Path(__file__).resolve().parents[2])
 _MOST_ANSWERED = 65_536
 _MOST_TOLD = 500  # characters of what a process said last
 
@@ -71,6 +71,29 @@ class MeasuringProcess:
     def _run(self, work: Path, readings: Sequence[float]) -> dict[str, Any]:
         settings = json.dumps({"memory": self._memory, "readings": list(readings)})
         lifeline, end = os.pipe()
+        with ExitStack() as ended:
+            ended.callback(os.close, end)
+            process = self._begun(work, settings, lifeline)
+            try:
+                answer, told = process.communicate(timeout=self._seconds)
+            except subprocess.TimeoutExpired:
+                self._end(process)
+                process.communicate()
+                raise RefusedError(
+                    HTTPStatus.GATEWAY_TIMEOUT,
+                    "hung",
+                    f"it had not ended after {self._seconds:.4g} s, so its process was killed",
+                ) from None
+            finally:
+                with self._lock:
+                    self._end(process)
+                    self._process = None  # another one may have its number soon
+        if self._killed:
+            raise _cancelled()
+        return self._read(answer, told, process.returncode)
+
+    def _begun(self, work: Path, settings: str, lifeline: int) -> subprocess.Popen[bytes]:
+        """The process, which ends with the other end of `lifeline`. Closes that here."""
         try:
             with self._lock:
                 if self._killed:
@@ -86,24 +109,7 @@ class MeasuringProcess:
                 )
         finally:
             os.close(lifeline)
-        try:
-            answer, told = process.communicate(timeout=self._seconds)
-        except subprocess.TimeoutExpired:
-            self._end(process)
-            process.communicate()
-            raise RefusedError(
-                HTTPStatus.GATEWAY_TIMEOUT,
-                "hung",
-                f"it had not ended after {self._seconds:.4g} s, so its process was killed",
-            ) from None
-        finally:
-            with self._lock:
-                self._end(process)
-                self._process = None  # another one may have its number soon
-            os.close(end)
-        if self._killed:
-            raise _cancelled()
-        return self._read(answer, told, process.returncode)
+        return process
 
     def kill(self) -> None:
         """End it at once, also before it has begun."""
@@ -154,14 +160,12 @@ def _environment(work: Path) -> Mapping[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if name.upper() in _KEPT or name.startswith(_KEPT_PREFIXES)
     }
-    beside = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    paths = [_PACKAGES, *(str(Path(path).absolute()) for path in beside)]
     own = {name: str(work) for name in ("HOME", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME")}
     return {
         **kept,
         **own,
         "PYTHONUSERBASE": site.getuserbase(),  # which is found by the HOME that it had
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "PYTHONPATH": python_path(),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONSAFEPATH": "1",
     }

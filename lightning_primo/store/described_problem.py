@@ -68,7 +68,6 @@ def problem_of(description: Mapping[str, str], directory: Path) -> Problem:
             min_epochs=fidelity.least,
             max_epochs=fidelity.full,
             unit=fidelity.unit,
-            grain=fidelity.grain,
             replicates=int(description.get(REPEATS, "1")) * (folds_of(description) or 1),
         )
 

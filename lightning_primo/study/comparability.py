@@ -34,12 +34,12 @@ def require_comparable(what: str, before: Mapping[str, str], after: Mapping[str,
             is another value there, such as that of the epoch that is the best by another metric, or a mean over another
             number of seeds or folds.
     """
-    units = [described["epochs"] for described in (before, after) if "epochs" in described]
-    if len(units) == 2 and Fidelity.described(units[0]).unit is not Fidelity.described(units[1]).unit:
-        old, new = (Fidelity.described(unit) for unit in units)
+    lengths = [Fidelity.described(described["epochs"]) for described in (before, after) if "epochs" in described]
+    if len(lengths) == 2 and len({length.unit.name for length in lengths}) > 1:
+        old, new = lengths
         raise InvalidArgumentError(
-            f"{what}, whose trainings are counted in {old.counted} ({old.span}), and here they are counted in "
-            f"{new.counted} ({new.span}), so that nobody knows what its results would be here; leave it out"
+            f"{what}, whose trainings are counted in {old.unit.counted} ({old.span}), and here they are counted in "
+            f"{new.unit.counted} ({new.span}), so that nobody knows what its results would be here; leave it out"
         )
     if another := _another_value(_callbacks(before), _callbacks(after)) or _other_replicates(before, after):
         raise InvalidArgumentError(f"{what}, in which {another}, so that its results are not comparable; leave it out")

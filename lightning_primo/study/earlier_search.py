@@ -11,7 +11,7 @@ from pathlib import Path
 from lightning_primo.checks import check_bool, check_path
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.layout import store_file
-from lightning_primo.problem import Fidelity, Problem
+from lightning_primo.problem import Problem, Unit
 from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.trial import Config, Status
 from lightning_primo.results.findings import Findings
@@ -127,7 +127,7 @@ def _translated(config: Config, encoding: Encoding) -> Config | None:
         return None
 
 
-def _in_levels(curve: Mapping[int, Values], old: Fidelity, new: Fidelity) -> dict[int, Values]:
+def _in_levels(curve: Mapping[int, Values], old: Unit, new: Unit) -> dict[int, Values]:
     """A curve of one search's levels by those of another, of the lengths that both have."""
     levels = ((new.level(old.amount(level)), values) for level, values in curve.items())
     return {level: values for level, values in levels if level is not None}
@@ -145,8 +145,8 @@ def _known_trial(trial: TrialResult, before: Problem, problem: Problem, encoding
     if config is None:
         return "outside of the space"
     names = trained_names(problem)
-    told = _in_levels({**trial.curve, trial.epoch: trial.values}, before.fidelity, problem.fidelity)
-    reached = problem.fidelity.level(before.fidelity.amount(trial.epoch))
+    told = _in_levels({**trial.curve, trial.epoch: trial.values}, before.unit, problem.unit)
+    reached = problem.unit.level(before.unit.amount(trial.epoch))
     known = {
         epoch: dict(values)
         for epoch, values in told.items()

@@ -89,14 +89,14 @@ def _trials(
 def _checked_epoch(epoch: Any, problem: Problem, where: str) -> int:
     if epoch is None:
         return problem.max_epochs
-    fidelity = problem.fidelity
-    level = fidelity.level(epoch) if isinstance(epoch, Integral) or not fidelity.continues else None
-    if level is None or not fidelity.least <= level <= fidelity.full:
-        number = "a whole number" if fidelity.continues else "a fraction"
-        multiple = f" and a multiple of {fidelity.number(1)}" if fidelity.grain != 1 else ""
+    unit = problem.unit
+    level = unit.level(epoch) if isinstance(epoch, Integral) or not unit.continues else None
+    if level is None or not problem.min_epochs <= level <= problem.max_epochs:
+        number = "a whole number" if unit.continues else "a fraction"
+        multiple = f" and a multiple of {unit.number(1)}" if unit.grain != 1 else ""
         raise InvalidArgumentError(
-            f"{where} has the {fidelity.singular} {shown(epoch)}; expected {number} from "
-            f"{fidelity.number(fidelity.least)}, the shortest training, to {fidelity.number(fidelity.full)}, the full "
+            f"{where} has the {unit.singular} {shown(epoch)}; expected {number} from "
+            f"{unit.number(problem.min_epochs)}, the shortest training, to {unit.number(problem.max_epochs)}, the full "
             f"one{multiple}"
         )
     return level

@@ -11,7 +11,7 @@ from ConfigSpace import ConfigurationSpace
 from ConfigSpace.hyperparameters import FloatHyperparameter, IntegerHyperparameter
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem import Fidelity, Problem, Unit
+from lightning_primo.problem import UNITS, Problem
 from lightning_primo.problem.trial import Status
 from lightning_primo.results.table import GIVEN_UP
 from lightning_primo.study.known_trials import trained_names
@@ -20,7 +20,7 @@ Row = tuple[dict[str, Any], dict[str, float], float | None, str]
 """A configuration, its values, the epoch where there is one, and what it is in errors."""
 
 _STATUS = "status"
-_LENGTHS = {fidelity.singular: fidelity.counted for fidelity in (Fidelity(unit, 1, 1) for unit in Unit)}
+_LENGTHS = {unit.singular: unit.counted for unit in UNITS}
 
 
 def read_table(path: Path, problem: Problem) -> list[Row]:
@@ -52,12 +52,12 @@ def read_table(path: Path, problem: Problem) -> list[Row]:
     objectives = {name: _column(path, columns, name, "objective") for name in needed}
     objectives |= {name: name for name in others if name in columns}
     taken = {*hyperparameters.values(), *objectives.values()}
-    length = problem.fidelity.singular
+    length = problem.unit.singular
     for name, counted in _LENGTHS.items():
         if name != length and name in columns and name not in taken:
             raise InvalidArgumentError(
                 f"'known' names {str(path)!r}, whose column {name!r} counts trainings in {counted}, and here they "
-                f"are counted in {problem.fidelity.counted}, so that nobody knows what its results would be here; "
+                f"are counted in {problem.unit.counted}, so that nobody knows what its results would be here; "
                 "where all its rows are full trainings of this search, leave out that column"
             )
     found: list[Row] = []

@@ -35,7 +35,7 @@ def evaluation_of(
         seconds: Wall-clock seconds of the job.
         measuring: Of these, those in which costs were measured.
     """
-    continues = job.fidelity.continues
+    continues = job.unit.continues
     last = min(job.epoch, max(record.epoch, 0 if failure is None else job.start_epoch)) if continues else record.epoch
     counted = counted_epoch(record.curve, last, job.best_by)
     values = record.curve[counted] if failure is None else record.costs
@@ -96,7 +96,7 @@ def levels_of(job: Job, record: Record, epochs: int) -> float:
         record: Of the training.
         epochs: That were trained; where nobody knows how many there would have been, they are taken for all of them.
     """
-    if job.fidelity.continues:
+    if job.unit.continues:
         return float(epochs)
     return job.epoch * epochs / max(record.length, epochs, 1)
 
@@ -131,7 +131,7 @@ def _lost(job: Job, failure: Failure, *, seconds: float) -> Evaluation:
     remove_partial(job.directory)
     record = read_own_record(job.directory, job.identity, job.rung) or Record()
     record.costs = {**job.known, **record.costs}
-    last = job.epoch if job.fidelity.continues else max(1, record.length)
+    last = job.epoch if job.unit.continues else max(1, record.length)
     record.begun = min(last, max(record.epoch, job.start_epoch) + 1)
     evaluation = without_level(evaluation_of(job, record, failure, seconds=seconds), job.max_epochs)
     return replace(evaluation, cost=evaluation.cost + _spent_on_replicates(job))

@@ -5,36 +5,30 @@ from __future__ import annotations
 import copy
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins import DoublePrecision
 
 from lightning_primo.callbacks.guard import NonFiniteGuard
 from lightning_primo.callbacks.pauses import PauseForMeasurements
 from lightning_primo.callbacks.reconfigured import ConfiguredSettings, Reconfigured
-from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
-from lightning_primo.callbacks.reproducible_steps import ReproducibleSteps
 from lightning_primo.callbacks.stop_file import StopFile
 from lightning_primo.callbacks.time_limit import TimeLimit
-from lightning_primo.callbacks.validation_at_steps import ValidationAtSteps
 from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTimeoutError
 from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
-from lightning_primo.problem.fidelity import Unit
 from lightning_primo.training.checkpoint.carried_numbers import CarriedNumbers
 from lightning_primo.training.checkpoint.claim import Claim
-from lightning_primo.training.checkpoint.metric_states import MetricStates
+from lightning_primo.training.checkpoint.metric_states import InheritedMetricStates, MetricStates
 from lightning_primo.training.checkpoint.record import Record
-from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.checkpoint.same_validation_data import SameValidationData
-from lightning_primo.training.checkpoint.step_recorder import StepRecorder
 from lightning_primo.training.checkpoint.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
+from lightning_primo.training.lengths.by_unit import length_in
 from lightning_primo.training.loggers import close_run, open_run
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
 from lightning_primo.training.out_of_memory.retry import Attempt
@@ -43,8 +37,6 @@ from lightning_primo.training.pending_costs import PendingCosts
 from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
 from lightning_primo.training.schedule_lengths import ScheduleLengths
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
-from lightning_primo.training.trainer_by_steps import trainer_kind
-from lightning_primo.training.validations import check_validated, limits_of
 from lightning_primo.training.whole_module import WholeModule
 from lightning_primo.workers.lifetime import children_end_with_us
 
@@ -99,27 +91,25 @@ def _fit(
     pending: PendingCosts | None,
 ) -> None:
     limit = _time_limit(job, seconds)
-    limits = limits_of(job.fidelity, arguments)
-    target = job.epoch
-    if job.unit is Unit.EPOCHS:
-        check_validated(arguments, job.epoch)
-    elif job.unit is Unit.DATA:
-        target = record.length = limits["max_epochs"]
+    length = length_in(job.unit)
+    limits = length.limits(job.max_epochs, arguments)
+    length.check_compared(arguments, job.epoch)
+    target = length.end(job.epoch, arguments)
+    if not job.unit.continues:
+        record.length = target
     module, data = build(job)
     if is_rank() and data is not None:
         set_up_alike(data)
     checkpoint = checkpoint_file(job.directory) if resume else None
-    settings = ConfiguredSettings()
+    settings, metrics = ConfiguredSettings(), MetricStates()
     if job.inheritance is not None:
         taken_over = job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
         if taken_over is not None:
-            checkpoint, settings = taken_over, Reconfigured()
+            checkpoint, settings, metrics = taken_over, Reconfigured(), InheritedMetricStates()
     trained = copy.deepcopy(job.trained)
     for callback in trained:
         callback.reads_itself = False
-    counted = _by_steps if job.unit is Unit.STEPS else _by_epochs
-    reproducible, validation, recorder_of = counted(job)
-    recorder = recorder_of(
+    recorder = length.recorder(
         [*trained, *(callback for callback in job.objectives if not isinstance(callback, TrainedCallback))],
         record,
         directory=job.directory,
@@ -134,18 +124,18 @@ def _fit(
         arguments,
         directory=job.directory,
         limits=limits,
-        kind=trainer_kind(job.unit),
+        kind=length.trainer,
         before=[
             *_pauses(job),
             *limit,
             StopFile(stop_file(job.home)),
-            reproducible,
+            length.reproducible(job.seed),
             division,
-            *validation,
+            *length.validation(),
             NonFiniteGuard(),
             settings,
-            *([] if resume else [WholeModule(job), ScheduleLengths(job.unit)]),
-            MetricStates(),
+            *([] if resume else [WholeModule(job), ScheduleLengths(length.full_training)]),
+            metrics,
             CarriedNumbers(),
             UnsavedBuffers(),
             *([] if job.inheritance is not None else [SameValidationData()]),
@@ -176,17 +166,6 @@ def _fit(
         raise explained from error
     finally:
         close_run(before, failed=not well)
-
-
-def _by_epochs(job: Job) -> tuple[ReproducibleEpochs, list[Callback], Callable[..., Recorder]]:
-    """What repeats the data, what says when to validate, and what takes down what was reached."""
-    return ReproducibleEpochs(job.seed), [], Recorder
-
-
-def _by_steps(job: Job) -> tuple[ReproducibleEpochs, list[Callback], Callable[..., Recorder]]:
-    """The same for a training that may go on inside an epoch."""
-    recorder = functools.partial(StepRecorder, every=int(job.grain))
-    return ReproducibleSteps(job.seed), [ValidationAtSteps(int(job.grain))], recorder
 
 
 @contextmanager

@@ -15,10 +15,11 @@ from lightning_primo.factory import Factory
 from lightning_primo.factory.data_fraction import train_on_fraction
 from lightning_primo.factory.folds import choose_fold
 from lightning_primo.objectives.base import BEST, ObjectiveCallback, TrainedCallback
-from lightning_primo.problem.fidelity import Fidelity, Unit
+from lightning_primo.problem.fidelity import Fidelity
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Losses, configuration_key
+from lightning_primo.problem.unit import EPOCHS, Unit
 from lightning_primo.training.inheritance import Inheritance
 from lightning_primo.training.options import TrainingOptions
 from lightning_primo.training.replicates.bar import Bar
@@ -51,7 +52,6 @@ class Job:
         known: Values of exact (or measured) objectives that are known already, by name.
         measured_on: Where the search's values were measured so far, by the objective's name; others are refused.
         unit: What trainings are counted in.
-        grain: What a level stands for, see `Fidelity`.
         options: What the user has set.
         ticket: The right to write into the directory, see `Claim`; empty where nobody else could.
         seconds_before: Those that its earlier jobs took.
@@ -76,8 +76,7 @@ class Job:
     bar: Bar = field(default_factory=Bar)
     known: Mapping[str, float] = field(default_factory=dict)
     measured_on: Mapping[str, Place] = field(default_factory=dict)
-    unit: Unit = Unit.EPOCHS
-    grain: int | Fraction = 1
+    unit: Unit = EPOCHS
     options: TrainingOptions = field(default_factory=TrainingOptions)
     ticket: str = ""
     seconds_before: float = 0.0
@@ -102,23 +101,23 @@ class Job:
     @property
     def identity(self) -> str:
         """Tells the trial from others that a directory may hold a checkpoint of."""
-        length = f"max_epochs={self.max_epochs}" if self.unit is Unit.EPOCHS else f"trained={self.fidelity}"
+        length = f"max_epochs={self.max_epochs}" if self.unit == EPOCHS else f"trained={self.fidelity}"
         return f"{configuration_key(self.config)} seed={self.seed} {length}"
 
     @property
     def rung(self) -> int:
         """The level, where a training to it begins anew and is gone on with by none; 0 where trainings go on."""
-        return 0 if self.fidelity.continues else self.epoch
+        return 0 if self.unit.continues else self.epoch
 
     @property
     def fraction(self) -> Fraction:
         """Of the training data, that it is trained on."""
-        return Fraction(1) if self.fidelity.continues else self.epoch * Fraction(self.grain)
+        return Fraction(1) if self.unit.continues else self.epoch * Fraction(self.unit.grain)
 
     @property
     def fidelity(self) -> Fidelity:
         """The lengths up to the full one, in the unit of trainings."""
-        return Fidelity(self.unit, 1, self.max_epochs, self.grain)
+        return Fidelity(self.unit, 1, self.max_epochs)
 
     @property
     def trained(self) -> tuple[TrainedCallback, ...]:

@@ -12,14 +12,14 @@ import numpy as np
 from lightning_primo.factory import Factory
 from lightning_primo.layout import trial_directory
 from lightning_primo.objectives.base import ObjectiveCallback, TrainedCallback
-from lightning_primo.problem import Problem, Unit
+from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Evaluation, Proposal, Status, Trial
 from lightning_primo.training.inheritance import Inheritance, Morphism, TakeOver
 from lightning_primo.training.job import Job
+from lightning_primo.training.lengths.by_unit import length_in
 from lightning_primo.training.options import TrainingOptions
 from lightning_primo.training.parallelism import devices_per_trial, processes_per_trial
 from lightning_primo.training.trainer import trainer_arguments
-from lightning_primo.training.validations import check_validated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,8 @@ class TrainingPlan:
         Raises:
             InvalidArgumentError: If the Trainer does not validate after the proposed epoch.
         """
-        if isinstance(self.options.trainer, Mapping) and self.problem.unit is Unit.EPOCHS:
-            check_validated(self.options.trainer, proposal.epoch)
+        if isinstance(self.options.trainer, Mapping):
+            length_in(self.problem.unit).check_compared(self.options.trainer, proposal.epoch)
         exact = self.problem.exact(proposal.config)
         # Schedules are made for the whole of a training, wherever it ends.
         max_epochs = proposal.epoch if proposal.final else self.problem.max_epochs
@@ -75,7 +75,6 @@ class TrainingPlan:
             start_epoch=proposal.start_epoch,
             max_epochs=max_epochs,
             unit=self.problem.unit,
-            grain=self.problem.grain,
             final=proposal.final,
             inheritance=self._inheritance(proposal, line),
             directory=trial_directory(self.directory, proposal.trial_id),

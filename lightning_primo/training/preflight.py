@@ -16,10 +16,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
-from lightning_primo.callbacks.validation_at_steps import ValidationAtSteps
 from lightning_primo.checks import printable
 from lightning_primo.disk import MEND_STORAGE, storage_explained
 from lightning_primo.errors import (
@@ -35,19 +34,17 @@ from lightning_primo.errors import (
 )
 from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import TrainedCallback
-from lightning_primo.problem.fidelity import Unit
 from lightning_primo.problem.trial import Config
 from lightning_primo.training.checkpoint.writing import write_checkpoint
 from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.failures import classify, no_outcome
 from lightning_primo.training.job import Job, build
+from lightning_primo.training.lengths.by_unit import length_in
 from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.process_state import Raised, alone
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
-from lightning_primo.training.trainer_by_steps import trainer_kind
 from lightning_primo.training.unread import Reading
-from lightning_primo.training.validations import limits_of
 from lightning_primo.training.whole_module import WholeModule
 
 _SECONDS = 1.0
@@ -238,17 +235,12 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
 
 def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     collected = _batches(job, arguments, folder, epochs=1)
-    epochs = {Unit.EPOCHS: job.epoch, Unit.STEPS: 1, Unit.DATA: limits_of(job.fidelity, arguments)["max_epochs"]}
-    if collected.missing is not None and epochs[job.unit] > 1:  # it may be logged from a later epoch on
-        collected = _batches(job, arguments, folder, epochs=epochs[job.unit])
+    epochs = length_in(job.unit).epochs(job.epoch, arguments)
+    if collected.missing is not None and epochs > 1:  # it may be logged from a later epoch on
+        collected = _batches(job, arguments, folder, epochs=epochs)
     if collected.missing is not None:
         raise collected.missing
     return collected.names
-
-
-def _validated(job: Job) -> list[Callback]:
-    """What refuses a training that does not validate where it must."""
-    return [ValidationAtSteps(int(job.grain))] if job.unit is Unit.STEPS else []
 
 
 def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: int) -> _Names:
@@ -260,12 +252,13 @@ def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: in
     # Batches to overfit would be more than the one, after which it ends without validation.
     one = {"limit_train_batches": 1, "limit_val_batches": 1, "overfit_batches": 0.0, "logger": True}
     module, data = build(job)
+    length = length_in(job.unit)
     trainer = make_trainer(
         {**arguments, **one, "fast_dev_run": epochs == 1},
         directory=folder,
-        limits=limits_of(job.fidelity, arguments),
-        kind=trainer_kind(job.unit),
-        before=[WholeModule(job), *trained, StopAtEpoch(epochs), *_validated(job)],
+        limits=length.limits(job.max_epochs, arguments),
+        kind=length.trainer,
+        before=[WholeModule(job), *trained, StopAtEpoch(epochs), *length.validation()],
         after=[collected],
     )
     trainer.fit(module, datamodule=data)

@@ -91,7 +91,7 @@ def _run(job: Job) -> Evaluation | Raised:
 
 def _is_there(job: Job, record: Record) -> bool:
     """Whether nothing is left to be trained."""
-    if job.fidelity.continues:
+    if job.unit.continues:
         return record.finished or record.epoch >= job.epoch
     return record.finished or 0 < record.length <= record.epoch
 

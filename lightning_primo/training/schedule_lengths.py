@@ -19,7 +19,6 @@ from torch.optim.lr_scheduler import ChainedScheduler, CosineAnnealingLR, OneCyc
 from typing_extensions import override
 
 from lightning_primo.errors import InvalidArgumentError, ScheduleLengthWarning
-from lightning_primo.problem.fidelity import Unit
 
 _NAMES = ("total_steps", "T_max", "T_0", "total_iters", "max_epochs", "max_iters", "max_num_iters", "t_initial")
 """The attributes in which schedulers, those of widespread libraries too, keep how long they are."""
@@ -34,11 +33,11 @@ class ScheduleLengths(Callback):
     It looks at schedulers that Lightning steps, and whose length is known.
 
     Args:
-        unit: What the training is counted in.
+        full_training: What says how long a full training is, for the message.
     """
 
-    def __init__(self, unit: Unit) -> None:
-        self.unit = unit
+    def __init__(self, full_training: str) -> None:
+        self.full_training = full_training
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -50,7 +49,7 @@ class ScheduleLengths(Callback):
                 too_long = length > made * (1 + _TOLERANCE) + 1
                 too_short = length <= 0 or (not may_end and length < made * (1 - _TOLERANCE) - 1)
                 if too_long or too_short:
-                    _warn(type(config.scheduler).__name__, name, length, made, str(config.interval), self.unit)
+                    _warn(type(config.scheduler).__name__, name, length, made, str(config.interval), self.full_training)
 
 
 def lengths_of(scheduler: Any) -> Iterator[tuple[str, float, bool]]:
@@ -105,16 +104,11 @@ def _made(trainer: pl.Trainer, config: Any) -> float:
 
 
 @functools.cache
-def _warn(kind: str, name: str, length: float, made: float, interval: str, unit: Unit) -> None:
-    of_search = {
-        Unit.EPOCHS: "the second number of 'epochs'",
-        Unit.STEPS: "the second number of 'steps'",
-        Unit.DATA: "the Trainer's 'max_epochs', on the fraction of the data",
-    }[unit]
+def _warn(kind: str, name: str, length: float, made: float, interval: str, full_training: str) -> None:
     outcome = "is cut off" if length > made else "ends before, or begins again"
     rank_zero_warn(
         f"the learning-rate schedule {kind} of configure_optimizers is made for {length:g} {interval}s ({name}), but a "
-        f"full training of this search steps it {made:g} times ({of_search}), so that it {outcome}: make it for "
+        f"full training of this search steps it {made:g} times ({full_training}), so that it {outcome}: make it for "
         f"self.trainer.max_epochs where it is stepped in epochs, and for self.trainer.estimated_stepping_batches with "
         '"interval": "step"; or choose a full training of that length',
         category=ScheduleLengthWarning,

@@ -129,12 +129,20 @@ def check_trainer_arguments(arguments: Mapping[str, Any]) -> None:
     check_loggers(arguments.get("logger"))
 
 
-class _CallbackCheck(Callback):
-    """Refuses what the module itself configures, where a search would refuse it in the Trainer's arguments."""
+class _ConfiguredCallbacks(Callback):
+    """Treats what the module itself configures as the Trainer's arguments are treated in a search.
+
+    Args:
+        folder: Where checkpoints of the user's callbacks go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             _check_fits_once(callback, f"'configure_callbacks' of {type(pl_module).__name__}")
+            _keep_apart(callback, self.folder)  # before Lightning sets up those that write checkpoints
 
 
 def _check_fits_once(callback: Callback, where: str) -> None:
@@ -185,18 +193,18 @@ def make_trainer(
         callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
     if not own["enable_model_summary"]:  # as often as there are trainings
         callbacks = [callback for callback in callbacks if not isinstance(callback, ModelSummary)]
-    for callback in callbacks:
-        if isinstance(callback, (ModelCheckpoint, OnExceptionCheckpoint)):
-            _keep_apart(callback, model_checkpoints_directory(directory.absolute()))
+    configured = _ConfiguredCallbacks(model_checkpoints_directory(directory.absolute()))
     return kind(
         **{**own, **limits},
-        callbacks=[*before, *callbacks, _CallbackCheck(), *after],
+        callbacks=[*before, *callbacks, configured, *after],
         default_root_dir=str(directory),
     )
 
 
-def _keep_apart(callback: ModelCheckpoint | OnExceptionCheckpoint, folder: Path) -> None:
-    """Let a callback write into the trial's own folder: in another one the checkpoints of all trials would mix."""
+def _keep_apart(callback: Callback, folder: Path) -> None:
+    """Let a callback that writes checkpoints do so in the trial's own folder: in another one those of all would mix."""
+    if not isinstance(callback, (ModelCheckpoint, OnExceptionCheckpoint)):
+        return
     given = callback.dirpath
     # Its default depends on the logger's version, and it forgets its best models where the folder changes.
     callback.dirpath = str(folder if given is None else folder / Path(given).name)

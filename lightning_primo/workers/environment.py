@@ -33,16 +33,22 @@ def threads_each(n: int) -> int:
 
 def threads_set() -> int | None:
     """The threads that the environment gives a process; None where it says nothing that is a number."""
-    given = os.environ.get(THREADS_VARIABLE, "").partition(",")[0]  # of nested parallel regions the outermost
+    return _given(THREADS_VARIABLE) or min(filter(None, map(_given, _THREAD_VARIABLES)), default=None)
+
+
+def _given(variable: str) -> int | None:
+    given = os.environ.get(variable, "").partition(",")[0]  # of nested parallel regions the outermost
     return int(given) if given.isdecimal() and int(given) > 0 else None
 
 
 def process_variables(threads: int) -> dict[str, str]:
-    """The environment variables of a process that is to compute with so many threads, and to stay.
+    """The environment variables of a process that is to compute with at most so many threads, and to stay.
 
-    Loky ends a process that has grown by 300 MB, which a training does before it leaks anything.
+    Where the user's say fewer they count. Loky ends a process that has grown by 300 MB, which a training does before it
+    leaks anything.
     """
-    return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), "LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
+    at_most = {variable: str(min(threads, _given(variable) or threads)) for variable in _THREAD_VARIABLES}
+    return {**at_most, "LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
 
 
 def gpu_variables(slot: int, workers: int, devices: int | None) -> dict[str, str]:

@@ -15,7 +15,7 @@ from lightning_primo.algorithms.parts.budget_levels import Schedule, budget_leve
 from lightning_primo.algorithms.sh_emoa import SHEMOA
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import fronts, hypervolume
-from lightning_primo.problem import Problem, Unit
+from lightning_primo.problem import DataFractions, Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.testing.conformance import AlgorithmConformance
@@ -140,7 +140,7 @@ def test_the_population_leaves_room_for_children_and_is_the_papers_where_there_i
 @pytest.mark.parametrize(("full_trainings", "population_size"), [(20, 4), (25, 100), (100, 10)])
 def test_where_promotions_begin_anew_each_level_spends_its_plan(full_trainings, population_size):
     algorithm = SHEMOA(full_trainings=full_trainings, population_size=population_size)
-    problem = replace(plain_problem(), unit=Unit.DATA, grain=Fraction(1, 27))
+    problem = replace(plain_problem(), unit=DataFractions(Fraction(1, 27)))
     proposals = run(algorithm, problem, full_trainings * 27)
     spent = Counter()
     for proposal in proposals:

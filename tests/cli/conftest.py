@@ -10,7 +10,7 @@ import pytest
 from lightning_primo.cli import workplace
 
 PROJECTS = Path(__file__).parents[1] / "projects"
-MODULES = ("networks", "digits", "broken", "main", "example_batches")
+MODULES = ("networks", "digits", "broken", "main", "own", "example_batches")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 
 from lightning_primo.cli.not_run import not_run
 from lightning_primo.cli.project import Project
+from lightning_primo.errors import InvalidArgumentError
 
 SCRIPT = """
 import lightning.pytorch as pl
@@ -32,6 +33,42 @@ def test_what_of_a_command_line_of_its_own_is_not_run_is_told(tmp_path: Path) ->
         hook, trainer = not_run(project)
     assert hook.startswith("OwnCLI.before_fit() is not called in a search")
     assert trainer.startswith("trainer_class=OwnTrainer is not used")
+
+
+ARGUMENTS = """
+from lightning.pytorch.cli import LightningCLI
+from main import LitClassifier, MyDataModule
+
+def listed():
+    LightningCLI(LitClassifier, MyDataModule, args=["fit", "--model.learning_rate=0.25"])
+
+def mapped():
+    LightningCLI(LitClassifier, MyDataModule, run=False, args={"model": {"learning_rate": 0.25}})
+
+def tests():
+    LightningCLI(LitClassifier, MyDataModule, args=["test", "--model.learning_rate=0.25"])
+"""
+
+
+def test_arguments_that_a_script_gives_itself(
+    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(ARGUMENTS)
+    (tmp_path / "config.yaml").write_text("model: {learning_rate: 0.5}")
+    monkeypatch.syspath_prepend(classifier)
+    for function in ("listed", "mapped"):
+        project = Project.open([], f"{tmp_path / 'own.py'}:{function}")
+        assert project.module({}).hparams["learning_rate"] == 0.25
+        assert project.module({"model.learning_rate": 0.1}).hparams["learning_rate"] == 0.1
+        with project.active():
+            assert not_run(project) == []
+        given = Project.open([tmp_path / "config.yaml"], f"{tmp_path / 'own.py'}:{function}")
+        assert given.module({}).hparams["learning_rate"] == 0.5
+        with given.active():
+            (sentence,) = not_run(given)
+        assert sentence.startswith("the 'args' that the script gives LightningCLI are not read")
+    with pytest.raises(InvalidArgumentError, match="subcommand 'test'"):
+        Project.open([], f"{tmp_path / 'own.py'}:tests")
 
 
 def test_of_an_ordinary_one_there_is_nothing_to_tell(classifier: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_primo.cli import workplace
 from lightning_primo.cli.project import Project
@@ -104,6 +104,32 @@ def test_links_hooks_and_the_configured_optimizer(networks: Path) -> None:
     assert module.hparams["n_classes"] == 5
     assert project.data(values).n_classes == 5
     assert project.seed == 7
+
+
+def test_default_config_files_bring_back_nothing_that_a_config_replaces(
+    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A logger of a service that is not installed, in the files that the project's own command line reads first."""
+    (tmp_path / "defaults.yaml").write_text(
+        yaml.safe_dump({"trainer": {"logger": {"class_path": "lightning.pytorch.loggers.WandbLogger"}}})
+    )
+    (tmp_path / "script.py").write_text(
+        "from lightning.pytorch.cli import LightningCLI\n"
+        "from main import LitClassifier, MyDataModule\n"
+        f"defaults = {{'fit': {{'default_config_files': [{str(tmp_path / 'defaults.yaml')!r}]}}}}\n"
+        "LightningCLI(LitClassifier, MyDataModule, parser_kwargs=defaults)\n"
+    )
+    logger = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "logs"}}
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump({"trainer": {"logger": logger}, "model": {"learning_rate": 0.1}})
+    )
+    monkeypatch.syspath_prepend(classifier)
+    project = Project.open([tmp_path / "config.yaml"], str(tmp_path / "script.py"))
+    for _ in range(2):  # as the config was read, and as it was noted
+        assert project.module({}).hparams["learning_rate"] == 0.1
+        assert project.data({}).batch_size == 32
+        assert isinstance(project.trainer({})["logger"], CSVLogger)
+        workplace._prepared.clear()
 
 
 def test_another_class_has_its_own_arguments(networks: Path) -> None:

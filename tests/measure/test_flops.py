@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor, nn
@@ -368,6 +369,10 @@ def test_errors_say_what_to_do() -> None:
         count_flops(nn.Linear(3, 4), torch.rand(2, 5))
     with pytest.raises(NotMeasurableError, match="lazy parameters"):
         count_flops(nn.LazyLinear(3), torch.rand(2, 5))
+    for formless in (nn.Module, pl.LightningModule):  # as an adversarial network of several parts
+        for inputs in (torch.rand(2, 5), {"seq": torch.rand(2, 5)}):
+            with pytest.raises(NotMeasurableError, match=r"Module has no forward.*generator"):
+                count_flops(formless(), inputs)
 
 
 def test_modules_that_cannot_be_copied_are_run() -> None:

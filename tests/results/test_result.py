@@ -131,6 +131,17 @@ def test_summary(tmp_path: Path) -> None:
     assert repr(result) == f"<Result of {str(tmp_path)!r}>\n{result.summary()}"
 
 
+def test_a_reference_point_that_no_member_is_better_than_is_told(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR, LATENCY))
+    log.train(0, (1.5, 2.0))
+    log.train(1, (3.5, 1.0))
+    result = log.result(tmp_path)
+    told = "front of 2, hypervolume 0 (no member is better than the reference point, val_error 1, latency 2.1)"
+    assert told in result.summary()
+    log.train(2, (0.5, 1.5))
+    assert "no member" not in log.result(tmp_path).summary()
+
+
 def test_hypervolume_is_that_of_the_scaled_losses(tmp_path: Path) -> None:
     result = two_objective_log().result(tmp_path)
     assert result.reference == pytest.approx({"val_error": 1.0, "parameters": 1e4})

@@ -13,7 +13,7 @@ import pytest
 from lightning_primo import MOASHA, PB2, PBT, SHEMOA, PriMO, from_optuna, read_result
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import InvalidArgumentError, SearchMismatchError
-from lightning_primo.problem import Fidelity, Unit
+from lightning_primo.problem import DataFractions, Fidelity
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.store import read_events
 from tests.search.resume_script import make_search
@@ -93,7 +93,7 @@ def test_a_promotion_costs_all_of_its_rung(undisturbed: Path) -> None:
 
 def test_what_people_see_is_in_fractions(undisturbed: Path, tmp_path: Path) -> None:
     result = read_result(undisturbed)
-    assert result.problem.fidelity == Fidelity(Unit.DATA, 1, 3, Fraction(1, 3))
+    assert result.problem.fidelity == Fidelity(DataFractions(Fraction(1, 3)), 1, 3)
     summary = result.summary()
     assert f"\n{result.full_trainings:.4g} full trainings\n" in summary
     assert "trained partly, to 1/3 of the data: " in summary
@@ -123,7 +123,7 @@ def test_what_people_see_is_in_fractions(undisturbed: Path, tmp_path: Path) -> N
 def test_optuna_gives_the_fractions_back(undisturbed: Path) -> None:
     pytest.importorskip("optuna")
     found = from_optuna(read_result(undisturbed).to_optuna())
-    assert found.problem.fidelity == Fidelity(Unit.DATA, 1, 3, Fraction(1, 3))
+    assert found.problem.fidelity == Fidelity(DataFractions(Fraction(1, 3)), 1, 3)
 
 
 def test_a_search_goes_on_with_what_it_was_begun_with(undisturbed: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from lightning_primo import MOASHA, read_result
 from lightning_primo.errors import InvalidArgumentError, SearchMismatchError
-from lightning_primo.problem import Fidelity, Unit
+from lightning_primo.problem import Fidelity, Steps
 from lightning_primo.problem.trial import Proposal
 from lightning_primo.store import read_events
 from tests.search.resume_script import make_search
@@ -89,7 +89,7 @@ def test_bulk_and_cut_grows_and_prunes_by_steps(searches: Searches, tmp_path: Pa
 
 def test_what_people_see_is_in_steps(undisturbed: Path) -> None:
     result = read_result(undisturbed)
-    assert result.problem.fidelity == Fidelity(Unit.STEPS, 1, 3, 3)
+    assert result.problem.fidelity == Fidelity(Steps(3), 1, 3)
     assert f"{3 * result.epochs:g} steps = {result.full_trainings:.4g} full trainings" in result.summary()
     table = result.to_pandas()
     assert "epoch" not in table
@@ -162,7 +162,7 @@ def test_trainers_that_cannot_be_counted_in_steps(tmp_path: Path, trainer: dict[
 def test_validations_of_the_user_are_heeded(tmp_path: Path) -> None:
     trainer = {"accelerator": "cpu", "val_check_interval": 6, "accumulate_grad_batches": 2}
     fidelity = make_search(tmp_path, epochs=None, steps=(30, 90), trainer=trainer).problem.fidelity
-    assert (fidelity.grain, fidelity.least, fidelity.full) == (3, 10, 30)
+    assert (fidelity.unit.grain, fidelity.least, fidelity.full) == (3, 10, 30)
 
 
 def test_a_budget_is_in_the_unit_of_the_trainings(tmp_path: Path) -> None:

@@ -114,7 +114,10 @@ def test_the_memory_of_three_processes_is_measured(serve: Serve, tmp_path: Path)
 
 
 def test_a_search_asks_a_device_for_memory(serve: Serve) -> None:
-    net, inputs = nn.Linear(4096, 4096), torch.zeros(1, 4096)  # beside its 67 MB, what pages of libraries take is little
+    net, inputs = (
+        nn.Linear(4096, 4096),
+        torch.zeros(1, 4096),
+    )  # beside its 67 MB, libraries' pages are little
     memory = PeakMemory("cpu", on=device(serve()), threads=1)
     memory.value = memory.begin(net, inputs)(threading.Event())
     assert memory.logs().keys() == {
@@ -375,8 +378,10 @@ def test_a_process_that_was_given_up_before_it_began_does_not_begin(tmp_path: Pa
 
     process = MeasuringProcess(tmp_path, seconds=5.0)
     process.kill()
+    opened = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(RefusedError, match="cancelled"):
         process.run()
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened
 
 
 def test_a_process_that_has_ended_is_not_killed_as_another_one_may_have_its_number(

@@ -7,7 +7,7 @@ import pytest
 
 from lightning_primo import MOASHA, MSEHVI, NSGA2, RandomSearch, read_result
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem import Problem, Unit
+from lightning_primo.problem import Problem, Steps
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Origin, Status
 from lightning_primo.study import Continuation, Study
@@ -107,7 +107,7 @@ def test_what_was_given_up_is_not_known_from_a_csv_file(tmp_path: Path) -> None:
 def test_a_csv_file_of_epochs_is_refused_by_a_search_by_steps(tmp_path: Path) -> None:
     (tmp_path / "known.csv").write_text("lr,width,uses,dropout,error,epoch\n0.1,2,False,,1,1\n")
     with pytest.raises(InvalidArgumentError, match=r"'epoch' counts trainings in epochs, and here .* in steps"):
-        opened(tmp_path / "new", make_problem(unit=Unit.STEPS, grain=500), known=tmp_path / "known.csv")
+        opened(tmp_path / "new", make_problem(unit=Steps(500)), known=tmp_path / "known.csv")
 
 
 @pytest.mark.parametrize(

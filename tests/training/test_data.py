@@ -16,7 +16,7 @@ from lightning_primo.callbacks import ReproducibleEpochs
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.layout import CHECKPOINT
 from lightning_primo.objectives import Metric
-from lightning_primo.problem import Unit
+from lightning_primo.problem import DataFractions
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training import preflight, run_job
 from lightning_primo.training.checkpoint.record import read_record
@@ -35,7 +35,7 @@ PARTS_OF_DATA = 4
 def make(directory: Path, level: int, **fields: Any) -> Job:
     """On so many quarters of the data."""
     trainer = {"max_epochs": EPOCHS, **fields.pop("trainer", {})}
-    full = {"unit": Unit.DATA, "grain": Fraction(1, PARTS_OF_DATA), "max_epochs": PARTS_OF_DATA}
+    full = {"unit": DataFractions(Fraction(1, PARTS_OF_DATA)), "max_epochs": PARTS_OF_DATA}
     return make_job(directory, level, **full, trainer=trainer, **fields)
 
 
@@ -207,15 +207,15 @@ def test_replicates_have_all_the_data(tmp_path: Path) -> None:
     [
         ({"data": Data("stream")}, "cannot cut Endless, an IterableDataset"),
         (
-            {"level": 1, "trainer": {"accumulate_grad_batches": 1}, "grain": Fraction(1, 100)},
+            {"level": 1, "trainer": {"accumulate_grad_batches": 1}, "unit": DataFractions(Fraction(1, 100))},
             "too few for a batch of 4",
         ),
     ],
 )
 def test_what_cannot_be_cut_is_found_before_the_search(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     level = changes.pop("level", 2)
-    job = make(tmp_path, level, **{name: value for name, value in changes.items() if name != "grain"})
-    job = Job(**{**vars(job), "grain": changes.get("grain", job.grain)})
+    job = make(tmp_path, level, **{name: value for name, value in changes.items() if name != "unit"})
+    job = Job(**{**vars(job), "unit": changes.get("unit", job.unit)})
     with pytest.raises(InvalidArgumentError, match=message):
         preflight(job)
     told = run_job(job)

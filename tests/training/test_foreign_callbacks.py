@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
+    EarlyStopping,
     LearningRateFinder,
     ModelCheckpoint,
     ModelSummary,
@@ -24,9 +25,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import preflight, run_job
+from lightning_primo.training.lengths.by_epochs import ByEpochs
 from lightning_primo.training.loggers import make_loggers
 from lightning_primo.training.trainer import check_trainer_arguments
-from lightning_primo.training.validations import check_validated
 from tests.tiny import Net
 from tests.training.jobs import make_job
 
@@ -60,11 +61,11 @@ def test_also_where_the_module_configures_it(tmp_path: Path) -> None:
 
 
 def test_validation_must_not_leave_out_a_rung() -> None:
-    check_validated({"check_val_every_n_epoch": 3}, 3, 9)
+    ByEpochs().check_compared({"check_val_every_n_epoch": 3}, 3, 9)
     with pytest.raises(InvalidArgumentError, match=r"every 3 epochs.*not after epoch 4.*multiples of 3"):
-        check_validated({"check_val_every_n_epoch": 3}, 3, 4)
+        ByEpochs().check_compared({"check_val_every_n_epoch": 3}, 3, 4)
     with pytest.raises(InvalidArgumentError, match=r"got None, .* in optimiser steps by steps="):
-        check_validated({"check_val_every_n_epoch": None}, 3)
+        ByEpochs().check_compared({"check_val_every_n_epoch": None}, 3)
 
 
 @pytest.mark.parametrize("bar", [RichProgressBar, TQDMProgressBar])
@@ -85,6 +86,25 @@ def test_checkpoints_of_the_user_do_not_mix(tmp_path: Path) -> None:
         assert run_job(make_job(tmp_path / trial, 1, trainer={"callbacks": [ModelCheckpoint(shared)]})).ok
     assert not shared.exists()
     assert all(list((tmp_path / trial / "checkpoints" / "shared").glob("*.ckpt")) for trial in ("a", "b"))
+
+
+def test_nor_do_those_that_the_module_configures(tmp_path: Path) -> None:
+    class Configuring(Net):
+        def configure_callbacks(self) -> Any:
+            every = {"monitor": "val_loss", "filename": "{epoch}", "save_top_k": -1}
+            return [ModelCheckpoint(tmp_path / "shared", **every), EarlyStopping("val_loss", patience=9)]
+
+    # A promoted trial goes on with the best models of its first part, which lie where the others will.
+    for trial, epoch in (("a", 1), ("b", 1), ("a", 3)):
+        evaluation = run_job(make_job(tmp_path / trial, epoch, module=Configuring))
+        assert evaluation.ok, evaluation.reason
+    assert not (tmp_path / "shared").exists()
+    for trial, epochs in (("a", [0, 1, 2]), ("b", [0])):
+        files = sorted((tmp_path / trial / "checkpoints" / "shared").iterdir())
+        assert [file.name for file in files] == [f"epoch={epoch}.ckpt" for epoch in epochs]
+    callbacks = torch.load(tmp_path / "a" / "last.ckpt", weights_only=True)["callbacks"]
+    (models,) = (state["best_k_models"] for key, state in callbacks.items() if key.startswith("ModelCheckpoint"))
+    assert len(models) == 3
 
 
 @pytest.mark.filterwarnings("ignore:You requested to overfit")

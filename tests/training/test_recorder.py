@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 from lightning_primo.errors import CheckpointError, CheckpointWarning, MetricNotLoggedError
 from lightning_primo.layout import CHECKPOINT
 from lightning_primo.objectives import Metric, ParameterCount
+from lightning_primo.training.checkpoint.plain_hyperparameters import LEFT_OUT
 from lightning_primo.training.checkpoint.record import Record, read_record
 from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.checkpoint.writing import remove_partial
@@ -101,11 +103,55 @@ def test_hyperparameters_may_be_any_object(tmp_path: Path) -> None:
         def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
             checkpoint["name"] = str(checkpoint["hyper_parameters"]["thing"])
 
-    with pytest.warns(CheckpointWarning, match=r"hyperparameters 'thing' hold objects.*save_hyperparameters"):
+    with pytest.warns(CheckpointWarning, match=r"hyperparameters 'thing' are left out.*objects.*save_hyperparameters"):
         fit(Configured(thing=Path), recorder(tmp_path))
     checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    assert "hyper_parameters" not in checkpoint
+    assert checkpoint["hyper_parameters"].keys() == {"lr", "width", "behaviour"}
+    assert checkpoint[LEFT_OUT] == ["thing"]
     assert checkpoint["name"] == str(Path)
+
+
+@dataclass
+class Widths:
+    hidden: int = 3
+
+
+class OfObjects(Net):
+    """A dataclass among its arguments, beside a number that has a default."""
+
+    def __init__(self, widths: Widths, lr: float = 0.02, p: float = 0.2) -> None:
+        super().__init__(lr)
+        self.save_hyperparameters()
+        self.p = p
+
+
+def test_the_other_arguments_are_the_trials_where_one_is_an_object(tmp_path: Path) -> None:
+    with pytest.warns(CheckpointWarning, match="hyperparameters 'widths' are left out"):
+        fit(OfObjects(Widths(), p=0.7), recorder(tmp_path))
+    with pytest.raises(TypeError, match="'widths'"):
+        OfObjects.load_from_checkpoint(tmp_path / CHECKPOINT)
+    loaded = OfObjects.load_from_checkpoint(tmp_path / CHECKPOINT, widths=Widths())
+    assert (loaded.p, loaded.hparams["widths"]) == (0.7, Widths())
+
+
+class Mapped(Net):
+    """A container of hyperparameters that is one argument, with an object in it."""
+
+    def __init__(self, config: dict[str, Any], lr: float = 0.02) -> None:
+        super().__init__(lr)
+        self.save_hyperparameters(config)
+
+
+def test_a_container_with_holes_is_none(tmp_path: Path) -> None:
+    config = {"p": 0.7, "widths": Widths()}
+    with pytest.warns(CheckpointWarning, match="hyperparameters 'config' are left out"):
+        fit(Mapped(config), recorder(tmp_path))
+    checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert "hyper_parameters" not in checkpoint
+    assert checkpoint[LEFT_OUT] == ["config"]
+    with pytest.raises(TypeError, match="'config'"):
+        Mapped.load_from_checkpoint(tmp_path / CHECKPOINT)
+    assert Mapped.load_from_checkpoint(tmp_path / CHECKPOINT, config=config).hparams["p"] == 0.7
 
 
 def test_checkpoints_before_the_target_keep_their_distance(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from lightning_primo.callbacks import reproducible_steps
 from lightning_primo.errors import CheckpointWarning, MetricNotLoggedError, RepeatedDataWarning
 from lightning_primo.objectives import Metric, ParameterCount, TrainingTime
-from lightning_primo.problem import Unit
+from lightning_primo.problem import Steps
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training import run_job
 from tests.tiny import N_SAMPLES, Augmented, Data, Manual, Net, OneCycle, Plateau, same_state
@@ -45,7 +45,7 @@ class Adversaries(Manual):
 
 
 def train(directory: Path, level: int, *, every: int = 5, full: int = 4, **fields: Any) -> Evaluation:
-    return run_job(make_job(directory, level, unit=Unit.STEPS, grain=every, max_epochs=full, **fields))
+    return run_job(make_job(directory, level, unit=Steps(every), max_epochs=full, **fields))
 
 
 def promoted_equals_uninterrupted(tmp_path: Path, *, rung: int = 2, full: int = 4, **fields: Any) -> Evaluation:

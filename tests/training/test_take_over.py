@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
+from torchmetrics import MinMetric
+from torchmetrics.classification import BinaryAccuracy, MulticlassConfusionMatrix
 
 from lightning_primo.layout import epoch_checkpoint, trial_directory
+from lightning_primo.objectives import Metric
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training import Job, run_job
 from lightning_primo.training.checkpoint.epoch_checkpoints import EpochCheckpoints
@@ -208,3 +211,35 @@ def test_other_callbacks_and_data_workers_are_taken_over_too(tmp_path: Path) -> 
     trained(tmp_path, 1, **fields)
     fork = run_job(fork_job(tmp_path, 1, 3, {"lr": 0.02}, **fields))
     assert fork.losses == whole.losses
+
+
+class Histogram(Net):
+    """Follows more than one epoch in metrics, one of which is made by a hyperparameter of training."""
+
+    def __init__(self, lr: float = 0.02, bins: int = 3, threshold: float = 0.5) -> None:
+        super().__init__(lr)
+        self.best = MinMetric()
+        self.counts = MulticlassConfusionMatrix(bins)
+        self.accuracy = BinaryAccuracy(threshold)
+
+    def on_validation_epoch_end(self) -> None:
+        self.best(float(self.current_epoch))
+        self.counts.update(torch.tensor([0, 1]), torch.tensor([0, 0]))
+        self.accuracy.update(torch.tensor([0.4, 0.9]), torch.tensor([1, 1]))
+        self.log("n_counted", self.counts.confmat.sum().float())
+        self.log("n_judged", (self.accuracy.tp + self.accuracy.fn).float())
+        self.log("best", self.best.compute())
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [({}, [6.0, 6.0]), ({"lr": 0.05}, [6.0, 6.0]), ({"bins": 4}, [2.0, 6.0]), ({"threshold": 0.3}, [6.0, 2.0])],
+)
+def test_a_metric_that_is_made_otherwise_begins_anew(
+    tmp_path: Path, changed: dict[str, Any], expected: list[float]
+) -> None:
+    fields = {"module": Histogram, "objectives": [Metric(name) for name in ("n_counted", "n_judged", "best")]}
+    assert trained(tmp_path, 2, **fields).curve[2] == (4.0, 4.0, 0.0)
+    child = run_job(fork_job(tmp_path, 2, 3, {"lr": 0.02, **changed}, **fields))
+    assert child.ok, child.reason
+    assert child.curve[3] == (*expected, 0.0)

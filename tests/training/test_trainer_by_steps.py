@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler
 
 from lightning_primo.callbacks.reproducible_steps import ReproducibleSteps
 from lightning_primo.problem.trial import Status
+from lightning_primo.training.lengths.trainer_by_steps import epochs_of_steps
 from lightning_primo.training.process_state import quiet_lightning
-from lightning_primo.training.trainer_by_steps import epochs_of_steps
 from tests.tiny import Data, Net, OneCycle, same_state
 from tests.training.jobs import PARTS, state
 from tests.training.test_steps import Adversaries, promoted_equals_uninterrupted, train

@@ -67,6 +67,18 @@ def test_threads_are_a_share_of_the_processors_or_fewer_if_the_environment_says_
     assert environment.threads_each(20) == 1
 
 
+def test_libraries_are_given_no_more_threads_than_their_own_variables_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment.loky, "cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "1")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    assert environment.threads_each(2) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert environment.threads_each(2) == 2
+    variables = environment.process_variables(2)
+    assert [variables[f"{library}_NUM_THREADS"] for library in ("OMP", "MKL", "OPENBLAS")] == ["2", "1", "2"]
+
+
 def test_a_job_gives_the_same_as_here(executor: LocalProcesses, tmp_path: Path) -> None:
     # Sums are rounded differently with another number of threads, and Adam makes whole steps of rounding errors where
     # a gradient is zero (the bias before the batch normalisation).

@@ -32,8 +32,9 @@ def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observ
     respect. The front is that of feasible trials, where there are two. Outliers among what is not exact are drawn in,
     see `without_outliers`.
 
-    The reference point is the problem's. Where an objective has none it lies a tenth of the range of all observations
-    at `R` beyond the worst: a point just beyond the front's nadir would make whatever lengthens the front worthless.
+    The reference point is the problem's. Where an objective has none, or one that nothing at `R` is better than yet, it
+    lies a tenth of the range of all observations at `R` beyond the worst: a point just beyond the front's nadir would
+    make whatever lengthens the front worthless, and to one out of reach nothing is worth more than something else.
 
     Args:
         algorithm: Whose trials are observed.
@@ -55,7 +56,9 @@ def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observ
     pending_losses = normalise(_known(algorithm, pending), low, high)
     pending_losses[:, problem.exact_mask] = _filled(pending_losses, _worst(normalised[-1], low))[:, problem.exact_mask]
     given = normalise(problem.scaled_reference[None], low, high)[0]
-    nowhere = np.isnan(given) | (high <= low)  # what never varied has no scale
+    last = normalise(scaled[-1], low, high)
+    best = last.min(axis=0, initial=math.inf)
+    nowhere = ~(best < given) | (high <= low)  # what never varied has no scale
     return Observations(
         encoding=algorithm.encoding,
         exact=problem.exact_mask,
@@ -64,7 +67,7 @@ def observe(algorithm: Algorithm, epochs: Sequence[int] | None = None) -> Observ
         pending_losses=pending_losses,
         low=low,
         high=high,
-        reference=np.where(nowhere, default_reference(normalise(scaled[-1], low, high)), given),
+        reference=np.where(nowhere, default_reference(last), given),
         limits=limits,
     )
 

@@ -154,11 +154,11 @@ def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str]
     hyperparameters = [name for name in names if any(name in trial.config for trial in trials)]
     front = {trial.id for trial in result.front}
     fidelity = result.problem.fidelity
-    state = ["front", "status", fidelity.singular] if everything else []
+    state = ["front", "status", fidelity.unit.singular] if everything else []
     rows = []
     for trial in trials:
         outcome = trial.outcome if trial.feasible else "infeasible"
-        mark = ["*" if trial.id in front else "", outcome, fidelity.number(trial.epoch)] if everything else []
+        mark = ["*" if trial.id in front else "", outcome, fidelity.unit.number(trial.epoch)] if everything else []
         values = [format_value(trial.values.get(name, math.nan)) for name in objectives]
         config = [format_setting(trial.config.get(name)) for name in hyperparameters]
         rows.append([trial.label, *values, *mark, *config])
@@ -183,6 +183,6 @@ def _described(trial: TrialResult, result: Findings) -> dict[str, object]:
         "reason": first_line(trial.reason),
         "feasible": trial.feasible,
         "known": trial.known,
-        result.problem.fidelity.singular: result.problem.fidelity.amount(trial.epoch),
+        result.problem.unit.singular: result.problem.unit.amount(trial.epoch),
         "on_front": trial in result.front,
     }

@@ -93,8 +93,8 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
         "objectives": [_described(objective) for objective in problem.objectives],
         "constraints": [_described(constraint) for constraint in problem.constraints],
         "hyperparameters": list(search.hyperparameters),
-        "unit": fidelity.unit.value,
-        fidelity.unit.value: {
+        "unit": fidelity.unit.name,
+        fidelity.unit.name: {
             "shortest": fidelity.amount(fidelity.least),
             "full": fidelity.amount(fidelity.full),
         },
@@ -106,15 +106,15 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
             "by_status": dict(Counter(trial.outcome for trial in result.trials).most_common()),
         },
         "spent": {
-            fidelity.unit.value: result.spent,
+            fidelity.unit.name: result.spent,
             "full_trainings": result.full_trainings,
             "hours": search.events[-1][1] / 3600 if search.events else 0.0,
         },
         "pending": [
             {
                 "trial": trial.id,
-                f"from_{fidelity.singular}": fidelity.amount(trial.epoch),
-                f"to_{fidelity.singular}": fidelity.amount(trial.pending or 0),
+                f"from_{fidelity.unit.singular}": fidelity.amount(trial.epoch),
+                f"to_{fidelity.unit.singular}": fidelity.amount(trial.pending or 0),
             }
             for trial in pending
         ],
@@ -122,7 +122,9 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
             "size": len(result.front),
             "hypervolume": result.hypervolume(),
             "reference": result.reference,
-            "note": result.changed_since_told().strip() if result.front else result.why_no_front,
+            "note": f"{result.changed_since_told()}{result.out_of_reach()}".strip()
+            if result.front
+            else result.why_no_front,
             "trials": [{"trial": trial.id, "objectives": dict(trial.values)} for trial in result.front],
         },
         "rungs": [_in_unit(asdict(rung), fidelity) for rung in rungs_of(event for event, _ in search.events)],
@@ -181,7 +183,7 @@ def _described(objective: Objective) -> dict[str, Any]:
 
 
 def _in_unit(rung: dict[str, int], fidelity: Fidelity) -> dict[str, float]:
-    return {fidelity.singular: fidelity.amount(rung.pop("epoch")), **rung}
+    return {fidelity.unit.singular: fidelity.amount(rung.pop("epoch")), **rung}
 
 
 def _rung(rung: dict[str, int], one: str) -> str:

@@ -91,7 +91,7 @@ def study_of(found: Findings, *, directory: Path, storage: Any = None, study_nam
         study.set_metric_names([objective.name for objective in problem.objectives])
     study.set_user_attr(OBJECTIVES, [_described(objective) for objective in problem.objectives])
     study.set_user_attr(EPOCHS, [problem.min_epochs, problem.max_epochs])
-    study.set_user_attr(UNIT, [problem.unit.value, str(problem.grain)])
+    study.set_user_attr(UNIT, [problem.unit.name, str(problem.unit.grain)])
     front = {trial.id for trial in found.front}
     times = _times(found)
     study.add_trials([_trial(problem, trial, trial.id in front, times.get(trial.id)) for trial in found.trials])

@@ -12,7 +12,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, Constant, Float, Intege
 
 from lightning_primo.checks import shown
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
-from lightning_primo.problem import Problem, Unit
+from lightning_primo.problem import DataFractions, Epochs, Problem, Steps, Unit
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, Status
 from lightning_primo.results.illustrated import IllustratedFindings
@@ -57,15 +57,14 @@ def from_optuna(
     steps = [step for trial in trials for step in trial.intermediate_values]
     offset = 1 - min([*steps, 1])  # epochs are counted from 1
     epochs = study.user_attrs.get(EPOCHS, [1, max([step + offset for step in steps], default=1)])
-    unit, grain = study.user_attrs.get(UNIT, [Unit.EPOCHS.value, "1"])
+    unit = _unit(*study.user_attrs.get(UNIT, [Epochs.name, "1"]))
     problem = Problem(
         space=_space(trials),
         objectives=objectives,
         constraints=_constraints(trials, objectives),
         min_epochs=int(epochs[0]),
         max_epochs=int(epochs[1]),
-        unit=Unit(unit),
-        grain=Fraction(grain) if unit == Unit.DATA.value else int(grain),
+        unit=unit,
     )
     first = min((trial.datetime_start for trial in trials if trial.datetime_start is not None), default=None)
     proposals = [(_proposal(problem, trial), _seconds(first, trial.datetime_start)) for trial in trials]
@@ -75,6 +74,12 @@ def from_optuna(
         if trial.state.is_finished()
     ]
     return IllustratedFindings(problem, [*proposals, *sorted(told, key=lambda event: event[1])])
+
+
+def _unit(name: str, grain: str) -> Unit:
+    if name == Steps.name:
+        return Steps(int(grain))
+    return DataFractions(Fraction(grain)) if name == DataFractions.name else Epochs()
 
 
 def _objectives(study: optuna.Study, names: Sequence[str] | None, log: Collection[str] | None) -> tuple[Objective, ...]:

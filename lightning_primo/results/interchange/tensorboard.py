@@ -69,4 +69,4 @@ def _write(directory: Path, trial: TrialResult, objectives: Sequence[str], every
         for epoch, values in sorted(curve.items()):
             for name, value in values.items():
                 if math.isfinite(value):
-                    writer.add_scalar(name, value, global_step=trial.fidelity.tick(epoch))
+                    writer.add_scalar(name, value, global_step=trial.fidelity.unit.tick(epoch))

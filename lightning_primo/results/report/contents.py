@@ -75,16 +75,16 @@ def contents(
             "trials": len(trials),
             "statuses": dict(Counter(trial.outcome for trial in findings.trials).most_common()),
             "epochs": findings.spent,
-            "unit": problem.fidelity.spending,
-            "one": problem.fidelity.singular if problem.fidelity.continues else "fraction of the data",
-            "whole": problem.fidelity.continues,
+            "unit": problem.unit.spending,
+            "one": problem.unit.singular if problem.unit.continues else "fraction of the data",
+            "whole": problem.unit.continues,
             "full_trainings": findings.full_trainings,
             "infeasible": len(findings.infeasible),
             "seconds": findings.events[-1][1] if findings.events else 0.0,
             "hypervolume": findings.hypervolume(),
             "reference": findings.reference,
-            "min_epochs": problem.fidelity.amount(problem.min_epochs),
-            "max_epochs": problem.fidelity.amount(problem.max_epochs),
+            "min_epochs": problem.unit.amount(problem.min_epochs),
+            "max_epochs": problem.unit.amount(problem.max_epochs),
         },
         "objectives": _objectives(findings),
         "constraints": _constraints(findings),
@@ -92,7 +92,7 @@ def contents(
         "front": front,
         "trials": _trials(findings, trials, front, directory),
         "curves": _curves(findings),
-        "rungs": [problem.fidelity.amount(rung) for rung in _rungs(trials)],
+        "rungs": [problem.unit.amount(rung) for rung in _rungs(trials)],
         "models": [_model(model, problem) for model in models],
         "hypervolume": _hypervolume(findings),
         "spending": [_in_unit(asdict(spent), problem) for spent in spending(problem, trials, front)],
@@ -191,7 +191,7 @@ def _trials(findings: Findings, trials: Sequence[Trial], front: Sequence[int], d
             "id": trial.id,
             "fate": fate(problem, told, members),
             "epoch": trial.amount,
-            "cost": problem.fidelity.amount(trial.cost),
+            "cost": problem.unit.amount(trial.cost),
             "seconds": rounded(trial.seconds),
             "how": trial.operation,
             "config": dict(trial.config),
@@ -203,7 +203,7 @@ def _trials(findings: Findings, trials: Sequence[Trial], front: Sequence[int], d
             "prior": told.prior,
             "spreads": [rounded(value) for value in spreads] if np.isfinite(spreads).any() else None,
             "reason": first_line(trial.reason) if trial.reason.strip() else None,
-            "schedule": {str(problem.fidelity.amount(epoch)): dict(config) for epoch, config in trial.schedule.items()}
+            "schedule": {str(problem.unit.amount(epoch)): dict(config) for epoch, config in trial.schedule.items()}
             if len(trial.schedule) > 1
             else None,
             "pending": told.pending,
@@ -226,7 +226,7 @@ def _curves(findings: Findings) -> dict[str, Any]:
             epochs = [epochs[i] for i in np.unique(np.rint(np.linspace(0, len(epochs) - 1, each)).astype(int))]
         if epochs:
             curves[str(trial.id)] = {
-                "epochs": [findings.problem.fidelity.amount(epoch) for epoch in epochs],
+                "epochs": [findings.problem.unit.amount(epoch) for epoch in epochs],
                 "values": [[rounded(trial.curve[epoch][name]) for epoch in epochs] for name in trained],
             }
     return curves
@@ -245,7 +245,7 @@ def _model(model: ObjectiveModel | None, problem: Problem) -> dict[str, Any] | N
     rng = np.random.default_rng(0)
     return {
         "trials": model.trials,
-        "epoch": None if model.epoch is None else problem.fidelity.amount(model.epoch),
+        "epoch": None if model.epoch is None else problem.unit.amount(model.epoch),
         "explained": rounded(model.explained),
         "importances": [
             {"name": one.name, "alone": rounded(one.alone), "total": rounded(one.total)}
@@ -264,7 +264,7 @@ def _model(model: ObjectiveModel | None, problem: Problem) -> dict[str, Any] | N
 
 def _in_unit(row: dict[str, Any], problem: Problem) -> dict[str, Any]:
     """A row of what was spent, of which the epochs are those, steps, or full trainings."""
-    return {**row, "epochs": problem.fidelity.amount(row["epochs"])}
+    return {**row, "epochs": problem.unit.amount(row["epochs"])}
 
 
 def _hypervolume(findings: Findings) -> dict[str, list[float]]:
@@ -278,7 +278,7 @@ def _hypervolume(findings: Findings) -> dict[str, list[float]]:
     if len(places) > _VOLUMES:
         places = places[np.unique(np.rint(np.linspace(0, len(places) - 1, _VOLUMES)).astype(int))]
     return {
-        "epochs": [rounded(value) for value in table[findings.problem.unit.value].to_numpy()[places]],
+        "epochs": [rounded(value) for value in table[findings.problem.unit.name].to_numpy()[places]],
         "seconds": [rounded(value) for value in table["seconds"].to_numpy()[places]],
         "volume": [rounded(value) for value in volumes[places]],
     }

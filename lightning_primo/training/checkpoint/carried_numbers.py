@@ -95,7 +95,7 @@ def _numbers(module: pl.LightningModule) -> Numbers:
 def _of_part(part: nn.Module) -> Iterator[tuple[str, Any]]:
     if isinstance(part, MetricCollection):
         return
-    others = {*part._defaults, *_of_every_metric()} if isinstance(part, Metric) else _of_every_module()
+    others = {*part._defaults, *vars_of_bare_metric()} if isinstance(part, Metric) else _of_every_module()
     for key, value in vars(part).items():
         number = None if key in others else _plain(value)
         if number is not None:
@@ -141,7 +141,8 @@ def _of_every_module() -> frozenset[str]:
 
 
 @functools.cache
-def _of_every_metric() -> frozenset[str]:
+def vars_of_bare_metric() -> frozenset[str]:
+    """The attributes that every metric of torchmetrics has."""
     return frozenset(vars(_Bare()))
 
 

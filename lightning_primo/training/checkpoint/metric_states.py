@@ -15,6 +15,8 @@ import torch
 from torchmetrics import Metric, MetricCollection
 from typing_extensions import override
 
+from lightning_primo.callbacks.optimizer_settings import same
+from lightning_primo.training.checkpoint.carried_numbers import vars_of_bare_metric
 from lightning_primo.training.checkpoint.late_state import LateState
 
 
@@ -26,10 +28,19 @@ class MetricStates(LateState):
     numbers beside its states is among the `CarriedNumbers`.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[str, dict[str, Any]] = {}
+
     @property
     @override
     def state_key(self) -> str:
         return "lightning_primo.metric_states"
+
+    @override
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_fit_start(trainer, pl_module)
+        self._made = {name: _made(metric) for name, metric in _metrics(pl_module)}
 
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
@@ -38,7 +49,11 @@ class MetricStates(LateState):
                 part.items()  # which brings those up to date that share a state with another one
         reset = {id(metric) for metric in _logged_as_objects(trainer)}
         return {
-            name: {"update_count": metric.update_count, "values": _copied(metric.metric_state)}
+            name: {
+                "made": self._made.get(name) or _made(metric),
+                "update_count": metric.update_count,
+                "values": _copied(metric.metric_state),
+            }
             for name, metric in _metrics(pl_module)
             if id(metric) not in reset and _portable(metric) and not _unused(metric)
         }
@@ -47,12 +62,47 @@ class MetricStates(LateState):
     def put_back(self, pl_module: pl.LightningModule, state: dict[str, Any]) -> None:
         for name, metric in _metrics(pl_module):
             of_metric = state.get(name)
-            if of_metric is None or of_metric["values"].keys() != metric.metric_state.keys():
+            if of_metric is None or not self.belongs(of_metric["made"], self._made.get(name) or _made(metric)):
                 continue
             metric.reset()
             metric._update_count = of_metric["update_count"]
             for attribute, value in of_metric["values"].items():
                 setattr(metric, attribute, _moved(value, metric.device))
+
+    def belongs(self, saved: dict[str, Any], own: dict[str, Any]) -> bool:
+        """Whether a state belongs to a metric, by what both were made with: the same names of states are enough here.
+
+        The module is built from the same configuration, and what else its metrics begin with may be of the time.
+        """
+        return set(saved["states"]) == set(own["states"])
+
+
+class InheritedMetricStates(MetricStates):
+    """The same for a module with other hyperparameters than the one that was saved, as of a trial that takes over.
+
+    A metric goes on only if it is of the class of the saved one, and was made alike: states that begin with the same
+    shapes and values, and the same plain settings, such as a threshold. Counts of other classes or bins, or by another
+    threshold, mean nothing to it. One that was made otherwise begins anew, as numbers do (`CarriedNumbers`).
+    """
+
+    @override
+    def belongs(self, saved: dict[str, Any], own: dict[str, Any]) -> bool:
+        """Whether both were made alike."""
+        return same(saved, own)
+
+
+def _made(metric: Metric) -> dict[str, Any]:
+    """What tells how a metric was made: its class, what its states begin with, and its plain settings."""
+    others = {*metric._defaults, *vars_of_bare_metric()}
+    return {
+        "class": type(metric).__qualname__,
+        "states": {name: _moved(default, torch.device("cpu")) for name, default in metric._defaults.items()},
+        "settings": {
+            name: value
+            for name, value in vars(metric).items()
+            if name not in others and (value is None or type(value) in (bool, int, float, str))
+        },
+    }
 
 
 def _metrics(module: pl.LightningModule) -> Iterator[tuple[str, Metric]]:

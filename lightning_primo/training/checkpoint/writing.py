@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,15 +12,12 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.strategies import Strategy
-from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
-from lightning_primo.errors import CheckpointError, CheckpointWarning
+from lightning_primo.errors import CheckpointError
 from lightning_primo.layout import checkpoint_file, partial_checkpoint, partial_checkpoints
 from lightning_primo.training.checkpoint.claim import Claim
-
-_HYPER_PARAMETERS = ("hyper_parameters", "hparams_type", "datamodule_hyper_parameters", "datamodule_hparams_type")
-_OF_A_CONTAINER = "what save_hyperparameters has kept holds"
+from lightning_primo.training.checkpoint.plain_hyperparameters import loads, without_objects
 
 # Classes of modules whose checkpoints were seen to load: reading each one back would take as long as writing it.
 _verified: set[type] = set()
@@ -84,7 +79,7 @@ def _written_in_place(strategy: Strategy) -> Iterator[None]:
 class _InPlace(TorchCheckpointIO):
     @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        checkpoint = _without_objects(checkpoint)
+        checkpoint = without_objects(checkpoint)
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -93,46 +88,6 @@ class _InPlace(TorchCheckpointIO):
         except BaseException:
             target.unlink(missing_ok=True)  # the disk is full enough
             raise
-
-
-def _without_objects(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The checkpoint without saved hyperparameters that do not load with ``weights_only=True``.
-
-    Nothing needs them here, as the trial's configuration rebuilds the module; it is said once per process what is
-    missing for ``load_from_checkpoint``.
-    """
-    saved = {key: checkpoint[key] for key in _HYPER_PARAMETERS if key in checkpoint}
-    lost = [key for key, values in saved.items() if not _loads(values)]
-    if not lost:
-        return checkpoint
-    names = [name for key in lost for name, value in _entries(saved[key]) if not _loads(value)]
-    _warn_of_objects(f"the hyperparameters {', '.join(map(repr, names))} hold" if names else _OF_A_CONTAINER)
-    return {key: value for key, value in checkpoint.items() if key not in lost}
-
-
-def _loads(value: Any) -> bool:
-    file = io.BytesIO()
-    try:
-        torch.save(value, file)
-        torch.load(io.BytesIO(file.getvalue()), map_location="cpu", weights_only=True)
-    except Exception:  # whatever pickling such an object leads to
-        return False
-    return True
-
-
-def _entries(values: Any) -> list[tuple[str, Any]]:
-    return list(values.items()) if isinstance(values, Mapping) else []
-
-
-@functools.cache
-def _warn_of_objects(what: str) -> None:
-    rank_zero_warn(
-        f"{what} objects that do not load with weights_only=True, so all are left out of "
-        "the trials' checkpoints: a trained module is there by Result.load, or from the weights of an export. To use "
-        "load_from_checkpoint give them to it, export with objects=True, or leave these out by "
-        "save_hyperparameters(ignore=...)",
-        category=CheckpointWarning,
-    )
 
 
 def _put_in_place(trainer: pl.Trainer, partial: Path, path: Path) -> None:
@@ -166,7 +121,7 @@ def _objects(path: Path) -> tuple[str, str]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=False)  # this process has just written it
     except Exception:
         checkpoint = {}
-    names = [key for key, value in checkpoint.items() if not _loads(value)]
+    names = [key for key, value in checkpoint.items() if not loads(value)]
     entries = f"entries {', '.join(map(repr, names))}" if names else "entries"
     classes = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     return entries, f"they need {', '.join(sorted(classes))}" if classes else "they hold others"

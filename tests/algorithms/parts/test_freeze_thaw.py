@@ -15,7 +15,7 @@ from lightning_primo.acquisitions import Acquisition
 from lightning_primo.algorithms import FreezeThaw, PriMO
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.parts.observations import observe
-from lightning_primo.problem import Problem, Unit
+from lightning_primo.problem import DataFractions, Problem
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.testing.problems import drive, evaluator, toy_problem
 
@@ -87,7 +87,7 @@ def test_the_larger_worth_per_epoch_that_is_left_wins() -> None:
 
 
 def test_where_promotions_begin_anew_all_rungs_above_are_left() -> None:
-    algorithm, _ = started(1, 3, 9, problem=replace(PROBLEM, unit=Unit.DATA, grain=Fraction(1, 27)))
+    algorithm, _ = started(1, 3, 9, problem=replace(PROBLEM, unit=DataFractions(Fraction(1, 27))))
     # 3 + 9 + 27 are left to trial 2, 9 + 27 to trial 3 and 27 to trial 4, a new one takes 40
     assert choose(algorithm, {2: 0.0, 3: 0.0, 4: 0.0}, new=0.0) == 4
     assert choose(algorithm, {2: math.log(39 / 27) - 0.01, 3: math.log(36 / 27) + 0.01, 4: 0.0}, new=0.0) == 3
@@ -147,7 +147,7 @@ def test_near_the_end_only_what_can_still_be_trained_fully_goes_on() -> None:
 
 
 def test_near_the_end_rungs_that_begin_anew_are_all_paid() -> None:
-    algorithm, _ = started(1, 3, problem=replace(PROBLEM, unit=Unit.DATA, grain=Fraction(1, 27)))
+    algorithm, _ = started(1, 3, problem=replace(PROBLEM, unit=DataFractions(Fraction(1, 27))))
     worth, new = {2: 5.0, 3: 0.0}, 9.0
     algorithm.epochs_left = 13.5  # after 1, 3 and 9 something is left
     assert choose(algorithm, worth, new=new) is None

@@ -131,6 +131,21 @@ def test_the_reference_point_lies_beyond_all_that_was_observed_or_is_the_problem
     assert data.reference[1] > 1.1  # the front's nadir is 1: what lengthens the front has to count
 
 
+def test_a_reference_point_that_nothing_is_better_than_does_not_lead_the_search() -> None:
+    problem = toy_problem(1)
+    (error,) = problem.objectives
+    algorithm, as_if_none = (
+        started(PriMO(n_init=3), replace(problem, objectives=(replace(error, reference=reference),)))
+        for reference in (1e-6, None)
+    )
+    for each in (algorithm, as_if_none):
+        drive(each, evaluator(problem), epochs=6 * 27)
+    full = [evaluation for trial in algorithm.trials if (evaluation := trial.at(27)) is not None]
+    assert len(full) >= 3
+    assert min(evaluation.losses[0] for evaluation in full) > 1e-6
+    assert [trial.config for trial in algorithm.trials] == [trial.config for trial in as_if_none.trials]
+
+
 ALGORITHMS: dict[str, tuple[Callable[[], Algorithm], bool]] = {
     "PriMO": (lambda: PriMO(n_init=3), False),
     "ParEGO": (

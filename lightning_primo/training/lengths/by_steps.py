@@ -1,16 +1,26 @@
-"""When a Trainer validates, on which the lengths must fall to which trials are trained."""
+"""Trainings that are counted in optimiser steps."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from typing_extensions import override
+
+from lightning_primo.callbacks.reproducible_steps import ReproducibleSteps
+from lightning_primo.callbacks.validation_at_steps import ValidationAtSteps
 from lightning_primo.checks import check_whole, shown
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem.fidelity import Fidelity, Unit
-from lightning_primo.training.data_lengths import check_by_data, refuse_max_epochs
+from lightning_primo.problem.fidelity import Fidelity
+from lightning_primo.training.checkpoint.recorder import Recorder
+from lightning_primo.training.checkpoint.step_recorder import StepRecorder
+from lightning_primo.training.lengths.base import TrainingLength, refuse_max_epochs
+from lightning_primo.training.lengths.trainer_by_steps import TrainerBySteps
 from lightning_primo.training.options import TrainerArguments
 from lightning_primo.training.parallelism import devices_per_trial, processes_per_trial
 
@@ -39,21 +49,6 @@ def fidelity_by_steps(steps: Any, trainer: TrainerArguments) -> Fidelity:
         if interval is not None:
             every = _steps(interval, trainer.get("accumulate_grad_batches", 1))
     return Fidelity.of_steps(steps, every=every)
-
-
-def fidelity_by_data(data: Any, trainer: TrainerArguments) -> Fidelity:
-    """The fractions of the data that trainings have.
-
-    Args:
-        data: The smallest, and 1.
-        trainer: The Trainer's arguments; its ``max_epochs`` says how many epochs each training has.
-
-    Raises:
-        InvalidArgumentError: If `data` are no such fractions, or the Trainer cannot train so.
-    """
-    if isinstance(trainer, Mapping):
-        check_by_data(trainer)
-    return Fidelity.of_data(data)
 
 
 def check_by_steps(arguments: Mapping[str, Any]) -> None:
@@ -92,54 +87,57 @@ def _steps(interval: Any, accumulated: Any) -> int:
     return batches // per_step
 
 
-def limits_of(fidelity: Fidelity, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by which a Trainer trains as long as a full training and validates where it is to.
+class BySteps(TrainingLength):
+    """A training of so many optimiser steps, which may go on inside an epoch.
 
     Args:
-        fidelity: The lengths of trainings.
-        arguments: The user's.
-
-    Raises:
-        InvalidArgumentError: If these cannot be.
+        every: Steps from one validation to the next, which are a level.
     """
-    if fidelity.unit is Unit.DATA:
-        return {"max_epochs": check_by_data(arguments)}
-    refuse_max_epochs(arguments)
-    if fidelity.unit is Unit.EPOCHS:
-        return {"max_epochs": fidelity.full}
-    check_by_steps(arguments)
-    interval = arguments.get(_INTERVAL)
-    if interval is not None and _steps(interval, arguments.get("accumulate_grad_batches", 1)) != fidelity.grain:
-        raise InvalidArgumentError(
-            f"'trainer' sets {_INTERVAL!r} to {interval} for a configuration, but trials are compared every "
-            f"{fidelity.grain:,} steps; leave it out"
-        )
-    return {
-        "max_epochs": -1,
-        "max_steps": fidelity.full * fidelity.grain,
-        _EVERY_N_EPOCH: None,
-        _INTERVAL: fidelity.grain,  # callbacks see that epochs do not count; ValidationAtSteps says when
-    }
 
+    trainer: ClassVar[type[pl.Trainer]] = TrainerBySteps
+    full_training: ClassVar[str] = "the second number of 'steps'"
 
-def check_validated(arguments: Mapping[str, Any], *epochs: int) -> None:
-    """Raise unless the Trainer validates after each of `epochs`, counted from 1, at which objectives are compared.
+    def __init__(self, every: int) -> None:
+        self.every = every
 
-    Raises:
-        InvalidArgumentError: If `check_val_every_n_epoch` leaves one out, or is no whole number.
-    """
-    given = arguments.get(_EVERY_N_EPOCH, 1)
-    if given is None:
-        raise InvalidArgumentError(
-            f"{_EVERY_N_EPOCH!r} must be a whole number of at least 1 where trainings are counted in epochs, got None, "
-            "by which 'trainer' validates inside epochs: leave it out, and count trainings in optimiser steps by "
-            "steps=(shortest, full) in the place of 'epochs'"
-        )
-    every = check_whole(_EVERY_N_EPOCH, given, least=1)
-    left_out = [epoch for epoch in epochs if epoch % every]
-    if left_out:
-        raise InvalidArgumentError(
-            f"'trainer' validates every {every} epochs ('check_val_every_n_epoch'), so not after epoch {left_out[0]}, "
-            f"to which trials are trained: choose 'epochs' and the algorithm's rungs as multiples of {every}, or "
-            "validate after every epoch and make that cheaper by limit_val_batches"
-        )
+    @override
+    def limits(self, full: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        refuse_max_epochs(arguments)
+        check_by_steps(arguments)
+        interval = arguments.get(_INTERVAL)
+        if interval is not None and _steps(interval, arguments.get("accumulate_grad_batches", 1)) != self.every:
+            raise InvalidArgumentError(
+                f"'trainer' sets {_INTERVAL!r} to {interval} for a configuration, but trials are compared every "
+                f"{self.every:,} steps; leave it out"
+            )
+        return {
+            "max_epochs": -1,
+            "max_steps": full * self.every,
+            _EVERY_N_EPOCH: None,
+            _INTERVAL: self.every,  # callbacks see that epochs do not count; ValidationAtSteps says when
+        }
+
+    @override
+    def check_compared(self, arguments: Mapping[str, Any], *levels: int) -> None:
+        """All levels are compared: `validation` sees to it."""
+
+    @override
+    def end(self, level: int, arguments: Mapping[str, Any]) -> int:
+        return level
+
+    @override
+    def epochs(self, level: int, arguments: Mapping[str, Any]) -> int:
+        return 1
+
+    @property
+    @override
+    def recorder(self) -> Callable[..., Recorder]:
+        return functools.partial(StepRecorder, every=self.every)
+
+    @override
+    def reproducible(self, seed: int) -> ReproducibleSteps:
+        return ReproducibleSteps(seed)
+
+    @override
+    def validation(self) -> Sequence[Callback]:
+        return [ValidationAtSteps(self.every)]

@@ -1,18 +1,40 @@
-"""What the Trainer's arguments must be where trainings are counted in fractions of the data."""
+"""Trainings that are counted in fractions of the training data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
+from typing_extensions import override
+
+from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.checks import check_whole, shown
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.problem.fidelity import Fidelity
+from lightning_primo.training.checkpoint.recorder import Recorder
+from lightning_primo.training.lengths.base import TrainingLength
+from lightning_primo.training.options import TrainerArguments
 
 _MAX_EPOCHS, _EVERY_N_EPOCH, _INTERVAL = "max_epochs", "check_val_every_n_epoch", "val_check_interval"
 
 
-def check_by_data(arguments: Mapping[str, Any]) -> int:
+def fidelity_by_data(data: Any, trainer: TrainerArguments) -> Fidelity:
+    """The fractions of the data that trainings have.
+
+    Args:
+        data: The smallest, and 1.
+        trainer: The Trainer's arguments; its ``max_epochs`` says how many epochs each training has.
+
+    Raises:
+        InvalidArgumentError: If `data` are no such fractions, or the Trainer cannot train so.
+    """
+    if isinstance(trainer, Mapping):
+        epochs_of_each(trainer)
+    return Fidelity.of_data(data)
+
+
+def epochs_of_each(arguments: Mapping[str, Any]) -> int:
     """The epochs of each training, whatever the fraction of the data.
 
     Args:
@@ -56,14 +78,32 @@ def _check_is_share(arguments: Mapping[str, Any], name: str, why: str) -> None:
         )
 
 
-def refuse_max_epochs(arguments: Mapping[str, Any]) -> None:
-    """Raise where the Trainer is told how long the full training is, which 'epochs' or 'steps' says.
+class ByData(TrainingLength):
+    """A training on a fraction of the data, from its beginning to its end."""
 
-    Raises:
-        InvalidArgumentError: Then.
-    """
-    if _MAX_EPOCHS in arguments:
-        raise InvalidArgumentError(
-            f"'trainer' must not set {_MAX_EPOCHS!r}: the full training is the second number of 'epochs' or 'steps' "
-            "(it says how long trainings are only where they are counted in fractions of the data, by 'data')"
-        )
+    full_training: ClassVar[str] = "the Trainer's 'max_epochs', on the fraction of the data"
+
+    @override
+    def limits(self, full: int, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return {_MAX_EPOCHS: epochs_of_each(arguments)}
+
+    @override
+    def check_compared(self, arguments: Mapping[str, Any], *levels: int) -> None:
+        epochs_of_each(arguments)
+
+    @override
+    def end(self, level: int, arguments: Mapping[str, Any]) -> int:
+        return epochs_of_each(arguments)
+
+    @override
+    def epochs(self, level: int, arguments: Mapping[str, Any]) -> int:
+        return epochs_of_each(arguments)
+
+    @property
+    @override
+    def recorder(self) -> Callable[..., Recorder]:
+        return Recorder
+
+    @override
+    def reproducible(self, seed: int) -> ReproducibleEpochs:
+        return ReproducibleEpochs(seed)

@@ -18,7 +18,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.problem.fidelity import Unit
 
 _LIGHTNING = ("lightning", "pytorch_lightning")
 _CAN_LOAD = ("configure_optimizers", "on_fit_start")  # before the train data are there, and not too early for them
@@ -94,11 +93,6 @@ def epochs_of_steps(steps: int, n_batches: int, accumulated: Mapping[int, int]) 
     else:
         first = begins[-1]
     return first + math.ceil((steps - made) / math.ceil(n_batches / accumulated[first]))
-
-
-def trainer_kind(unit: Unit) -> type[pl.Trainer]:
-    """The Trainer of trainings that are counted in `unit`."""
-    return TrainerBySteps if unit is Unit.STEPS else pl.Trainer
 
 
 def _unknown(why: str, trainer: pl.Trainer) -> InvalidArgumentError:
