@@ -138,7 +138,7 @@ def _fit(
             metrics,
             CarriedNumbers(),
             UnsavedBuffers(),
-            *([] if job.inheritance is not None else [SameValidationData()]),
+            *([] if job.inheritance is not None else [SameValidationData(division.parts)]),
             *trained,
         ],
         after=[recorder],

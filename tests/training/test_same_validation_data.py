@@ -86,10 +86,19 @@ def test_of_batches_without_tensors_nothing_is_known() -> None:
     trainer.state.fn = TrainerFn.FITTING
     for batch in (["a text"], torch.eye(3).to_sparse()):
         callback.on_validation_batch_start(trainer, Net(), batch, 0)
-    assert callback.state_dict() == {"first_batches": []}
+    assert callback.state_dict()["first_batches"] == []
     for values in (torch.ones(3, dtype=torch.bfloat16), torch.ones(3, dtype=torch.bfloat16), torch.zeros(3)):
         callback.on_validation_batch_start(trainer, Net(), {"x": values, "n": 3}, 0)
         callback.on_validation_batch_start(trainer, Net(), torch.rand(3), 1)
     first, second = callback.state_dict()["first_batches"]
     assert len(first) == len(second) == 64
     assert first != second
+
+
+def test_batches_in_parts_are_compared_with_such_alone() -> None:
+    seen = SameValidationData(1)
+    seen.load_state_dict({"first_batches": ["a", "a"], "parts": 1})
+    assert seen.state_dict()["first_batches"] == ["a", "a"]
+    divided = SameValidationData(2)
+    divided.load_state_dict(seen.state_dict())
+    assert divided.state_dict() == {"first_batches": [], "parts": 2}

@@ -29,9 +29,13 @@ class SameValidationData(Callback):
 
     Only batches that stay the same while the training does not stop are compared, seen at least twice before the
     checkpoint or after it: others are drawn anew or augmented each time. Those without tensors are not looked at.
+
+    Args:
+        parts: In how many parts the batches come, which is the same on both sides of a comparison.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parts: int = 1) -> None:
+        self.parts = parts
         self._before: list[str] = []
         self._since: list[str] = []
 
@@ -42,11 +46,11 @@ class SameValidationData(Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"first_batches": [*self._before, *self._since][-2:]}
+        return {"first_batches": [*self._before, *self._since][-2:], "parts": self.parts}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._before = list(state_dict["first_batches"])
+        self._before = list(state_dict["first_batches"]) if state_dict["parts"] == self.parts else []
 
     @override
     def on_validation_batch_start(
