@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -148,6 +149,11 @@ def test_what_moves_in_place_is_measured_and_stays_where_it_was(looks: bool, ret
 def test_what_holds_tensors_and_cannot_be_asked_is_refused() -> None:
     graph = MovesInPlace(torch.ones(5, 4))
     graph.parts["function"] = lambda: None  # type: ignore[assignment]
+    assert to_device(graph, "meta").parts["nodes"].is_meta
+    graph.parts["generator"] = torch.Generator()  # type: ignore[assignment]
+    with pytest.raises(NotMeasurableError, match=r"MovesInPlace cannot be copied to be moved .*'example_inputs'"):
+        to_device(graph, "meta")
+    graph.parts["lock"] = threading.Lock()  # type: ignore[assignment]
     with pytest.raises(NotMeasurableError, match=r"MovesInPlace holds that cannot be pickled .*'example_inputs'"):
         to_device(graph, "meta")
 
@@ -168,6 +174,12 @@ class OfFields(nn.Module):
 
     def forward(self, fields: Any) -> Fields:
         return Fields(self.layer(fields.x) * fields.mask, fields.mask)
+
+
+def test_what_is_beside_tensors_and_holds_none_is_passed_on() -> None:
+    beside = (torch.zeros(4, 2), lambda: None, torch.Generator(), np.float64(2.0), 3, "text", torch.float32, range(3))
+    assert first_sample(beside, 2)[1:] == beside[1:]
+    assert peak_memory(Takes(), beside[:3], device="cpu", batch_size=4) == 4 * 8
 
 
 def test_dataclasses_are_cut_moved_and_counted() -> None:
