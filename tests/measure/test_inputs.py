@@ -150,7 +150,7 @@ def test_what_holds_tensors_and_cannot_be_asked_is_refused() -> None:
     graph = MovesInPlace(torch.ones(5, 4))
     graph.parts["function"] = lambda: None  # type: ignore[assignment]
     assert to_device(graph, "meta").parts["nodes"].is_meta
-    graph.parts["generator"] = torch.Generator()  # type: ignore[assignment]
+    graph.parts["library"] = random  # type: ignore[assignment]
     with pytest.raises(NotMeasurableError, match=r"MovesInPlace cannot be copied to be moved .*'example_inputs'"):
         to_device(graph, "meta")
     graph.parts["lock"] = threading.Lock()  # type: ignore[assignment]
