@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from lightning_primo.errors import ValidationDataWarning
 from lightning_primo.training import run_job
 from lightning_primo.training.checkpoint import same_validation_data
-from lightning_primo.training.checkpoint.same_validation_data import SameValidationData
+from lightning_primo.training.checkpoint.same_validation_data import OtherValidationData, SameValidationData
 from tests.tiny import Data, Net
 from tests.training.jobs import make_job
 
@@ -102,3 +102,9 @@ def test_batches_in_parts_are_compared_with_such_alone() -> None:
     divided = SameValidationData(2)
     divided.load_state_dict(seen.state_dict())
     assert divided.state_dict() == {"first_batches": [], "parts": 2}
+
+
+def test_what_another_configuration_was_validated_on_is_not_compared() -> None:
+    taken_over = OtherValidationData()
+    taken_over.load_state_dict({"first_batches": ["a", "a"], "parts": 1})
+    assert taken_over.state_dict()["first_batches"] == []

@@ -69,6 +69,14 @@ class SameValidationData(Callback):
         return steady and self._before[0] != self._since[0]
 
 
+class OtherValidationData(SameValidationData):
+    """The same for a training that takes over that of another configuration, which may have other batches."""
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing of the other one's is compared."""
+
+
 def _print_of(batch: Any) -> str:
     """A text that tells batches apart; empty for one without tensors."""
     digest = hashlib.sha256()
