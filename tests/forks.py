@@ -6,21 +6,31 @@ package nothing is imported before the fork. Used by the fixture `forks`.
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import runpy
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_PRELOADED = ("ConfigSpace", "lightning.pytorch.cli", "loky", "matplotlib.pyplot", "pandas", "scipy.stats")
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.parent import Parent, Script, end, run
+
+PRELOADED = (
+    "ConfigSpace",
+    "botorch.utils.multi_objective.box_decompositions.non_dominated",
+    "lightning.pytorch.cli",
+    "loky",
+    "matplotlib.pyplot",
+    "pandas",
+    "plotly.offline",
+    "scipy.stats",
+)
 
 
 @dataclass
@@ -34,7 +44,7 @@ class Process:
         returncode: As of `subprocess.Popen`; None until `wait` was called.
     """
 
-    server: subprocess.Popen[str]
+    server: Script
     pid: int
     out: Path
     err: Path
@@ -70,11 +80,12 @@ class Forks:
 
     Args:
         folder: For what they write.
+        parent: Has imported `PRELOADED`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._count = folder, 0
-        self._server: subprocess.Popen[str] | None = None
+    def __init__(self, folder: Path, parent: Parent) -> None:
+        self._folder, self._count, self._parent = folder, 0, parent
+        self._server: Script | None = None
 
     @contextmanager
     def started(
@@ -88,9 +99,7 @@ class Forks:
             env: Variables that it has besides those of this process.
         """
         if self._server is None:
-            self._server = subprocess.Popen(
-                [sys.executable, "-W", "ignore", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
+            self._server = Script(self._parent, __file__)
         self._count += 1
         out, err = (self._folder / f"{self._count}.{name}" for name in ("out", "err"))
         for file in (out, err):
@@ -102,9 +111,7 @@ class Forks:
             "out": str(out),
             "err": str(err),
         }
-        assert self._server.stdin is not None
-        self._server.stdin.write(json.dumps(command) + "\n")
-        self._server.stdin.flush()
+        self._server.tell(json.dumps(command))
         process = Process(self._server, int(_answer(self._server, "begin")), out, err)
         try:
             yield process
@@ -125,12 +132,11 @@ class Forks:
     def close(self) -> None:
         """End the common parent."""
         if self._server is not None:
-            self._server.communicate()
+            self._server.close()
 
 
-def _answer(server: subprocess.Popen[str], kind: str) -> str:
-    assert server.stdout is not None
-    told, _, value = server.stdout.readline().partition(" ")
+def _answer(server: Script, kind: str) -> str:
+    told, _, value = server.hear().partition(" ")
     assert told == kind, "the common parent died"
     return value
 
@@ -150,45 +156,20 @@ def _become(command: dict[str, Any]) -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [*filter(None, paths), *(path for path in sys.path if path not in paths)]
-    first, *rest = command["arguments"]
-    try:
-        if first == "-m":
-            sys.path.insert(0, command["cwd"])
-            sys.argv = rest
-            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-        else:
-            sys.path.insert(0, str(Path(command["cwd"], first).parent))
-            sys.argv = [first, *rest]
-            runpy.run_path(first, run_name="__main__")
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            return end.code or 0
-        print(end.code, file=sys.stderr)
-        return 1
-    except Exception:
-        sys.excepthook(*sys.exc_info())
-        return 1
-    return 0
-
-
-def _end(code: int) -> None:
-    """End as the interpreter does, except that the modules stay: to take them apart copies what the parent shares."""
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code & 0xFF)
+    if command["arguments"][0] == "-m":
+        sys.path.insert(0, command["cwd"])
+    return run(command["arguments"])
 
 
 def _serve() -> None:
-    del sys.path[0]  # this folder
-    for name in _PRELOADED:
+    del sys.path[:2]  # of this repository
+    for name in PRELOADED:  # which are there already, unless this was executed
         __import__(name)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
             os.setsid()
-            _end(_become(json.loads(line)))
+            end(_become(json.loads(line)))
         print("begin", pid, flush=True)
         _, status = os.waitpid(pid, 0)
         print("end", os.waitstatus_to_exitcode(status), flush=True)

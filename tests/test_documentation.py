@@ -18,7 +18,9 @@ START = (ROOT / "docs/start.md").read_text()
 # How long the pages train is for their readers; what is replaced must be there.
 SHORTER = {
     "python": {"epochs=(1, 9)": "epochs=(1, 3)", "full_trainings=8": "full_trainings=4"},
-    "README": {"epochs=(1, 9)": "epochs=(1, 3)"},
+    "README": {"epochs=(1, 9)": "epochs=(1, 3)", "full_trainings=4": "full_trainings=2"},
+    "data-fractions": {"full_trainings=4": "full_trainings=2"},
+    "steps": {"steps=180": "steps=90"},
     "hypergradients": {
         "epochs=(1, 9)": "epochs=(1, 2)",
         "max_epochs=3": "max_epochs=1",

@@ -237,8 +237,9 @@ class Instances(LightningCLI):
         In their place are Lightning's defaults: what is left out is what the project's default config files say.
         """
         linked = {key.split(".")[1] for keys, _ in self._links() for key in keys if key.startswith("trainer.")}
+        defaults = defaults_of_trainer()
         trainer = {
-            name: defaults_of_trainer().get(name) if name not in linked and _describes_object(value) else value
+            name: defaults.get(name) if name not in linked and _describes_object(value) else value
             for name, value in (config.get("trainer") or {}).items()
         }
         return {**config, "trainer": trainer}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -77,9 +78,11 @@ def copied(module: nn.Module, *, device: torch.device, dtype: torch.dtype | None
     already. On ``torch.device("meta")`` nothing but the structure is copied.
 
     Raises:
-        NotMeasurableError: If the module cannot be copied, or lies on the meta device and is wanted on another.
+        NotMeasurableError: If the module cannot be copied, keeps functions that would go on to call the original, or
+            lies on the meta device and is wanted on another.
     """
     require_initialised(module)
+    _require_own_calls(module)
     if device.type != "meta" and any(tensor.is_meta for tensor in state_of(module)):
         raise NotMeasurableError(
             f"{type(module).__name__} lies on the meta device and has no weights to run with on {device}; build it "
@@ -101,6 +104,31 @@ def copied(module: nn.Module, *, device: torch.device, dtype: torch.dtype | None
         ) from error
     # Modules that know where they lie (LightningModule.device, packed recurrent weights) learn it from `to`.
     return clone.to(device=device, dtype=dtype)
+
+
+def _require_own_calls(module: nn.Module) -> None:
+    """Raise NotMeasurableError where an attribute is a function that holds a part of `module`: a copy shares it.
+
+    ``self.net.forward = lambda x: self.head(x)`` computes with the weights of the module that it was made in, whatever
+    becomes of a copy.
+    """
+    parts = {id(part) for part in module.modules()}
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            cells = (getattr(value, "__closure__", None) or ()) if isinstance(value, types.FunctionType) else ()
+            if any(id(content) in parts for content in map(_content, cells)):
+                where = ".".join(filter(None, (path, name)))
+                raise NotMeasurableError(
+                    f"{type(module).__name__} keeps the function {where!r}, which refers to the module itself, so that "
+                    "a copy would compute with the weights of the original; make it a method of a class"
+                )
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # an empty one
+        return None
 
 
 def placed(module: nn.Module, *, device: torch.device, dtype: torch.dtype | None = None) -> nn.Module:

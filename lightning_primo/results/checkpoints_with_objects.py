@@ -40,7 +40,13 @@ def objects_writer(directory: Path, build: Factory) -> Callable[[TrialResult, Pa
                 f"{kind} keeps no hyperparameters, so load_from_checkpoint has none to build it from: call "
                 "self.save_hyperparameters() in its __init__, or export without objects=True"
             )
-        kept: dict[str, Any] = {type(module).CHECKPOINT_HYPER_PARAMS_KEY: dict(module.hparams)}
+        hparams: Any = module.hparams
+        kept: dict[str, Any] = {type(module).CHECKPOINT_HYPER_PARAMS_KEY: dict(hparams)}
+        if type(hparams).__module__.partition(".")[0] == "omegaconf":  # whose class Lightning notes, to restore it
+            kept |= {
+                type(module).CHECKPOINT_HYPER_PARAMS_KEY: hparams,
+                type(module).CHECKPOINT_HYPER_PARAMS_TYPE: type(hparams),
+            }
         if hasattr(module, "_hparams_name"):
             kept[type(module).CHECKPOINT_HYPER_PARAMS_NAME] = module._hparams_name
         checkpoint = {**load_checkpoint(directory, trial), **kept}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 import shlex
@@ -70,7 +71,9 @@ def _command() -> str:
     return text if len(text) <= _LONGEST_COMMAND else f"{text[:_LONGEST_COMMAND]}…"
 
 
+@functools.cache
 def _version(package: str) -> str:
+    """Of the package that this process has imported; looking it up parses a file for each."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lightning_primo.acquisitions import candidates
+from tests.coarse import search_coarsely
 
 
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Maxima of acquisitions are looked for less thoroughly, for what holds all the same: a third of the time."""
-    for name, value in {"_N_SAMPLED": 128, "_N_AROUND": 64, "_N_CLIMBERS": 4, "_SCALES": (0.15, 0.04)}.items():
-        monkeypatch.setattr(candidates, name, value)
+    search_coarsely(monkeypatch.setattr)

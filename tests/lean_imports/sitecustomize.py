@@ -2,7 +2,8 @@
 
 torchmetrics imports what it finds installed for metrics that no test computes: transformers, torchvision, scipy.signal.
 Here it finds none of them; all others do. Each Trainer asks all installed packages whether they have callbacks for it,
-which takes longer than most trainings of the tests; here they are asked once.
+which takes longer than most trainings of the tests; here they are asked once. The name of a class is looked for once,
+too, of the twenty thousand times that jsonargparse does for a config.
 """
 
 from __future__ import annotations
@@ -32,7 +33,14 @@ def _ask_once(module: ModuleType) -> None:
     module.entry_points = functools.cache(module.entry_points)  # type: ignore[attr-defined]
 
 
+def _name_once(module: ModuleType) -> None:
+    plain = module.get_import_path
+    cached = functools.cache(plain)
+    module.get_import_path = lambda value: (cached if isinstance(value, type) else plain)(value)  # type: ignore[attr-defined]
+
+
 _CHANGES: dict[str, Callable[[ModuleType], None]] = {
+    "jsonargparse._util": _name_once,
     "torchmetrics.utilities.imports": _hide_packages,
     "lightning_utilities.core.imports": _hide_scipy,
     "lightning.fabric.utilities.registry": _ask_once,

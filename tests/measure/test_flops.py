@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, UncountedOperatorError
 from lightning_primo.measure import count_flops, operators
+from lightning_primo.measure.isolation import copied
 
 torchvision = pytest.importorskip("torchvision")
 
@@ -381,3 +382,19 @@ def test_modules_that_cannot_be_copied_are_run() -> None:
             raise TypeError("no copies")
 
     assert count_flops(Uncopiable(3, 4), torch.rand(2, 3)) == 24
+
+
+def test_a_copy_that_would_call_the_original_is_none() -> None:
+    class Patched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ModuleList([nn.Linear(3, 4), nn.Linear(3, 2)])
+            self.parts.forward = lambda x: torch.cat([part(x) for part in self.parts], dim=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.parts(x)
+            return out
+
+    assert count_flops(Patched(), torch.rand(1, 3)) == 18
+    with pytest.raises(NotMeasurableError, match=r"Patched keeps the function 'parts.forward'.*method"):
+        copied(Patched(), device=torch.device("cpu"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,33 @@ def test_a_module_is_built_from_the_objects_that_it_was_given(tmp_path: Path) ->
     assert whole["epoch"] == safe["epoch"] == 9
     assert "hyper_parameters" not in safe
     assert "model_with_objects.ckpt" not in {path.name for path in result.export(tmp_path / "plain").rglob("*")}
+
+
+class Dotted(dict[str, Any]):
+    """Read by attributes, as OmegaConf's containers are."""
+
+    __module__ = "omegaconf.of_this_test"
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+
+class OfContainer(pl.LightningModule):
+    def __init__(self, cfg: Any) -> None:
+        super().__init__()
+        self.save_hyperparameters(cfg)
+        self._hparams = Dotted(cfg)  # as Lightning keeps what is no plain dict
+        self.body = nn.Linear(2, cfg.width)
+
+
+def test_a_container_of_omegaconf_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = types.ModuleType(Dotted.__module__)
+    home.Dotted = Dotted  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "omegaconf", types.ModuleType("omegaconf"))
+    monkeypatch.setitem(sys.modules, Dotted.__module__, home)
+    result = result_of(tmp_path / "search", lambda config: OfContainer(Dotted(config)))
+    path = result.export(tmp_path / "front", objects=True) / "trial_00000" / "model_with_objects.ckpt"
+    assert OfContainer.load_from_checkpoint(path, weights_only=False).body.out_features == 5
 
 
 @pytest.mark.parametrize(

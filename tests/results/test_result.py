@@ -13,13 +13,14 @@ from ConfigSpace import ConfigurationSpace
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
+from lightning_primo.errors import CheckpointWarning, InvalidArgumentError, PrimoError, UnknownNameError
 from lightning_primo.factory import Factory
 from lightning_primo.layout import trial_directory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results.result import Result
+from lightning_primo.training.checkpoint.plain_hyperparameters import LEFT_OUT
 from tests.results.search_log import ACCURACY, ERROR, LATENCY, Log, make_problem, two_objective_log
 
 # With the reference at 1 and 10,000: boxes from the best error to the worst.
@@ -366,6 +367,18 @@ def test_export(tmp_path: Path) -> None:
     assert (described["trial"], described["epoch"], described["status"]) == (2, 9, "ok")
     assert described["search"] == {"directory": str(tmp_path / "search")}
     assert pd.read_csv(target / "front.csv")["id"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("missing", "given"), [(["cfg"], r"'cfg' are not.*path, cfg=\.\.\.\)"), ([], "all saved.*path")]
+)
+def test_an_export_says_which_hyperparameters_it_lacks(tmp_path: Path, missing: list[str], given: str) -> None:
+    result, _ = searched(tmp_path / "search")
+    path = trial_directory(tmp_path / "search", 2) / "last.ckpt"
+    torch.save({**torch.load(path, weights_only=True), LEFT_OUT: missing}, path)
+    with pytest.warns(CheckpointWarning, match=f"{given}.*Result.load"):
+        target = result.export(tmp_path / "front")
+    assert (target / "trial_00002" / "model.ckpt").exists()
 
 
 def test_export_replaces_only_an_earlier_export(tmp_path: Path) -> None:

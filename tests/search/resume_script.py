@@ -46,6 +46,7 @@ from lightning_primo.errors import CheckpointWarning
 from lightning_primo.store import Store
 from lightning_primo.training import Job
 from lightning_primo.training.plan import TrainingPlan
+from tests.coarse import search_coarsely
 
 EPOCHS = (1, 3)
 
@@ -306,11 +307,12 @@ def carry_out(command: dict[str, Any]) -> None:
     search = SEARCHES[command["search"]](command["directory"])
     if "moment" in command:
         strike(command["moment"], command["number"], command["signal"])
-    search.run(full_trainings=command["full_trainings"], progress=False)
+    search.run(full_trainings=command["full_trainings"], progress=False, report=False)
 
 
 def serve() -> None:
     torch.set_num_threads(1)
+    search_coarsely()
     warnings.simplefilter("error", CheckpointWarning)  # a child without its parent's weights would be as reproducible
     for line in sys.stdin:
         pid = os.fork()

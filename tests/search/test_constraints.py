@@ -12,6 +12,7 @@ from matplotlib import colors
 from lightning_primo import Metric, ParameterCount, PriMO, Search, SuccessiveHalving, read_result
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.results.front_plot import _INFEASIBLE
+from tests.coarse import search_coarsely
 from tests.search.tuned import TRAINER, events
 from tests.tiny import Data, Net
 
@@ -91,9 +92,12 @@ def test_with_nothing_feasible_there_is_no_front(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", [SuccessiveHalving(eta=2), PriMO(n_init=2, pause=None)])
-def test_a_search_that_is_gone_on_with_is_one_that_was_never_stopped(tmp_path: Path, algorithm: Any) -> None:
-    make(tmp_path / "once", algorithm=algorithm).run(full_trainings=8, progress=False)
-    for full_trainings in (2, 5, 8):
+def test_a_search_that_is_gone_on_with_is_one_that_was_never_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: Any
+) -> None:
+    search_coarsely(monkeypatch.setattr)
+    make(tmp_path / "once", algorithm=algorithm).run(full_trainings=6, progress=False)
+    for full_trainings in (2, 4, 6):
         make(tmp_path / "parts", algorithm=algorithm).run(full_trainings=full_trainings, progress=False)
     once, parts = (
         [(e.trial_id, e.epoch, getattr(e, "losses", None), getattr(e, "constraints", None)) for e in events(directory)]

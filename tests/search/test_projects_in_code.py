@@ -29,9 +29,11 @@ from torch.utils.data import DataLoader
 from lightning_primo import MOASHA, Metric, Search
 from lightning_primo.errors import InvalidArgumentError, MetricNotLoggedError, UnknownNameError
 from lightning_primo.problem.trial import Proposal
+from lightning_primo.search.session import make_workers
 from lightning_primo.training import Job, run_job
 from lightning_primo.training.replicates.run import run_trial
 from tests.tiny import Augmented, Data, Manual, Net, NoValidation, loader
+from tests.workers.executors import Odd, pickled
 
 EPOCHS = (1, 2)
 
@@ -283,14 +285,19 @@ def test_a_function_may_fail_for_single_trials(tmp_path: Path) -> None:
     assert result.trials[1].reason.startswith("InvalidArgumentError: 'trainer' must not set 'max_epochs'")
 
 
-def test_a_function_reaches_other_processes_and_the_test(tmp_path: Path) -> None:
+@pytest.mark.parametrize("elsewhere", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_function_reaches_other_processes_and_the_test(tmp_path: Path, elsewhere: bool) -> None:
+    """The cheap one sends what other processes get through pickle alone."""
+
     class Tested(Net):
         def test_step(self, batch: Any, batch_idx: int) -> None:
             self.log("clip", float(self.trainer.gradient_clip_val or 0.0))
 
     data = (*(loader() for _ in range(2)), DataLoader(Augmented(), batch_size=4))
     project = Project(module=Tested, data=data, trainer=lambda config: {"gradient_clip_val": config["lr"]})
-    result = make(tmp_path, project, workers=2).run(epochs=4, progress=False)
+    where = {"workers": 2} if elsewhere else {"executor": Odd(pickled)}
+    result = make(tmp_path, project, **where).run(epochs=4, progress=False)
+    assert make_workers(None, 2, project.trainer).size == 2
     table = result.test()
     assert (table["test_clip"] - table["lr"]).abs().max() < 1e-6
 

@@ -112,7 +112,7 @@ def test_kill_at_random_times(searches: Searches, undisturbed: Path, tmp_path: P
 def test_a_larger_budget_goes_on(searches: Searches, tmp_path: Path) -> None:
     """What was found stays; which paused trials go on near an end depends on where that is."""
     before: list[str] = []
-    for full_trainings, is_more in ((1.5, True), (4, True), (2, False), (FULL_TRAININGS, True)):
+    for full_trainings, is_more in ((1.5, True), (4, True), (2, False), (6, True)):
         assert searches.run(tmp_path, full_trainings) == 0, searches.log.read_text()
         found = history(tmp_path)
         assert found[: len(before)] == before
@@ -120,21 +120,23 @@ def test_a_larger_budget_goes_on(searches: Searches, tmp_path: Path) -> None:
         before = found
 
 
-@pytest.mark.parametrize(("moment", "number"), [("preflight", 1), ("training", 10), ("asking", 2)])
-def test_ctrl_c(searches: Searches, undisturbed: Path, tmp_path: Path, moment: str, number: int) -> None:
-    before = len(searches.log.read_text())
-    assert searches.run(tmp_path, moment=moment, number=number, signal=signal.SIGINT) == 0
-    said = searches.log.read_text()[before:]
-    assert "stopped by Ctrl-C after" in said
-    assert "the same call goes on from there" in said
-    assert "Traceback" not in said
-    assert searches.run(tmp_path) == 0
-    assert_same(tmp_path, undisturbed)
+INTERRUPTS = [
+    ("preflight", 1, signal.SIGINT),
+    ("training", 10, signal.SIGINT),
+    ("asking", 2, signal.SIGINT),
+    ("training", 10, signal.SIGTERM),  # as by a cluster that wants its node back
+]
 
 
-def test_terminated(searches: Searches, undisturbed: Path, tmp_path: Path) -> None:
-    """As by a cluster that wants its node back."""
-    assert searches.run(tmp_path, moment="training", number=10, signal=signal.SIGTERM) != 0
+def test_ctrl_c_and_terminated(searches: Searches, undisturbed: Path, tmp_path: Path) -> None:
+    for moment, number, by in INTERRUPTS:
+        before = len(searches.log.read_text())
+        code = searches.run(tmp_path, moment=moment, number=number, signal=by)
+        said = searches.log.read_text()[before:]
+        assert (code == 0) == (by is signal.SIGINT), f"{moment} {number}: {said}"
+        assert f"stopped by {'Ctrl-C' if by is signal.SIGINT else 'SIGTERM'} after" in said
+        assert "the same call goes on from there" in said
+        assert ("Traceback" in said) == (by is signal.SIGTERM)  # which `logged` prints
     assert searches.run(tmp_path) == 0
     assert_same(tmp_path, undisturbed)
 
@@ -211,6 +213,7 @@ def test_a_population_killed_while_trainings_are_taken_over(searches: Searches, 
     assert not list(killed.glob("trials/*/epoch_*"))
 
 
+FOLDED_TRAININGS = 16
 FOLD_KILLS = [
     ("training", 20),  # of 12 steps, the second fold of the first trial
     ("saved", 1),
@@ -223,16 +226,18 @@ FOLD_KILLS = [
 
 def test_killed_between_and_within_folds(searches: Searches, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert searches.run(whole, 24, search="folds") == 0, searches.log.read_text()
+    assert searches.run(whole, FOLDED_TRAININGS, search="folds") == 0, searches.log.read_text()
     expected = history(whole)
     replicates = [e.measurements["replicates"] for e, _ in read_events(whole) if isinstance(e, Evaluation) and e.ok]
     assert set(replicates) == {1.0, 2.0}
     for moment, number in FOLD_KILLS:
-        code = searches.run(killed, 24, search="folds", moment=moment, number=number, signal=signal.SIGKILL)
+        code = searches.run(
+            killed, FOLDED_TRAININGS, search="folds", moment=moment, number=number, signal=signal.SIGKILL
+        )
         assert code == -signal.SIGKILL, f"{moment} {number}: {searches.log.read_text()}"
         found = history(killed)
         assert found == expected[: len(found)], f"after {moment} {number}"
-    assert searches.run(killed, 24, search="folds") == 0, searches.log.read_text()
+    assert searches.run(killed, FOLDED_TRAININGS, search="folds") == 0, searches.log.read_text()
     assert_same(killed, whole)
     assert not list(killed.glob("trials/*/replicates/*/*.ckpt"))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,13 +31,6 @@ TRAINER: dict[str, Any] = {"accelerator": "cpu", "logger": False, "max_epochs": 
 
 def by_data(directory: Path, **changes: Any) -> Any:
     return make_search(directory, **{"epochs": None, "data": (1 / 3, 1), "trainer": TRAINER, **changes})
-
-
-@pytest.fixture(scope="module")
-def searches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searches]:
-    searches = Searches(tmp_path_factory.mktemp("log") / "log")
-    yield searches
-    searches.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import sqlite3
 import time
@@ -29,7 +28,7 @@ from lightning_primo.workers.executor import machine_share
 from tests.forks import Forks
 from tests.search.resume_script import build, make_search
 from tests.search.tuned import Tuned, events, make, run
-from tests.workers.executors import Odd, raising, working
+from tests.workers.executors import Odd, pickled, raising, working
 
 failing = raising(ConnectionError("the node is gone"))
 
@@ -127,11 +126,7 @@ def test_the_number_of_trainings_at_a_time_is_that_of_the_executor(tmp_path: Pat
 
 
 def test_jobs_reach_other_executors_by_cloudpickle(tmp_path: Path) -> None:
-    def through_pickle(fn: Any, *args: Any) -> Future[Any]:
-        fn, args = pickle.loads(pickle.dumps((fn, args)))
-        return working(fn, *args)
-
-    result = run(make(tmp_path, executor=Odd(through_pickle), module=lambda config: Tuned(**config)))
+    result = run(make(tmp_path, executor=Odd(pickled), module=lambda config: Tuned(**config)))
     assert [trial.outcome for trial in result.trials] == ["ok", "ok"]
     with (tmp_path / "file").open("w") as file:
         search = make(tmp_path / "b", executor=Odd(working), module=lambda config: Tuned(**config) if file else None)
