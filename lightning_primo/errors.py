@@ -146,6 +146,10 @@ class RepeatedDataWarning(UserWarning):
     """A training that goes on inside an epoch loads data again that it has trained on already, and leaves them out."""
 
 
+class ValidationDataWarning(UserWarning):
+    """A training that goes on validates on other data than before, so that its values cannot be compared."""
+
+
 class OnnxSkippedWarning(UserWarning):
     """A trial is exported without an ONNX file, as its module cannot be converted."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler
 
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.measure.inputs import REMEDY, map_tensors
@@ -18,7 +18,7 @@ def draws_one(loader: Any) -> bool:
         return all(map(draws_one, loader.values()))
     if isinstance(loader, (tuple, list)):
         return all(map(draws_one, loader))
-    return isinstance(loader, DataLoader) and (loader.batch_size is not None or loader.batch_sampler is not None)
+    return isinstance(loader, DataLoader) and (_batched(loader) or _batched_by_dataset(loader))
 
 
 def sample_batch(loader: Any) -> Any:
@@ -59,30 +59,30 @@ def several_batches(loader: Any, n: int) -> list[Any]:
     Raises:
         NotMeasurableError: If no batch can be drawn.
     """
-    sizes = isinstance(loader, DataLoader) and loader.batch_size is not None
-    if not sizes or isinstance(loader.dataset, IterableDataset):
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         return [sample_batch(loader)]
-    drawn = DataLoader(
-        loader.dataset,
-        batch_size=loader.batch_size,
-        shuffle=True,
-        collate_fn=loader.collate_fn,
-        generator=torch.Generator().manual_seed(0),
-    )
+    maker = loader.sampler if _batched_by_dataset(loader) else loader.batch_sampler
+    size = getattr(maker, "batch_size", None)
+    if not isinstance(size, int):
+        return [sample_batch(loader)]
+    dataset: Any = loader.dataset
+    drawn_by = BatchSampler(RandomSampler(dataset, generator=torch.Generator().manual_seed(0)), size, False)
+    by_loader = {"batch_sampler": drawn_by} if _batched(loader) else {"batch_size": None, "sampler": drawn_by}
+    drawn = DataLoader(dataset, collate_fn=loader.collate_fn, **by_loader)
     batches = [batch for _, batch in zip(range(n), drawn, strict=False)]
     return batches or [sample_batch(loader)]
 
 
 def _batches(source: Any) -> Iterator[Any]:
     if isinstance(source, DataLoader):
-        unbatched = source.batch_size is None and source.batch_sampler is None
         dataset: Any = source.dataset
         if isinstance(dataset, IterableDataset) and iter(dataset) is dataset:
             raise NotMeasurableError(f"the dataset is an iterator, so that drawing from it would use it up; {REMEDY}")
         return iter(
             DataLoader(
                 dataset,
-                batch_size=None if unbatched else 1,
+                batch_size=1 if _batched(source) else None,
+                sampler=[[0]] if _batched_by_dataset(source) else None,
                 collate_fn=source.collate_fn,
                 generator=torch.Generator(),
             )
@@ -90,3 +90,13 @@ def _batches(source: Any) -> Iterator[Any]:
     if iter(source) is source:
         raise NotMeasurableError(f"the training data are an iterator, so drawing from it would use it up; {REMEDY}")
     return iter(source)
+
+
+def _batched(loader: DataLoader[Any]) -> bool:
+    """Whether a loader makes batches of single samples."""
+    return loader.batch_size is not None or loader.batch_sampler is not None
+
+
+def _batched_by_dataset(loader: DataLoader[Any]) -> bool:
+    """Whether a loader asks its dataset for the samples of a batch at once, by a list of their indices."""
+    return not _batched(loader) and isinstance(loader.sampler, BatchSampler)

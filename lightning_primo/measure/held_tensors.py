@@ -6,8 +6,10 @@ Pickling is how Python says what an object consists of, so that it is asked what
 from __future__ import annotations
 
 import pickle
+import types
 from typing import Any
 
+import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -16,6 +18,8 @@ from lightning_primo.errors import NotMeasurableError
 
 def held_tensors(data: Any) -> list[Tensor]:
     """All tensors that `data` refers to, each once: those of containers, and those in objects of other classes.
+
+    Functions, modules of Python and generators of random numbers are not looked into.
 
     Raises:
         NotMeasurableError: If an object among them cannot be pickled, so that nobody knows.
@@ -31,6 +35,9 @@ def held_tensors(data: Any) -> list[Tensor]:
     return list(collector.found.values())
 
 
+_NOT_LOOKED_INTO = (types.FunctionType, types.ModuleType, torch.Generator)  # which often cannot be pickled
+
+
 class _Collector(pickle.Pickler):
     """Keeps the tensors that it meets, by their ids."""
 
@@ -40,10 +47,9 @@ class _Collector(pickle.Pickler):
 
     @override
     def persistent_id(self, obj: Any) -> int | None:
-        if not isinstance(obj, Tensor):
-            return None
-        self.found[id(obj)] = obj
-        return id(obj)
+        if isinstance(obj, Tensor):
+            self.found[id(obj)] = obj
+        return id(obj) if isinstance(obj, (Tensor, *_NOT_LOOKED_INTO)) else None
 
 
 class _Nowhere:

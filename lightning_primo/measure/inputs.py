@@ -278,11 +278,21 @@ def to_device(inputs: Any, device: torch.device | str, dtype: torch.dtype | None
 
     Objects other than tensors that have a method `to`, as batches of graphs do, are moved by it. Many change what they
     hold and return themselves, or nothing: so it is called on copies of them, which share their tensors.
+
+    Raises:
+        NotMeasurableError: If such an object cannot be copied.
     """
 
     def move(item: Any) -> Any:
         if not isinstance(item, Tensor):
-            copied = copy.deepcopy(item, {id(tensor): tensor for tensor in held_tensors(item)})
+            shared = {id(tensor): tensor for tensor in held_tensors(item)}
+            try:
+                copied = copy.deepcopy(item, shared)
+            except Exception as error:  # of the user's classes
+                raise NotMeasurableError(
+                    f"a {type(item).__name__} cannot be copied to be moved to {device} ({error!r}); give "
+                    "'example_inputs' without what cannot be"
+                ) from error
             moved = copied.to(device)
             return copied if moved is None else moved  # as Lightning does it
         return item.to(device, dtype if item.is_floating_point() else None)

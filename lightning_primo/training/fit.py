@@ -24,6 +24,7 @@ from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.logged_results import LoggedResults
 from lightning_primo.training.checkpoint.metric_states import InheritedMetricStates, MetricStates
 from lightning_primo.training.checkpoint.record import Record
+from lightning_primo.training.checkpoint.same_validation_data import OtherValidationData, SameValidationData
 from lightning_primo.training.checkpoint.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import no_outcome
@@ -102,10 +103,12 @@ def _fit(
         set_up_alike(data)
     checkpoint = checkpoint_file(job.directory) if resume else None
     settings, metrics = ConfiguredSettings(), MetricStates()
+    validated = SameValidationData(division.parts)
     if job.inheritance is not None:
         taken_over = job.inheritance.apply(module, job.factory, seed=job.seed, resumed=resume)
         if taken_over is not None:
             checkpoint, settings, metrics = taken_over, Reconfigured(), InheritedMetricStates()
+            validated = OtherValidationData(division.parts)
     trained = copy.deepcopy(job.trained)
     for callback in trained:
         callback.reads_itself = False
@@ -139,6 +142,7 @@ def _fit(
             CarriedNumbers(),
             UnsavedBuffers(),
             LoggedResults(),
+            validated,
             *trained,
         ],
         after=[recorder],

@@ -33,6 +33,7 @@ _CHATTER = (
     r"Checkpoint directory .* exists and is not empty",
     r"Experiment logs directory .* exists and is not empty",
     r"It is recommended to use `self\.log\(.*sync_dist=True\)`",  # `Metric` says it once, where it matters
+    r"Attribute '.*' is an instance of `nn.Module` and is already saved during checkpointing",
     r"Skipping '.*' parameter because it is not possible to safely dump to YAML",
     r"Starting from v1\.9\.0, `tensorboardX` has been removed",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",

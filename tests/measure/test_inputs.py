@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.measure import call, count_flops, first_sample, model_inputs, peak_memory, sample_batch, to_device
@@ -148,6 +149,11 @@ def test_what_moves_in_place_is_measured_and_stays_where_it_was(looks: bool, ret
 def test_what_holds_tensors_and_cannot_be_asked_is_refused() -> None:
     graph = MovesInPlace(torch.ones(5, 4))
     graph.parts["function"] = lambda: None  # type: ignore[assignment]
+    assert to_device(graph, "meta").parts["nodes"].is_meta
+    graph.parts["library"] = random  # type: ignore[assignment]
+    with pytest.raises(NotMeasurableError, match=r"MovesInPlace cannot be copied to be moved .*'example_inputs'"):
+        to_device(graph, "meta")
+    graph.parts["lock"] = threading.Lock()  # type: ignore[assignment]
     with pytest.raises(NotMeasurableError, match=r"MovesInPlace holds that cannot be pickled .*'example_inputs'"):
         to_device(graph, "meta")
 
@@ -168,6 +174,12 @@ class OfFields(nn.Module):
 
     def forward(self, fields: Any) -> Fields:
         return Fields(self.layer(fields.x) * fields.mask, fields.mask)
+
+
+def test_what_is_beside_tensors_and_holds_none_is_passed_on() -> None:
+    beside = (torch.zeros(4, 2), lambda: None, torch.Generator(), np.float64(2.0), 3, "text", torch.float32, range(3))
+    assert first_sample(beside, 2)[1:] == beside[1:]
+    assert peak_memory(Takes(), beside[:3], device="cpu", batch_size=4) == 4 * 8
 
 
 def test_dataclasses_are_cut_moved_and_counted() -> None:
@@ -332,6 +344,9 @@ def test_sample_batch_of_every_kind_of_loader() -> None:
     assert sample_batch(DataLoader(Stream(), batch_size=2)).tolist() == [[0.0]]
     nested = sample_batch({"a": tuples, "b": [unbatched]})
     assert nested["b"][0].shape == (4, 1)
+    by_lists = DataLoader(TensorDataset(x, x), batch_size=None, sampler=BatchSampler(RandomSampler(x), 3, False))
+    assert [t.tolist() for t in sample_batch(by_lists)] == [[[0.0]], [[0.0]]]
+    assert draws_one(by_lists)
 
 
 def test_sample_batch_says_what_to_do_when_there_is_none() -> None:
@@ -405,3 +420,9 @@ def test_several_batches_are_of_the_loaders_size_and_leave_it_alone() -> None:
     assert [len(batch[0]) for batch in batches] == [4, 4]
     assert sorted(value for batch in several_batches(loader, 9) for value in batch[0].tolist()) == list(range(10))
     assert len(several_batches([torch.ones(3, 1)], 5)) == 1
+    sampler = BatchSampler(RandomSampler(data), 4, drop_last=False)
+    for one in (DataLoader(data, batch_size=None, sampler=sampler), DataLoader(data, batch_sampler=sampler)):
+        with rng_kept():
+            drawn = several_batches(one, 2)
+        assert [batch[0].tolist() for batch in drawn] == [batch[0].tolist() for batch in batches]
+    assert [len(batch[0]) for batch in several_batches(DataLoader(data, batch_sampler=[[0, 1]]), 3)] == [1]
