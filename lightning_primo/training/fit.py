@@ -19,13 +19,13 @@ from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTimeoutError
 from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
-from lightning_primo.training.checkpoint.carried_numbers import CarriedNumbers
+from lightning_primo.training.carried_state.carried_numbers import CarriedNumbers
+from lightning_primo.training.carried_state.logged_results import LoggedResults
+from lightning_primo.training.carried_state.metric_states import InheritedMetricStates, MetricStates
+from lightning_primo.training.carried_state.same_validation_data import OtherValidationData, SameValidationData
+from lightning_primo.training.carried_state.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.checkpoint.claim import Claim
-from lightning_primo.training.checkpoint.logged_results import LoggedResults
-from lightning_primo.training.checkpoint.metric_states import InheritedMetricStates, MetricStates
 from lightning_primo.training.checkpoint.record import Record
-from lightning_primo.training.checkpoint.same_validation_data import OtherValidationData, SameValidationData
-from lightning_primo.training.checkpoint.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build

@@ -18,7 +18,7 @@ from lightning_primo.errors import CheckpointWarning
 from lightning_primo.objectives import Metric
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
-from lightning_primo.training.checkpoint.carried_numbers import CarriedNumbers
+from lightning_primo.training.carried_state.carried_numbers import CarriedNumbers
 from tests.tiny import Net
 from tests.training.jobs import curve, make_job
 from tests.training.test_steps import train

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lightning_primo.objectives import Metric
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
-from lightning_primo.training.checkpoint.unsaved_buffers import UnsavedBuffers
+from lightning_primo.training.carried_state.unsaved_buffers import UnsavedBuffers
 from tests.tiny import Net
 from tests.training.jobs import curve, make_job
 from tests.training.test_steps import train

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from typing_extensions import override
 
-from lightning_primo.training.checkpoint.shared_tensors import Copies
+from lightning_primo.training.carried_state.shared_tensors import Copies
 
 _NUMPY = "numpy"
 _MOST_BYTES = 8  # of a scalar of NumPy's: a wider one is none of Python's

@@ -13,10 +13,10 @@ import lightning.pytorch as pl
 from torch import Tensor
 from typing_extensions import override
 
-from lightning_primo.training.checkpoint.late_state import LateState
-from lightning_primo.training.checkpoint.metric_trackers import original
-from lightning_primo.training.checkpoint.plain_numbers import NOTHING, Number, Numbers, decoded, encoded, numbers_of
-from lightning_primo.training.checkpoint.shared_tensors import Restored, is_apart
+from lightning_primo.training.carried_state.late_state import LateState
+from lightning_primo.training.carried_state.metric_trackers import original
+from lightning_primo.training.carried_state.plain_numbers import NOTHING, Number, Numbers, decoded, encoded, numbers_of
+from lightning_primo.training.carried_state.shared_tensors import Restored, is_apart
 
 Changes = dict[str, dict[str, dict[str, Any]]]
 """By the part's name and the attribute's: what the number is at the ``"start"`` of the training, None where it is none,

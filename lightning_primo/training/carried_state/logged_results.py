@@ -16,15 +16,15 @@ from torchmetrics import Metric
 from typing_extensions import override
 
 from lightning_primo.callbacks.optimizer_settings import same
-from lightning_primo.training.checkpoint.late_state import LateState
-from lightning_primo.training.checkpoint.metric_contents import (
+from lightning_primo.training.carried_state.late_state import LateState
+from lightning_primo.training.carried_state.metric_contents import (
     bring_up_to_date,
     contents,
     is_portable,
     made_with,
     put_into,
 )
-from lightning_primo.training.checkpoint.shared_tensors import Copies, Restored, is_apart
+from lightning_primo.training.carried_state.shared_tensors import Copies, Restored, is_apart
 
 # By the names that they have in a checkpoint; Lightning knows those of Python from those of torch.
 _REDUCTIONS = {

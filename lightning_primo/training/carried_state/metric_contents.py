@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
-from lightning_primo.training.checkpoint.plain_numbers import vars_of_bare_metric
+from lightning_primo.training.carried_state.plain_numbers import vars_of_bare_metric
 
 _CPU = torch.device("cpu")
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lightning_primo.training.checkpoint.late_state import LateState
-from lightning_primo.training.checkpoint.shared_tensors import Copies, Restored, is_apart
+from lightning_primo.training.carried_state.late_state import LateState
+from lightning_primo.training.carried_state.shared_tensors import Copies, Restored, is_apart
 
 Buffers = dict[str, dict[str, dict[str, Any]]]
 """By the module's name and the buffer's: what it is ``"now"``, whether that was written into the one of the ``"start"``

@@ -18,8 +18,8 @@ from typing_extensions import override
 
 from lightning_primo.callbacks.optimizer_settings import same
 from lightning_primo.errors import CheckpointWarning
-from lightning_primo.training.checkpoint.late_state import LateState
-from lightning_primo.training.checkpoint.metric_contents import (
+from lightning_primo.training.carried_state.late_state import LateState
+from lightning_primo.training.carried_state.metric_contents import (
     bring_up_to_date,
     contents,
     is_portable,
@@ -27,7 +27,7 @@ from lightning_primo.training.checkpoint.metric_contents import (
     made_with,
     put_into,
 )
-from lightning_primo.training.checkpoint.metric_trackers import lengthen, original, trackers
+from lightning_primo.training.carried_state.metric_trackers import lengthen, original, trackers
 
 
 class MetricStates(LateState):
