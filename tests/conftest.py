@@ -30,7 +30,7 @@ def _ctrl_c_is_heard() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def parent() -> Iterator[Parent]:
+def fork_parent() -> Iterator[Parent]:
     """Forks processes that need not import torch and Lightning, and have nothing of this package."""
     parent = Parent(forks_module.PRELOADED)
     yield parent
@@ -38,9 +38,9 @@ def parent() -> Iterator[Parent]:
 
 
 @pytest.fixture(scope="session")
-def worker_parent(parent: Parent) -> Iterator[Parent]:
+def worker_parent(fork_parent: Parent) -> Iterator[Parent]:
     """Forks processes that have imported this package, too."""
-    worker_parent = Parent(worker_forks.PRELOADED, forked_from=parent)
+    worker_parent = Parent(worker_forks.PRELOADED, forked_from=fork_parent)
     yield worker_parent
     worker_parent.close()
 
@@ -56,10 +56,10 @@ def _workers_are_forked(worker_parent: Parent) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def forks(parent: Parent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+def forks(fork_parent: Parent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """Starts scripts and commands in processes of their own."""
     if not hasattr(os, "fork"):
         pytest.skip("forks")
-    forks = Forks(tmp_path_factory.mktemp("forks"), parent)
+    forks = Forks(tmp_path_factory.mktemp("forks"), fork_parent)
     yield forks
     forks.close()

@@ -141,14 +141,15 @@ def test_the_hypervolume_stays_that_of_losses() -> None:
 def test_while_nothing_is_better_than_the_reference_losses_stay() -> None:
     """Below the origin all would be worth the same, and nothing would lead there."""
     toy = toy_problem(1)
-    (error,) = toy.objectives
+    algorithm = RandomSearch()
+    algorithm.start(toy, seed=0)
+    drive(algorithm, evaluator(toy), epochs=8 * toy.max_epochs)
+    data = observe(algorithm)
 
     def acquisition(reference: float) -> Acquisition:
-        problem = replace(toy, objectives=(replace(error, reference=reference),))
-        algorithm = RandomSearch()
-        algorithm.start(problem, seed=0)
-        drive(algorithm, evaluator(problem), epochs=8 * problem.max_epochs)
-        return HypervolumeImprovement().on(observe(algorithm), Fits(), np.random.default_rng(0))
+        seen = replace(data, reference=np.array([reference]))
+        return HypervolumeImprovement().on(seen, Fits(), np.random.default_rng(0))
 
-    assert isinstance(acquisition(1e6).warpings[0], Logarithmic)  # type: ignore[attr-defined]
-    assert acquisition(1e-9).warpings == (Unwarped(),)  # type: ignore[attr-defined]
+    best = data.losses.min()
+    assert isinstance(acquisition(best + 1e-9).warpings[0], Logarithmic)  # type: ignore[attr-defined]
+    assert acquisition(best - 1e-9).warpings == (Unwarped(),)  # type: ignore[attr-defined]
