@@ -258,7 +258,7 @@ class Findings:
 
     def out_of_reach(self) -> str:
         """For people: that no member of the front is better than the reference point; empty where one is."""
-        if self.hypervolume() > 0:
+        if (self._scaled < reference_point(self.problem, self._scaled)).all(axis=1).any():
             return ""
         return f" (no member is better than the reference point, {format_values(self.reference)})"
 

@@ -11,7 +11,8 @@ from lightning.pytorch.utilities import rank_zero_only
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 """The environment variable that says how many threads a process computes with."""
 
-_THREAD_VARIABLES = (THREADS_VARIABLE, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_OF_MKL = "MKL_NUM_THREADS"  # which PyTorch goes by where the other one says nothing
+_THREAD_VARIABLES = (THREADS_VARIABLE, _OF_MKL, "OPENBLAS_NUM_THREADS")
 _GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
 _OF_LAUNCHERS = (  # what their variables begin with; those of the Slurm job as a whole stay
     "SLURM_NTASKS",
@@ -33,7 +34,7 @@ def threads_each(n: int) -> int:
 
 def threads_set() -> int | None:
     """The threads that the environment gives a process; None where it says nothing that is a number."""
-    return _given(THREADS_VARIABLE) or min(filter(None, map(_given, _THREAD_VARIABLES)), default=None)
+    return _given(THREADS_VARIABLE) or _given(_OF_MKL)
 
 
 def _given(variable: str) -> int | None:

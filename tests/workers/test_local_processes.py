@@ -70,6 +70,11 @@ def test_threads_are_a_share_of_the_processors_or_fewer_if_the_environment_says_
 def test_libraries_are_given_no_more_threads_than_their_own_variables_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment.loky, "cpu_count", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # NumPy's alone
+    assert environment.threads_each(2) == 4
+    assert environment.process_variables(4)["OMP_NUM_THREADS"] == "4"
+    assert environment.process_variables(4)["OPENBLAS_NUM_THREADS"] == "1"
     monkeypatch.setenv("MKL_NUM_THREADS", "1")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
     assert environment.threads_each(2) == 1
