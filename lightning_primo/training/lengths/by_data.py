@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.checks import check_whole, shown
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.fidelity import Fidelity
-from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.lengths.base import TrainingLength
 from lightning_primo.training.options import TrainerArguments
 
@@ -98,12 +96,3 @@ class ByData(TrainingLength):
     @override
     def epochs(self, level: int, arguments: Mapping[str, Any]) -> int:
         return epochs_of_each(arguments)
-
-    @property
-    @override
-    def recorder(self) -> Callable[..., Recorder]:
-        return Recorder
-
-    @override
-    def reproducible(self, seed: int) -> ReproducibleEpochs:
-        return ReproducibleEpochs(seed)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem.fidelity import Fidelity
-from lightning_primo.training.checkpoint.recorder import Recorder
 from lightning_primo.training.lengths.base import TrainingLength, refuse_max_epochs
 from lightning_primo.training.options import TrainerArguments
 
@@ -70,12 +68,3 @@ class ByEpochs(TrainingLength):
     @override
     def epochs(self, level: int, arguments: Mapping[str, Any]) -> int:
         return level
-
-    @property
-    @override
-    def recorder(self) -> Callable[..., Recorder]:
-        return Recorder
-
-    @override
-    def reproducible(self, seed: int) -> ReproducibleEpochs:
-        return ReproducibleEpochs(seed)
