@@ -53,7 +53,7 @@ class MetricStates(LateState):
     @property
     @override
     def state_key(self) -> str:
-        return "lightning_primo.metric_states"
+        return "lightning_primo.metrics"
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

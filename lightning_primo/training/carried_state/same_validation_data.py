@@ -42,7 +42,7 @@ class SameValidationData(Callback):
     @property
     @override
     def state_key(self) -> str:
-        return "lightning_primo.validation_data"
+        return "lightning_primo.first_validation_batches"
 
     @override
     def state_dict(self) -> dict[str, Any]:
