@@ -23,9 +23,11 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from lightning_primo.checks import LARGEST_SEED, check_whole
+from lightning_primo.measure.isolation import rng_kept
 
 # Separate streams of random numbers. None is 0, as a SeedSequence does not tell trailing zeros from nothing.
 _MAKE_LOADER, _EPOCH, _LOADER, _AFTER_VALIDATION, _SET_UP = range(1, 6)
+_MAKE_VALIDATION_LOADER = 7  # 6 is of the batches of ReproducibleSteps
 _ALL_RANKS = 0  # in the place of the rank, where all must draw alike
 
 
@@ -44,7 +46,8 @@ class ReproducibleEpochs(Callback):
 
     Give it in the Trainer of both trainings, with the same seed. It replaces the generators of the train loaders and of
     their samplers by one of its own while the fit lasts, and seeds the global generators at the start of each epoch and
-    after each validation: what validation draws has no influence on the training.
+    after each validation: what validation draws has no influence on the training. A split that ``val_dataloader`` draws
+    from the global generators is the same whichever epoch a training begins at.
 
     It works with any number of workers, nested loaders, and samplers of indices or of batches. Workers are started anew
     for each epoch: ``persistent_workers=True`` of a train loader does not hold while the fit lasts, of which it warns
@@ -75,27 +78,8 @@ class ReproducibleEpochs(Callback):
         # The data module was set up before, with whatever state it found; layers may be made after.
         # The same on all ranks: a split that the module draws in its `setup` must be.
         seed_globals(self.seed, _SET_UP)
-        # Where Lightning asks for the train loaders, be they made by a method or given to fit. The module's
-        # configure_optimizers can cause this before the training's state is restored (estimated_stepping_batches).
-        source = trainer.fit_loop._data_source
-        vars(source).pop("dataloader", None)
-        request = source.dataloader
-
-        @functools.wraps(request)
-        def request_and_seed() -> Any:
-            epoch = self._next_epoch(trainer)
-            # A random split drawn where the loader is made must be the same in every fit, unless it is made anew
-            # every few epochs in order to change.
-            is_remade = bool(trainer.reload_dataloaders_every_n_epochs)  # type: ignore[attr-defined]
-            seed_globals(self.seed, _MAKE_LOADER, _ALL_RANKS, epoch if is_remade else 0)
-            loaders = request()
-            self._attach(loaders, shared_out=_are_shared_out(trainer))
-            self._seed(trainer, epoch)
-            if self._first_epoch is None:
-                self._first_epoch = epoch
-            return loaders
-
-        source.dataloader = request_and_seed  # type: ignore[method-assign]
+        self._seed_where_train_loaders_are_made(trainer)
+        self._seed_where_validation_loaders_are_made(trainer)
 
     @override
     def on_load_checkpoint(
@@ -156,6 +140,46 @@ class ReproducibleEpochs(Callback):
         """
         seed_globals(self.seed, _AFTER_VALIDATION, trainer.global_rank, epoch, batches)
 
+    def _seed_where_train_loaders_are_made(self, trainer: pl.Trainer) -> None:
+        # Where Lightning asks for the train loaders, be they made by a method or given to fit. The module's
+        # configure_optimizers can cause this before the training's state is restored (estimated_stepping_batches).
+        source = trainer.fit_loop._data_source
+        vars(source).pop("dataloader", None)
+        request = source.dataloader
+
+        @functools.wraps(request)
+        def request_and_seed() -> Any:
+            epoch = self._next_epoch(trainer)
+            self._seed_making(trainer, _MAKE_LOADER)
+            loaders = request()
+            self._attach(loaders, shared_out=_are_shared_out(trainer))
+            self._seed(trainer, epoch)
+            if self._first_epoch is None:
+                self._first_epoch = epoch
+            return loaders
+
+        source.dataloader = request_and_seed  # type: ignore[method-assign]
+
+    def _seed_where_validation_loaders_are_made(self, trainer: pl.Trainer) -> None:
+        # Lightning asks for them at the first validation of a fit, whichever epoch that is of.
+        source = trainer.fit_loop.epoch_loop.val_loop._data_source
+        vars(source).pop("dataloader", None)
+        request = source.dataloader
+
+        @functools.wraps(request)
+        def seed_and_request() -> Any:
+            with rng_kept(trainer.strategy.root_device):
+                self._seed_making(trainer, _MAKE_VALIDATION_LOADER)
+                return request()
+
+        source.dataloader = seed_and_request  # type: ignore[method-assign]
+
+    def _seed_making(self, trainer: pl.Trainer, stream: int) -> None:
+        # A random split drawn where a loader is made must be the same in every fit, unless it is made anew every few
+        # epochs in order to change.
+        is_remade = bool(trainer.reload_dataloaders_every_n_epochs)  # type: ignore[attr-defined]
+        seed_globals(self.seed, stream, _ALL_RANKS, self._next_epoch(trainer) if is_remade else 0)
+
     def _next_epoch(self, trainer: pl.Trainer) -> int:
         """Index of the epoch that is about to be trained, also before the checkpoint's state is restored."""
         trained: int = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
@@ -184,7 +208,8 @@ class ReproducibleEpochs(Callback):
                     owner.generator = generator
 
     def _restore(self, trainer: pl.Trainer) -> None:
-        vars(trainer.fit_loop._data_source).pop("dataloader", None)
+        for source in (trainer.fit_loop._data_source, trainer.fit_loop.epoch_loop.val_loop._data_source):
+            vars(source).pop("dataloader", None)
         for owner, generator in self._replaced:
             owner.generator = generator
         self._replaced.clear()

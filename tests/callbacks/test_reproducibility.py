@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, random_split
 
 from lightning_primo.callbacks import reproducibility
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs, seed_globals
@@ -98,6 +98,41 @@ def test_a_loader_that_is_made_before_the_checkpoint_is_restored(tmp_path: Path)
 )
 def test_trainer_arguments_that_change_when_random_numbers_are_drawn(tmp_path: Path, arguments: Any) -> None:
     resumed_equals_uninterrupted(tmp_path, **arguments)
+
+
+class DrawnValidation(Data):
+    """Draws what it validates on, and noise for it, each time that a loader of that is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn: list[tuple[Any, ...]] = []
+
+    def val_dataloader(self) -> Any:
+        kept, _ = random_split(Augmented(), [4, len(Augmented()) - 4])
+        self.drawn.append((tuple(kept.indices), random.random(), float(np.random.rand())))  # noqa: NPY002
+        return DataLoader(kept, batch_size=4)
+
+
+@pytest.mark.parametrize("sanity_steps", [0, 1])
+def test_a_split_of_the_validation_loader_does_not_follow_from_where_a_fit_begins(
+    tmp_path: Path, sanity_steps: int
+) -> None:
+    data = DrawnValidation()
+    resumed_equals_uninterrupted(tmp_path, data=data, num_sanity_val_steps=sanity_steps)
+    assert len(data.drawn) == 3
+    assert len(set(data.drawn)) == 1
+    other = DrawnValidation()
+    weights, _ = fit(2, path=tmp_path / "drawn", seed=1, data=data)
+    fit(1, path=tmp_path / "other", seed=2, data=other)
+    assert set(other.drawn).isdisjoint(data.drawn)
+    assert same_state(weights, fit(2, path=tmp_path / "quiet", seed=1)[0])  # the training saw nothing of the draws
+
+
+def test_a_validation_loader_that_is_made_anew_has_a_split_for_each_epoch(tmp_path: Path) -> None:
+    data = DrawnValidation()
+    resumed_equals_uninterrupted(tmp_path, data=data, reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0)
+    assert data.drawn[:4] == data.drawn[4:]
+    assert len(set(data.drawn)) == 4
 
 
 def test_what_validation_draws_does_not_influence_the_training(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class Odd(Net):
 def test_a_checkpoint_has_it_inside_an_epoch_alone_and_without_what_is_no_tensors(tmp_path: Path) -> None:
     def kept(directory: Path) -> Any:
         checkpoint = torch.load(directory / "last.ckpt", weights_only=True)
-        return checkpoint["callbacks"].get("lightning_primo.logged_results")
+        return checkpoint["callbacks"].get("lightning_primo.logged")
 
     assert train(tmp_path / "steps", 1, every=2, module=Odd).ok
     logged = kept(tmp_path / "steps")["logged"]

@@ -72,7 +72,7 @@ def test_so_has_one_that_goes_on_inside_an_epoch(tmp_path: Path) -> None:
 def test_the_states_are_tensors_in_the_checkpoint(tmp_path: Path) -> None:
     assert run_job(make_job(tmp_path, 1, module=Best, objectives=OBJECTIVES)).ok
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    states = checkpoint["callbacks"]["lightning_primo.metric_states"]["metrics"]
+    states = checkpoint["callbacks"]["lightning_primo.metrics"]["metrics"]
     assert {"best", "all.mean", "all.of"} <= states.keys()
     assert "val" not in states  # which Lightning resets with each epoch
 
@@ -119,7 +119,7 @@ def test_only_what_has_seen_something_and_is_tensors_is_kept(tmp_path: Path) -> 
     evaluation = run_job(make_job(tmp_path, 1, module=Several))
     assert evaluation.ok, evaluation.reason
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    states = checkpoint["callbacks"]["lightning_primo.metric_states"]["metrics"]
+    states = checkpoint["callbacks"]["lightning_primo.metrics"]["metrics"]
     assert states.keys() == {"best", "window"}
     assert type(states["best"]["values"]["max_value"]) is torch.Tensor
     assert run_job(make_job(tmp_path, 2, start_epoch=1, module=Several)).ok

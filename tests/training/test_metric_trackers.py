@@ -22,6 +22,7 @@ from tests.tiny import Net
 from tests.training.jobs import curve, make_job
 from tests.training.test_metric_states import Pairs
 from tests.training.test_shared_numbers import promoted
+from tests.training.test_steps import train
 
 
 class Tracks(Net):
@@ -110,10 +111,59 @@ def test_metrics_that_something_else_makes_are_told_of_once() -> None:
         module.late.append(MeanMetric())
         module.late[0].update(1.0)
 
-    promoted(MakesLate(), MakesLate(), make, InheritedMetricStates, trainer=NOTHING_LOGGED)  # may have other parts
+    def promote(kind: type[MetricStates], epochs: int) -> None:
+        promoted(MakesLate(), MakesLate(), make, kind, trainer=NOTHING_LOGGED, epochs=epochs)
+
+    promote(InheritedMetricStates, 2)  # may have other parts
+    promote(MetricStates, 1)  # may be for one epoch
     with pytest.warns(CheckpointWarning, match="MakesLate goes on .* its metrics 'late.0', which"):
-        promoted(MakesLate(), MakesLate(), make, MetricStates, trainer=NOTHING_LOGGED)
-    promoted(MakesLate(), MakesLate(), make, MetricStates, trainer=NOTHING_LOGGED)
+        promote(MetricStates, 2)
+    promote(MetricStates, 2)
+
+
+class ForOneValidation(Net):
+    """A metric and a tracker that are made for each validation, and a metric that is made anew for each epoch."""
+
+    def __init__(self, lr: float = 0.02) -> None:
+        super().__init__(lr)
+        self.seen = MeanMetric()
+
+    def on_train_epoch_start(self) -> None:
+        self.seen = MeanMetric()
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.seen.update(float(self.global_step))
+
+    def on_validation_epoch_start(self) -> None:
+        self.once = MeanMetric()
+        self.tracker = MetricTracker(MeanMetric(), maximize=True)
+        self.tracker.increment()
+
+    def on_validation_epoch_end(self) -> None:
+        self.once.update(float(self.current_epoch))
+        self.tracker.update(float(self.current_epoch))
+        self.log_dict({"once": self.once.compute(), "seen": self.seen.compute()})
+
+
+def test_metrics_that_are_made_for_one_validation_are_not_kept_nor_told_of(tmp_path: Path) -> None:
+    job = {"module": ForOneValidation, "objectives": (Metric("once"), Metric("seen"))}
+    whole = run_job(make_job(tmp_path / "whole", 3, **job))
+    parts = [
+        run_job(make_job(tmp_path / "parts", epoch, start_epoch=start, **job)) for start, epoch in ((0, 2), (2, 3))
+    ]  # where a CheckpointWarning is an error
+    assert [evaluation.status for evaluation in (whole, *parts)] == [Status.OK] * 3, [whole, *parts]
+    assert curve(*parts) == dict(whole.curve)
+    checkpoint = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=True)
+    kept = checkpoint["callbacks"][MetricStates().state_key]
+    assert (kept["metrics"].keys(), kept["trackers"]) == ({"seen"}, {})
+
+
+def test_one_that_an_epoch_makes_anew_goes_on_inside_it(tmp_path: Path) -> None:
+    job = {"module": ForOneValidation, "objectives": (Metric("once"), Metric("seen"))}
+    whole = train(tmp_path / "whole", 3, **job)
+    parts = [train(tmp_path / "parts", level, start_epoch=start, **job) for start, level in ((0, 2), (2, 3))]
+    assert [evaluation.status for evaluation in (whole, *parts)] == [Status.OK] * 3, [whole, *parts]
+    assert curve(*parts) == dict(whole.curve)
 
 
 def test_the_original_of_a_part() -> None:

@@ -33,8 +33,9 @@ def promoted(
     kind: type[LateState] = CarriedNumbers,
     *,
     trainer: Any = TRAINER,
+    epochs: int = 1,
 ) -> None:
-    """Give `new` what `old` keeps when it is trained, by way of a file."""
+    """Give `new` what `old` keeps when it is trained in the first of so many epochs, by way of a file."""
     callbacks = kind(), kind()
     for callback, module in zip(callbacks, (old, new), strict=True):
         callback.on_fit_start(trainer, module)
@@ -48,6 +49,8 @@ def promoted(
         callback.on_train_epoch_start(trainer, module)
         if module is old:
             train(old)
+            for _ in range(epochs - 1):
+                callback.on_train_epoch_start(trainer, old)
 
 
 class Tensors(Net):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lightning_primo.layout import CHECKPOINT
 from lightning_primo.objectives import Metric
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
@@ -80,7 +81,7 @@ def test_so_has_one_that_goes_on_inside_an_epoch(tmp_path: Path) -> None:
 def test_a_checkpoint_has_those_that_have_changed(tmp_path: Path) -> None:
     assert run_job(make_job(tmp_path, 1, module=WithBank)).ok
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    kept = checkpoint["callbacks"]["lightning_primo.unsaved_buffers"]["bank"]
+    kept = checkpoint["callbacks"]["lightning_primo.buffers"]["bank"]
     assert kept.keys() == {"bank", "grown", "made_late", "place"}
     assert kept["grown"]["now"].shape == (12,)
     assert not any("bank" in name for name in checkpoint["state_dict"])
@@ -130,3 +131,19 @@ def test_what_cannot_be_written_into_is_replaced() -> None:
     assert state["bank"]["constant"]["now"].shape == (1000,)
     begun.put_back(new, state)
     assert torch.equal(new.bank.constant, old.bank.constant)
+
+
+def test_entries_of_another_layout_are_passed_over(tmp_path: Path) -> None:
+    assert run_job(make_job(tmp_path, 1)).ok
+    checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    checkpoint["callbacks"] |= {
+        "lightning_primo.metric_states": {"best": {"update_count": 1, "values": {}}},
+        "lightning_primo.carried_numbers": {"": {"calls": (0, 3)}},
+        "lightning_primo.unsaved_buffers": {"": {"bank": {"now": None, "start": None}}},
+        "lightning_primo.logged_results": {"logged": {}, "metrics": {"best": {}}},
+        "lightning_primo.validation_data": {"first_batches": ["a", "a"]},
+    }
+    torch.save(checkpoint, tmp_path / CHECKPOINT)
+    with pytest.warns(UserWarning, match=r"callbacks .* need to be provided .*lightning_primo\.metric_states"):
+        evaluation = run_job(make_job(tmp_path, 2, start_epoch=1))
+    assert evaluation.ok, evaluation.reason

@@ -45,7 +45,7 @@ class CarriedNumbers(LateState):
     @property
     @override
     def state_key(self) -> str:
-        return "lightning_primo.carried_numbers"
+        return "lightning_primo.numbers"
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

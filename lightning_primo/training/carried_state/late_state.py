@@ -102,7 +102,7 @@ class LateState(Callback, ABC):
 def _warn_of_processes(module: str, names: str) -> None:
     rank_zero_warn(
         f"{module} goes on with a training in several processes, of which checkpoints hold each weight, but not what "
-        f"a process keeps for itself: {names}. It begins anew with each promotion; keep it in buffers, or leave it out "
-        "of what trials are compared by",
+        f"a process keeps for itself: {names}. It begins anew with each promotion; keep it in buffers that the state "
+        "dict holds (not persistent=False), or leave it out of what trials are compared by",
         category=CheckpointWarning,
     )

@@ -50,7 +50,7 @@ class LoggedResults(LateState):
     @property
     @override
     def state_key(self) -> str:
-        return "lightning_primo.logged_results"
+        return "lightning_primo.logged"
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import nn
 from torchmetrics import Metric
 from typing_extensions import override
 
@@ -38,30 +40,47 @@ class MetricStates(LateState):
     numbers beside its states is among the `CarriedNumbers`.
 
     A `MetricTracker` makes what it had made (`metric_trackers`). Of other metrics that a module makes in the course of
-    a training a CheckpointWarning says once that they begin anew.
+    a training a CheckpointWarning says once that they begin anew, if they have lasted from one epoch to the next: those
+    that are made for one epoch or validation are not kept.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._made: dict[str, dict[str, Any]] = {}
+        self._names: frozenset[str] = frozenset()  # of the module's parts as the fit starts
+        self._lasting: Mapping[str, nn.Module] = {}  # those of the open epoch's start, as far as they are left
 
     @property
     @override
     def state_key(self) -> str:
-        return "lightning_primo.metric_states"
+        return "lightning_primo.metrics"
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
-        parts = pl_module.named_modules(remove_duplicate=False)
-        self._made = {name: made_with(part) for name, part in parts if isinstance(part, Metric)}
+        parts = dict(pl_module.named_modules(remove_duplicate=False))
+        self._made = {name: made_with(part) for name, part in parts.items() if isinstance(part, Metric)}
+        self._names = frozenset(parts)
+
+    @override
+    def begin(self, pl_module: pl.LightningModule) -> None:
+        self._lasting = WeakValueDictionary(pl_module.named_modules())
+
+    @override
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_epoch_start(trainer, pl_module)
+        self._lasting = WeakValueDictionary(pl_module.named_modules())
 
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         bring_up_to_date(pl_module)
         reset = {id(metric) for metric in _logged_as_objects(trainer)}
+        lasting = {id(part) for part in self._lasting.values()}
+        lasting |= {id(part) for name, part in pl_module.named_modules() if original(name, pl_module) in self._names}
         used = {
-            name: metric for name, metric in _metrics(pl_module) if id(metric) not in reset and not is_unused(metric)
+            name: metric
+            for name, metric in _metrics(pl_module)
+            if id(metric) in lasting and id(metric) not in reset and not is_unused(metric)
         }
         metrics = {
             name: {"made": self._made_with(name, metric, pl_module), **contents(metric)}
@@ -71,7 +90,7 @@ class MetricStates(LateState):
         whole = {
             name: tracker.n_steps
             for name, tracker in trackers(pl_module)
-            if tracker.n_steps and _of(name, used).keys() <= metrics.keys()
+            if tracker.n_steps and id(tracker) in lasting and _of(name, used).keys() <= metrics.keys()
         }
         return {"metrics": metrics, "trackers": whole} if metrics or whole else {}
 

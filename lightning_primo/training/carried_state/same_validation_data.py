@@ -27,8 +27,10 @@ _LOOKED_AT = 4096  # numbers of each tensor
 class SameValidationData(Callback):
     """Warns by a ValidationDataWarning where the first batch of a validation is another one than before a checkpoint.
 
-    Only batches that stay the same while the training does not stop are compared, seen at least twice before the
-    checkpoint or after it: others are drawn anew or augmented each time. Those without tensors are not looked at.
+    Only batches that stay the same while the training does not stop are compared: those of the last two validations
+    before the checkpoint, and of the first two after it. Others are drawn anew or augmented each time, or change in the
+    course of a training, as they do by intent where ``reload_dataloaders_every_n_epochs`` is set. Those without tensors
+    that can be read are not looked at.
 
     Args:
         parts: In how many parts the batches come, which is the same on both sides of a comparison.
@@ -42,7 +44,7 @@ class SameValidationData(Callback):
     @property
     @override
     def state_key(self) -> str:
-        return "lightning_primo.validation_data"
+        return "lightning_primo.first_validation_batches"
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -58,14 +60,17 @@ class SameValidationData(Callback):
     ) -> None:
         if batch_idx or dataloader_idx or trainer.state.fn != TrainerFn.FITTING:
             return
+        if trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]
+            return
         found = _print_of(batch)
         if found:
+            is_second = len(self._since) == 1
             self._since = [*self._since, found][-2:]
-            if self._has_changed() and trainer.is_global_zero:
+            if is_second and self._has_changed() and trainer.is_global_zero:
                 _warn()
 
     def _has_changed(self) -> bool:
-        steady = len(set(self._before)) == len(set(self._since)) == 1 and len(self._before) + len(self._since) > 2
+        steady = len(self._before) == 2 and len(set(self._before)) == len(set(self._since)) == 1
         return steady and self._before[0] != self._since[0]
 
 
@@ -78,21 +83,27 @@ class OtherValidationData(SameValidationData):
 
 
 def _print_of(batch: Any) -> str:
-    """A text that tells batches apart; empty for one without tensors."""
+    """A text that tells batches apart; empty for one without tensors that can be read."""
     digest = hashlib.sha256()
     found = False
     for tensor in tensors(batch):
-        if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
-            continue
-        found = True
-        digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(_first_numbers(tensor).numpy().tobytes())
+        numbers = _first_numbers(tensor)
+        if numbers is not None:
+            found = True
+            digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(numbers)
     return digest.hexdigest() if found else ""
 
 
-def _first_numbers(tensor: Tensor) -> Tensor:
-    values = tensor.detach().as_subclass(Tensor).flatten()[:_LOOKED_AT].cpu()
-    return values.contiguous().view(torch.uint8)
+def _first_numbers(tensor: Tensor) -> bytes | None:
+    """The first numbers of a tensor; None where they cannot be read."""
+    if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta:
+        return None
+    try:
+        values = tensor.detach().as_subclass(Tensor).flatten()[:_LOOKED_AT].cpu()
+        return values.resolve_conj().resolve_neg().contiguous().view(torch.uint8).numpy().tobytes()
+    except RuntimeError:  # of a class that wraps other tensors: it has no memory of its own, which nothing tells before
+        return None
 
 
 @functools.cache

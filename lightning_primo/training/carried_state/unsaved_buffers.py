@@ -38,7 +38,7 @@ class UnsavedBuffers(LateState):
     @property
     @override
     def state_key(self) -> str:
-        return "lightning_primo.unsaved_buffers"
+        return "lightning_primo.buffers"
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
