@@ -424,6 +424,9 @@ def test_a_function_over_the_module_is_refused_where_it_is_called() -> None:
     assert module.size(x) == module.net(x).square().mean()
     calling = KeepsItsLoss(calls=True)
     clone = copied(calling, device=torch.device("cpu"))
-    with pytest.raises(NotMeasurableError, match=r"KeepsItsLoss keeps the function 'size'.*method"), explained(clone, x):
+    with (
+        pytest.raises(NotMeasurableError, match=r"KeepsItsLoss keeps the function 'size'.*method"),
+        explained(clone, x),
+    ):
         clone(x)
     assert count_flops(calling, x) == 2 * count_flops(module, x)  # by the module itself
