@@ -151,7 +151,7 @@ class _Refused:
 
 
 def _functions_over(module: nn.Module, holder: nn.Module) -> list[tuple[nn.Module, str, _Refused]]:
-    """The attributes of the parts of `holder` that are functions which hold a part of `module`: part, name, stand-in."""
+    """Attributes of the parts of `holder` that are functions which hold a part of `module`: part, name, stand-in."""
     parts = {id(part) for part in module.modules()}
     found = []
     for path, part in holder.named_modules():
