@@ -7,43 +7,50 @@ from __future__ import annotations
 
 import pickle
 import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from lightning_primo.errors import NotMeasurableError
-
 
 def held_tensors(data: Any) -> list[Tensor]:
     """All tensors that `data` refers to, each once: those of containers, and those in objects of other classes.
 
-    Functions, modules of Python and generators of random numbers are not looked into.
-
-    Raises:
-        NotMeasurableError: If an object among them cannot be pickled, so that nobody knows.
+    Functions, modules of Python and generators of random numbers are not looked into. Of what cannot be pickled, such
+    as an open file or an object of a class that a function makes, it is those in its entries and attributes.
     """
-    collector = _Collector(_Nowhere(), pickle.HIGHEST_PROTOCOL)
-    try:
-        collector.dump(data)
-    except Exception as error:  # of the user's classes
-        raise NotMeasurableError(
-            f"nobody knows which tensors a {type(data).__name__} holds that cannot be pickled ({type(error).__name__}: "
-            f"{error}); give 'example_inputs' without what cannot be"
-        ) from error
-    return list(collector.found.values())
+    found: dict[int, Tensor] = {}
+    seen: dict[int, Any] = {}  # with the objects, so that no other one gets the number
+    left = [data]
+    while left:
+        item = left.pop()
+        if id(item) in seen:
+            continue
+        seen[id(item)] = item
+        collector = _Collector(found)
+        try:
+            collector.dump(item)
+        except Exception:  # of the user's classes
+            left += reversed(_parts(item))
+    return list(found.values())
 
 
 _NOT_LOOKED_INTO = (types.FunctionType, types.ModuleType, torch.Generator)  # which often cannot be pickled
 
 
 class _Collector(pickle.Pickler):
-    """Keeps the tensors that it meets, by their ids."""
+    """Keeps the tensors that it meets, by their ids, also where it fails in the end.
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.found: dict[int, Tensor] = {}
+    Args:
+        found: Where they are kept.
+    """
+
+    def __init__(self, found: dict[int, Tensor]) -> None:
+        super().__init__(_Nowhere(), pickle.HIGHEST_PROTOCOL)
+        self.found = found
 
     @override
     def persistent_id(self, obj: Any) -> int | None:
@@ -55,3 +62,17 @@ class _Collector(pickle.Pickler):
 class _Nowhere:
     def write(self, data: Any) -> int:
         return len(data)
+
+
+def _parts(item: Any) -> list[Any]:
+    """The entries of a container and the attributes of an object; nothing of a class."""
+    if isinstance(item, type):
+        return []
+    parts: list[Any] = []
+    if isinstance(item, Mapping):
+        parts += item.values()
+    elif isinstance(item, (tuple, list, set, frozenset)):
+        parts += item
+    if is_dataclass(item):  # whose attributes may be in slots
+        parts += [getattr(item, field.name) for field in fields(item) if hasattr(item, field.name)]
+    return [*parts, *getattr(item, "__dict__", {}).values()]

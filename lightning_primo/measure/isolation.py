@@ -7,7 +7,8 @@ import random
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -75,14 +76,15 @@ def copied(module: nn.Module, *, device: torch.device, dtype: torch.dtype | None
     """A copy of `module` on `device`, its floating-point parameters and buffers cast to `dtype` if given.
 
     Weights are never held twice on the module's own device: the copy is made around tensors that are on `device`
-    already. On ``torch.device("meta")`` nothing but the structure is copied.
+    already. On ``torch.device("meta")`` nothing but the structure is copied. Functions that would go on to call the
+    original raise a NotMeasurableError in the copy where they are called.
 
     Raises:
-        NotMeasurableError: If the module cannot be copied, keeps functions that would go on to call the original, or
-            lies on the meta device and is wanted on another.
+        NotMeasurableError: If the module cannot be copied, has such a function for a ``forward``, or lies on the meta
+            device and is wanted on another.
     """
     require_initialised(module)
-    _require_own_calls(module)
+    _require_own_forward(module)
     if device.type != "meta" and any(tensor.is_meta for tensor in state_of(module)):
         raise NotMeasurableError(
             f"{type(module).__name__} lies on the meta device and has no weights to run with on {device}; build it "
@@ -102,26 +104,63 @@ def copied(module: nn.Module, *, device: torch.device, dtype: torch.dtype | None
             f"{type(module).__name__} cannot be copied to {device} ({error!r}); keep what cannot be copied out of its "
             "attributes, or measure on the device and with the dtype that it has"
         ) from error
+    _refuse_calls_of(module, clone)
     # Modules that know where they lie (LightningModule.device, packed recurrent weights) learn it from `to`.
     return clone.to(device=device, dtype=dtype)
 
 
-def _require_own_calls(module: nn.Module) -> None:
-    """Raise NotMeasurableError where an attribute is a function that holds a part of `module`: a copy shares it.
+def _require_own_forward(module: nn.Module) -> None:
+    """Raise NotMeasurableError where the ``forward`` of a part is a function that holds a part of `module`.
 
     ``self.net.forward = lambda x: self.head(x)`` computes with the weights of the module that it was made in, whatever
     becomes of a copy.
     """
+    for _, name, refused in _functions_over(module, module):
+        if name == "forward":
+            refused()
+
+
+def _refuse_calls_of(module: nn.Module, clone: nn.Module) -> None:
+    """Put functions in `clone` that raise when called in place of those that hold a part of `module`.
+
+    A loss that is kept as ``lambda x, y: self.ce(self(x), y)`` is none of what is measured.
+    """
+    originals = {id(part) for part in module.modules()}
+    for part, name, refused in _functions_over(module, clone):
+        if id(part) not in originals:  # a class may copy itself as itself
+            vars(part)[name] = refused
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """Stands for a function that would compute with the weights of another module; can be pickled, unlike most.
+
+    Args:
+        owner: The class of the module that keeps the function.
+        where: The attribute, from there on.
+    """
+
+    owner: str
+    where: str
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        raise NotMeasurableError(
+            f"{self.owner} keeps the function {self.where!r}, which refers to the module itself, so that a copy would "
+            "compute with the weights of the original; make it a method of a class"
+        )
+
+
+def _functions_over(module: nn.Module, holder: nn.Module) -> list[tuple[nn.Module, str, _Refused]]:
+    """Attributes of the parts of `holder` that are functions which hold a part of `module`: part, name, stand-in."""
     parts = {id(part) for part in module.modules()}
-    for path, part in module.named_modules():
+    found = []
+    for path, part in holder.named_modules():
         for name, value in vars(part).items():
             cells = (getattr(value, "__closure__", None) or ()) if isinstance(value, types.FunctionType) else ()
             if any(id(content) in parts for content in map(_content, cells)):
                 where = ".".join(filter(None, (path, name)))
-                raise NotMeasurableError(
-                    f"{type(module).__name__} keeps the function {where!r}, which refers to the module itself, so that "
-                    "a copy would compute with the weights of the original; make it a method of a class"
-                )
+                found.append((part, name, _Refused(type(module).__name__, where)))
+    return found
 
 
 def _content(cell: types.CellType) -> Any:

@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from lightning_primo.errors import (
+    CheckpointError,
     DeviceAwayError,
     DeviceRefusedError,
     ExecutorError,
     InvalidArgumentError,
     MetricNotLoggedError,
+    NotDeployableError,
     NotMeasurableError,
     StorageError,
 )
@@ -27,11 +29,13 @@ from lightning_primo.training.replicates.run import run_trial
 from lightning_primo.workers import Workers
 
 _FOUND = (
+    CheckpointError,
     DeviceAwayError,
     DeviceRefusedError,
     ExecutorError,
     InvalidArgumentError,
     MetricNotLoggedError,
+    NotDeployableError,
     NotMeasurableError,
     StorageError,
 )
@@ -85,7 +89,12 @@ def preflight_elsewhere(workers: Workers, job: Job, store: Path, others: Sequenc
             not what the job is made of.
         InvalidArgumentError: If an argument turns out not to fit, such as a device that is not there.
         MetricNotLoggedError: The module does not log one of the objectives.
+        CheckpointError: A checkpoint of the training could not be loaded again.
         NotMeasurableError: A cost can't be measured.
+        NotDeployableError: A runtime can take no module that was tried.
+        DeviceAwayError: A device that measures does not answer.
+        DeviceRefusedError: A device that measures takes no jobs of this search.
+        StorageError: The disk is full or cannot be written to.
     """
     future = workers.submit(_preflight, job, store, others, seconds=job.options.trial_timeout)
     try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import re
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError, UncountedOperatorError
 from lightning_primo.measure import count_flops, operators
-from lightning_primo.measure.isolation import copied
+from lightning_primo.measure.isolation import copied, explained
 
 torchvision = pytest.importorskip("torchvision")
 
@@ -398,3 +399,34 @@ def test_a_copy_that_would_call_the_original_is_none() -> None:
     assert count_flops(Patched(), torch.rand(1, 3)) == 18
     with pytest.raises(NotMeasurableError, match=r"Patched keeps the function 'parts.forward'.*method"):
         copied(Patched(), device=torch.device("cpu"))
+
+
+class KeepsItsLoss(nn.Module):
+    """A module with a function over itself among its attributes, which it may call."""
+
+    def __init__(self, *, calls: bool = False) -> None:
+        super().__init__()
+        self.net = nn.Linear(3, 4)
+        self.calls = calls
+        self.size = lambda x: self.net(x).square().mean()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out + self.size(x) if self.calls else out
+
+
+def test_a_function_over_the_module_is_refused_where_it_is_called() -> None:
+    module, x = KeepsItsLoss(), torch.rand(2, 3)
+    clone = copied(module, device=torch.device("cpu"), dtype=torch.float64)
+    assert clone(x.double()).dtype is torch.float64
+    for again in (pickle.loads(pickle.dumps(clone)), torch.export.export(clone, (x.double(),)).module()):
+        torch.testing.assert_close(again(x.double()), clone(x.double()))
+    assert module.size(x) == module.net(x).square().mean()
+    calling = KeepsItsLoss(calls=True)
+    clone = copied(calling, device=torch.device("cpu"))
+    with (
+        pytest.raises(NotMeasurableError, match=r"KeepsItsLoss keeps the function 'size'.*method"),
+        explained(clone, x),
+    ):
+        clone(x)
+    assert count_flops(calling, x) == 2 * count_flops(module, x)  # by the module itself

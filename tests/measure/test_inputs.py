@@ -5,6 +5,7 @@ import threading
 from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset,
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.measure import call, count_flops, first_sample, model_inputs, peak_memory, sample_batch, to_device
 from lightning_primo.measure.batches import draws_one, several_batches
+from lightning_primo.measure.held_tensors import held_tensors
 from lightning_primo.measure.inputs import Sample, one_sample
 from lightning_primo.measure.isolation import explained, isolated, rng_kept
 
@@ -146,16 +148,37 @@ def test_what_moves_in_place_is_measured_and_stays_where_it_was(looks: bool, ret
     assert graph.parts["nodes"] is nodes
 
 
-def test_what_holds_tensors_and_cannot_be_asked_is_refused() -> None:
+def test_what_holds_tensors_and_cannot_be_copied_is_refused() -> None:
     graph = MovesInPlace(torch.ones(5, 4))
     graph.parts["function"] = lambda: None  # type: ignore[assignment]
     assert to_device(graph, "meta").parts["nodes"].is_meta
     graph.parts["library"] = random  # type: ignore[assignment]
     with pytest.raises(NotMeasurableError, match=r"MovesInPlace cannot be copied to be moved .*'example_inputs'"):
         to_device(graph, "meta")
-    graph.parts["lock"] = threading.Lock()  # type: ignore[assignment]
-    with pytest.raises(NotMeasurableError, match=r"MovesInPlace holds that cannot be pickled .*'example_inputs'"):
-        to_device(graph, "meta")
+
+
+def test_what_cannot_be_pickled_is_passed_on_and_its_tensors_are_known(tmp_path: Path) -> None:
+    class Nodes:  # which no other process could find
+        def __init__(self, nodes: Tensor) -> None:
+            self.parts = {"nodes": nodes, "lock": threading.Lock()}
+            self.itself = self
+
+    @dataclass
+    class InSlots:
+        __slots__ = ("y",)
+        y: Tensor
+
+    x, y = torch.ones(5, 4), torch.ones(3)
+    assert peak_memory(OfNodes(), Nodes(x), device="cpu", batch_size=None) == 4 * (15 + 20 + 15)
+    graph = Nodes(x)
+    held = held_tensors([{"graph": graph, "again": x}, (InSlots(y), Nodes), y])
+    assert [id(tensor) for tensor in held] == [id(x), id(y)]
+    with pytest.raises(NotMeasurableError, match="a Nodes cannot be cut to 1 samples"):
+        first_sample({"x": x, "graph": graph})
+    with (tmp_path / "log").open("w") as file:
+        one = first_sample({"x": x, "file": file})
+        assert torch.equal(one["x"], x[:1])
+        assert one["file"] is file
 
 
 @dataclass(frozen=True)

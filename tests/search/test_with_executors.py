@@ -12,17 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
-from lightning_primo import Metric
+from lightning_primo import Latency, Metric
 from lightning_primo.errors import (
+    CheckpointError,
     ExecutorError,
     InvalidArgumentError,
     MetricNotLoggedError,
+    NotDeployableError,
     SupersededError,
     TrialFailedError,
 )
 from lightning_primo.layout import STORE
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
+from lightning_primo.runtimes import Program, Runtime
 from lightning_primo.workers import ExecutorWorkers
 from lightning_primo.workers.executor import machine_share
 from tests.forks import Forks
@@ -91,6 +96,47 @@ def test_the_first_batch_is_tried_out_where_the_trials_are_trained(tmp_path: Pat
     executor = Odd(working)
     with pytest.raises(MetricNotLoggedError, match=r"'val_lss'.*logged: 'val_loss'"):
         run(make(tmp_path, objectives=[Metric("val_lss")], executor=executor))
+    assert len(executor.submitted) == 1
+    assert events(tmp_path) == []
+
+
+class Hiding(Tuned):
+    """Its checkpoints cannot be loaded again."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["mine"] = Tuned
+
+
+class TakesNone(Runtime):
+    """A runtime that takes no network at all."""
+
+    name = "takes none"
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    def prepare(self, module: nn.Module, inputs: Any, **_: Any) -> Program:
+        raise NotDeployableError(f"no layer of {type(module).__name__} is known")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "match"),
+    [
+        ({"module": Hiding}, CheckpointError, r"its entries 'mine' .* on_save_checkpoint of Hiding"),
+        (
+            {"objectives": [Metric("val_loss"), Latency("cpu", runtime=TakesNone(), example_inputs=torch.ones(1, 4))]},
+            NotDeployableError,
+            "no layer of Tuned is known",
+        ),
+    ],
+    ids=["checkpoint", "runtime"],
+)
+def test_what_the_first_batch_shows_ends_the_search_there_too(
+    tmp_path: Path, changes: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    executor = Odd(working)
+    with pytest.raises(error, match=match):
+        run(make(tmp_path, **changes, executor=executor))
     assert len(executor.submitted) == 1
     assert events(tmp_path) == []
 
