@@ -38,7 +38,7 @@ from lightning_primo.search.leavings import leave_report, note_stopped, record_e
 from lightning_primo.search.overview import search_html
 from lightning_primo.search.posed_problem import posed_problem
 from lightning_primo.search.repetition import Repeater
-from lightning_primo.search.session import first_job, make_workers, run_session, some_configurations
+from lightning_primo.search.session import first_job, make_workers, room_to_try, run_session, some_configurations
 from lightning_primo.search.steering import Steered
 from lightning_primo.search.stopping import StoppingRule, check_rules
 from lightning_primo.search.worker_calls import known_places
@@ -269,8 +269,8 @@ class Search(Steered):
             StorageError: The disk is full or cannot be written to.
         """
         plan = self._plan()
-        job = first_job(self.algorithm, plan)
-        return None if job is None else preflight(job, others=some_configurations(plan), report=report)
+        job, folder = first_job(self.algorithm, plan), room_to_try(self.directory)
+        return None if job is None else preflight(job, others=some_configurations(plan), folder=folder, report=report)
 
     def _repr_html_(self) -> str:
         return search_html(self.problem, self.algorithm, directory=self.directory, seed=self.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -122,6 +123,11 @@ def some_configurations(plan: TrainingPlan) -> Sequence[Config]:
     """A few configurations from all over the space, the same in each run of the search."""
     encoding = Encoding(plan.problem.space)
     return encoding.configs(encoding.sample(_N_BUILT, np.random.default_rng([plan.seed, _STREAM])))
+
+
+def room_to_try(directory: Path) -> Path | None:
+    """Where one batch is tried out for a search that may not have a directory yet; None then."""
+    return preflight_directory(directory) if directory.is_dir() else None
 
 
 def _proposals(algorithm: Algorithm) -> Iterator[Proposal]:

@@ -19,6 +19,7 @@ from lightning_primo.errors import (
     NotMeasurableError,
     StorageError,
 )
+from lightning_primo.layout import preflight_directory
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
 from lightning_primo.objectives.places import place_here, require_same_places
 from lightning_primo.problem.place import Place
@@ -116,7 +117,7 @@ def preflight_elsewhere(workers: Workers, job: Job, store: Path, others: Sequenc
 
 def _preflight(job: Job, store: Path, others: Sequence[Config]) -> None:
     _require_shared(store)
-    preflight(job, others=others)
+    preflight(job, others=others, folder=preflight_directory(store.parent))
 
 
 def _require_shared(store: Path) -> None:

@@ -35,7 +35,7 @@ from lightning_primo.errors import (
 from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.trial import Config
-from lightning_primo.training.checkpoint.writing import write_checkpoint
+from lightning_primo.training.checkpoint.writing import try_checkpoint, try_checkpoint_in_memory
 from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.failures import classify, no_outcome
 from lightning_primo.training.job import Job, build
@@ -53,16 +53,16 @@ _WRONG = (CheckpointError, InvalidArgumentError, MetricNotLoggedError, NotMeasur
 
 
 class _Names(Checkpoint):
-    """Collects what is logged, after the module's own hooks, and writes a checkpoint as the trainings will.
+    """Collects what is logged, after the module's own hooks, and tries a checkpoint where the trainings write theirs.
 
     Args:
         objectives: To be read.
-        folder: For the checkpoint.
+        save: Is called at the end of the first epoch.
     """
 
-    def __init__(self, objectives: list[TrainedCallback], folder: Path) -> None:
+    def __init__(self, objectives: list[TrainedCallback], save: Callable[[pl.Trainer], None]) -> None:
         self.objectives = objectives
-        self.folder = folder
+        self.save = save
         self.names: set[str] = set()
         self.missing: MetricNotLoggedError | None = None
 
@@ -74,9 +74,8 @@ class _Names(Checkpoint):
                 callback.read_in_all(trainer, pl_module)
             except MetricNotLoggedError as error:  # noqa: PERF203 - in all processes
                 self.missing = error.with_traceback(None)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        write_checkpoint(trainer, self.folder, None)
+        if trainer.current_epoch == 0:
+            self.save(trainer)
 
 
 def preflight(
@@ -96,8 +95,9 @@ def preflight(
     Args:
         job: Of the configuration to try.
         others: Further configurations of the space.
-        folder: For what is written meanwhile; removed in the end, and first if it is left of a process that was killed.
-            None for one among the temporary files.
+        folder: For what is written meanwhile, where there is room for a checkpoint; removed in the end, and first if
+            it is left of a process that was killed. None for one among the temporary files, with the checkpoint in
+            memory.
         report: Is given the exception that the user's code raised.
 
     Returns:
@@ -183,10 +183,13 @@ def _deployable(job: Job, others: Sequence[Config]) -> bool:
 def _preflight(
     job: Job, others: Sequence[Config], folder: Path | None, report: Callable[[BaseException], None] | None
 ) -> set[str] | Raised | None:
+    save = try_checkpoint_in_memory if folder is None else try_checkpoint
     with _empty(folder) as empty:
         try:
             arguments = trainer_arguments(job.options.trainer, job.config)
-            return None if measure_costs(job, {}) is not None else _names(job, arguments, empty)
+            if measure_costs(job, {}) is not None:
+                return None
+            return _names(job, arguments, empty, functools.partial(save, directory=empty))
         except _WRONG as error:
             return Raised(error)
         except NotDeployableError as error:
@@ -220,12 +223,12 @@ def _empty(folder: Path | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
+def _names(job: Job, arguments: Mapping[str, Any], folder: Path, save: Callable[[pl.Trainer], None]) -> set[str]:
     """What one batch logs, in as many processes as a trial is trained in."""
     n = processes_per_trial(arguments)
     if n == 0:
-        return _one_batch(job, arguments, folder)
-    reports = run_in_ranks(n, lambda: Report(value=_one_batch(job, arguments, folder)))
+        return _one_batch(job, arguments, folder, save)
+    reports = run_in_ranks(n, lambda: Report(value=_one_batch(job, arguments, folder, save)))
     failed = first_failure(reports)
     if failed is not None:
         raise TrialFailedError(failed[1].reason)
@@ -233,22 +236,24 @@ def _names(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
     return (first.value if first is not None else None) or set()
 
 
-def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path) -> set[str]:
-    collected = _batches(job, arguments, folder, epochs=1)
+def _one_batch(job: Job, arguments: Mapping[str, Any], folder: Path, save: Callable[[pl.Trainer], None]) -> set[str]:
+    collected = _batches(job, arguments, folder, save, epochs=1)
     epochs = length_in(job.unit).epochs(job.epoch, arguments)
     if collected.missing is not None and epochs > 1:  # it may be logged from a later epoch on
-        collected = _batches(job, arguments, folder, epochs=epochs)
+        collected = _batches(job, arguments, folder, save, epochs=epochs)
     if collected.missing is not None:
         raise collected.missing
     return collected.names
 
 
-def _batches(job: Job, arguments: Mapping[str, Any], folder: Path, *, epochs: int) -> _Names:
+def _batches(
+    job: Job, arguments: Mapping[str, Any], folder: Path, save: Callable[[pl.Trainer], None], *, epochs: int
+) -> _Names:
     """Train one batch in each of so many epochs."""
     trained = list(copy.deepcopy(job.trained))
     for callback in trained:
         callback.reads_itself = False
-    collected = _Names(trained, folder)
+    collected = _Names(trained, save)
     # Batches to overfit would be more than the one, after which it ends without validation.
     one = {"limit_train_batches": 1, "limit_val_batches": 1, "overfit_batches": 0.0, "logger": True}
     module, data = build(job)

@@ -141,6 +141,24 @@ def test_what_the_first_batch_shows_ends_the_search_there_too(
     assert events(tmp_path) == []
 
 
+def test_the_first_batch_is_tried_out_below_the_directory_where_there_is_one(tmp_path: Path) -> None:
+    told, directory = tmp_path / "told", tmp_path / "search"
+
+    class Tells(Tuned):
+        def on_fit_start(self) -> None:
+            with told.open("a") as file:
+                file.write(f"{self.trainer.default_root_dir}\n")
+
+    assert make(directory, module=Tells).preflight() is not None
+    assert not directory.exists()
+    run(make(directory, module=Tells, executor=Odd(working)), trials=1)
+    assert make(directory, module=Tells).preflight() is not None
+    new, elsewhere, _, again = map(Path, told.read_text().splitlines())
+    assert tmp_path not in new.parents
+    assert elsewhere == again == directory / "preflight"
+    assert not again.exists()
+
+
 def test_workers_without_the_package_end_the_search_before_it_begins(tmp_path: Path) -> None:
     missing = raising(ModuleNotFoundError("No module named 'lightning_primo'"))
     with pytest.raises(ExecutorError, match=r"could not unpack a job .*'lightning_primo'.* install there"):

@@ -4,19 +4,21 @@ import copy
 import importlib
 import json
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from lightning_primo.errors import (
     CheckpointError,
     InvalidArgumentError,
     MetricNotLoggedError,
+    StorageError,
     UnbuildableWarning,
     UnreadHyperparameterWarning,
 )
@@ -50,14 +52,64 @@ def test_a_metric_that_is_never_logged(tmp_path: Path) -> None:
         preflight(make_job(tmp_path, objectives=(TrainingTime(), Metric("accuracy"))))
 
 
-def test_a_checkpoint_that_could_not_be_loaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["preflight", None])
+def test_a_checkpoint_that_could_not_be_loaded(tmp_path: Path, folder: str | None) -> None:
     class Hiding(Net):
         def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
             checkpoint["mine"] = DataLoader
 
     with pytest.raises(CheckpointError, match=r"its entries 'mine' .* on_save_checkpoint of Hiding"):
-        preflight(make_job(tmp_path / "trial", module=Hiding))
-    assert not (tmp_path / "trial").exists()
+        preflight(make_job(tmp_path / "trial", module=Hiding), folder=None if folder is None else tmp_path / folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+def test_without_a_folder_the_checkpoint_is_written_into_memory(tmp_path: Path) -> None:
+    from tests.disks import files_at_most
+
+    def large(config: Any) -> Net:
+        module = Net(**config)
+        module.register_buffer("ballast", torch.zeros(100_000))
+        return module
+
+    with files_at_most(300_000):
+        assert preflight(make_job(tmp_path / "trial", module=large)) is not None
+        with pytest.raises(StorageError, match="one batch cannot be tried out"):
+            preflight(make_job(tmp_path / "trial", module=large), folder=tmp_path / "preflight")
+
+
+class Finishes(Callback):
+    """Has an object in its state once the training has ended, as a trial's checkpoint never has."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {}
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        self.state = {"epoch": trainer.current_epoch}
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        self.state = {"loader": DataLoader}
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.state)
+
+
+def test_the_checkpoint_is_written_where_those_of_trainings_are(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "trial", trainer={"callbacks": [Finishes()]})
+    assert preflight(job, folder=tmp_path / "preflight") is not None
+    assert run_job(job).ok
+
+
+def test_the_first_checkpoint_of_a_training_is_read_back_after_the_preflight(tmp_path: Path) -> None:
+    class Later(Net):
+        def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+                checkpoint["mine"] = DataLoader
+
+    for folder in (tmp_path / "preflight", None):
+        assert preflight(make_job(tmp_path / "trial", module=Later), folder=folder) is not None
+    evaluation = run_job(make_job(tmp_path / "trial", module=Later))
+    assert evaluation.reason.startswith("CheckpointError: the trial's checkpoint does not load")
 
 
 def test_exceptions_of_the_user_are_left_to_the_trial(tmp_path: Path) -> None:

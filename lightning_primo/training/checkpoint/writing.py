@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ def write_checkpoint(trainer: pl.Trainer, directory: Path, claim: Claim | None) 
         SupersededError: Another attempt may write now.
     """
     partial = partial_checkpoint(directory, "own" if claim is None else claim.token)
-    with _written_in_place(trainer.strategy):
+    with _written_by(trainer.strategy, _InPlace()):
         trainer.save_checkpoint(partial, weights_only=False)
     if trainer.is_global_zero:
         try:
@@ -51,6 +52,50 @@ def write_checkpoint(trainer: pl.Trainer, directory: Path, claim: Claim | None) 
     trainer.strategy.barrier()  # nobody goes on before there is something to go on from
 
 
+def try_checkpoint(trainer: pl.Trainer, directory: Path) -> None:
+    """Write a checkpoint as `write_checkpoint` does, see that it can be loaded, and remove it.
+
+    The first one of a training is read back all the same.
+
+    Args:
+        trainer: At the end of an epoch.
+        directory: Where there is room for it.
+
+    Raises:
+        CheckpointError: If it could not be loaded with ``weights_only=True``.
+    """
+    partial = partial_checkpoint(directory, "own")
+    with _written_by(trainer.strategy, _InPlace()):
+        trainer.save_checkpoint(partial, weights_only=False)
+    if trainer.is_global_zero:
+        try:
+            _require_loadable(partial, type(trainer.lightning_module))
+        finally:
+            partial.unlink(missing_ok=True)
+    trainer.strategy.barrier()
+
+
+def try_checkpoint_in_memory(trainer: pl.Trainer, directory: Path) -> None:
+    """As `try_checkpoint`, with the checkpoint in memory.
+
+    Args:
+        trainer: At the end of an epoch.
+        directory: For that of a strategy with an input and output of the user's, which writes files.
+
+    Raises:
+        CheckpointError: If it could not be loaded with ``weights_only=True``.
+    """
+    if type(trainer.strategy.checkpoint_io) is not TorchCheckpointIO:
+        try_checkpoint(trainer, directory)
+        return
+    memory = _InMemory()
+    with _written_by(trainer.strategy, memory):
+        trainer.save_checkpoint(partial_checkpoint(directory, "own"), weights_only=False)
+    if trainer.is_global_zero:
+        _require_loadable(memory.file, type(trainer.lightning_module))
+    trainer.strategy.barrier()
+
+
 def remove_partial(directory: Path) -> None:
     """Remove what attempts that were killed have left of a checkpoint."""
     for partial in partial_checkpoints(directory):
@@ -58,8 +103,8 @@ def remove_partial(directory: Path) -> None:
 
 
 @contextmanager
-def _written_in_place(strategy: Strategy) -> Iterator[None]:
-    """Let `strategy` write checkpoints straight into the files that they are to be in.
+def _written_by(strategy: Strategy, own: TorchCheckpointIO) -> Iterator[None]:
+    """Let `strategy` write checkpoints by `own`, such as straight into the files that they are to be in.
 
     Lightning writes each into memory, then into a temporary file, and moves that: onto another file system it is copied
     once more, a small ``/tmp`` is full before the disk is, and what is killed on the way leaves the file there. A
@@ -69,7 +114,7 @@ def _written_in_place(strategy: Strategy) -> Iterator[None]:
     if type(before) is not TorchCheckpointIO:
         yield
         return
-    strategy.checkpoint_io = _InPlace()
+    strategy.checkpoint_io = own
     try:
         yield
     finally:
@@ -90,6 +135,15 @@ class _InPlace(TorchCheckpointIO):
             raise
 
 
+class _InMemory(TorchCheckpointIO):
+    def __init__(self) -> None:
+        self.file = io.BytesIO()
+
+    @override
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        torch.save(without_objects(checkpoint), self.file)
+
+
 def _put_in_place(trainer: pl.Trainer, partial: Path, path: Path) -> None:
     module = type(trainer.lightning_module)
     if module not in _verified:
@@ -101,11 +155,11 @@ def _put_in_place(trainer: pl.Trainer, partial: Path, path: Path) -> None:
         _flush(path.parent)
 
 
-def _require_loadable(path: Path, module: type[pl.LightningModule]) -> None:
+def _require_loadable(file: Path | io.BytesIO, module: type[pl.LightningModule]) -> None:
     try:
-        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        torch.load(_from_start(file), map_location="cpu", weights_only=True, mmap=isinstance(file, Path))
     except Exception as error:
-        entries, classes = _objects(path)
+        entries, classes = _objects(file)
         raise CheckpointError(
             f"the trial's checkpoint does not load with weights_only=True: its {entries} may hold tensors, numbers, "
             f"strings and containers of these, but {classes}. If on_save_checkpoint of {module.__name__} or of a "
@@ -115,15 +169,22 @@ def _require_loadable(path: Path, module: type[pl.LightningModule]) -> None:
         ) from error
 
 
-def _objects(path: Path) -> tuple[str, str]:
+def _from_start(file: Path | io.BytesIO) -> Path | io.BytesIO:
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
+    return file
+
+
+def _objects(file: Path | io.BytesIO) -> tuple[str, str]:
     """Which entries of a checkpoint hold objects, and of which classes, as words of a sentence."""
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=False)  # this process has just written it
+        # This process has just written it.
+        checkpoint = torch.load(_from_start(file), map_location="cpu", weights_only=False)
     except Exception:
         checkpoint = {}
     names = [key for key, value in checkpoint.items() if not loads(value)]
     entries = f"entries {', '.join(map(repr, names))}" if names else "entries"
-    classes = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    classes = torch.serialization.get_unsafe_globals_in_checkpoint(_from_start(file))
     return entries, f"they need {', '.join(sorted(classes))}" if classes else "they hold others"
 
 
