@@ -75,6 +75,9 @@ def test_what_is_trained_comes_in_another_order_and_test_data_as_they_are() -> N
     orders = [[int(x) for batch in data.train_dataloader() for x in batch[0]] for _ in range(2)]
     assert orders[0] != orders[1]
     assert [int(x) for batch in data.test_dataloader() for x in batch[0]] == [100, 101, 102, 103]
+    data.test = None
+    with pytest.raises(InvalidArgumentError, match="there are no test data"):
+        data.test_dataloader()
 
 
 def test_a_trainer_takes_it_and_sees_that_there_is_no_test(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ _MOST_CLASSES = 5
 
 
 def trusted_project(
-    directory: Path, *, configs: Sequence[str], cli: str | None, trust: bool, what: str = "'--onnx'"
+    directory: Path, *, configs: Sequence[str], cli: str | None, trust: bool, what: str
 ) -> Project | None:
     """The project of a search, whose code may be run.
 

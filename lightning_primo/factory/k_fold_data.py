@@ -108,8 +108,13 @@ class KFoldData(pl.LightningDataModule):
 
     @override
     def test_dataloader(self) -> DataLoader[Any]:
-        """Batches of the test data."""
-        assert self.test is not None
+        """Batches of the test data.
+
+        Raises:
+            InvalidArgumentError: If there are none.
+        """
+        if self.test is None:
+            raise InvalidArgumentError("there are no test data: give KFoldData(..., test=dataset)")
         return self._loader(self.test, shuffle=False)
 
     def _subset(self, indices: npt.NDArray[np.int64]) -> Subset[Any]:

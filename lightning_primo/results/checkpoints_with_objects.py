@@ -38,7 +38,7 @@ def objects_writer(directory: Path, build: Factory) -> Callable[[TrialResult, Pa
         if not module.hparams:
             raise PrimoError(
                 f"{kind} keeps no hyperparameters, so load_from_checkpoint has none to build it from: call "
-                "self.save_hyperparameters() in its __init__, or export without objects=True"
+                "self.save_hyperparameters() in its __init__, or export without its objects"
             )
         hparams: Any = module.hparams
         kept: dict[str, Any] = {type(module).CHECKPOINT_HYPER_PARAMS_KEY: dict(hparams)}
@@ -58,7 +58,7 @@ def objects_writer(directory: Path, build: Factory) -> Callable[[TrialResult, Pa
         except Exception as error:
             raise PrimoError(
                 f"the hyperparameters of {kind} cannot be pickled ({type(error).__name__}: "
-                f"{printable_lines(str(error))}); export without objects=True, and give them to load_from_checkpoint"
+                f"{printable_lines(str(error))}); export without them, and give them to load_from_checkpoint"
             ) from error
 
     return write

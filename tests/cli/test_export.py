@@ -99,6 +99,21 @@ def test_onnx_of_chosen_trials(tmp_path: Path) -> None:
         exported(tmp_path / "search", "--out", tmp_path / "other", "--trial", "7")
 
 
+def test_objects_of_chosen_trials(planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(planted), "--out", str(tmp_path / "front"), "--objects"]) == 2
+    assert "'--objects' builds the networks, which runs what" in capsys.readouterr().err
+    base = json.loads(json.dumps(Project.open([tmp_path / "config.yaml"]).base))
+    changed_project(planted, cli=None, base=base)
+    exported(planted, "--out", tmp_path / "front", "--objects", "--trust", "--trial", "1")
+    path = tmp_path / "front" / "trial_00001" / "model_with_objects.ckpt"
+    assert Net.load_from_checkpoint(path, weights_only=False, map_location="cpu").hparams == {
+        "lr": 0.01,
+        "width": 8,
+        "behaviour": "",
+    }
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_search_made_in_python_has_no_configs(tmp_path: Path) -> None:
     searched(tmp_path / "search", project=False)
     exported(tmp_path / "search", "--out", tmp_path / "front")
@@ -207,5 +222,5 @@ def test_the_own_copy_of_the_project_is_run_in_place_of_the_directory_s(planted:
     (tmp_path / "other.yaml").write_text("model: {init_args: {lr: 0.25}}")
     with pytest.raises(SearchMismatchError, match=r"model\.init_args\.lr was 0\.5 and is 0\.25"):
         exported(planted, "--out", tmp_path / "other", "--onnx", *own, "--config", tmp_path / "other.yaml")
-    with pytest.raises(InvalidArgumentError, match="which only --onnx needs"):
+    with pytest.raises(InvalidArgumentError, match="which only --onnx and --objects need"):
         exported(planted, "--out", tmp_path / "other", *own)

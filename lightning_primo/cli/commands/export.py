@@ -35,17 +35,24 @@ def parser() -> jsonargparse.ArgumentParser:
         "--onnx", action="store_true", help="also write model.onnx, for batches of any size; needs the extra 'onnx'"
     )
     made.add_argument(
+        "--objects",
+        action="store_true",
+        help="also write model_with_objects.ckpt, for libraries that build their modules from a checkpoint: it keeps "
+        "hyperparameters that are objects, such as layers, which model.ckpt leaves out, and loads with "
+        "weights_only=False alone",
+    )
+    made.add_argument(
         "--trust",
         action="store_true",
-        help="with --onnx: run the code that the search's directory names, to build the networks; without --onnx none "
-        "is run",
+        help="with --onnx or --objects: run the code that the search's directory names, to build the networks; without "
+        "these none is run",
     )
     made.add_argument(
         "--config",
         action="extend",
         nargs="+",
         metavar="FILE",
-        help="with --onnx, in place of --trust: your own config of the project; several are merged",
+        help="in place of --trust: your own config of the project; several are merged",
     )
     made.add_argument("--cli", type=str | None, metavar="SCRIPT", help="with --config: the script, as for the search")
     made.add_argument(
@@ -59,8 +66,8 @@ def run(options: jsonargparse.Namespace) -> int:
 
     Raises:
         StoreError: There is no search in the directory, or its file is damaged.
-        InvalidArgumentError: For a folder that is not empty, a trial that there is not, or ``--onnx`` without the word
-            of the user that code may be run.
+        InvalidArgumentError: For a folder that is not empty, a trial that there is not, or ``--onnx`` or ``--objects``
+            without the word of the user that code may be run.
         PrimoError: If there is nothing to export, or weights or modules cannot be loaded or written.
     """
     from lightning_primo.cli.trust import trusted_project
@@ -72,12 +79,21 @@ def run(options: jsonargparse.Namespace) -> int:
     if out.is_dir() and any(out.iterdir()) and not options.overwrite:
         raise InvalidArgumentError(f"'--out' {str(out)!r} is not empty; choose another one, or add --overwrite")
     check_target(out, overwrite=options.overwrite)
-    if (options.config or options.cli) and not options.onnx:
-        raise InvalidArgumentError("'--config' and '--cli' say how networks are built, which only --onnx needs")
+    builds = options.onnx or options.objects
+    if (options.config or options.cli) and not builds:
+        raise InvalidArgumentError(
+            "'--config' and '--cli' say how networks are built, which only --onnx and --objects need"
+        )
     result = read_result(options.directory)
     project = None
-    if options.onnx:
-        project = trusted_project(result.directory, configs=options.config or [], cli=options.cli, trust=options.trust)
+    if builds:
+        project = trusted_project(
+            result.directory,
+            configs=options.config or [],
+            cli=options.cli,
+            trust=options.trust,
+            what="'--onnx'" if options.onnx else "'--objects'",
+        )
     code: dict[str, Any] = {} if project is None else {"module": project.module, "datamodule": project.data}
     stored = _stored_project(result.directory)
     with nullcontext() if project is None else project.active(), writing(out):
@@ -87,6 +103,7 @@ def run(options: jsonargparse.Namespace) -> int:
                     out,
                     trials=options.trial,
                     onnx=options.onnx,
+                    objects=options.objects,
                     overwrite=options.overwrite,
                     extra=None if stored is None else config_writer(stored),
                 )

@@ -18,10 +18,10 @@ from typing_extensions import override
 from lightning_primo.callbacks.optimizer_settings import same
 from lightning_primo.training.carried_state.late_state import LateState
 from lightning_primo.training.carried_state.metric_contents import (
+    MetricsMade,
     bring_up_to_date,
     contents,
     is_portable,
-    made_with,
     put_into,
 )
 from lightning_primo.training.carried_state.shared_tensors import Copies, Restored, is_apart
@@ -45,7 +45,7 @@ class LoggedResults(LateState):
 
     def __init__(self) -> None:
         super().__init__()
-        self._made: dict[str, dict[str, Any]] = {}
+        self._made = MetricsMade()
 
     @property
     @override
@@ -55,8 +55,7 @@ class LoggedResults(LateState):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
-        parts = pl_module.named_modules()
-        self._made = {name: made_with(part) for name, part in parts if isinstance(part, Metric)}
+        self._made.note(pl_module)
 
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
@@ -74,7 +73,7 @@ class LoggedResults(LateState):
                 continue
             logged[key] = _saved(result, pl_module.device, None if result.is_tensor else names[id(result.value)])
             own = {names[id(part)]: part for part in parts}
-            metrics |= {name: {"made": self._made_with(name, part), **contents(part)} for name, part in own.items()}
+            metrics |= {name: {"made": self._made.of(part, name), **contents(part)} for name, part in own.items()}
         return {"logged": logged, "metrics": metrics} if logged else {}
 
     @override
@@ -91,7 +90,7 @@ class LoggedResults(LateState):
         going_on = {
             name: parts[name]
             for name, saved in state["metrics"].items()
-            if name in parts and same(saved["made"], self._made_with(name, parts[name]))
+            if name in parts and same(saved["made"], self._made.of(parts[name], name))
         }
         for name, metric in going_on.items():
             put_into(metric, state["metrics"][name])
@@ -99,9 +98,6 @@ class LoggedResults(LateState):
         for key, saved in state["logged"].items():
             if saved["metric"] is None or saved["metric"] in going_on:
                 _log(key, saved, going_on.get(saved["metric"]), restored, trainer)
-
-    def _made_with(self, name: str, metric: Metric) -> dict[str, Any]:
-        return self._made.get(name) or made_with(metric)
 
 
 def _saved(result: Any, device: torch.device, metric: str | None) -> dict[str, Any]:

@@ -49,6 +49,26 @@ def made_with(metric: Metric) -> dict[str, Any]:
     }
 
 
+class MetricsMade:
+    """How the metrics of a module were made, as noted before they see anything, as settings may change on the way."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, dict[str, Any]] = {}
+
+    def note(self, module: nn.Module) -> None:
+        """Note it of all metrics that a module has now, under each of their names."""
+        parts = module.named_modules(remove_duplicate=False)
+        self._by_name = {name: made_with(part) for name, part in parts if isinstance(part, Metric)}
+
+    def noted(self, name: str) -> dict[str, Any] | None:
+        """What was noted of the metric of this name; None where there was none."""
+        return self._by_name.get(name)
+
+    def of(self, metric: Metric, *names: str) -> dict[str, Any]:
+        """What was noted of a metric under the first of its names that was; of a later one, how it is now."""
+        return next((made for name in names if (made := self._by_name.get(name))), None) or made_with(metric)
+
+
 def is_portable(metric: Metric) -> bool:
     """Whether its states are tensors or lists of these, which have values."""
     states = metric.metric_state.values()

@@ -22,11 +22,11 @@ from lightning_primo.callbacks.optimizer_settings import same
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.training.carried_state.late_state import LateState
 from lightning_primo.training.carried_state.metric_contents import (
+    MetricsMade,
     bring_up_to_date,
     contents,
     is_portable,
     is_unused,
-    made_with,
     put_into,
 )
 from lightning_primo.training.carried_state.metric_trackers import lengthen, original, trackers
@@ -46,7 +46,7 @@ class MetricStates(LateState):
 
     def __init__(self) -> None:
         super().__init__()
-        self._made: dict[str, dict[str, Any]] = {}
+        self._made = MetricsMade()
         self._names: frozenset[str] = frozenset()  # of the module's parts as the fit starts
         self._lasting: Mapping[str, nn.Module] = {}  # those of the open epoch's start, as far as they are left
 
@@ -58,9 +58,8 @@ class MetricStates(LateState):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
-        parts = dict(pl_module.named_modules(remove_duplicate=False))
-        self._made = {name: made_with(part) for name, part in parts.items() if isinstance(part, Metric)}
-        self._names = frozenset(parts)
+        self._made.note(pl_module)
+        self._names = frozenset(name for name, _ in pl_module.named_modules(remove_duplicate=False))
 
     @override
     def begin(self, pl_module: pl.LightningModule) -> None:
@@ -103,7 +102,7 @@ class MetricStates(LateState):
         saved: dict[str, Any] = state["metrics"]
         for tracker_name, tracker in list(trackers(pl_module)):
             tracked = _of(tracker_name, saved)
-            made = {name: self._made.get(original(name, pl_module)) for name in tracked}
+            made = {name: self._made.noted(original(name, pl_module)) for name in tracked}
             if all(own and self.belongs(tracked[name]["made"], own) for name, own in made.items()):
                 lengthen(tracker, state["trackers"].get(tracker_name, 0))
         metrics = dict(_metrics(pl_module))
@@ -126,7 +125,7 @@ class MetricStates(LateState):
         _warn_of_late_metrics(type(pl_module).__name__, ", ".join(map(repr, lacking)))
 
     def _made_with(self, name: str, metric: Metric, module: pl.LightningModule) -> dict[str, Any]:
-        return self._made.get(name) or self._made.get(original(name, module)) or made_with(metric)
+        return self._made.of(metric, name, original(name, module))
 
 
 class InheritedMetricStates(MetricStates):

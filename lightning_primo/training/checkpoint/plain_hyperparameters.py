@@ -84,8 +84,8 @@ def how_to_load(names: Collection[str]) -> str:
     """How a module is loaded from a checkpoint in which these hyperparameters are missing, as a clause."""
     given = ", ".join(f"{name}=..." for name in names) or "..."
     return (
-        f"give them to load_from_checkpoint(path, {given}), export with objects=True, or take the trained module by "
-        "Result.load"
+        f"give them to load_from_checkpoint(path, {given}), export with --objects (in Python objects=True), or take "
+        "the trained module by Result.load"
     )
 
 
@@ -94,6 +94,7 @@ def _warn_of_objects(names: str) -> None:
     rank_zero_warn(
         f"{names} are left out of the trials' checkpoints, as they hold objects that do not load with "
         "weights_only=True. A trained module is there by Result.load all the same; for load_from_checkpoint of an "
-        "export give them to it, export with objects=True, or leave them out by save_hyperparameters(ignore=...)",
+        "export give them to it, export with --objects (in Python objects=True), or leave them out by "
+        "save_hyperparameters(ignore=...)",
         category=CheckpointWarning,
     )
