@@ -68,10 +68,13 @@ def test_weights_are_resident_once_at_least_and_few_times_at_most(runtime: Deplo
 
 
 def test_inputs_and_what_is_between_are_counted() -> None:
-    """One channel of 4 MB comes in, and eight times as much is in between."""
-    layers = nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), nn.Conv2d(8, 1, 1))
+    """One channel of 4 MB comes in, sixteen are in between and come out, in one layout or two of the runtime's.
+
+    Its blocks are of eight channels or of sixteen, by the processor; what is no multiple of these is filled up.
+    """
+    layers = nn.Sequential(nn.Conv2d(1, 16, 1), nn.ReLU(), nn.Conv2d(16, 16, 1))
     small, large = (measured(OWN, layers, torch.zeros(1, 1, side, side)) for side in (8, 1024))
-    assert 36 * MB < large.value - small.value < 160 * MB
+    assert 130 * MB < large.value - small.value < 340 * MB
 
 
 def test_its_process_is_described_and_logged() -> None:
