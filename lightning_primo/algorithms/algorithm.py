@@ -29,6 +29,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from lightning_primo.algorithms.parts.encoded_trials import EncodedTrials
 from lightning_primo.algorithms.parts.feasibility import Feasibility
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
@@ -69,9 +70,8 @@ class Algorithm(ABC):
         self.epochs_committed = 0.0
         self.trials: list[Trial] = []
         self._pending: dict[int, float] = {}  # trial to the epochs that were committed for it
-        self._keys: set[str] = set()
         self._queue: list[tuple[str, Config]] = []
-        self._vectors = np.empty((0, len(self.encoding.names)))  # of the first trials, those whose keys are taken
+        self._encoded = EncodedTrials(self.encoding, self.trials, problem.max_epochs)
 
     def ask(self, *, epochs_left: float = math.inf) -> Proposal | None:
         """The next proposal; None if there is none until a pending one is told, or, with none pending, any more.
@@ -170,7 +170,7 @@ class Algorithm(ABC):
                 self.register(event)
             else:
                 self.tell(event)
-        self._encode_trials()
+        self._encoded.bring_up_to_date()
 
     def may_continue(self, trial: Trial) -> bool:
         """Whether a later proposal may continue this trial or start from its weights, so that these have to be kept.
@@ -213,22 +213,11 @@ class Algorithm(ABC):
 
     def unseen(self, keys: Iterable[str]) -> list[str]:
         """Those of some configurations' keys that no trial has, each once."""
-        self._encode_trials()
-        return [key for key in dict.fromkeys(keys) if key not in self._keys]
+        return self._encoded.unseen(keys)
 
     def vectors(self, trials: Iterable[Trial]) -> npt.NDArray[np.float64]:
         """The vectors of some trials' configurations, `n x h`."""
-        self._encode_trials()
-        return self._vectors[[trial.id for trial in trials]]
-
-    def _encode_trials(self) -> None:
-        """Encode the configurations that came in; many at once when a search is restored."""
-        new = self.trials[len(self._vectors) :]
-        if new:
-            vectors = self.encoding.vectors([trial.config for trial in new])
-            self._vectors = np.concatenate([self._vectors, vectors])
-            taken = [trial.takes_its_configuration(self.problem.max_epochs) for trial in new]
-            self._keys.update(self.encoding.keys_of(vectors[taken]))
+        return self._encoded.vectors(trials)
 
     def new_trial(
         self, config: Config, epoch: int, *, operation: str = "sample", parent: int | None = None
