@@ -15,7 +15,7 @@ from lightning_primo.algorithms.parts.evolutionary_sampler import EvolutionarySa
 from lightning_primo.algorithms.parts.exploration import Exploration, Perturb, Resample
 from lightning_primo.algorithms.parts.fidelities import FullTrainings, RungStack
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
-from lightning_primo.algorithms.parts.prices import EpochPrice, Price, SecondsPrice
+from lightning_primo.algorithms.parts.prices import BudgetPrice, EpochPrice, Price, SecondsPrice
 from lightning_primo.algorithms.parts.prior_trust import EarnedTrust, FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import CentersFirst, PriorSampler, Sampler, SobolSampler, UniformSampler
 from lightning_primo.algorithms.pb2 import PB2
@@ -37,6 +37,7 @@ __all__ = [
     "SHEMOA",
     "Algorithm",
     "BayesianOptimization",
+    "BudgetPrice",
     "BulkAndCut",
     "CentersFirst",
     "EarnedTrust",

@@ -51,6 +51,7 @@ class Algorithm(ABC):
     feasibility: Feasibility
     seed: int
     epochs_left: float = math.inf  # that may still be spent, as whoever asked last knows
+    timed = False  # whether it is a time that may still be spent, of which these epochs are a guess
 
     def start(self, problem: Problem, *, seed: int = 0) -> None:
         """Forget everything and begin with a new problem.
@@ -73,20 +74,21 @@ class Algorithm(ABC):
         self._queue: list[tuple[str, Config]] = []
         self._encoded = EncodedTrials(self.encoding, self.trials, problem.max_epochs)
 
-    def ask(self, *, epochs_left: float = math.inf) -> Proposal | None:
+    def ask(self, *, epochs_left: float = math.inf, timed: bool = False) -> Proposal | None:
         """The next proposal; None if there is none until a pending one is told, or, with none pending, any more.
 
         Args:
             epochs_left: That may still be spent: some algorithms end with what they have begun. Default: nobody knows.
+            timed: Whether the budget is a time: some then go by what a training is worth per second.
         """
-        proposal = self.peek(epochs_left=epochs_left)
+        proposal = self.peek(epochs_left=epochs_left, timed=timed)
         if proposal is not None:
             self.register(proposal)
         return proposal
 
-    def peek(self, *, epochs_left: float = math.inf) -> Proposal | None:
+    def peek(self, *, epochs_left: float = math.inf, timed: bool = False) -> Proposal | None:
         """What `ask` returns, without taking note of it."""
-        self.epochs_left = epochs_left
+        self.epochs_left, self.timed = epochs_left, timed
         with one_thread():
             proposal = self.propose(np.random.default_rng([self.seed, self.n_asked]))
         config = next(iter(self.queue), None)

@@ -15,7 +15,7 @@ from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearc
 from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTrainings
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
 from lightning_primo.algorithms.parts.observations import objectives_vary, observe
-from lightning_primo.algorithms.parts.prices import EpochPrice, Price
+from lightning_primo.algorithms.parts.prices import BudgetPrice, Price
 from lightning_primo.algorithms.parts.prior_influence import PriorInfluence
 from lightning_primo.algorithms.parts.prior_trust import FullTrust, PriorTrust
 from lightning_primo.algorithms.parts.sampling import UniformSampler, check_priors, draw
@@ -60,8 +60,8 @@ class BayesianOptimization(Algorithm):
         model: Which results are modelled. Default `FullTrainings()`; `RungStack()` learns from shorter ones too.
         pause: Whether a proposal is trained in one go, None (default), or from rung to rung of the model as long as it
             is worth more than others, `FreezeThaw()`.
-        price: Of an epoch: proposals are those that are worth most for it. Default `EpochPrice()`, the same for all;
-            `SecondsPrice()` for budgets in hours.
+        price: Of an epoch: proposals are those that are worth most for it. Default `BudgetPrice()`: the seconds that it
+            is expected to take where the budget is in hours (`SecondsPrice()`), else the same for all (`EpochPrice()`).
         learn_from: Results of earlier searches for the same objectives in the same or an overlapping space, such as
             ``read_result("runs/earlier")``. The best of their configurations come first in the design (`portfolio`),
             and what they tell of the objectives is where models begin, as far as they rank what is observed
@@ -100,7 +100,7 @@ class BayesianOptimization(Algorithm):
         self.model = check_instance("model", model, Fidelities, example="RungStack()", default=FullTrainings)
         self.pause = pause if pause is None else check_instance("pause", pause, FreezeThaw, example="FreezeThaw()")
         self.learn_from = past_searches(learn_from)
-        self.price = check_instance("price", price, Price, example="SecondsPrice()", default=EpochPrice)
+        self.price = check_instance("price", price, Price, example="SecondsPrice()", default=BudgetPrice)
 
     @override
     def start(self, problem: Problem, *, seed: int = 0) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from lightning_primo.acquisitions import HypervolumeImprovement
 from lightning_primo.algorithms.bayesian_optimization import BayesianOptimization
 from lightning_primo.algorithms.parts.fidelities import FullTrainings
+from lightning_primo.algorithms.parts.prices import EpochPrice
 from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.checks import check_whole
@@ -45,5 +46,6 @@ class MSEHVI(BayesianOptimization):
             n_init=check_whole("n_init", n_init, least=2),
             acquisition=HypervolumeImprovement(),
             model=FullTrainings(),
+            price=EpochPrice(),
             learn_from=learn_from,
         )

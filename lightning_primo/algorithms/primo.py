@@ -13,7 +13,7 @@ from lightning_primo.algorithms.bayesian_optimization import BayesianOptimizatio
 from lightning_primo.algorithms.moasha import MOASHA
 from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTrainings, RungStack
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
-from lightning_primo.algorithms.parts.prices import Price
+from lightning_primo.algorithms.parts.prices import EpochPrice, Price
 from lightning_primo.algorithms.parts.prior_trust import PriorTrust
 from lightning_primo.algorithms.parts.sampling import CentersFirst
 from lightning_primo.checks import check_instance, check_whole
@@ -42,7 +42,7 @@ class PriMO(BayesianOptimization):
         model: Which results are modelled. Default `RungStack(eta)`.
         pause: Proposals are trained from rung to rung as long as they are worth more than others, `FreezeThaw()`
             (default); None: in one go.
-        price: Of an epoch, see `BayesianOptimization`. Default `EpochPrice()`.
+        price: Of an epoch, see `BayesianOptimization`. Default `BudgetPrice()`.
         learn_from: Results of earlier searches, see `BayesianOptimization`.
 
     Raises:
@@ -103,4 +103,5 @@ class PriMO(BayesianOptimization):
             acquisition=LogExpectedImprovement(),
             model=FullTrainings(),
             pause=None,
+            price=EpochPrice(),
         )

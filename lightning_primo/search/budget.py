@@ -16,6 +16,8 @@ from lightning_primo.results.formatting import format_value
 
 SECONDS_PER_HOUR = 3600.0
 
+_TIMES = _HOURS, _DEVICE_HOURS = ("hours", "device hours")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
@@ -94,16 +96,17 @@ class Budget:
         rows = self._rows(epochs, seconds, trials, device_seconds)
         return max(spent / total for spent, total, _ in rows)
 
-    def epochs_left(self, *, epochs: float, seconds: float, trials: int, device_seconds: float = 0.0) -> float:
-        """How many epochs, or levels of the fidelity, may still be spent; infinite where none of the limits says.
+    def left(self, *, epochs: float, seconds: float, trials: int, device_seconds: float = 0.0) -> tuple[float, bool]:
+        """How many epochs, or levels of the fidelity, may still be spent, and whether that is for the sake of time.
 
-        Of a limit that is not in epochs it is what is left if the rest of it buys as many as what was spent of it.
+        Of a limit that is not in epochs it is what is left if the rest of it buys as many as what was spent of it. They
+        are infinitely many where none of the limits says.
         """
-        left = [self.total_epochs - epochs]
-        for spent, total, _ in self._rows(epochs, seconds, trials, device_seconds)[1:]:
-            if spent > 0 and epochs > 0:
-                left.append(epochs * (total / spent - 1))
-        return min(left)
+        left = [(self.total_epochs - epochs, False)]
+        for spent, total, unit in self._rows(epochs, seconds, trials, device_seconds)[1:]:
+            buys = epochs * (total / spent - 1) if spent > 0 and epochs > 0 else math.inf
+            left.append((buys, unit in _TIMES and math.isfinite(total)))
+        return min(left, key=lambda pair: (pair[0], not pair[1]))
 
     def used_up(self, *, epochs: float, seconds: float, trials: int, device_seconds: float = 0.0) -> str | None:
         """Which limit is reached, for people: ``"the budget of 20 full trainings is used up"``; None for none."""
@@ -128,9 +131,9 @@ class Budget:
         """Spent, total and unit of every limit; that in epochs or steps is always among them, and may be infinite."""
         rows = [(self.fidelity.amount(epochs), self._total, self.fidelity.unit.spending)]
         if self.hours is not None:
-            rows.append((seconds / SECONDS_PER_HOUR, self.hours, "hours"))
+            rows.append((seconds / SECONDS_PER_HOUR, self.hours, _HOURS))
         if self.device_hours is not None:
-            rows.append((device_seconds / SECONDS_PER_HOUR, self.device_hours, "device hours"))
+            rows.append((device_seconds / SECONDS_PER_HOUR, self.device_hours, _DEVICE_HOURS))
         if self.trials is not None:
             rows.append((float(trials), float(self.trials), "trials"))
         return rows

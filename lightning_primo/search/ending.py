@@ -57,11 +57,9 @@ class Ending:
         used = self._budget.used_up(epochs=epochs, seconds=seconds, trials=trials, device_seconds=self._device_seconds)
         return used or next(filter(None, fulfilled), None)
 
-    def epochs_left(self, *, epochs: float, seconds: float, trials: int) -> float:
-        """How many epochs the budget still has, see `Budget.epochs_left`."""
-        return self._budget.epochs_left(
-            epochs=epochs, seconds=seconds, trials=trials, device_seconds=self._device_seconds
-        )
+    def left(self, *, epochs: float, seconds: float, trials: int) -> tuple[float, bool]:
+        """How many epochs the budget still has, and whether for the sake of time, see `Budget.left`."""
+        return self._budget.left(epochs=epochs, seconds=seconds, trials=trials, device_seconds=self._device_seconds)
 
     def display(self, *, epochs: float, seconds: float, trials: int) -> tuple[float, float, str]:
         """Spent, total and unit of the budget's limit that is nearest."""

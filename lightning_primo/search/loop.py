@@ -174,7 +174,8 @@ class Loop:
         if self._ended() is not None:
             return None
         self._requests.take(elapsed=self._elapsed())
-        proposal = self._algorithm.ask(epochs_left=self._ending.epochs_left(**self._used()))
+        epochs_left, timed = self._ending.left(**self._used())
+        proposal = self._algorithm.ask(epochs_left=epochs_left, timed=timed)
         self._interrupt.check()  # a Ctrl-C that compiled code has swallowed may have spoiled what it computed
         if proposal is not None:
             self._requests.forget_stop(proposal.trial_id)
@@ -218,20 +219,18 @@ class Loop:
         self._futility.check(evaluation)
 
     def _count(self, evaluation: Evaluation) -> None:
+        trial = self._algorithm.trials[evaluation.trial_id]
         self._bars.told(evaluation)
-        if self._algorithm.trials[evaluation.trial_id].known:
-            if evaluation.counts_at(self._algorithm.problem.max_epochs):  # a shorter one is none that could go on
-                self._tracker.add(evaluation)
-            self._places.add(evaluation)
-            self._ending.told(evaluation, self._algorithm.trials[evaluation.trial_id].config)
+        self._places.add(evaluation)
+        self._ending.told(evaluation, trial.config)
+        if not trial.known or evaluation.counts_at(self._algorithm.problem.max_epochs):
+            self._tracker.add(evaluation)
+        if trial.known:  # nor could a shorter one go on
             return
         if evaluation.ok:
             self._outcomes.logged()
-        self._tracker.add(evaluation)
         if self._checkpoints is not None:
             self._checkpoints.add(evaluation)
-        self._places.add(evaluation)
-        self._ending.told(evaluation, self._algorithm.trials[evaluation.trial_id].config)
         self._futility.add(evaluation)
         if evaluation.status.failed:
             self._failures[evaluation.status.value] = self._failures.get(evaluation.status.value, 0) + 1

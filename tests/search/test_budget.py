@@ -50,6 +50,25 @@ def test_devices_are_counted_and_what_is_used_up_is_named() -> None:
     assert used_up(epochs=3, seconds=0, trials=4) == "the budget of 4 trials is used up"
 
 
+def test_what_is_left_is_guessed_from_what_was_bought() -> None:
+    left = {"epochs": 20, "seconds": 1800, "trials": 6}
+    assert Budget(full_trainings=2, fidelity=epochs_to(27)).left(**left) == (34, False)
+    assert Budget(hours=2, fidelity=epochs_to(27)).left(**left) == (60, True)
+    assert Budget(trials=9, fidelity=epochs_to(27)).left(**left) == (10, False)
+    assert Budget(device_hours=1, fidelity=epochs_to(27)).left(**left, device_seconds=2400) == (10, True)
+
+
+def test_what_ends_the_search_first_says_whether_it_is_a_time() -> None:
+    begun = {"epochs": 20, "seconds": 1800, "trials": 6}
+    both = Budget(full_trainings=2, hours=1, fidelity=epochs_to(27))
+    assert both.left(**begun) == (20, True)
+    assert both.left(**begun | {"seconds": 180}) == (34, False)
+    nothing = dict.fromkeys(begun, 0)
+    assert Budget(hours=1, fidelity=epochs_to(27)).left(**nothing) == (math.inf, True)
+    assert Budget(trials=9, fidelity=epochs_to(27)).left(**nothing) == (math.inf, False)
+    assert Budget(hours=math.inf, fidelity=epochs_to(27)).left(**begun) == (math.inf, False)
+
+
 def test_without_a_limit_in_epochs_another_unit_is_shown() -> None:
     assert Budget(hours=2, fidelity=epochs_to(3)).display(epochs=50, seconds=0, trials=5) == (
         0.0,

@@ -165,6 +165,9 @@ def test_device_hours_count_every_device_of_every_training(tmp_path: Path) -> No
     assert len(more.trials) == 2
     assert "device hours is used up" in more.ended()
     assert made._plan().devices({"lr": 0.1}) == 1
+    assert not made.algorithm.timed
+    made.run(device_hours=1.01 * seconds / 3600, progress=False)
+    assert made.algorithm.timed
 
 
 def test_a_rule_that_does_not_fit_is_refused_before_anything_is_trained(tmp_path: Path) -> None:

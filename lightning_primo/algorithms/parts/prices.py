@@ -1,4 +1,4 @@
-"""What an epoch of training costs: the same for all, or the seconds that it is expected to take.
+"""What an epoch of training costs: the same for all, or the seconds that it is expected to take, by the budget.
 
 Snoek, Larochelle, Adams 2012, "Practical Bayesian Optimization of Machine Learning Algorithms" (arXiv 1206.2944),
 section 3.2: expected improvement per second.
@@ -71,6 +71,16 @@ class SecondsPrice(Price):
 def _seconds(trial: Trial) -> float:
     """Seconds per epoch; 0 where nothing was trained or timed."""
     return sum(evaluation.seconds for evaluation in trial.evaluations) / trial.cost if trial.cost else 0.0
+
+
+@dataclass(frozen=True)
+class BudgetPrice(Price):
+    """Seconds where the budget is a time (`SecondsPrice`), and otherwise the same for every epoch (`EpochPrice`)."""
+
+    @override
+    def per_price(self, acquisition: Acquisition, algorithm: Algorithm) -> Acquisition:
+        price: Price = SecondsPrice() if algorithm.timed else EpochPrice()
+        return price.per_price(acquisition, algorithm)
 
 
 @dataclass(frozen=True)

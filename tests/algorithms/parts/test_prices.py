@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float
 
-from lightning_primo import EpochPrice, PriMO, SecondsPrice
+from lightning_primo import MSEHVI, BayesianOptimization, BudgetPrice, EpochPrice, PriMO, SecondsPrice
 from lightning_primo.acquisitions import Acquisition, HypervolumeImprovement
 from lightning_primo.algorithms import Algorithm, Price
 from lightning_primo.algorithms.parts.observations import observe
@@ -104,6 +104,17 @@ def test_what_is_worth_is_divided_by_the_seconds(searched: Algorithm) -> None:
     losses = np.full((len(BATCHES), 1), 0.5)
     difference = plain.going_on(vectors, 0, losses) - priced.going_on(vectors, 0, losses)
     np.testing.assert_allclose(difference, plain(vectors, unknown) - priced(vectors, unknown))
+
+
+@pytest.mark.parametrize(("timed", "price"), [(True, SecondsPrice()), (False, EpochPrice())])
+def test_the_budget_says_what_counts(searched: Algorithm, timed: bool, price: Price) -> None:
+    assert PriMO().price == BayesianOptimization().price == BudgetPrice()
+    assert PriMO.as_published().price == MSEHVI().price == EpochPrice()
+    searched.peek(timed=timed)
+    vectors = searched.encoding.vectors([{"x": 0.3, "y": 0.4, "batch_size": batch} for batch in BATCHES])
+    unknown = np.full((len(BATCHES), 1), math.nan)
+    by_budget, by_price = (on(one, searched)[1](vectors, unknown) for one in (BudgetPrice(), price))
+    np.testing.assert_array_equal(by_budget, by_price)
 
 
 def test_without_times_epochs_count() -> None:
