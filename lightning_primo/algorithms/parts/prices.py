@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +17,13 @@ from typing_extensions import override
 
 from lightning_primo.acquisitions import Acquisition
 from lightning_primo.algorithms.algorithm import Algorithm
-from lightning_primo.problem.trial import Trial
+from lightning_primo.problem.trial import Evaluation, Trial
 from lightning_primo.space import Encoding
 from lightning_primo.surrogates.gp import GaussianProcess
 
 Array = npt.NDArray[np.float64]
 
-_LEAST_TIMED = 2  # trials with a time; fewer say nothing about what takes longer
+_LEAST_TIMED = 2  # trainings with a time; fewer say nothing about what takes longer
 _MOST_TIMED = 256  # the last ones, as a model of all would take longer than it is worth
 
 
@@ -52,25 +53,32 @@ class EpochPrice(Price):
 class SecondsPrice(Price):
     """An epoch costs its seconds, as a Gaussian process of their logarithm predicts them: for budgets in hours.
 
-    Where a batch size or a network's width makes epochs differ by factors, the same hours then buy more. The proposals
-    depend on times that no second search repeats; they are kept with the trials, so a search that is resumed goes on as
-    it would have.
+    Where a batch size or a network's width makes epochs differ by factors, the same hours then buy more. What a
+    training takes to begin makes the epochs of a short one longer, so the process is told its length too, and asked
+    about full trainings. The proposals depend on times that no second search repeats; they are kept with the trials, so
+    a search that is resumed goes on as it would have.
     """
 
     @override
     def per_price(self, acquisition: Acquisition, algorithm: Algorithm) -> Acquisition:
-        timed = [trial for trial in algorithm.trials if _seconds(trial) > 0][-_MOST_TIMED:]
+        timed = [pair for trial in algorithm.trials for pair in _trainings(trial)][-_MOST_TIMED:]
         if len(timed) < _LEAST_TIMED:
             return acquisition
-        encoding = algorithm.encoding
-        x = encoding.features(algorithm.vectors(timed))
-        y = np.array([math.log(_seconds(trial)) for trial in timed])
-        return _PerSecond(acquisition, GaussianProcess.fit(x, y), encoding)
+        features = algorithm.encoding.features(algorithm.vectors(trial for trial, _ in timed))
+        full = math.log(max(algorithm.problem.max_epochs, 2))
+        lengths = np.array([math.log(training.cost) / full for _, training in timed])
+        y = np.array([math.log(training.seconds / training.cost) for _, training in timed])
+        process = GaussianProcess.fit(_with(features, lengths.clip(0.0, 1.0)), y)
+        return _PerSecond(acquisition, process, algorithm.encoding)
 
 
-def _seconds(trial: Trial) -> float:
-    """Seconds per epoch; 0 where nothing was trained or timed."""
-    return sum(evaluation.seconds for evaluation in trial.evaluations) / trial.cost if trial.cost else 0.0
+def _trainings(trial: Trial) -> Iterator[tuple[Trial, Evaluation]]:
+    """Those of a trial, from rung to rung, that were timed."""
+    return ((trial, evaluation) for evaluation in trial.evaluations if evaluation.seconds > 0 and evaluation.cost > 0)
+
+
+def _with(features: Array, lengths: Array) -> Array:
+    return np.column_stack([features, lengths])
 
 
 @dataclass(frozen=True)
@@ -98,4 +106,4 @@ class _PerSecond(Acquisition):
         return self.acquisition.going_on(vectors, rung, losses) - self._log_seconds(vectors)
 
     def _log_seconds(self, vectors: Array) -> Array:
-        return self.seconds.predict(self.encoding.features(vectors))[0]
+        return self.seconds.predict(_with(self.encoding.features(vectors), np.ones(len(vectors))))[0]

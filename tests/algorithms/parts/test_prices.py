@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float
 
-from lightning_primo import MSEHVI, BayesianOptimization, BudgetPrice, EpochPrice, PriMO, SecondsPrice
+from lightning_primo import MSEHVI, BayesianOptimization, BudgetPrice, EpochPrice, PriMO, RandomSearch, SecondsPrice
 from lightning_primo.acquisitions import Acquisition, HypervolumeImprovement
 from lightning_primo.algorithms import Algorithm, Price
 from lightning_primo.algorithms.parts.observations import observe
@@ -104,6 +104,31 @@ def test_what_is_worth_is_divided_by_the_seconds(searched: Algorithm) -> None:
     losses = np.full((len(BATCHES), 1), 0.5)
     difference = plain.going_on(vectors, 0, losses) - priced.going_on(vectors, 0, losses)
     np.testing.assert_allclose(difference, plain(vectors, unknown) - priced(vectors, unknown))
+
+
+def test_what_was_trained_for_an_epoch_alone_is_not_taken_for_slow() -> None:
+    """Each epoch takes a second, and each training ten to begin: where many ended early an epoch took eleven."""
+    problem = batches_problem()
+    algorithm = RandomSearch()
+    algorithm.start(problem, seed=0)
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        config = {"x": float(rng.uniform()), "y": float(rng.uniform()), "batch_size": 4}
+        rungs = (1, 3, 9, 27) if config["x"] > 0.7 else (1, 3) if number % 4 == 0 else (1,)
+        epoch = 0
+        for rung in rungs:
+            proposal = algorithm.new_trial(config, rung) if not epoch else algorithm.promotion(number, rung)
+            algorithm.register(proposal)
+            loss = {rung: (0.5,)}
+            told = Evaluation(trial_id=number, epoch=rung, losses=(0.5,), curve=loss, cost=rung - epoch)
+            algorithm.tell(replace(told, seconds=10.0 + told.cost))
+            epoch = rung
+    plain, priced = on(SecondsPrice(), algorithm)
+    vectors = algorithm.encoding.vectors([{"x": x, "y": 0.5, "batch_size": 4} for x in (0.1, 0.4, 0.9)])
+    unknown = np.full((3, 1), math.nan)
+    seconds = np.exp(plain(vectors, unknown) - priced(vectors, unknown))
+    assert seconds.max() < 2.5
+    assert seconds.max() < 1.5 * seconds.min()
 
 
 @pytest.mark.parametrize(("timed", "price"), [(True, SecondsPrice()), (False, EpochPrice())])
