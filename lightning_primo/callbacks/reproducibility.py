@@ -22,6 +22,7 @@ from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
+from lightning_primo.callbacks.loader_epochs import as_of_epoch, train_loaders_made_in, validation_loaders_made_in
 from lightning_primo.checks import LARGEST_SEED, check_whole
 from lightning_primo.measure.isolation import rng_kept
 
@@ -47,7 +48,9 @@ class ReproducibleEpochs(Callback):
     Give it in the Trainer of both trainings, with the same seed. It replaces the generators of the train loaders and of
     their samplers by one of its own while the fit lasts, and seeds the global generators at the start of each epoch and
     after each validation: what validation draws has no influence on the training. A split that ``val_dataloader`` draws
-    from the global generators is the same whichever epoch a training begins at.
+    from the global generators is the same whichever epoch a training begins at. Loaders are those of an uninterrupted
+    training too: ``reload_dataloaders_every_n_epochs`` counts from the first epoch, and ``trainer.current_epoch``
+    is, where a loader is made, the epoch in which that was made.
 
     It works with any number of workers, nested loaders, and samplers of indices or of batches. Workers are started anew
     for each epoch: ``persistent_workers=True`` of a train loader does not hold while the fit lasts, of which it warns
@@ -89,6 +92,8 @@ class ReproducibleEpochs(Callback):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Where a training goes on, Lightning takes the loaders for those of the epoch before.
+        trainer.fit_loop._last_train_dl_reload_epoch = train_loaders_made_in(trainer, self._next_epoch(trainer))
         # Of a loader without a length, the first batch has been fetched by now to see whether it is the last one.
         if trainer.num_training_batches == float("inf"):
             numpy_state = np.random.get_state()  # noqa: NPY002
@@ -150,8 +155,10 @@ class ReproducibleEpochs(Callback):
         @functools.wraps(request)
         def request_and_seed() -> Any:
             epoch = self._next_epoch(trainer)
-            self._seed_making(trainer, _MAKE_LOADER)
-            loaders = request()
+            made = train_loaders_made_in(trainer, epoch)
+            self._seed_making(trainer, _MAKE_LOADER, made)
+            with as_of_epoch(trainer, made):
+                loaders = request()
             self._attach(loaders, shared_out=_are_shared_out(trainer))
             self._seed(trainer, epoch)
             if self._first_epoch is None:
@@ -162,23 +169,28 @@ class ReproducibleEpochs(Callback):
 
     def _seed_where_validation_loaders_are_made(self, trainer: pl.Trainer) -> None:
         # Lightning asks for them at the first validation of a fit, whichever epoch that is of.
-        source = trainer.fit_loop.epoch_loop.val_loop._data_source
+        loop = trainer.fit_loop.epoch_loop.val_loop
+        source = loop._data_source
         vars(source).pop("dataloader", None)
         request = source.dataloader
 
         @functools.wraps(request)
         def seed_and_request() -> Any:
-            with rng_kept(trainer.strategy.root_device):
-                self._seed_making(trainer, _MAKE_VALIDATION_LOADER)
+            epoch = max(trainer.current_epoch, self._resumed_epoch)
+            made = validation_loaders_made_in(trainer, epoch)
+            if epoch > 0 or not trainer.sanity_checking:
+                loop._last_val_dl_reload_epoch = made
+            with rng_kept(trainer.strategy.root_device), as_of_epoch(trainer, made):
+                self._seed_making(trainer, _MAKE_VALIDATION_LOADER, made)
                 return request()
 
         source.dataloader = seed_and_request  # type: ignore[method-assign]
 
-    def _seed_making(self, trainer: pl.Trainer, stream: int) -> None:
+    def _seed_making(self, trainer: pl.Trainer, stream: int, epoch: int) -> None:
         # A random split drawn where a loader is made must be the same in every fit, unless it is made anew every few
         # epochs in order to change.
         is_remade = bool(trainer.reload_dataloaders_every_n_epochs)  # type: ignore[attr-defined]
-        seed_globals(self.seed, stream, _ALL_RANKS, self._next_epoch(trainer) if is_remade else 0)
+        seed_globals(self.seed, stream, _ALL_RANKS, epoch if is_remade else 0)
 
     def _next_epoch(self, trainer: pl.Trainer) -> int:
         """Index of the epoch that is about to be trained, also before the checkpoint's state is restored."""

@@ -23,6 +23,7 @@ from lightning_primo.training.carried_state.carried_numbers import CarriedNumber
 from lightning_primo.training.carried_state.logged_results import LoggedResults
 from lightning_primo.training.carried_state.metric_states import InheritedMetricStates, MetricStates
 from lightning_primo.training.carried_state.same_validation_data import OtherValidationData, SameValidationData
+from lightning_primo.training.carried_state.training_modes import TrainingModes
 from lightning_primo.training.carried_state.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import Record
@@ -141,6 +142,7 @@ def _fit(
             metrics,
             CarriedNumbers(),
             UnsavedBuffers(),
+            TrainingModes(),
             LoggedResults(),
             validated,
             *trained,

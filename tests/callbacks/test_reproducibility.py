@@ -23,7 +23,8 @@ class Curve(Callback):
         self.values: list[float] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.values.append(float(trainer.callback_metrics["val_loss"]))
+        has_validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        self.values.append(float(trainer.callback_metrics["val_loss"]) if has_validated else 0.0)
 
 
 def fit(
@@ -133,6 +134,40 @@ def test_a_validation_loader_that_is_made_anew_has_a_split_for_each_epoch(tmp_pa
     resumed_equals_uninterrupted(tmp_path, data=data, reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0)
     assert data.drawn[:4] == data.drawn[4:]
     assert len(set(data.drawn)) == 4
+
+
+class Growing(Data):
+    """Both loaders are of a part that is drawn, and larger the later they are made."""
+
+    def train_dataloader(self) -> Any:
+        part, _ = random_split(Augmented(), [n := 4 + 2 * self.trainer.current_epoch, len(Augmented()) - n])
+        return DataLoader(part, batch_size=4)
+
+    val_dataloader = train_dataloader
+
+
+class Estimates(Net):
+    """Has its train loader made before the training's state is restored."""
+
+    def configure_optimizers(self) -> Any:
+        assert self.trainer.estimated_stepping_batches > 0
+        return super().configure_optimizers()
+
+
+@pytest.mark.parametrize("module", [Net, Estimates])
+@pytest.mark.parametrize("every", [0, 2, 3])
+@pytest.mark.parametrize("sanity_steps", [0, 1])
+def test_loaders_are_made_anew_when_they_would_be_without_a_stop(
+    tmp_path: Path, module: type[Net], every: int, sanity_steps: int
+) -> None:
+    arguments = {"reload_dataloaders_every_n_epochs": every, "num_sanity_val_steps": sanity_steps}
+    resumed_equals_uninterrupted(tmp_path, data=Growing(), module=module, **arguments)
+
+
+@pytest.mark.parametrize("every", [0, 1, 3])
+def test_so_are_those_of_a_validation_every_second_epoch(tmp_path: Path, every: int) -> None:
+    arguments = {"reload_dataloaders_every_n_epochs": every, "check_val_every_n_epoch": 2}
+    resumed_equals_uninterrupted(tmp_path, data=Growing(), **arguments)
 
 
 def test_what_validation_draws_does_not_influence_the_training(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
@@ -26,8 +26,11 @@ class LateState(Callback, ABC):
     Of a training in several processes nothing is kept: only the first one's would be written, and all would get it.
     Where such a training goes on, a CheckpointWarning says once what begins anew.
 
-    A subclass names its entry in `state_key`, and implements `state`, `names` and `put_back`.
+    A subclass names its entry in `state_key`, and implements `state`, `names` and `put_back`. Where `of_each_process`
+    is False its state is the same in all processes, and kept of several too.
     """
+
+    of_each_process: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._pending: dict[str, Any] = {}
@@ -53,7 +56,7 @@ class LateState(Callback, ABC):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         state = self.state(trainer, pl_module) if self._begun else self._pending
-        if state and trainer.world_size > 1:
+        if state and self._is_apart(trainer):
             state = {_LEFT_OUT: self._left_out(trainer, state)}
         if state:
             checkpoint.setdefault("callbacks", {})[self.state_key] = state
@@ -95,7 +98,11 @@ class LateState(Callback, ABC):
     def _left_out(self, trainer: pl.Trainer, state: dict[str, Any]) -> list[str]:
         """What of a state is in no checkpoint, or not put back, as there are several processes."""
         lost: list[str] = state.get(_LEFT_OUT, [])
-        return sorted(self.names(state)) if state and not lost and trainer.world_size > 1 else lost
+        return sorted(self.names(state)) if state and not lost and self._is_apart(trainer) else lost
+
+    def _is_apart(self, trainer: pl.Trainer) -> bool:
+        """Whether there are several processes, each with a state of its own."""
+        return self.of_each_process and trainer.world_size > 1
 
 
 @functools.cache
