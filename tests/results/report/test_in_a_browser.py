@@ -298,3 +298,18 @@ def test_units_are_as_people_read_them(tmp_path: Path, open_page: Callable[[str]
     page = open_page((tmp_path / "page.html").as_uri())
     row = page.locator("#table tbody tr").first.inner_text()
     assert all(text in row for text in ("7.84 %", "1.23 M", "12.3 ms", "4.5 MB"))
+
+
+def test_on_paper_there_is_all_of_it_as_wide_as_a_page(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    page = open_page(hostile_search(tmp_path).report(tmp_path / "page.html").as_uri())
+    page.emulate_media(color_scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert set(page.locator("body").get_attribute("data-drawn").split()) == set(SECTIONS)
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    edge = "[...document.querySelectorAll('#app, #app *')].map(e => Math.ceil(e.getBoundingClientRect().right))"
+    assert page.evaluate(f"Math.max(...{edge}) - {edge}[0]") <= 0  # nothing reaches beyond the page
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(ground) == dark
+    assert page.evaluate("document.getElementById('app').clientWidth") > 720

@@ -101,7 +101,7 @@ function drawParallel(box, canvas, svg, count) {
   const ratio = window.devicePixelRatio || 1;
   canvas.width = width * ratio; canvas.height = PLOT.height * ratio;
   canvas.style.width = width + "px"; canvas.style.height = PLOT.height + "px";
-  svg.setAttribute("width", width); svg.setAttribute("height", PLOT.height);
+  svg.setAttribute("width", width); svg.setAttribute("height", PLOT.height); svg.setAttribute("viewBox", `0 0 ${width} ${PLOT.height}`);
   const x = (i) => 50 + (i * (width - 100)) / Math.max(1, axes.length - 1);
   const bottom = PLOT.height - PLOT.bottom - PLOT.gap;
   const y = (share) => bottom - share * (bottom - PLOT.top);

@@ -73,6 +73,29 @@ function turn() {
   build();
 }
 
+// On paper there is all of it, dark on light and as wide as a page: what is drawn late, or scrolls, would be missing there.
+const printed = { theme: undefined };
+
+function beforePrinting() {
+  if (document.body.classList.contains("printing")) return;
+  printed.theme = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+  document.body.classList.add("printing");
+  build();
+  for (const view of views) drawn(view);
+  for (const table of app.querySelectorAll("table")) {
+    const room = table.parentElement.clientWidth;
+    if (table.offsetWidth > room) table.style.zoom = room / table.offsetWidth;
+  }
+}
+
+function afterPrinting() {
+  if (printed.theme === undefined) delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = printed.theme;
+  document.body.classList.remove("printing");
+  build();
+}
+
 async function unpacked() {
   const packed = document.getElementById("plotly");
   const bytes = Uint8Array.from(atob(packed.textContent.trim()), (letter) => letter.charCodeAt(0));
@@ -113,7 +136,9 @@ async function main() {
   }
   Plotly = await unpacked();
   build();
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (!document.body.classList.contains("printing")) build(); });
+  window.addEventListener("beforeprint", beforePrinting);
+  window.addEventListener("afterprint", afterPrinting);
   let width = window.innerWidth;
   window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; redraw("parallel"); } });
   const seconds = Number(document.body.dataset.watch);
