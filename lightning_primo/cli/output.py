@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_GAP = 3  # between two columns of a table
+
+
 def print_text(text: str) -> None:
     """Print lines on standard output, less what a terminal would obey in the names, paths and messages they hold."""
     print(printable_lines(text), flush=True)
@@ -29,7 +32,10 @@ def print_note(text: str) -> None:
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = (), dim: Sequence[bool] = ()
 ) -> None:
-    """Print a table on standard output; in a terminal it is folded to the width, elsewhere it is as wide as it is.
+    """Print a table on standard output; elsewhere than in a terminal it is as wide as it is.
+
+    In a terminal that is narrower, the columns that do not fit come below in further tables, each with the first column,
+    so that no number is broken.
 
     Args:
         header: Names of the columns.
@@ -39,11 +45,31 @@ def print_table(
     """
     from rich.console import Console
 
-    table = make_table(header, rows, left=left, dim=dim)
     console = Console(highlight=False)
     if not console.is_terminal:
+        table = make_table(header, rows, left=left, dim=dim)
         console.width = max(1, console.measure(table, options=console.options.update(width=100_000)).maximum)
-    console.print(table)
+        console.print(table)
+        return
+    for number, columns in enumerate(_columns_that_fit(header, rows, console.width)):
+        if number:
+            console.print()
+        some = [[row[column] for column in columns] for row in rows]
+        console.print(make_table([header[column] for column in columns], some, left=left, dim=dim))
+
+
+def _columns_that_fit(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
+    """Columns by table, from left to right: all that fit into `width`, the first one in each."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(printable(cell)) for cell in column) for column in zip(header, *rows, strict=True)]
+    tables = [[0]]
+    for column in range(1, len(header)):
+        together = [*tables[-1], column]
+        if len(together) > 2 and sum(widths[i] for i in together) + _GAP * (len(together) - 1) > width:
+            tables.append([0])
+        tables[-1].append(column)
+    return tables
 
 
 def make_table(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -57,8 +58,28 @@ def test_trials_trained_partly_are_told_of_and_greyed(
     assert capsys.readouterr().err == f"{told}; --all shows them\n"
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
     rows = printed(capsys, tmp_path, "--all").splitlines()
     assert [line.split()[0] for line in rows if "\x1b[2m" in line] == ["\x1b[2m"]
+
+
+@pytest.mark.parametrize("width", [24, 40, 80])
+def test_a_narrow_terminal_breaks_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.train(0, (0.4735, 9_238.0), config={"lr": 5.56378e-05, "optimizer": "sgd", "momentum": 0.123456})
+    written(tmp_path, log)
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(width))):
+        monkeypatch.setenv(name, value)
+    lines = re.sub(r"\x1b\[\d*m", "", printed(capsys, tmp_path)).splitlines()
+    assert max(map(len, lines)) <= width
+    cells = [line.split() for line in lines]
+    found = {name: cells[i + 2][j] for i, row in enumerate(cells) if row[:1] == ["trial"] for j, name in enumerate(row)}
+    assert found == {
+        **{"trial": "0", "val_error": "0.4735", "parameters": "9,238"},
+        **{"lr": "5.56378e-05", "optimizer": "sgd", "momentum": "0.123456"},
+    }
 
 
 def test_csv_and_json_hold_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
