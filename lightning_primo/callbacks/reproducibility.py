@@ -54,7 +54,7 @@ class ReproducibleEpochs(Callback):
 
     It works with any number of workers, nested loaders, and samplers of indices or of batches. Workers are started anew
     for each epoch: ``persistent_workers=True`` of a train loader does not hold while the fit lasts, of which it warns
-    once. What it can't make repeat are samplers with a hidden random state of their own.
+    once. What it can't make repeat are data sets and samplers with a random state of their own: a search carries it on.
 
     Args:
         seed: A whole number from 0 to 2**64 - 1.

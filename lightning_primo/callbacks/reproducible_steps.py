@@ -162,7 +162,7 @@ class ReproducibleSteps(ReproducibleEpochs):
             raise InvalidArgumentError(_MIXED)
         if has_state:
             return
-        if self._several or not _has_positions(loader):
+        if self._several or not has_positions(loader):
             self._read_again = self._resumed_batches > 0
             return
 
@@ -175,7 +175,7 @@ class ReproducibleSteps(ReproducibleEpochs):
         self._positioned.append(loader)
 
 
-def _has_positions(loader: Any) -> bool:
+def has_positions(loader: Any) -> bool:
     """Whether the batches of a loader follow from its sampler, with nothing in between."""
     by_sampler = isinstance(loader, DataLoader) and type(loader).__iter__ is DataLoader.__iter__
     return by_sampler and not isinstance(loader.dataset, IterableDataset)

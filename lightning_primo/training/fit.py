@@ -19,9 +19,12 @@ from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTimeoutError
 from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
+from lightning_primo.training.carried_state.carried_data import CarriedData
 from lightning_primo.training.carried_state.carried_numbers import CarriedNumbers
+from lightning_primo.training.carried_state.carried_values import CarriedValues
 from lightning_primo.training.carried_state.logged_results import LoggedResults
 from lightning_primo.training.carried_state.metric_states import InheritedMetricStates, MetricStates
+from lightning_primo.training.carried_state.outside_states import OutsideStates
 from lightning_primo.training.carried_state.same_validation_data import OtherValidationData, SameValidationData
 from lightning_primo.training.carried_state.training_modes import TrainingModes
 from lightning_primo.training.carried_state.unsaved_buffers import UnsavedBuffers
@@ -141,6 +144,9 @@ def _fit(
             *([] if resume else [WholeModule(job), ScheduleLengths(length.full_training)]),
             metrics,
             CarriedNumbers(),
+            CarriedValues(),
+            CarriedData(),
+            OutsideStates(),
             UnsavedBuffers(),
             TrainingModes(),
             LoggedResults(),

@@ -1,1 +1,1 @@
-"""What a promoted trial goes on with that Lightning does not keep: numbers, metrics, buffers, sums of an open epoch."""
+"""What a promoted trial goes on with that Lightning does not keep: values in attributes, metrics, buffers and more."""

@@ -33,7 +33,7 @@ class CarriedNumbers(LateState):
     A number that has become None becomes None. A tensor that was changed in place is changed in place, and attributes
     that have come to hold one tensor hold one.
 
-    What training does not change is as the constructor and the hooks make it, and containers are left alone. The
+    What training does not change is as the constructor and the hooks make it; `CarriedValues` sees to containers. The
     numbers that a metric keeps beside its states are among them (see `MetricStates`).
     """
 

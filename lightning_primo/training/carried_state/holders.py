@@ -1,0 +1,148 @@
+"""The objects whose attributes a training may change: the parts of a module, and what these and other things hold."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import sys
+import types
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchmetrics import Metric, MetricCollection
+
+_MOST_ENTRIES = 64  # of a container that is looked through for objects
+_MOST_OBJECTS = 1000  # that are no modules
+_DEPTH = 6
+_LOADED_BY = ("dataset", "batch_sampler", "sampler", "collate_fn")
+_DATA = (Dataset, Sampler, DataLoader, pl.LightningDataModule)
+_OF_LIBRARIES = {"torch", "lightning", "pytorch_lightning", "lightning_fabric", "torchmetrics", "numpy", "pandas"}
+
+
+@dataclass(frozen=True)
+class Holder:
+    """An object with attributes.
+
+    Args:
+        path: How it is reached, as users write it.
+        value: The object.
+        others: Names of attributes that are none of its own.
+    """
+
+    path: str
+    value: Any
+    others: Collection[str] = ()
+
+    def attributes(self) -> Iterator[tuple[str, Any]]:
+        """Its own attributes by name."""
+        for key, value in list(vars(self.value).items()):
+            if key not in self.others and not key.startswith("_hparams"):
+                yield key, value
+
+
+def holders_of(
+    roots: Mapping[str, Any],
+    *,
+    seen: Iterable[Any] = (),
+    data: bool = False,
+    kept: Iterable[Any] = (),
+    stateful: dict[str, Any] | None = None,
+) -> Iterator[Holder]:
+    """The objects that are reached from others, each once, under the first name that is found.
+
+    Objects of torch and of the standard library are left alone, but for data sets and samplers, through which those of
+    users are reached; so are metrics, and the Trainer.
+
+    Args:
+        roots: Where to begin, by name.
+        seen: What is not to be looked at.
+        data: Whether data sets, samplers and loaders are looked at that others hold.
+        kept: What has a state that is kept anyway.
+        stateful: Gets all else that has a ``state_dict`` and a ``load_state_dict``, by name.
+    """
+    known, kept_ids = {id(value) for value in seen}, {id(value) for value in kept}
+    pending = collections.deque((path, value, 0) for path, value in roots.items())
+    n_objects = 0
+    while pending and n_objects < _MOST_OBJECTS:
+        path, value, depth = pending.popleft()
+        if id(value) in known or depth > _DEPTH or (not data and depth and isinstance(value, _DATA)):
+            continue
+        known.add(id(value))
+        if stateful is not None and path not in roots and has_state(value) and id(value) not in kept_ids:
+            stateful[path] = value
+            kept_ids.update(map(id, value.modules() if isinstance(value, nn.Module) else ()))
+        entries: Iterable[tuple[str, Any]]
+        if isinstance(value, (list, tuple)):
+            entries = ((f"{path}[{i}]", entry) for i, entry in enumerate(value[:_MOST_ENTRIES]))
+        elif isinstance(value, dict):
+            items = list(value.items())[:_MOST_ENTRIES]
+            entries = ((f"{path}[{key!r}]", entry) for key, entry in items)
+        elif isinstance(value, types.MethodType):
+            entries = ((path, value.__self__),)
+        elif isinstance(value, DataLoader):
+            if type(value).__module__.partition(".")[0] not in _OF_LIBRARIES:
+                yield Holder(path, value, _of_bare_loader())
+            entries = ((f"{path}.{key}", getattr(value, key, None)) for key in _LOADED_BY)
+        elif _is_looked_into(value):
+            n_objects += not isinstance(value, nn.Module)
+            holder = Holder(path, value, _others(value))
+            yield holder
+            entries = ((f"{path}.{key}".lstrip("."), entry) for key, entry in holder.attributes())
+            if isinstance(value, nn.Module):
+                named = ((f"{path}.{name}".lstrip("."), part) for name, part in value.named_children())
+                entries = (*entries, *named)
+        else:
+            continue
+        pending.extend((name, entry, depth + (not isinstance(entry, nn.Module))) for name, entry in entries)
+
+
+def has_state(value: Any) -> bool:
+    """Whether it has a state that it gives and takes, and is no metric, which `MetricStates` sees to."""
+    if isinstance(value, (Metric, MetricCollection, pl.Trainer, type)):
+        return False
+    return all(callable(getattr(type(value), name, None)) for name in ("state_dict", "load_state_dict"))
+
+
+def _is_looked_into(value: Any) -> bool:
+    if isinstance(value, (Metric, MetricCollection, pl.Trainer, type, types.ModuleType, types.FunctionType)):
+        return False
+    if isinstance(value, (nn.Module, Dataset, Sampler)):
+        return hasattr(value, "__dict__")
+    top = type(value).__module__.partition(".")[0]
+    return top not in _OF_LIBRARIES and top not in sys.stdlib_module_names and hasattr(value, "__dict__")
+
+
+def _others(value: Any) -> Collection[str]:
+    if isinstance(value, nn.Module):
+        return _of_bare_module()
+    if isinstance(value, pl.LightningDataModule):
+        return {*vars(pl.LightningDataModule()), "trainer"}
+    if isinstance(value, Sampler):
+        return {"generator"}  # which is seeded for each epoch
+    if isinstance(value, torch.optim.Optimizer):
+        return _of_bare_optimizer()
+    return ()
+
+
+@functools.cache
+def _of_bare_module() -> frozenset[str]:
+    return _names(pl.LightningModule(), nn.Module())
+
+
+@functools.cache
+def _of_bare_loader() -> frozenset[str]:
+    return _names(DataLoader([0]))  # type: ignore[arg-type]
+
+
+@functools.cache
+def _of_bare_optimizer() -> frozenset[str]:
+    return _names(torch.optim.SGD([nn.Parameter(torch.zeros(()))])) | {"step", "_step_count", "_opt_called"}
+
+
+def _names(*values: Any) -> frozenset[str]:
+    return frozenset(name for value in values for name in vars(value))

@@ -1,0 +1,146 @@
+"""The plain values in the attributes of objects, as they begin, and as a checkpoint has those that have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from lightning_primo.training.carried_state.holders import Holder, has_state
+from lightning_primo.training.carried_state.plain_values import (
+    Encoded,
+    Encoder,
+    NotPlainError,
+    decoded,
+    fingerprint,
+)
+from lightning_primo.training.carried_state.shared_tensors import Restored
+
+Place = tuple[str, str]
+"""The path of an object, and the name of the attribute."""
+Saved = dict[str, dict[str, dict[str, Any]]]
+"""By the object's path and the attribute's name: the layout at the ``"start"``, what it is ``"now"``, and whether
+the attribute holds the same object as then (``"in_place"``)."""
+
+_NOTHING = "nothing"
+_OBJECT = "object"
+_FLAGS = (bool, str, type(None))  # which may tell of objects that are there
+
+
+@dataclass(frozen=True)
+class Start:
+    """An attribute as it was where a training began.
+
+    Args:
+        seen: Its fingerprint.
+        layout: That of its layout.
+        value: What it held.
+    """
+
+    seen: str
+    layout: str
+    value: Any = None
+
+
+_MISSING = Start(_NOTHING, _NOTHING)
+
+
+class ValuesByPlace:
+    """The plain values in the attributes of objects.
+
+    What a flag or a text says of an object that has come to be in another attribute beside it, such as an open file, is
+    not carried: that object is not there in the training that goes on.
+
+    Args:
+        is_left_out: Which values are none of its business.
+    """
+
+    def __init__(self, is_left_out: Callable[[Holder, Any], bool] = lambda _, __: False) -> None:
+        self._is_left_out = is_left_out
+        self.start: dict[Place, Start] = {}
+
+    def begin(self, holders: Iterable[Holder], encoder: Encoder) -> None:
+        """Look at what a training begins with."""
+        self.start = dict(self._seen(holders, encoder))
+
+    def forget(self, before: dict[Place, Start], behind: dict[Place, Start]) -> None:
+        """Take for the start what was before something, where nothing has changed it since."""
+        for place, start in behind.items():
+            own = self.start.get(place)
+            if own is not None and own.seen == start.seen:
+                self.start[place] = before.get(place, _MISSING)
+
+    def changed(self, holders: Iterable[Holder], encoder: Encoder) -> tuple[Saved, list[str]]:
+        """What has changed since the start, and the names of what has, but cannot be kept."""
+        saved: Saved = {}
+        lost: list[str] = []
+        for holder in holders:
+            values = {key: value for key, value in holder.attributes() if not self._is_left_out(holder, value)}
+            encoded = {key: _encoded(value, encoder) for key, value in values.items()}
+            places = {key: self.start.get((holder.path, key), _MISSING) for key in values}
+            has_objects = any(encoded[key] is None and places[key].seen != _OBJECT for key in values)
+            for key, value in values.items():
+                now, start = encoded[key], places[key]
+                if start.seen == _OBJECT or (now is not None and fingerprint(now) == start.seen):
+                    continue
+                if now is None or (has_objects and isinstance(value, _FLAGS)):
+                    if _is_told_of(value):
+                        lost.append(f"{holder.path}.{key}".lstrip("."))
+                    continue
+                in_place = value is start.value and value is not None
+                entry = {"start": start.layout, "now": now, "in_place": in_place}
+                saved.setdefault(holder.path, {})[key] = entry
+        return saved, lost
+
+    def put_back(self, holders: Iterable[Holder], saved: Saved, encoder: Encoder) -> None:
+        """Put back what has changed where the training that goes on begins with the same, and where no object is."""
+        restored = Restored(encoder.device)
+        entries = [(holder, key, entry) for holder in holders for key, entry in saved.get(holder.path, {}).items()]
+        objects = {
+            (holder.path, key)
+            for holder, key, _ in entries
+            if vars(holder.value).get(key) is not None and _encoded(vars(holder.value)[key], encoder) is None
+        }
+        with_objects = {path for path, _ in objects}
+        for holder, key, entry in sorted(entries, key=lambda found: not found[2]["in_place"]):
+            own = self.start.get((holder.path, key), _MISSING)
+            present = vars(holder.value).get(key)
+            is_flag = holder.path in with_objects and isinstance(present, _FLAGS)
+            if own.layout != entry["start"] or (holder.path, key) in objects or is_flag:
+                continue
+            now = _encoded(present, encoder)
+            if now is not None and fingerprint(now) == fingerprint(entry["now"]):
+                continue
+            try:
+                value = decoded(entry["now"], present, restored, in_place=entry["in_place"])
+            except NotPlainError:
+                continue
+            if value is not present:
+                setattr(holder.value, key, value)
+
+    def _seen(self, holders: Iterable[Holder], encoder: Encoder) -> Iterator[tuple[Place, Start]]:
+        for holder in holders:
+            for key, value in holder.attributes():
+                if self._is_left_out(holder, value):
+                    continue
+                encoded = _encoded(value, encoder)
+                seen = (_OBJECT, _OBJECT)
+                if encoded is not None:
+                    seen = (fingerprint(encoded), fingerprint(encoded, layout=True))
+                yield (holder.path, key), Start(*seen, value)
+
+
+def _is_told_of(value: Any) -> bool:
+    """Whether it is lost where it cannot be kept; what holds states is seen to elsewhere."""
+    if isinstance(value, (list, dict)):
+        return not any(map(has_state, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, (bool, str, Tensor))
+
+
+def _encoded(value: Any, encoder: Encoder) -> Encoded | None:
+    try:
+        return encoder.encoded(value)
+    except NotPlainError:
+        return None
