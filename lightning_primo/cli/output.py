@@ -34,7 +34,7 @@ def print_table(
 ) -> None:
     """Print a table on standard output; elsewhere than in a terminal it is as wide as it is.
 
-    In a terminal that is narrower, the columns that do not fit come below in further tables, each with the first column,
+    In a terminal that is narrower, the columns that do not fit come below in further tables, each with the first one,
     so that no number is broken.
 
     Args:

@@ -9,9 +9,10 @@ from typing_extensions import Self
 
 from lightning_primo.errors import UnknownNameError
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.formatting import format_setting, format_value
+from lightning_primo.results.formatting import format_setting
 from lightning_primo.results.html_tables import html_table
 from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.results.units import heading
 
 _MOST_ROWS = 20  # of a table in a notebook
 
@@ -82,10 +83,10 @@ def trials_html(trials: Sequence[TrialResult], objectives: Sequence[Objective], 
     rows = [
         [
             str(trial.id),
-            *(format_value(trial.values.get(name, math.nan)) for name in names),
+            *(trial.value_text(name) for name in names),
             *(format_setting(trial.config.get(name)) for name in hyperparameters),
         ]
         for trial in shown
     ]
     left_out = f", the first {len(shown)} of them" if len(shown) < len(trials) else ""
-    return html_table(["trial", *names, *hyperparameters], rows, caption=f"{caption}{left_out}")
+    return html_table(["trial", *map(heading, objectives), *hyperparameters], rows, caption=f"{caption}{left_out}")

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from lightning_primo.checks import printable
 from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
-from lightning_primo.problem.objective import spread_name
-from lightning_primo.problem.place import UNSTEADY, place_text
-from lightning_primo.results.formatting import format_value
+from lightning_primo.problem.place import place_text
 from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.results.units import heading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,26 +85,17 @@ def make_table(
 
 
 def front_lines(problem: Problem, front: Sequence[TrialResult]) -> list[str]:
-    """A line per trial with its values, noisy ones with their relative spread; then where they were measured.
+    """A line per trial with its values (`TrialResult.value_text`); then where they were measured.
 
-    One whose result was known already is marked as such. A value of which the spread is so wide that it says little of
-    the module is marked as unsteady.
+    One whose result was known already is marked as such.
     """
     names = [objective.name for objective in problem.objectives]
-    header = ["trial", *map(printable, names)]
-    rows = [[trial.label, *(_value(trial, name) for name in names)] for trial in front]
+    header = ["trial", *(printable(heading(objective)) for objective in problem.objectives)]
+    rows = [[trial.label, *(trial.value_text(name) for name in names)] for trial in front]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = ["  " + "  ".join(map(str.rjust, row, widths)) for row in (header, *rows)]
     places = {name: trial.measured_on[name] for trial in front for name in names if name in trial.measured_on}
     return [*lines, *(f"{printable(name)} measured on {place_text(place)}" for name, place in places.items())]
-
-
-def _value(trial: TrialResult, name: str) -> str:
-    value, spread = trial.values[name], trial.measurements.get(spread_name(name))
-    if spread is None or not value:
-        return format_value(value)
-    relative = abs(spread / value)
-    return f"{format_value(value)} ±{relative:.1%}" + (" unsteady" if relative > UNSTEADY else "")
 
 
 def _places(trial: TrialResult) -> dict[str, str]:

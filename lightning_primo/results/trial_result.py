@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lightning_primo.errors import first_line
 from lightning_primo.problem import BY_EPOCHS, Fidelity, Problem
 from lightning_primo.problem.objective import spread_name
-from lightning_primo.problem.place import Place
+from lightning_primo.problem.place import UNSTEADY, Place
 from lightning_primo.problem.trial import REPLICATES, Config, Losses, Origin, Status, Trial, schedule
 from lightning_primo.results.formatting import format_setting, format_value, format_values
 from lightning_primo.results.html_tables import pairs_html
@@ -141,12 +142,27 @@ class TrialResult:
         """The status as text; ``"pending"`` before the first evaluation."""
         return self.status.value if self.status else "pending"
 
+    def value_text(self, name: str) -> str:
+        """A value for a person, of a noisy one with its relative spread: ``0.0163 ±8.0%``.
+
+        A value of which the spread is so wide that it says little of the module is marked as unsteady.
+
+        Args:
+            name: Of an objective, or else of a constraint or another measurement.
+        """
+        value = self.values.get(name, self.measurements.get(name, math.nan))
+        spread = self.measurements.get(spread_name(name), math.nan)
+        if math.isnan(spread) or math.isnan(value) or not value:
+            return format_value(value)
+        relative = abs(spread / value)
+        return f"{format_value(value)} ±{relative:.1%}" + (" unsteady" if relative > UNSTEADY else "")
+
     def __repr__(self) -> str:
         values = format_values(self.values) or "no values"
         return f"<trial {self.id}: {values}; {self.outcome}, {self.fidelity.unit.at(self.epoch)}>"
 
     def _repr_html_(self) -> str:
-        known = {name: format_value(value) for name, value in {**self.values, **self.measurements}.items()}
+        known = {name: self.value_text(name) for name in {**self.values, **self.measurements}}
         config = {name: format_setting(value) for name, value in self.config.items()}
         pairs = {**known, **config, "status": self.outcome, "why": first_line(self.reason)}
         return pairs_html(pairs, caption=f"trial {self.id}, trained for {self.fidelity.text(self.epoch)}")

@@ -94,6 +94,14 @@ def quantity_of(objective: Objective, values: Iterable[float]) -> Quantity:
     return "number"
 
 
+def heading(objective: Objective) -> str:
+    """The name of an objective or constraint over its values as they are: ``latency_cpu (s)``, ``val_error``."""
+    units: dict[Quantity, str] = {"seconds": "s", "joules": "J", "bytes": "B"}
+    unit = units.get(quantity_of(objective, ()))
+    named_so = unit == "s" and objective.name.endswith("seconds")
+    return f"{objective.name} ({unit})" if unit and not named_so else objective.name
+
+
 def _known(values: Iterable[float]) -> list[float]:
     return sorted((value for value in values if math.isfinite(value)), key=abs)
 

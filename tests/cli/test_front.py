@@ -12,7 +12,7 @@ from lightning_primo.cli.commands import front
 from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
 from lightning_primo.problem.trial import Origin
 from tests.cli.searches import written
-from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem
+from tests.results.search_log import ERROR, LATENCY, PARAMETERS, Log, make_problem
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -23,10 +23,12 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_the_front_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path)
     lines = [line.split() for line in printed(capsys, tmp_path).splitlines()]
-    assert sorted(lines[0][3:]) == ["lr", "momentum", "optimizer"]
+    assert lines[0][3] == "flops"  # what bounds the search is told of with its values
+    assert sorted(lines[0][4:]) == ["lr", "momentum", "optimizer"]
     config = {name: index for index, name in enumerate(lines[0])}
     assert lines[0][:3] == ["trial", "val_error", "parameters"]
     assert [line[:3] for line in lines[2:]] == [["1", "0.2", "1,000"], ["2", "0.3", "100"], ["4", "0.9", "10"]]
+    assert [line[config["flops"]] for line in lines[2:]] == ["-", "7", "-"]
     assert [line[config["momentum"]] for line in lines[2:]] == ["0.9", "-", "-"]
     assert [line[config["optimizer"]] for line in lines[2:]] == ["sgd", "adam", "adam"]
 
@@ -63,6 +65,20 @@ def test_trials_trained_partly_are_told_of_and_greyed(
     assert [line.split()[0] for line in rows if "\x1b[2m" in line] == ["\x1b[2m"]
 
 
+def test_noisy_values_are_shown_with_their_spread_and_costs_with_their_unit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.train(0, (0.4, 100.0), deviations={"val_error": 0.02})
+    written(tmp_path, log)
+    assert printed(capsys, tmp_path).splitlines()[2].split()[:4] == ["0", "0.4", "±5.0%", "100"]
+    log = Log(make_problem(ERROR, LATENCY))
+    log.train(0, (0.4, 0.0163), deviations={"val_error": 0.02, "latency": 0.001})
+    table = log.result(tmp_path).front._repr_html_()
+    assert "<th>latency (s)</th>" in table
+    assert "<td>0.4 ±5.0%</td><td>0.0163 ±6.1%</td>" in table
+
+
 @pytest.mark.parametrize("width", [24, 40, 80])
 def test_a_narrow_terminal_breaks_no_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
@@ -77,8 +93,13 @@ def test_a_narrow_terminal_breaks_no_number(
     cells = [line.split() for line in lines]
     found = {name: cells[i + 2][j] for i, row in enumerate(cells) if row[:1] == ["trial"] for j, name in enumerate(row)}
     assert found == {
-        **{"trial": "0", "val_error": "0.4735", "parameters": "9,238"},
-        **{"lr": "5.56378e-05", "optimizer": "sgd", "momentum": "0.123456"},
+        "trial": "0",
+        "val_error": "0.4735",
+        "parameters": "9,238",
+        "flops": "-",
+        "lr": "5.56378e-05",
+        "optimizer": "sgd",
+        "momentum": "0.123456",
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -148,9 +147,10 @@ def _numbers(option: str, words: Sequence[str]) -> dict[str, float]:
 
 
 def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str], *, everything: bool) -> None:
-    from lightning_primo.results.formatting import format_setting, format_value
+    from lightning_primo.results.formatting import format_setting
+    from lightning_primo.results.units import heading
 
-    objectives = [objective.name for objective in result.problem.objectives]
+    objectives, constraints = result.problem.objectives, result.problem.constraints
     hyperparameters = [name for name in names if any(name in trial.config for trial in trials)]
     front = {trial.id for trial in result.front}
     fidelity = result.problem.fidelity
@@ -159,11 +159,12 @@ def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str]
     for trial in trials:
         outcome = trial.outcome if trial.feasible else "infeasible"
         mark = ["*" if trial.id in front else "", outcome, fidelity.unit.number(trial.epoch)] if everything else []
-        values = [format_value(trial.values.get(name, math.nan)) for name in objectives]
+        values, bounded = ([trial.value_text(one.name) for one in some] for some in (objectives, constraints))
         config = [format_setting(trial.config.get(name)) for name in hyperparameters]
-        rows.append([trial.label, *values, *mark, *config])
+        rows.append([trial.label, *values, *mark, *bounded, *config])
     dim = [everything and trial.trained_partly for trial in trials]
-    print_table(["trial", *objectives, *state, *hyperparameters], rows, left=("status",), dim=dim)
+    header = ["trial", *map(heading, objectives), *state, *map(heading, constraints), *hyperparameters]
+    print_table(header, rows, left=("status",), dim=dim)
 
 
 def _network(trial: TrialResult, directory: Path) -> str:
