@@ -145,6 +145,12 @@ class Objective:
             math.inf if high is None else float(self.scaled([self.loss(high)])[0]),
         )
 
+    def excess(self, value: float) -> float:
+        """How far a value is beyond its bounds, in its own unit; 0 or less where it keeps them."""
+        above = value - self.at_most if self.at_most is not None else -math.inf
+        below = self.at_least - value if self.at_least is not None else -math.inf
+        return max(above, below)
+
     def violation(self, value: float) -> str | None:
         """Why `value` breaks a bound, or None when it does not. NaN breaks none."""
         if self.at_most is not None and value > self.at_most:

@@ -20,7 +20,7 @@ from lightning_primo.results.choosing import choose, rule_of
 from lightning_primo.results.formatting import format_value, format_values
 from lightning_primo.results.front import reference_point, values_of
 from lightning_primo.results.ordering import Front
-from lightning_primo.results.partial_training import no_front, partly_line
+from lightning_primo.results.partial_training import all_failed, no_front, partly_line
 from lightning_primo.results.table import front_lines
 from lightning_primo.results.trial_result import TrialResult
 
@@ -239,7 +239,25 @@ class Findings:
     @property
     def why_no_front(self) -> str:
         """For people: why no trial is on the front; it means something only where that is so."""
+        failed = [trial for trial in self.trials if trial.status is not None and trial.status.failed]
+        if failed and len(failed) == len(self.trials):
+            return all_failed([trial.outcome for trial in failed])
         return no_front(self.problem.fidelity, len(self.infeasible))
+
+    @property
+    def nearest_to_bounds(self) -> str:
+        """For people: of each bound that no full training keeps the one that came nearest; else empty."""
+        found = []
+        for bounded in (*self.problem.objectives, *self.problem.constraints):
+            name = bounded.name
+            values = {
+                trial.id: trial.values.get(name, trial.measurements.get(name, np.nan)) for trial in self.infeasible
+            }
+            broken = {trial_id: why for trial_id, value in values.items() if (why := bounded.violation(value))}
+            if broken and len(broken) == len(values):
+                nearest = min(values, key=lambda trial_id: bounded.excess(values[trial_id]))
+                found.append(f"the nearest: {printable(broken[nearest])} (trial {nearest})")
+        return "; ".join(found)
 
     def _infeasible_line(self) -> str:
         """For people: how many trials are infeasible, and some of them with the bound that they break."""

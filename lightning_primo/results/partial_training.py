@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightning_primo.problem.fidelity import Fidelity
@@ -72,6 +74,21 @@ def partly_line(epochs: list[int], fidelity: Fidelity) -> str:
         f"{trials} trained partly, to {fidelity.progress(min(epochs), max(epochs))}: the front is of those trained "
         "fully, a larger budget has more"
     )
+
+
+def all_failed(outcomes: Sequence[str]) -> str:
+    """For people: that no trial is on a front since all have failed.
+
+    >>> all_failed(["diverged", "error", "error"])
+    'all 3 trials failed (2 error, 1 diverged)'
+
+    Args:
+        outcomes: How each ended.
+    """
+    if len(outcomes) == 1:
+        return f"the only trial failed ({outcomes[0]})"
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in Counter(outcomes).most_common())
+    return f"all {len(outcomes)} trials failed ({counts})"
 
 
 def no_front(fidelity: Fidelity, n_infeasible: int) -> str:

@@ -150,7 +150,8 @@ def test_infeasible_trials_are_no_ok_ones(tmp_path: Path, capsys: pytest.Capture
     log.train(0, (0.5, 2e4))
     written(tmp_path, log)
     why = "the only trial that was trained to the full budget of 9 epochs breaks a bound"
-    assert printed(capsys, tmp_path) == f"{why}; --all shows all trials\n"
+    nearest = "the nearest: parameters = 20000 exceeds at_most = 10000 (trial 0)"
+    assert printed(capsys, tmp_path) == f"{why}; {nearest}; --all shows all trials\n"
     assert printed(capsys, tmp_path, "--all").splitlines()[2].split()[3:5] == ["infeasible", "9"]
     (row,) = json.loads(printed(capsys, tmp_path, "--json", "--all"))
     assert (row["status"], row["feasible"], row["on_front"]) == ("ok", False, False)

@@ -210,7 +210,12 @@ def test_without_any_success(tmp_path: Path, n_failed: int) -> None:
     assert result.hypervolume_over_cost()["hypervolume"].tolist() == [0.0] * n_failed
     assert len(result.to_pandas()) == n_failed
     assert result.test().empty
-    assert "no trial was trained to the full budget of 9 epochs yet" in repr(result)
+    why = (
+        "all 2 trials failed (2 out_of_memory)"
+        if n_failed
+        else "no trial was trained to the full budget of 9 epochs yet"
+    )
+    assert repr(result).endswith(why)
     with pytest.raises(PrimoError, match="nothing to export"):
         result.export(tmp_path / "front")
     assert not (tmp_path / "front").exists()

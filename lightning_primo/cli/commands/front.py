@@ -90,7 +90,8 @@ def run(options: jsonargparse.Namespace) -> int:
             print_note(f"{partly_line(partly, result.problem.fidelity)}{hint}")
     else:
         hint = "" if options.all or not result.trials else "; --all shows all trials"
-        print_text(f"{result.why_no_front}{hint}")
+        why = "; ".join(filter(None, (result.why_no_front, result.nearest_to_bounds)))
+        print_text(f"{why}{hint}")
     return 0
 
 

@@ -32,6 +32,7 @@ from lightning_primo.problem.objective import Kind, spread_name
 from lightning_primo.problem.place import place_text
 from lightning_primo.problem.trial import Trial, fold_events
 from lightning_primo.results.findings import Findings
+from lightning_primo.results.report.first_reading import certainty, suggested
 from lightning_primo.results.report.prior_effects import PRIORS_NOTE, prior_effects
 from lightning_primo.results.units import quantity_of
 from lightning_primo.space import Encoding
@@ -49,6 +50,7 @@ def contents(
     environment: Sequence[Mapping[str, Any]],
     tests: Mapping[int, Mapping[str, float]],
     note: str = "",
+    ended: str = "",
 ) -> dict[str, Any]:
     """All that the page shows; numbers that are not finite are left to `to_json`.
 
@@ -59,6 +61,7 @@ def contents(
         environment: Where it has run, an entry per run.
         tests: Test metrics by trial id.
         note: A line about the front, such as that values were measured again.
+        ended: Why the search has ended; empty where it has not, or nobody knows.
     """
     problem = findings.problem
     trials = fold_events(event for event, _ in findings.events)
@@ -70,7 +73,10 @@ def contents(
         "directory": str(directory),
         "export": f"lightning-primo export {shlex.quote(str(directory))}",
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "note": note,
+        "ended": ended,
+        "notes": [line for line in (note, certainty(findings)) if line],
+        "none": "; ".join(filter(None, (findings.why_no_front, findings.nearest_to_bounds))),
+        "suggested": suggested(findings),
         "summary": {
             "trials": len(trials),
             "statuses": dict(Counter(trial.outcome for trial in findings.trials).most_common()),
@@ -196,6 +202,7 @@ def _trials(findings: Findings, trials: Sequence[Trial], front: Sequence[int], d
             "how": trial.operation,
             "config": dict(trial.config),
             "values": [rounded(value) for value in values],
+            "bounded": [rounded(trial.measurements.get(one.name, np.nan)) for one in problem.constraints],
             "kept": checkpoint_file(trial_directory(directory, trial.id)).exists(),
         }
         optional = {

@@ -21,6 +21,7 @@ from typing import Any, TypedDict
 from lightning_primo.disk import writing_explained
 from lightning_primo.json_values import to_json
 from lightning_primo.layout import report_file, write_atomically
+from lightning_primo.results.ended import read_ended
 from lightning_primo.results.environment import read_environment
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.generalization import read_tests
@@ -86,6 +87,7 @@ def report_contents(
         environment=read_environment(directory),
         tests=read_tests(directory),
         note=note,
+        ended=read_ended(directory),
     )
 
 

@@ -21,7 +21,7 @@ from lightning_primo.problem.trial import Origin, Status
 from lightning_primo.results.report import report_page
 from lightning_primo.results.report.page import inert_json
 from lightning_primo.results.result import Result
-from tests.results.search_log import Log, make_problem
+from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem
 
 CHROMIUM = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt install chromium")
@@ -175,8 +175,52 @@ def test_a_front_that_is_empty_for_want_of_feasible_trials(tmp_path: Path, open_
     log = Log(make_problem(Objective(name="loss", at_most=0.1)))
     log.train(0, (0.5,))
     page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
-    for part in ("#detail", "#table"):
-        assert "No trial that is trained to the full budget of 9 epochs keeps" in page.locator(part).inner_text()
+    why = "The only trial that was trained to the full budget of 9 epochs breaks a bound; the nearest: loss = 0.5"
+    assert why in page.locator("#detail").inner_text()
+    assert page.locator("#table tbody tr").count() == 1  # all trials, as there is no front
+    page.locator("#table button", has_text="the front (0)").click()
+    assert why in page.locator("#table").inner_text()
+
+
+@pytest.mark.parametrize("n_objectives", [1, 2])
+def test_without_a_value_there_is_no_empty_chart(
+    tmp_path: Path, open_page: Callable[[str], Any], n_objectives: int
+) -> None:
+    log = Log(make_problem(*(Objective(name=f"loss {i}", log=True) for i in range(n_objectives))))
+    for i, status in enumerate((Status.DIVERGED, Status.ERROR, Status.ERROR)):
+        log.train(i, (float("nan"),) * n_objectives, 1, status=status, reason="why")
+    page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
+    assert page.locator("#front-plot").inner_text() == "All 3 trials failed (2 error, 1 diverged)."
+
+
+def test_a_reader_sees_where_to_begin_and_how_sure_it_is(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    problem = replace(make_problem(ERROR, PARAMETERS), constraints=(Objective(name="flops", at_most=1e4),))
+    log = Log(problem)
+    for i, (error, parameters) in enumerate(((0.1, 5000.0), (0.12, 100.0), (0.9, 50.0))):
+        log.train(i, (error, parameters), measurements={"flops": 7.0 * (i + 1)})
+    log.ask(3)
+    (tmp_path / "ended.txt").write_text("the budget is used up\n")
+    page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
+    assert page.locator(".suggested > span").all_inner_texts() == [
+        "lowest val_error: trial 0",
+        "where the front bends the most: trial 1",
+        "lowest parameters: trial 2",
+    ]
+    page.locator(".suggested button", has_text="trial 1").click()
+    assert page.locator("#detail h3").first.inner_text() == "Trial 1"
+    assert "flops\n14" in page.locator("#detail").inner_text()
+    assert "Each val_error is of one training" in page.locator("#front-note").inner_text()
+    assert "ended: the budget is used up" in page.locator("header").inner_text()
+    assert page.locator(".figure", has_text="in training").locator("b").inner_text() == "1"
+
+
+def test_a_phone_shows_all_without_scrolling_sideways(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    page = open_page(hostile_search(tmp_path).report(tmp_path / "page.html").as_uri())
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.reload()
+    page.wait_for_selector("body[data-ready=yes]", timeout=60_000)
+    draw_all(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_a_trial_is_chosen_and_its_command_shown(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
@@ -293,11 +337,14 @@ def test_units_are_as_people_read_them(tmp_path: Path, open_page: Callable[[str]
     told = contents_of(result)
     named = zip(told["objectives"], ("share", "count", "seconds", "bytes"), strict=True)
     told["objectives"] = [{**one, "unit": unit} for one, unit in named]
-    told["trials"] = [{**trial, "values": [0.0784, 1_234_567, 0.0123, 4.5e6]} for trial in told["trials"]]
+    told["trials"] = [
+        {**trial, "values": [0.0784, 1_234_567, 0.0123, 4.5e6], "spreads": [0.005, None, 0.0005, None]}
+        for trial in told["trials"]
+    ]
     (tmp_path / "page.html").write_text(report_page(told))
     page = open_page((tmp_path / "page.html").as_uri())
     row = page.locator("#table tbody tr").first.inner_text()
-    assert all(text in row for text in ("7.84 %", "1.23 M", "12.3 ms", "4.5 MB"))
+    assert all(text in row for text in ("7.84 ± 0.5 %", "1.23 M", "12.3 ± 0.5 ms", "4.5 MB"))
 
 
 def test_on_paper_there_is_all_of_it_as_wide_as_a_page(tmp_path: Path, open_page: Callable[[str], Any]) -> None:

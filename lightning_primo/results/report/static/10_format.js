@@ -23,18 +23,25 @@ function prefix(value, unit) {
   return found;
 }
 
-function shown(value, unit = "number") {
-  if (!known(value)) return "–";
-  if (unit === "share") return digits(100 * value) + " %";
-  if (!PREFIXES[unit] || value === 0) return digits(value, unit === "number" ? 4 : 3);
-  if (unit === "count" && Math.abs(value) < 10000) return digits(value, 4);
-  const [factor, name] = prefix(value, unit);
-  return (digits(value / factor) + " " + name).trim();
+// What a value is divided by, the unit behind it, and its digits.
+function scaleOf(value, unit) {
+  if (unit === "share") return [0.01, "%", 3];
+  if (!PREFIXES[unit] || value === 0) return [1, "", unit === "number" ? 4 : 3];
+  if (unit === "count" && Math.abs(value) < 10000) return [1, "", 4];
+  return [...prefix(value, unit), 3];
 }
 
+function shown(value, unit = "number") {
+  if (!known(value)) return "–";
+  const [factor, name, n] = scaleOf(value, unit);
+  return (digits(value / factor, n) + " " + name).trim();
+}
+
+// In the unit of the value: a share of 12 % that is known to 1 % of itself is no 12 % ± 1 %.
 function withSpread(value, spread, unit) {
   if (!known(spread) || !known(value) || spread === 0) return shown(value, unit);
-  return shown(value, unit) + " ±" + digits((100 * spread) / Math.abs(value), 2) + " %";
+  const [factor, name, n] = scaleOf(value, unit);
+  return `${digits(value / factor, n)} ± ${digits(spread / factor, 2)} ${name}`.trim();
 }
 
 function setting(value) {
@@ -65,6 +72,9 @@ function element(tag, attributes = {}, ...children) {
   made.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   return made;
 }
+
+// What may be wider than a phone scrolls by itself.
+const wide = (table) => element("div", { class: "wide" }, table);
 
 // Plotly reads a few tags and entities in its texts.
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");

@@ -2,7 +2,7 @@
 
 let data = JSON.parse(document.getElementById("data").textContent);
 const app = document.getElementById("app");
-const state = { x: null, y: null, colour: null, trial: null, brushes: {}, brushed: null, sort: null, down: false, table: "front" };
+const state = { x: null, y: null, colour: null, trial: null, brushes: {}, brushed: null, sort: null, down: false, table: null };
 const views = []; // { id, title, present(), draw(body) }
 const byId = new Map();
 
@@ -17,6 +17,7 @@ function adopt(fresh) {
     state.y = pick(state.y, 0);
     state.colour = state.colour === null ? names[2] ?? "" : state.colour;
   }
+  state.table = state.table ?? (data.front.length || !data.trials.length ? "front" : "all");
   if (state.trial === null || !byId.has(state.trial)) state.trial = data.front.length ? data.front[0] : null;
 }
 
@@ -55,9 +56,13 @@ function describe(trial) {
   data.objectives.forEach((objective, j) => {
     if (known(trial.values[j])) lines.push(`${objective.name}: ${withSpread(trial.values[j], trial.spreads?.[j], objective.unit)}`);
   });
+  lines.push(...boundedValues(trial).map(([name, text]) => `${name}: ${text}`));
   lines.push(...Object.entries(trial.config).map(([name, value]) => `${name} = ${setting(value)}`));
   return lines;
 }
+
+// What a trial has of each constraint.
+const boundedValues = (trial) => data.constraints.map((constraint, k) => [constraint.name, trial.bounded[k], constraint.unit]).filter(([, value]) => known(value)).map(([name, value, unit]) => [name, shown(value, unit)]);
 
 const hover = (trial) => describe(trial).map((line) => plain(short(line, 60))).join("<br>");
 
@@ -80,9 +85,10 @@ function plot(node, traces, layout) {
   return Plotly.react(node, traces, layout, OPTIONS);
 }
 
-// Ticks of a logarithmic axis: 1, 2, 5 of each decade are named.
+// Ticks of a logarithmic axis: 1, 2, 5 of each decade are named, or decades alone where there is no room for them.
 function axisOf(objective, scale, extra = {}) {
-  const title = { text: plain(short(objective.name, 40)) + scale.suffix + (objective.mode === "max" ? " (higher is better)" : "") };
+  const room = objective.mode === "max" ? 24 : 40;
+  const title = { text: plain(short(objective.name, room)) + scale.suffix + (objective.mode === "max" ? " (higher is better)" : "") };
   const format = scale.format ? { tickformat: scale.format } : {};
-  return { title, type: objective.log ? "log" : "linear", dtick: objective.log ? "D2" : undefined, ...format, ...extra };
+  return { title, type: objective.log ? "log" : "linear", dtick: objective.log ? (window.innerWidth < 600 ? 1 : "D2") : undefined, ...format, ...extra };
 }

@@ -6,7 +6,7 @@ views.push({
     const controls = element("div", { class: "controls" });
     const chart = element("div", { id: "front-plot" });
     const detail = element("div", { class: "detail", id: "detail" });
-    body.append(controls, element("div", { class: "split" }, element("div", {}, chart, element("p", { class: "faint", id: "front-note" })), detail), element("div", { id: "table" }));
+    body.append(controls, element("div", { class: "split" }, element("div", {}, chart, suggested(), element("p", { class: "faint", id: "front-note" })), detail), element("div", { id: "table" }));
     if (data.objectives.length > 1) {
       const names = data.objectives.map((objective) => [objective.name, short(objective.name)]);
       const change = (key) => (name) => { state[key] = name; redraw("front"); };
@@ -22,6 +22,20 @@ views.push({
   },
 });
 
+// With which members a reader begins: the ends of the front, and where it bends the most.
+function suggested() {
+  if (!data.suggested.length) return null;
+  const each = data.suggested.flatMap(({ rule, trial }) => [element("span", {}, `${rule}: `, element("button", { type: "button", onclick: () => choose(trial) }, `trial ${trial}`)), " "]);
+  return element("p", { class: "suggested" }, ...each);
+}
+
+// A chart, or why there is none.
+function nothingToDraw(chart) {
+  Plotly.purge(chart);
+  chart.replaceChildren(element("p", { class: "faint" }, noneOnFront()));
+  document.getElementById("front-note").textContent = "";
+}
+
 function drawFront(chart) {
   if (data.objectives.length < 2) return drawBest(chart);
   const [jx, jy] = [objectiveIndex(state.x), objectiveIndex(state.y)];
@@ -31,6 +45,8 @@ function drawFront(chart) {
   const groups = { "trained partly": [], infeasible: [], "trained fully": [], "on the front": [] };
   for (const trial of data.trials) if (drawable(trial)) groups[trial.fate].push(trial);
   const all = Object.values(groups).flat();
+  if (!all.length) return nothingToDraw(chart);
+  if (!chart.classList.contains("js-plotly-plot")) chart.replaceChildren();
   const [sx, sy] = [axisScale(all.map((t) => t.values[jx]), ox.unit), axisScale(all.map((t) => t.values[jy]), oy.unit)];
   const members = groups["on the front"];
   const colours = jc >= 0 ? colourScale(all.map((trial) => trial.values[jc]), data.objectives[jc]) : null;
@@ -39,13 +55,14 @@ function drawFront(chart) {
   for (const [fate, trials] of Object.entries(groups)) {
     if (!trials.length) continue;
     const onFront = fate === "on the front";
+    const bars = colours ? css("--faint") : fateColour(fate);
     traces.push({
-      type: "scatter", mode: "markers", name: `${fate} (${trials.length})`, customdata: trials.map((trial) => trial.id),
+      type: "scatter", mode: onFront && trials.length <= 25 && window.innerWidth >= 600 ? "markers+text" : "markers", name: `${fate} (${trials.length})`, customdata: trials.map((trial) => trial.id),
       x: trials.map((trial) => trial.values[jx] / sx.factor), y: trials.map((trial) => trial.values[jy] / sy.factor),
-      error_x: errorBars(trials, jx, sx.factor), error_y: errorBars(trials, jy, sy.factor),
-      text: trials.map(hover), hoverinfo: "text",
+      error_x: errorBars(trials, jx, sx.factor, bars), error_y: errorBars(trials, jy, sy.factor, bars),
+      text: trials.map((trial) => String(trial.id)), hovertext: trials.map(hover), hoverinfo: "text", textposition: `${oy.mode === "min" ? "bottom" : "top"} ${ox.mode === "min" ? "left" : "right"}`, textfont: { size: 11, color: css("--faint") }, cliponaxis: false,
       selectedpoints: state.brushed ? trials.flatMap((trial, i) => (state.brushed.has(trial.id) ? [i] : [])) : undefined,
-      unselected: { marker: { opacity: 0.08 } }, visible: fate === "trained partly" && groups["trained fully"].length + members.length > 3 ? "legendonly" : true,
+      unselected: { marker: { opacity: 0.08 }, textfont: { color: "rgba(0,0,0,0)" } }, visible: fate === "trained partly" && groups["trained fully"].length + members.length > 3 ? "legendonly" : true,
       marker: {
         size: trials.map((trial) => (trial.id === state.trial ? 15 : onFront ? 10 : 6)),
         symbol: trials.map((trial) => symbolOf(trial, { "trained partly": "circle-open", infeasible: "x" }[fate] ?? "circle")),
@@ -70,7 +87,7 @@ function drawFront(chart) {
   if (outside) notes.push(`Outside: ${outside} of the trials trained fully; a double click shows all.`);
   if (data.objectives.some((objective, j) => data.trials.some((trial) => known(trial.spreads?.[j])))) notes.push("Bars are a standard deviation of the measurement, or of the mean over seeds or folds.");
   if (all.some((trial) => trial.known)) notes.push(KNOWN_NOTE);
-  if (data.note) notes.push(data.note);
+  notes.push(...data.notes);
   document.getElementById("front-note").textContent = notes.join(" ");
 }
 
@@ -79,9 +96,9 @@ const symbolOf = (trial, otherwise) => (trial.known ? "diamond" : otherwise);
 
 const fits = (value, objective) => known(value) && !(objective.log && value <= 0);
 
-function errorBars(trials, index, factor) {
+function errorBars(trials, index, factor, color) {
   if (!trials.some((trial) => known(trial.spreads?.[index]))) return undefined;
-  return { type: "data", array: trials.map((trial) => (trial.spreads?.[index] ?? 0) / factor), thickness: 1, width: 0 };
+  return { type: "data", array: trials.map((trial) => (trial.spreads?.[index] ?? 0) / factor), thickness: 1, width: 0, color };
 }
 
 function staircase(members, jx, jy, sx, sy) {
@@ -121,7 +138,7 @@ function rangeOf(basis, members, index, objective, factor) {
   const low = Math.min(cut[0], ...front);
   const high = Math.max(cut[1], ...front);
   if (!(high > low)) return { range: null, outside: [] };
-  const margin = 0.05 * (high - low);
+  const margin = 0.07 * (high - low);
   return { range: [low - margin, high + margin], outside: basis.filter((trial) => of(trial) < low - margin || of(trial) > high + margin).map((trial) => trial.id) };
 }
 
@@ -130,19 +147,20 @@ function drawBest(chart) {
   const objective = data.objectives[0];
   const full = data.trials.filter((trial) => isFull(trial) && fits(trial.values[0], objective));
   const broken = data.trials.filter((trial) => isInfeasible(trial) && fits(trial.values[0], objective));
+  if (!full.length && !broken.length) return nothingToDraw(chart);
   const scale = axisScale([...full, ...broken].map((trial) => trial.values[0]), objective.unit);
   const better = objective.mode === "min" ? Math.min : Math.max;
   let best = null;
   const line = full.map((trial) => (best = best === null ? trial.values[0] : better(best, trial.values[0])));
   const markers = (name, trials, symbol) => ({
-    type: "scatter", mode: "markers", name, x: trials.map((trial) => trial.id), y: trials.map((trial) => trial.values[0] / scale.factor), error_y: errorBars(trials, 0, scale.factor), customdata: trials.map((trial) => trial.id), text: trials.map(hover), hoverinfo: "text",
+    type: "scatter", mode: "markers", name, x: trials.map((trial) => trial.id), y: trials.map((trial) => trial.values[0] / scale.factor), error_y: errorBars(trials, 0, scale.factor, css("--faint")), customdata: trials.map((trial) => trial.id), text: trials.map(hover), hoverinfo: "text",
     marker: { symbol: trials.map((trial) => symbolOf(trial, symbol)), color: trials.map((trial) => fateColour(trial.fate)), size: trials.map((trial) => (trial.id === state.trial ? 14 : 8)) },
   });
   plot(chart, [
     ...(broken.length ? [markers(`infeasible (${broken.length})`, broken, "x")] : []), markers("trained fully", full, "circle"),
     { type: "scatter", mode: "lines", name: "best so far", x: full.map((trial) => trial.id), y: line.map((value) => value / scale.factor), line: { shape: "hv", color: css("--accent") }, hoverinfo: "skip" },
   ], baseLayout(420, { xaxis: { title: { text: "trial" } }, yaxis: axisOf(objective, scale), margin: { l: 64, r: 16, t: 36, b: 48 } }));
-  document.getElementById("front-note").textContent = full.some((trial) => trial.known) ? KNOWN_NOTE : "";
+  document.getElementById("front-note").textContent = [...(full.some((trial) => trial.known) ? [KNOWN_NOTE] : []), ...data.notes].join(" ");
   chart.removeAllListeners?.("plotly_click");
   chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (id !== undefined) choose(id); });
 }

@@ -7,16 +7,13 @@ function pairs(entries) {
 }
 
 // Why the front is empty.
-function noneOnFront() {
-  const budget = `the full budget of ${amount(data.summary.max_epochs)}`;
-  return data.summary.infeasible ? `No trial that is trained to ${budget} keeps all bounds yet.` : `No trial is trained to ${budget} yet.`;
-}
+const noneOnFront = () => data.none[0].toUpperCase() + data.none.slice(1) + ".";
 
 function drawDetail(box) {
   box.replaceChildren();
   const trial = byId.get(state.trial);
   if (!trial) {
-    box.append(element("p", { class: "faint" }, noneOnFront() + " A click on a point or a row shows a trial here."));
+    box.append(element("p", { class: "faint" }, noneOnFront() + (data.trials.length ? " A click on a point or a row shows a trial here." : "")));
     return;
   }
   const from = trial.parent === undefined ? "" : ` of trial ${trial.parent}`;
@@ -25,6 +22,7 @@ function drawDetail(box) {
     element("h3", {}, `Trial ${trial.id}`),
     element("p", { class: "faint" }, `${trial.fate}, ${data.summary.one} ${counted(trial.epoch)} of ${counted(data.summary.max_epochs)}, ${duration(trial.seconds)}; by ${trial.how}${from}${prior}${trial.givenUp ? `; ${trial.givenUp} seeds or folds` : ""}`),
     pairs(data.objectives.map((objective, j) => [objective.name, withSpread(trial.values[j], trial.spreads?.[j], objective.unit)])),
+    data.constraints.length ? pairs(boundedValues(trial)) : "",
     pairs(Object.entries(trial.config).map(([name, value]) => [name, setting(value)])),
   );
   const tests = data.tests[trial.id];
@@ -69,6 +67,7 @@ function drawTable(box) {
   const columns = [
     { name: "trial", of: (trial) => trial.id, text: (trial) => String(trial.id) + (trial.known ? " (known)" : "") },
     ...data.objectives.map((objective, j) => ({ name: objective.name, of: (trial) => trial.values[j], text: (trial) => withSpread(trial.values[j], trial.spreads?.[j], objective.unit), mode: objective.mode, best: true })),
+    ...data.constraints.map((constraint, k) => ({ name: constraint.name, of: (trial) => trial.bounded[k], text: (trial) => shown(trial.bounded[k], constraint.unit) })),
     ...(everything ? [{ name: "state", of: (trial) => trial.fate, text: (trial) => trial.fate, left: true }, { name: data.summary.one, of: (trial) => trial.epoch, text: (trial) => counted(trial.epoch) }] : []),
     ...names.map((name) => ({ name, of: (trial) => trial.config[name], text: (trial) => setting(trial.config[name]) })),
   ];

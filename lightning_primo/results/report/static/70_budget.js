@@ -18,7 +18,7 @@ views.push({
       table.append(element("tr", {}, element("td", { class: "text" }, spent.fate), ...[String(spent.trials), digits(spent.epochs, 5), share(spent.epochs, totals.epochs), duration(spent.seconds), share(spent.seconds, totals.seconds), duration(spent.measuring)].map((text) => element("td", {}, text))));
     }
     const heads = ["", "trials", data.summary.unit, "", "seconds of workers", "", "of these measuring"];
-    body.append(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text, i) => element("th", { class: i ? null : "text" }, text)))), table), element("p", { class: "faint" }, workers(data.occupancy)));
+    body.append(wide(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text, i) => element("th", { class: i ? null : "text" }, text)))), table)), element("p", { class: "faint" }, workers(data.occupancy)));
   },
 });
 
@@ -44,7 +44,7 @@ views.push({
       table.append(element("tr", {}, element("td", { class: "text" }, group.status.replaceAll("_", " ")), element("td", {}, String(group.trials.length)), what, element("td", {}, digits(group.epochs, 4)), element("td", {}, duration(group.seconds)), numbers));
     }
     const heads = [["status", "text"], ["trials"], ["cause, and the last reason", "text"], [`${data.summary.unit} lost`], ["time lost"], ["which", "text"]];
-    body.append(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map(([text, kind]) => element("th", { class: kind }, text)))), table));
+    body.append(wide(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map(([text, kind]) => element("th", { class: kind }, text)))), table)));
   },
 });
 
@@ -60,7 +60,7 @@ views.push({
       grid.append(element("div", { class: "card" },
         element("h3", {}, prior.objective + " ", element("span", { class: `badge ${prior.verdict}` }, prior.verdict)),
         element("p", {}, prior.words),
-        element("table", {}, element("thead", {}, element("tr", {}, ...["proposals", "", "median", "best", "on the front"].map((text, i) => element("th", { class: i ? null : "text" }, text)))), element("tbody", {}, side("with the prior", prior.with), side("without any", prior.without))),
+        wide(element("table", {}, element("thead", {}, element("tr", {}, ...["proposals", "", "median", "best", "on the front"].map((text, i) => element("th", { class: i ? null : "text" }, text)))), element("tbody", {}, side("with the prior", prior.with), side("without any", prior.without)))),
         element("details", {}, element("summary", {}, `the prior, of confidence ${prior.confidence}`), pairs(Object.entries(prior.center).map(([name, value]) => [name, setting(value)]))),
       ));
     }

@@ -18,7 +18,7 @@ views.push({
     });
     const table = element("tbody");
     for (const [name, value] of rows) table.append(element("tr", {}, element("td", { class: "text" }, name), element("td", { class: "text wrap" }, value)));
-    body.append(element("table", {}, table));
+    body.append(wide(element("table", { class: "names" }, table)));
     if (!data.environment.length) body.append(element("p", { class: "faint" }, "The versions and devices of this search were not recorded."));
   },
 });

@@ -26,9 +26,10 @@ function head() {
     [digits(seen.hypervolume, 4), "hypervolume"],
   ];
   if (seen.infeasible) figures.push([String(seen.infeasible), "infeasible"]);
+  if (seen.statuses.pending) figures.push([String(seen.statuses.pending), "in training"]);
   const failed = new Set(data.failures.filter((group) => group.status !== "rejected").flatMap((group) => group.trials)).size;
   if (failed) figures.push([String(failed), "failed"]);
-  const what = `${algorithm ? algorithm + ", " : ""}${data.objectives.map((objective) => objective.name).join(", ")}; written ${new Date(data.written).toLocaleString()}`;
+  const what = `${algorithm ? algorithm + ", " : ""}${data.objectives.map((objective) => objective.name).join(", ")}${data.ended ? `; ended: ${data.ended}` : ""}; written ${new Date(data.written).toLocaleString()}`;
   return element("header", {}, element("h1", {}, data.title), element("p", { class: "faint" }, what + " ", element("span", { class: "live", id: "live" })), element("div", { class: "figures" }, ...figures.map(([number, text]) => element("div", { class: "figure" }, element("b", {}, number), element("span", {}, text)))));
 }
 
