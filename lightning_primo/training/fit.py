@@ -30,6 +30,7 @@ from lightning_primo.training.carried_state.training_modes import TrainingModes
 from lightning_primo.training.carried_state.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import Record
+from lightning_primo.training.checkpoint.validated_weights import ValidatedWeights
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
@@ -153,7 +154,7 @@ def _fit(
             validated,
             *trained,
         ],
-        after=[recorder],
+        after=[ValidatedWeights(), recorder],
     )
     well = False
     try:
