@@ -29,7 +29,9 @@ from lightning_primo.training.carried_state.same_validation_data import OtherVal
 from lightning_primo.training.carried_state.training_modes import TrainingModes
 from lightning_primo.training.carried_state.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.checkpoint.claim import Claim
+from lightning_primo.training.checkpoint.misfit import misfit
 from lightning_primo.training.checkpoint.record import Record
+from lightning_primo.training.checkpoint.validated_weights import ValidatedWeights
 from lightning_primo.training.cost_measurement import cost_callbacks
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job, build
@@ -153,7 +155,7 @@ def _fit(
             validated,
             *trained,
         ],
-        after=[recorder],
+        after=[ValidatedWeights(), recorder],
     )
     well = False
     try:
@@ -170,6 +172,9 @@ def _fit(
             raise
         raise MetricNotLoggedError(error.metric, error.logged, distilled=True) from error
     except Exception as error:
+        other = misfit(checkpoint, module) if checkpoint is not None and resume and not settings.begun else None
+        if other is not None:
+            raise other from error
         if job.inheritance is None or resume or (settings.begun and not isinstance(error, TakeOverError)):
             raise
         explained = job.inheritance.explained(error, module, job.config, job.factory)

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import (
     Callback,
     LearningRateFinder,
     ModelCheckpoint,
+    ModelPruning,
     ModelSummary,
     OnExceptionCheckpoint,
     ProgressBar,
@@ -51,9 +52,13 @@ _ENDS_BY_ITSELF = {"max_steps": -1, "max_time": None}
 _FITS_INSIDE: dict[type[Callback], str] = {
     LearningRateFinder: "search over the learning rate instead",
     BatchSizeFinder: "search over the batch size instead; where memory runs out batches are divided anyway",
+    ModelPruning: (
+        "its masks are in no checkpoint, so that a trial which goes on would train what was pruned; prune in the "
+        "module's constructor by torch.nn.utils.prune, or what was trained, result.load(trial)"
+    ),
     Timer: _LENGTH_COUNTS,
 }
-"""Callbacks that a trial cannot have, and what to do instead: a promoted trial would fit anew from inside its fit."""
+"""Callbacks that a trial cannot have, and what to do instead: a promoted trial could not go on with them."""
 
 OWNED_ARGUMENTS = frozenset({*_OWNED, "max_epochs"})
 """What the search itself sets, by the names that the Trainer has for it; in one by data the user sets `max_epochs`."""

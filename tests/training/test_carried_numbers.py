@@ -213,6 +213,20 @@ def test_numbers_that_are_no_numbers_are_the_same() -> None:
     assert callback.state(SimpleNamespace(), module) == {}  # type: ignore[arg-type]
 
 
+def test_an_attribute_in_the_place_of_a_parameter_is_not_put_back() -> None:
+    module, callback = Net(), CarriedNumbers()
+    callback.begin(module)
+    layer: Any = module.net[-1]
+    del layer.bias
+    layer.bias = torch.zeros(1)
+    saved = callback.state(SimpleNamespace(), module)  # type: ignore[arg-type]
+    assert saved["net.4"].keys() == {"bias"}
+    other, resumed = Net(), CarriedNumbers()
+    resumed.begin(other)
+    resumed.put_back(other, saved)
+    assert isinstance(other.net[-1].bias, nn.Parameter)
+
+
 class Called(Net):
     def __init__(self) -> None:
         super().__init__()

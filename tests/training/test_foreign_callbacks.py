@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import (
     EarlyStopping,
     LearningRateFinder,
     ModelCheckpoint,
+    ModelPruning,
     ModelSummary,
     RichModelSummary,
     RichProgressBar,
@@ -40,6 +41,7 @@ from tests.training.jobs import make_job
         ({"callbacks": [Timer("00:01:00:00")]}, "Timer: .*would count as a full one"),
         ({"callbacks": LearningRateFinder()}, "search over the learning rate"),
         ({"callbacks": [BatchSizeFinder()]}, "search over the batch size"),
+        ({"callbacks": [ModelPruning("l1_unstructured")]}, "its masks are in no checkpoint"),
     ],
 )
 def test_what_ends_or_fits_inside_a_training_is_refused(arguments: dict[str, Any], message: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.data import DataLoader
 
 from lightning_primo.errors import CheckpointWarning
@@ -392,3 +393,30 @@ def test_compiled_modules_are_trained_continued_and_loaded(tmp_path: Path, modul
     twin = Net(0.02)
     twin.load_state_dict(weights)
     torch.testing.assert_close(loaded.eval()(x), twin.eval()(x))
+
+
+class PrunesLate(Net):
+    def on_train_epoch_start(self) -> None:
+        if self.current_epoch == 0:
+            prune.l1_unstructured(self.net[0], "weight", amount=0.5)
+
+
+def test_a_module_that_changes_its_parameters_is_told_how_to_go_on(tmp_path: Path) -> None:
+    run_job(make_job(tmp_path, 1, module=PrunesLate))
+    evaluation = run_job(make_job(tmp_path, 2, start_epoch=1, module=PrunesLate))
+    assert evaluation.status is Status.ERROR
+    assert "differ in 'net.0.weight_orig', 'net.0.weight_mask'" in evaluation.reason
+    assert "make them in the constructor, as torch.nn.utils.prune.identity" in evaluation.reason
+
+
+class ToBePruned(PrunesLate):
+    def __init__(self, lr: float = 0.02) -> None:
+        super().__init__(lr)
+        prune.identity(self.net[0], "weight")
+
+
+def test_one_that_does_so_goes_on(tmp_path: Path) -> None:
+    whole = run_job(make_job(tmp_path / "whole", 2, module=ToBePruned))
+    parts = [run_job(make_job(tmp_path / "parts", end, module=ToBePruned)) for end in (1, 2)]
+    assert [evaluation.status for evaluation in (whole, *parts)] == [Status.OK] * 3, [whole, *parts]
+    assert {**parts[0].curve, **parts[1].curve} == dict(whole.curve)

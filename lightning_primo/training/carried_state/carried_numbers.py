@@ -15,7 +15,15 @@ from typing_extensions import override
 
 from lightning_primo.training.carried_state.late_state import LateState
 from lightning_primo.training.carried_state.metric_trackers import original
-from lightning_primo.training.carried_state.plain_numbers import NOTHING, Number, Numbers, decoded, encoded, numbers_of
+from lightning_primo.training.carried_state.plain_numbers import (
+    NOTHING,
+    Number,
+    Numbers,
+    decoded,
+    encoded,
+    holds_otherwise,
+    numbers_of,
+)
 from lightning_primo.training.carried_state.shared_tensors import Restored, is_apart
 
 Changes = dict[str, dict[str, dict[str, Any]]]
@@ -98,8 +106,8 @@ class CarriedNumbers(LateState):
         for name, key, entry in sorted(entries, key=lambda found: not found[2].get("in_place", False)):
             present = vars(parts[name]).get(key)
             begun = self._start.get(name, {}).get(key, NOTHING)
-            if begun is NOTHING and present is not None:  # something else than a number
-                continue
+            if begun is NOTHING and (present is not None or holds_otherwise(parts[name], key)):
+                continue  # something else than a number
             if begun.same(Number(decoded(entry["start"]))):
                 now = decoded(entry["now"])
                 if isinstance(now, Tensor):

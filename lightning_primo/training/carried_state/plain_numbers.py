@@ -61,6 +61,12 @@ def numbers_of(module: pl.LightningModule, *, all_names: bool = False) -> Number
     return {name: dict(_of_part(part, copies)) for name, part in named}
 
 
+def holds_otherwise(part: Any, name: str) -> bool:
+    """Whether a part has a parameter, a buffer or a module where another one, as it was pruned, had an attribute."""
+    registered = ("_parameters", "_buffers", "_modules")
+    return any(name in (vars(part).get(kind) or {}) for kind in registered)
+
+
 def encoded(value: Any) -> Any:
     """A number's value as a checkpoint holds it, which has no scalars of NumPy's."""
     return {_NUMPY: value.dtype.str, "value": value.item()} if isinstance(value, np.generic) else value

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lightning_primo.training.carried_state.holders import Holder, has_state
+from lightning_primo.training.carried_state.plain_numbers import holds_otherwise
 from lightning_primo.training.carried_state.plain_values import (
     Encoded,
     Encoder,
@@ -108,7 +109,8 @@ class ValuesByPlace:
             own = self.start.get((holder.path, key), _MISSING)
             present = vars(holder.value).get(key)
             is_flag = holder.path in with_objects and isinstance(present, _FLAGS)
-            if own.layout != entry["start"] or (holder.path, key) in objects or is_flag:
+            is_other = (holder.path, key) in objects or is_flag or holds_otherwise(holder.value, key)
+            if own.layout != entry["start"] or is_other:
                 continue
             now = _encoded(present, encoder)
             if now is not None and fingerprint(now) == fingerprint(entry["now"]):
