@@ -41,8 +41,13 @@ def this_environment(workers: str) -> dict[str, Any]:
         "workers": workers,
         "devices": ", ".join(devices),
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Those of what a search is made of, by package."""
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def read_environment(directory: Path) -> list[Mapping[str, Any]]:

@@ -16,6 +16,8 @@ import torch
 from lightning_primo.disk import storage_explained
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError, PrimoError
 from lightning_primo.json_values import to_json
+from lightning_primo.problem import Problem
+from lightning_primo.results.export_readme import README, readme
 from lightning_primo.results.loading import load_checkpoint, load_state
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.checkpoint.plain_hyperparameters import LEFT_OUT, how_to_load, named
@@ -30,6 +32,7 @@ def export_trials(
     directory: Path,
     trials: Sequence[TrialResult],
     *,
+    problem: Problem,
     table: pd.DataFrame,
     table_name: str,
     tests: Mapping[int, Mapping[str, float]],
@@ -45,6 +48,7 @@ def export_trials(
         target: The folder to make.
         directory: The search's directory.
         trials: The front, or others whose weights are kept. Those whose results were known already have none.
+        problem: What was searched.
         table: Their table.
         table_name: `TABLE` or `CHOSEN_TABLE`.
         tests: Test metrics by trial id.
@@ -87,6 +91,8 @@ def export_trials(
         for write in writers:
             for trial in (trial for trial in trials if not trial.known):
                 write(trial, unfinished / f"trial_{trial.id:05d}")
+        text = readme(unfinished, trials, problem, tests=tests, table=table_name)
+        (unfinished / README).write_text(text, encoding="utf-8")
         _replace(unfinished, target)
     if missing is not None:
         warnings.warn(

@@ -169,10 +169,11 @@ class Result(FindingsOnceMore, IllustratedFindings):
     ) -> Path:
         """Write the front as plain files, to be read without this package.
 
-        They are ``front.csv`` and one folder per member, such as ``trial_00012``, with ``state_dict.pt``, the same
-        weights as Lightning's ``model.ckpt`` (for ``load_from_checkpoint``, and ``trainer.predict(ckpt_path=...)``),
-        ``config.json`` and ``objectives.json``; where the hyperparameters changed during the training, as with `PBT`,
-        also ``schedule.json``, which `callbacks.ScheduledHyperparameters` replays.
+        They are ``front.csv``, a ``README.md`` for whoever is handed them, and one folder per member, such as
+        ``trial_00012``, with ``state_dict.pt``, the same weights as Lightning's ``model.ckpt`` (for
+        ``load_from_checkpoint``, and ``trainer.predict(ckpt_path=...)``), ``config.json`` and ``objectives.json``;
+        where the hyperparameters changed during the training, as with `PBT`, also ``schedule.json``, which
+        `callbacks.ScheduledHyperparameters` replays.
 
         Args:
             directory: The folder to make; it appears complete or not at all.
@@ -201,6 +202,7 @@ class Result(FindingsOnceMore, IllustratedFindings):
             target,
             self.directory,
             chosen,
+            problem=self.problem,
             table=self._rows(chosen),
             table_name=TABLE if trials is None else CHOSEN_TABLE,
             tests=read_tests(self.directory),

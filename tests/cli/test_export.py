@@ -67,6 +67,7 @@ def test_the_front_of_a_project_comes_with_its_configs(
     monkeypatch.chdir(tmp_path)
     assert exported("search", "--out", "front") == 0
     assert capsys.readouterr().out.splitlines() == [
+        str(tmp_path / "front" / "README.md"),
         str(tmp_path / "front" / "front.csv"),
         *(
             f"{tmp_path / 'front' / name}: config.json, config.yaml, model.ckpt, objectives.json, state_dict.pt"
@@ -91,7 +92,7 @@ def test_the_front_of_a_project_comes_with_its_configs(
 def test_onnx_of_chosen_trials(tmp_path: Path) -> None:
     searched(tmp_path / "search", project=True)
     exported(tmp_path / "search", "--out", tmp_path / "chosen", "--onnx", "--trust", "--trial", "1")
-    assert sorted(path.name for path in (tmp_path / "chosen").iterdir()) == ["exported.csv", "trial_00001"]
+    assert sorted(path.name for path in (tmp_path / "chosen").iterdir()) == ["README.md", "exported.csv", "trial_00001"]
     session = onnxruntime.InferenceSession(str(tmp_path / "chosen" / "trial_00001" / "model.onnx"))
     (given,) = session.get_inputs()
     assert session.run(None, {given.name: torch.randn(5, 2).numpy()})[0].shape == (5, 1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -362,7 +363,7 @@ def test_damaged_test_results_are_reported(tmp_path: Path) -> None:
 def test_export(tmp_path: Path) -> None:
     result, _ = searched(tmp_path / "search")
     target = result.export(tmp_path / "out" / "front")
-    assert sorted(path.name for path in target.iterdir()) == ["front.csv", "trial_00000", "trial_00002"]
+    assert sorted(path.name for path in target.iterdir()) == ["README.md", "front.csv", "trial_00000", "trial_00002"]
     assert [path.name for path in target.parent.iterdir()] == ["front"]
     folder = target / "trial_00002"
     assert_same(torch.load(folder / "state_dict.pt", weights_only=True), state_of(tmp_path / "search", 2))
@@ -372,6 +373,17 @@ def test_export(tmp_path: Path) -> None:
     assert (described["trial"], described["epoch"], described["status"]) == (2, 9, "ok")
     assert described["search"] == {"directory": str(tmp_path / "search")}
     assert pd.read_csv(target / "front.csv")["id"].tolist() == [0, 2]
+
+
+def test_an_export_tells_a_colleague_what_it_is_and_how_it_is_loaded(tmp_path: Path) -> None:
+    result, _ = searched(tmp_path / "search")
+    text = (result.export(tmp_path / "front") / "README.md").read_text()
+    assert "| folder | accuracy | latency (s) |\n| --- | ---: | ---: |\n| `trial_00000` | 0.9 | 5 |" in text
+    assert "Objectives: accuracy (max), latency (min)." in text
+    named = set(re.findall(r"^- `([^`]+)`", text, flags=re.MULTILINE))
+    assert named == {"front.csv", "state_dict.pt", "model.ckpt", "config.json", "objectives.json"}
+    (path,) = re.findall(r'load_from_checkpoint\("([^"]+)"\)', text)
+    assert "state_dict" in torch.load(tmp_path / "front" / path, weights_only=True)
 
 
 @pytest.mark.parametrize(
@@ -395,7 +407,7 @@ def test_export_replaces_only_an_earlier_export(tmp_path: Path) -> None:
         result.export(target)
     (target / "stale").touch()
     result.export(target, overwrite=True)
-    assert sorted(path.name for path in target.iterdir()) == ["front.csv", "trial_00000", "trial_00002"]
+    assert sorted(path.name for path in target.iterdir()) == ["README.md", "front.csv", "trial_00000", "trial_00002"]
     with pytest.raises(InvalidArgumentError, match="not an earlier export"):
         result.export(tmp_path, overwrite=True)
     file = tmp_path / "file"
@@ -419,11 +431,11 @@ def test_chosen_trials_are_exported_with_more_files(tmp_path: Path) -> None:
     target = result.export(
         tmp_path / "chosen", trials=[2, result.trials[2]], extra=lambda trial, folder: (folder / f"{trial.id}").touch()
     )
-    assert sorted(path.name for path in target.iterdir()) == ["exported.csv", "trial_00002"]
+    assert sorted(path.name for path in target.iterdir()) == ["README.md", "exported.csv", "trial_00002"]
     assert (target / "trial_00002" / "2").exists()
     assert pd.read_csv(target / "exported.csv")["id"].tolist() == [2]
     result.export(target, trials=[0], overwrite=True)
-    assert sorted(path.name for path in target.iterdir()) == ["exported.csv", "trial_00000"]
+    assert sorted(path.name for path in target.iterdir()) == ["README.md", "exported.csv", "trial_00000"]
     with pytest.raises(PrimoError, match="checkpoint of trial 1 is gone"):
         result.export(target, trials=[1], overwrite=True)
     with pytest.raises(InvalidArgumentError, match="'trial' is 9"):
