@@ -17,7 +17,6 @@ from lightning_primo.results.checkpoints_with_objects import objects_writer
 from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
 from lightning_primo.results.findings_once_more import FindingsOnceMore, Repeating, TimingInTurn
 from lightning_primo.results.generalization import read_tests, run_tests
-from lightning_primo.results.html_tables import escaped
 from lightning_primo.results.illustrated import IllustratedFindings
 from lightning_primo.results.interchange.optuna_export import study_of
 from lightning_primo.results.interchange.tensorboard import write_event_files
@@ -243,11 +242,6 @@ class Result(FindingsOnceMore, IllustratedFindings):
 
     def __repr__(self) -> str:
         return f"<Result of {str(self.directory)!r}>\n{self.summary()}"
-
-    def _repr_html_(self) -> str:
-        lines = "".join(f"<div>{escaped(line)}</div>" for line in self.overview())
-        front = self.front._repr_html_() if self.front else ""
-        return f"<div>search in {escaped(str(self.directory))}</div>{lines}{front}"
 
     @property
     def _factory(self) -> Factory:

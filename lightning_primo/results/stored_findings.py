@@ -11,6 +11,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results.ended import read_ended
 from lightning_primo.results.findings import Findings
+from lightning_primo.results.html_tables import escaped
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
 
 
@@ -50,3 +51,8 @@ class StoredFindings(Findings):
         told = Findings(self.problem, self._told_events).hypervolume()
         trials = "1 trial was" if self._measured_again == 1 else f"{self._measured_again} trials were"
         return f" ({told:.4g} with the values that the search saw; {trials} measured again, and the medians count)"
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<div>{escaped(line)}</div>" for line in self.overview())
+        front = self.front._repr_html_() if self.front else ""
+        return f"<div>search in {escaped(str(self.directory))}</div>{lines}{front}"

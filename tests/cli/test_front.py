@@ -10,6 +10,7 @@ import pytest
 
 from lightning_primo.cli.commands import front
 from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
+from lightning_primo.layout import checkpoint_file, trial_directory
 from lightning_primo.problem.trial import Origin
 from tests.cli.searches import written
 from tests.results.search_log import ERROR, LATENCY, PARAMETERS, Log, make_problem
@@ -176,7 +177,13 @@ def test_one_member_is_chosen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: list[str], expected: str
 ) -> None:
     written(tmp_path)
-    assert front.run(front.parser().parse_args([str(tmp_path), "--choose", *rule])) == 0
+    arguments = front.parser().parse_args([str(tmp_path), "--choose", *rule])
+    assert front.run(arguments) == 0
+    assert "chosen of 3; its weights are not in the search's directory\n" in capsys.readouterr().err  # as of a study
+    checkpoint = checkpoint_file(trial_directory(tmp_path, int(expected)))
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    assert front.run(arguments) == 0
     told = capsys.readouterr()
     assert [line.split()[0] for line in told.out.splitlines()[2:]] == [expected]
     assert f"chosen of 3; its network as files: lightning-primo export {tmp_path} --trial {expected} --out " in told.err

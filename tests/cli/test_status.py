@@ -15,6 +15,7 @@ import pytest
 from lightning_primo.cli.commands import status
 from lightning_primo.errors import StoreError
 from lightning_primo.problem.trial import Status
+from lightning_primo.results.ended import write_ended
 from lightning_primo.search.stored_search import StoredSearch
 from lightning_primo.store import Store, owner_of
 from tests.cli.searches import written
@@ -52,6 +53,19 @@ def test_status_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         "  last failure   trial 3, diverged: loss is nan\n"
         "  process        none searches here now\n"
     )
+
+
+def test_status_says_why_a_search_has_ended_but_not_while_it_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path)
+    write_ended(tmp_path, "the budget of 4 full trainings is used up")
+    shown(tmp_path)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.split(maxsplit=1) == ["ended", "the budget of 4 full trainings is used up"]
+    with Store(tmp_path, StoredSearch.open(tmp_path).description):
+        shown(tmp_path)
+    assert "ended" not in capsys.readouterr().out
 
 
 def test_status_as_json_while_it_is_searched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from lightning_primo import FLOPs, Metric, ParameterCount, RandomSearch, Search
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Status
+from lightning_primo.study.study_result import StudyResult
 from tests.results.search_log import ERROR, PARAMETERS, Log, make_problem, two_objective_log
 from tests.tiny import Data, Net
 
@@ -58,6 +59,8 @@ def test_a_result_is_its_overview_and_its_front(tmp_path: Path) -> None:
     assert [row[0] for row in cells.rows[1:]] == [str(trial.id) for trial in result.front]
     assert cells.rows[2][-1] == "-"  # momentum is inactive
     assert set(result.overview()) <= set(cells.texts)
+    study = StudyResult(result.problem, result.events, directory=tmp_path)
+    assert study._repr_html_() == result._repr_html_()
     log = Log(make_problem(ERROR, PARAMETERS))
     log.train(0, (0.5, 10.0), 3)
     empty = Cells(log.result(tmp_path)._repr_html_())

@@ -13,6 +13,7 @@ import jsonargparse
 from lightning_primo.checks import printable_lines
 from lightning_primo.cli.output import print_json, print_note, print_table, print_text, writing
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError, first_line
+from lightning_primo.layout import checkpoint_file, trial_directory
 
 if TYPE_CHECKING:
     from lightning_primo.results import TrialResult
@@ -172,6 +173,8 @@ def _network(trial: TrialResult, directory: Path) -> str:
     """How to have the network of a trial."""
     if trial.known:
         return "its result was known already, so it was not trained here and there are no weights"
+    if not checkpoint_file(trial_directory(directory, trial.id)).exists():
+        return "its weights are not in the search's directory"
     return f"its network as files: lightning-primo export {quote(str(directory))} --trial {trial.id} --out FOLDER"
 
 

@@ -89,6 +89,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
     return {
         "directory": str(search.directory),
         "searched_by": owner,
+        "ended": "" if owner else result.ended(),
         "algorithm": dict(search.algorithm),
         "objectives": [_described(objective) for objective in problem.objectives],
         "constraints": [_described(constraint) for constraint in problem.constraints],
@@ -170,7 +171,8 @@ def as_text(status: dict[str, Any]) -> str:
         else front["note"],
         "rungs": "; ".join(_rung(rung, one) for rung in status["rungs"]),
         "last failure": failure and f"trial {failure['trial']}, {failure['status']}: {failure['reason']}",
-        "process": status["searched_by"] or "none searches here now",
+        "ended": status["ended"],
+        "process": status["searched_by"] or ("" if status["ended"] else "none searches here now"),
     }
     width = max(map(len, lines))
     shown = [f"  {name:{width}}  {printable(text)}" for name, text in lines.items() if text]

@@ -67,6 +67,7 @@ def contents(
     trials = fold_events(event for event, _ in findings.events)
     front = [trial.id for trial in findings.front]
     encoding = Encoding(problem.space)
+    rows = _trials(findings, trials, front, directory)
     models = [fit_objective(problem, trials, j, encoding) for j in range(len(problem.objectives))]
     return {
         "title": directory.name,
@@ -74,7 +75,7 @@ def contents(
         "export": f"lightning-primo export {shlex.quote(str(directory))}",
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "ended": ended,
-        "notes": [line for line in (note, certainty(findings)) if line],
+        "notes": [line for line in (note, certainty(findings, repeatable=any(row["kept"] for row in rows))) if line],
         "none": "; ".join(filter(None, (findings.why_no_front, findings.nearest_to_bounds))),
         "suggested": suggested(findings),
         "summary": {
@@ -96,7 +97,7 @@ def contents(
         "constraints": _constraints(findings),
         "space": _space(problem),
         "front": front,
-        "trials": _trials(findings, trials, front, directory),
+        "trials": rows,
         "curves": _curves(findings),
         "rungs": [problem.unit.amount(rung) for rung in _rungs(trials)],
         "models": [_model(model, problem) for model in models],

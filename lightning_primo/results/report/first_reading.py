@@ -21,8 +21,13 @@ def suggested(findings: Findings) -> list[dict[str, Any]]:
     return ends
 
 
-def certainty(findings: Findings) -> str:
-    """How sure the front is of what was trained; empty where deviations say so."""
+def certainty(findings: Findings, *, repeatable: bool) -> str:
+    """How sure the front is of what was trained; empty where deviations say so.
+
+    Args:
+        findings: What was found.
+        repeatable: Whether `Result.repeat` may train it again: not the trials of a study, of which nobody knows how.
+    """
     once = [
         objective.name
         for objective in findings.problem.objectives
@@ -31,7 +36,8 @@ def certainty(findings: Findings) -> str:
     ]
     if not once or not findings.front:
         return ""
+    once_more = "" if not repeatable or any(trial.inherits for trial in findings.front) else " (Result.repeat)"
     return (
-        f"Each {' and '.join(once)} is of one training, so that the members of the front were also lucky. "
-        "Result.repeat trains them again with other seeds and says what they reach."
+        f"Each {' and '.join(once)} is of one training, so that the members of the front were also lucky: train them "
+        f"again with other seeds{once_more} to see what they reach."
     )

@@ -223,3 +223,30 @@ def test_a_problem_of_one_objective(tmp_path: Path) -> None:
     (model,) = told(log.result(tmp_path))["models"]
     assert model["importances"][0]["name"] == "lr"
     assert {one["name"] for one in model["slices"]} == {"lr", "optimizer", "momentum"}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_front_of_single_trainings_is_said_to_be_lucky(tmp_path: Path, kept: bool) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    log.train(0, (0.5, 10.0))
+    if kept:
+        checkpoint = checkpoint_file(trial_directory(tmp_path, 0))
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.touch()
+    (note,) = told(log.result(tmp_path))["notes"]
+    assert note.startswith("Each val_error is of one training, so that the members of the front were also lucky")
+    assert ("(Result.repeat)" in note) == kept  # those of a study are trained by nobody here
+    log.train(1, (0.1, 20.0), deviations={"val_error": 0.01})
+    assert told(log.result(tmp_path))["notes"] == []
+
+
+def test_constraints_have_values(tmp_path: Path) -> None:
+    bounded = replace(make_problem(ERROR), constraints=(Objective(name="gap", at_most=0.1),))
+    log = Log(bounded)
+    log.train(0, (0.5,), measurements={"gap": 0.25})
+    log.train(1, (0.4,), measurements={"gap": 0.2})
+    log.ask(2)
+    page = shown(report_page(told(log.result(tmp_path))))
+    assert [trial["bounded"] for trial in page["trials"]] == [[0.25], [0.2], [None]]
+    why = "all 2 trials that were trained to the full budget of 9 epochs break a bound; "
+    assert page["none"] == f"{why}the nearest: gap = 0.2 exceeds at_most = 0.1 (trial 1)"

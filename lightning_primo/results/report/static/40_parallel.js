@@ -97,7 +97,7 @@ function drawParallel(box, canvas, svg, count) {
   const trials = drawnTrials();
   const axes = axesOf(trials);
   brush();
-  const width = Math.max(box.clientWidth || 1000, 92 * axes.length);
+  const width = Math.max(box.clientWidth || 1000, 76 * axes.length);
   const ratio = window.devicePixelRatio || 1;
   canvas.width = width * ratio; canvas.height = PLOT.height * ratio;
   canvas.style.width = width + "px"; canvas.style.height = PLOT.height + "px";
@@ -114,7 +114,7 @@ function drawParallel(box, canvas, svg, count) {
   const repaint = () => paint(canvas.getContext("2d"), ratio, width, lines, x, tint);
   repaint();
   svg.replaceChildren();
-  axes.forEach((axis, i) => drawAxis(svg, axis, x(i), y, below, bottom));
+  axes.forEach((axis, i) => drawAxis(svg, axis, x(i), y, below, bottom, Math.floor((x(1) - x(0)) / 6.2)));
   const tell = () => { count.textContent = `${state.brushed ? state.brushed.size : trials.length} of ${trials.length} trials`; };
   tell();
   listen(svg, lines, x, bottom, () => { brush(); repaint(); tell(); });
@@ -137,9 +137,9 @@ function paint(pen, ratio, width, lines, x, colour) {
   pen.globalAlpha = 1;
 }
 
-function drawAxis(svg, axis, at, y, below, bottom) {
+function drawAxis(svg, axis, at, y, below, bottom, letters) {
   svg.append(svgElement("line", { x1: at, x2: at, y1: PLOT.top, y2: bottom }));
-  const name = svgElement("text", { x: at, y: 18, "text-anchor": "middle", "font-weight": axis.objective ? 700 : 400 }, short(axis.name, 15));
+  const name = svgElement("text", { x: at, y: 18, "text-anchor": "middle", "font-weight": axis.objective ? 700 : 400 }, short(axis.name, Math.max(11, Math.min(24, letters - (axis.objective ? 1 : 0)))));
   name.append(svgElement("title", {}, axis.name));
   svg.append(name);
   if (axis.objective) svg.append(svgElement("text", { class: "tick", x: at, y: 32, "text-anchor": "middle" }, axis.up ? "higher is better" : "lower is better"));
