@@ -18,6 +18,7 @@ from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
+from lightning_primo.results.deviation_bars import draw_deviations
 from lightning_primo.results.objective_axes import ObjectiveAxis, drawable
 from lightning_primo.results.partial_training import no_front
 from lightning_primo.results.picture_style import (
@@ -95,8 +96,8 @@ def plot_front(
 
     With two objectives a line is the attainment surface: what lies behind it is dominated. With three the third one is
     the colour of the front's members, and there is no line, as none is behind another in all three. With more, all
-    pairs are drawn, and the first objective is the colour. What is far out of all else is left out, and a note says so;
-    never a member of the front.
+    pairs are drawn, and the first objective is the colour. Bars are standard deviations. What is far out of all else is
+    left out, and a note says so; never a member of the front.
 
     Args:
         problem: What was searched.
@@ -194,6 +195,7 @@ def _scatter(axes: Axes, scene: _Scene, across: ObjectiveAxis, up: ObjectiveAxis
             look = {"c": shades, "edgecolors": TEXT, "lw": 0.6}
         number = int(keep.sum())
         axes.scatter(points[keep, 0], points[keep, 1], s=size, zorder=order, label=f"{label} ({number})", **look)
+    draw_deviations(axes, scene.members, across, up, color=TEXT)
     _ring_known(axes, scene, across, up)
     if not scene.front:
         note(axes, scene.nothing)

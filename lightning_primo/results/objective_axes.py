@@ -20,6 +20,7 @@ Array = npt.NDArray[np.float64]
 _FENCE = 1.5  # interquartile ranges beyond the quartiles: Tukey's
 _GAIN = 1.5  # how much narrower an axis must become for something to be left out
 _MARGIN = 0.06  # of what is shown, at either end
+_LONGEST_NAME = 36  # letters of a label, which is cut off at the picture's edge else
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class ObjectiveAxis:
         """Name, unit, and which direction is better."""
         better = "lower" if self.objective.mode == "min" else "higher"
         unit = "" if self._unit_at_ticks or not self.unit.name else f" in {self.unit.name}"
-        return f"{as_label(self.objective.name)}{unit} ({better} is better)"
+        name = self.objective.name
+        short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        return f"{as_label(short)}{unit} ({better} is better)"
 
     def covers(self, values: Array) -> npt.NDArray[np.bool_]:
         """Which values are within the axis."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import pyplot
+from matplotlib.collections import LineCollection
 
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.problem.objective import Kind, Objective
@@ -101,6 +103,34 @@ def test_the_third_objective_is_the_colour_of_the_front(tmp_path: Path) -> None:
     axes, bar = result.plot_front(x="latency", colour="accuracy").axes
     labels = (axes.get_xlabel(), axes.get_ylabel(), bar.get_ylabel())
     assert [label.split()[0] for label in labels] == ["latency", "parameters", "accuracy"]
+
+
+def test_noisy_members_of_the_front_have_bars(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR, replace(LATENCY, log=True)))
+    log.train(0, (0.2, 4.0), deviations={"val_error": 0.05, "latency": 8.0})
+    log.train(1, (0.6, 2.0), deviations={"val_error": 0.01})
+    log.train(2, (0.9, 9.0), deviations={"val_error": 0.1})  # not on it
+    (axes,) = log.result(tmp_path).plot_front().axes
+    assert "a standard deviation" in axes.get_legend_handles_labels()[1]
+    across, up = (
+        [path.vertices.tolist() for path in lines.get_paths()]
+        for lines in axes.collections
+        if isinstance(lines, LineCollection)
+    )
+    assert np.allclose(across, [[[0.15, 4], [0.25, 4]], [[0.59, 2], [0.61, 2]]])
+    assert np.allclose(up, [[[0.2, 0.004], [0.2, 12]], [[0.6, 2], [0.6, 2]]])  # no bar ends below 0
+    (certain,) = two_objective_log().result(tmp_path).plot_front().axes
+    assert not [lines for lines in certain.collections if isinstance(lines, LineCollection)]
+
+
+def test_a_long_name_is_not_cut_off_at_the_edge(tmp_path: Path) -> None:
+    log = Log(make_problem(Objective(name="val/accuracy of " + 8 * "the split ", mode="max"), PARAMETERS))
+    log.train(0, (0.2, 4.0))
+    figure = log.result(tmp_path).plot_front()
+    figure.draw_without_rendering()
+    label = figure.axes[0].xaxis.label
+    assert label.get_text().endswith("… in % (higher is better)")
+    assert label.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_more_than_three_objectives_give_all_pairs_or_the_two_chosen(tmp_path: Path) -> None:
