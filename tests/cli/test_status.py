@@ -55,6 +55,22 @@ def test_status_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
+def test_in_a_narrow_terminal_what_goes_on_stands_below_the_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path)
+    shown(tmp_path)
+    whole = capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    shown(tmp_path)
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    begin = " " * len("  to go on with  ")
+    assert any(line.startswith(begin) for line in lines)
+    assert re.sub(rf"\n{begin}", " ", "\n".join(lines)) == whole.split("\n", 1)[1].rstrip()
+
+
 def test_status_says_why_a_search_has_ended_but_not_while_it_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

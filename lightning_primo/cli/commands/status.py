@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections import Counter
 from dataclasses import asdict
 from functools import partial
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from lightning_primo.search.stored_search import StoredSearch
 
 
+_LEAST_ROOM = 30  # columns, below which nothing is gained by folding
 _UNITS = {"data": "of the data"}  # what is said in the place of a unit whose name does not say it
 
 
@@ -175,8 +179,17 @@ def as_text(status: dict[str, Any]) -> str:
         "process": status["searched_by"] or ("" if status["ended"] else "none searches here now"),
     }
     width = max(map(len, lines))
-    shown = [f"  {name:{width}}  {printable(text)}" for name, text in lines.items() if text]
+    shown = [_folded(f"  {name:{width}}  ", printable(text)) for name, text in lines.items() if text]
     return "\n".join([printable(status["directory"]), *shown])
+
+
+def _folded(begin: str, text: str) -> str:
+    """A line; in a terminal that is narrower what goes on below stands below the text."""
+    room = shutil.get_terminal_size().columns - len(begin) if sys.stdout.isatty() else 0
+    if room < _LEAST_ROOM:
+        return f"{begin}{text}"
+    folded = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"{begin if number == 0 else ' ' * len(begin)}{line}" for number, line in enumerate(folded))
 
 
 def _described(objective: Objective) -> dict[str, Any]:

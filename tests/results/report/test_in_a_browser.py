@@ -236,6 +236,10 @@ def test_a_trial_is_chosen_and_its_command_shown(tmp_path: Path, open_page: Call
     command = page.locator("#detail pre.command").inner_text()
     assert command.endswith(f"--trial {chosen} --out trial_{chosen}")
     assert command.startswith("lightning-primo export '")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')); }")
+    page.locator("#detail button", has_text="copy").click()
+    page.locator("#detail button", has_text="Ctrl+C").wait_for()
+    assert page.evaluate("getSelection().toString()").strip() == command
     page.locator("#table button", has_text="all trials").click()
     assert page.locator("#table tbody tr").count() == len(result.trials)
     page.locator("#table th", has_text="trial").first.click()

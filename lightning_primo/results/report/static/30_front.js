@@ -64,11 +64,11 @@ function drawFront(chart) {
       selectedpoints: state.brushed ? trials.flatMap((trial, i) => (state.brushed.has(trial.id) ? [i] : [])) : undefined,
       unselected: { marker: { opacity: 0.08 }, textfont: { color: "rgba(0,0,0,0)" } }, visible: fate === "trained partly" && groups["trained fully"].length + members.length > 3 ? "legendonly" : true,
       marker: {
-        size: trials.map((trial) => (trial.id === state.trial ? 15 : onFront ? 10 : 6)),
+        size: trials.map((trial) => (trial.id === state.trial ? 15 : onFront ? 10 : fate === "infeasible" ? 7 : 6)),
         symbol: trials.map((trial) => symbolOf(trial, { "trained partly": "circle-open", infeasible: "x" }[fate] ?? "circle")),
         color: colours ? trials.map((trial) => colours.of(trial.values[jc])) : fateColour(fate),
         ...(colours ? { colorscale: viridisScale(), cmin: colours.low, cmax: colours.high, showscale: onFront, colorbar: colours.bar } : {}),
-        opacity: onFront ? 1 : fate === "trained partly" ? 0.9 : 0.6,
+        opacity: onFront ? 1 : fate === "trained fully" ? 0.6 : 0.9,
         line: { width: trials.map((trial) => (trial.id === state.trial ? 3 : onFront ? 1 : 0)), color: trials.map((trial) => (trial.id === state.trial ? css("--chosen") : css("--card"))) },
       },
     });

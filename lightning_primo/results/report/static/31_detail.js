@@ -9,6 +9,17 @@ function pairs(entries) {
 // Why the front is empty.
 const noneOnFront = () => data.none[0].toUpperCase() + data.none.slice(1) + ".";
 
+// Whether the text of an element is on the clipboard; where a browser does not let a page write to that, it is marked.
+async function copied(node) {
+  try {
+    await navigator.clipboard.writeText(node.textContent);
+    return true;
+  } catch {
+    window.getSelection().selectAllChildren(node);
+    return false;
+  }
+}
+
 function drawDetail(box) {
   box.replaceChildren();
   const trial = byId.get(state.trial);
@@ -46,8 +57,9 @@ function drawDetail(box) {
   }
   if (trial.kept) {
     const command = `${data.export} --trial ${trial.id} --out trial_${trial.id}`;
-    const copy = element("button", { type: "button", onclick: () => navigator.clipboard?.writeText(command).then(() => { copy.textContent = "copied"; }) }, "copy");
-    box.append(element("p", { class: "faint" }, "To take its trained network out ", copy), element("pre", { class: "command" }, command));
+    const text = element("pre", { class: "command" }, command);
+    const copy = element("button", { type: "button", onclick: () => copied(text).then((done) => { copy.textContent = done ? "copied" : "marked, press Ctrl+C"; }) }, "copy");
+    box.append(element("p", { class: "faint" }, "To take its trained network out ", copy), text);
   } else if (trial.known) {
     box.append(element("p", { class: "faint" }, "Its result was known: it was not trained here, so that its weights are not here."));
   } else {
