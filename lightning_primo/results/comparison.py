@@ -16,7 +16,9 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
+from lightning_primo.results.formatting import format_value, format_values
 from lightning_primo.results.front import reference_point, values_of
+from lightning_primo.results.html_tables import html_table
 from lightning_primo.results.objective_axes import ObjectiveAxis
 from lightning_primo.results.picture_style import TEXT, Picture, as_label, check_suffix, over_cost, saved, style
 from lightning_primo.results.result import Result
@@ -122,6 +124,21 @@ class Comparison:
             for method, volumes in self.final().items()
         ]
         return pd.DataFrame(rows).sort_values("median", ascending=False, kind="stable", ignore_index=True)
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<Comparison {self._caption}>", self.to_pandas().to_string(index=False)])
+
+    def _repr_html_(self) -> str:
+        table = self.to_pandas()
+        rows = [[str(cell) if isinstance(cell, str) else format_value(cell) for cell in row] for row in table.values]
+        return html_table(list(table.columns), rows, caption=self._caption)
+
+    @property
+    def _caption(self) -> str:
+        """What the numbers are."""
+        amount = format_value(self.epochs)
+        point = format_values(self.reference)
+        return f"of hypervolumes after {amount} {self.problem.unit.spending}, up to the reference point {point}"
 
     def hypervolume_over_cost(self) -> pd.DataFrame:
         """How the hypervolume grew in the mean of each method's searches.

@@ -14,16 +14,16 @@ from lightning_primo.problem import Fidelity, Problem
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.results.front_plot import FRONT, FULL
 from lightning_primo.results.objective_axes import ObjectiveAxis
-from lightning_primo.results.partial_training import no_front
 from lightning_primo.results.picture_style import Picture, check_suffix, legend, note, over_cost, saved
 
 
-def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path | None = None) -> Figure:
+def plot_best(problem: Problem, told: Sequence[Evaluation], *, nothing: str, path: str | Path | None = None) -> Figure:
     """Draw the best value of the first objective at the full budget over the epochs (steps, full trainings) spent.
 
     Args:
         problem: What was searched.
         told: All evaluations, in the order in which they came.
+        nothing: What is said where none of them has a value at the full budget.
         path: Where to save it, as PNG, SVG or PDF by its suffix.
 
     Raises:
@@ -47,7 +47,7 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, path: str | Path 
     axis.ticks(axes.yaxis)
     over_cost(axes, problem.fidelity, axis.label)
     if not full.any():
-        note(axes, no_front(problem.fidelity, sum(problem.infeasibility(e) is not None for e in told)))
+        note(axes, nothing)
     legend(axes)
     return saved(figure, path)
 

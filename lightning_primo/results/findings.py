@@ -20,7 +20,7 @@ from lightning_primo.results.choosing import choose, rule_of
 from lightning_primo.results.formatting import format_value, format_values
 from lightning_primo.results.front import reference_point, values_of
 from lightning_primo.results.ordering import Front
-from lightning_primo.results.partial_training import all_failed, no_front, partly_line
+from lightning_primo.results.partial_training import none_on_front, partly_line
 from lightning_primo.results.table import front_lines
 from lightning_primo.results.trial_result import TrialResult
 
@@ -239,10 +239,7 @@ class Findings:
     @property
     def why_no_front(self) -> str:
         """For people: why no trial is on the front; it means something only where that is so."""
-        failed = [trial for trial in self.trials if trial.status is not None and trial.status.failed]
-        if failed and len(failed) == len(self.trials):
-            return all_failed([trial.outcome for trial in failed])
-        return no_front(self.problem.fidelity, len(self.infeasible))
+        return none_on_front(self.trials, self.problem.fidelity)
 
     @property
     def nearest_to_bounds(self) -> str:

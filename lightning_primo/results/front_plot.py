@@ -20,7 +20,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.results.deviation_bars import draw_deviations
 from lightning_primo.results.objective_axes import ObjectiveAxis, drawable
-from lightning_primo.results.partial_training import no_front
+from lightning_primo.results.partial_training import none_on_front
 from lightning_primo.results.picture_style import (
     FAINT,
     TEXT,
@@ -66,7 +66,7 @@ class _Scene:
             )
             for objective in problem.objectives
         }
-        nothing = no_front(problem.fidelity, sum(not trial.feasible for trial in trials))
+        nothing = none_on_front(trials, problem.fidelity)
         shades = None if colour is None else _of_front(axes[colour.name], drawn, front)
         return cls(drawn, front, axes, shades, nothing)
 

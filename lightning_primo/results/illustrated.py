@@ -32,7 +32,7 @@ class IllustratedFindings(Findings):
             InvalidArgumentError: If these do not name different objectives, or for another suffix.
         """
         if len(self.problem.objectives) == 1 and x is None and y is None and colour is None:
-            return plot_best(self.problem, self.evaluations, path=path)
+            return plot_best(self.problem, self.evaluations, nothing=self.why_no_front, path=path)
         front = [trial.id for trial in self.front]
         return plot_front(self.problem, self.trials, front, path=path, x=x, y=y, colour=colour)
 

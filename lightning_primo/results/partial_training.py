@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lightning_primo.problem.fidelity import Fidelity
 from lightning_primo.problem.trial import Evaluation
+from lightning_primo.results.trial_result import TrialResult
 
 Key = tuple[int, tuple[float, ...], int]
 
@@ -109,3 +110,16 @@ def no_front(fidelity: Fidelity, n_infeasible: int) -> str:
     if n_infeasible == 1:
         return f"the only trial that was trained to the full budget of {full} breaks a bound"
     return f"all {n_infeasible} trials that were trained to the full budget of {full} break a bound"
+
+
+def none_on_front(trials: Sequence[TrialResult], fidelity: Fidelity) -> str:
+    """For people: why none of the trials is on a front.
+
+    Args:
+        trials: All of them.
+        fidelity: The lengths of trainings.
+    """
+    failed = [trial.outcome for trial in trials if trial.status is not None and trial.status.failed]
+    if failed and len(failed) == len(trials):
+        return all_failed(failed)
+    return no_front(fidelity, sum(not trial.feasible for trial in trials))

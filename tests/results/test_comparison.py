@@ -63,6 +63,17 @@ def test_the_table_has_the_highest_median_first(tmp_path: Path) -> None:
     assert np.isnan(table.iloc[1].standard_error)
 
 
+def test_a_comparison_is_its_table(tmp_path: Path) -> None:
+    comparison = make_comparison(tmp_path)
+    first, header, row, _ = repr(comparison).splitlines()
+    assert first == "<Comparison of hypervolumes after 18 epochs, up to the reference point val_error 1, size 1>"
+    assert header.split()[:3] == ["method", "searches", "median"]
+    assert row.split()[:3] == ["one", "2", "0.335"]
+    page = comparison._repr_html_()
+    assert "<tr><td>one</td><td>2</td><td>0.335</td>" in page
+    assert "<td>-</td>" in page  # a single search has no standard error
+
+
 def test_the_mean_over_cost_is_a_step_function(tmp_path: Path) -> None:
     table = make_comparison(tmp_path).hypervolume_over_cost()
     one = table[table.method == "one"]
