@@ -17,7 +17,8 @@ def suggested(findings: Findings) -> list[dict[str, Any]]:
         for one in findings.problem.objectives
     ]
     if len(findings.front) > 2:
-        ends.insert(1, {"rule": "where the front bends the most", "trial": findings.choose(knee=True).id})
+        middle = 1 if len(ends) == 2 else len(ends)
+        ends.insert(middle, {"rule": "where the front bends the most", "trial": findings.choose(knee=True).id})
     return ends
 
 
