@@ -63,6 +63,7 @@ class StepsItself(Net):
         return optimizer
 
 
+@pytest.mark.filterwarnings("ignore:the weights that Net was validated with")  # the callback changes them behind that
 @pytest.mark.parametrize(("module", "callbacks"), [(Net, [Averages()]), (StepsItself, [])])
 def test_a_promoted_trial_goes_on_with_it(tmp_path: Path, module: type[Net], callbacks: list[Callback]) -> None:
     job: dict[str, Any] = {"module": module, "trainer": {"callbacks": callbacks}}

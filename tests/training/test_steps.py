@@ -89,6 +89,7 @@ class SwapsBack(Net):
                 parameter.mul_(0.5 + torch.rand(()))
 
 
+@pytest.mark.filterwarnings("ignore:the weights that SwapsBack was validated with")
 def test_what_a_module_does_where_a_validation_ends_is_in_the_checkpoint(tmp_path: Path) -> None:
     promoted_equals_uninterrupted(tmp_path, module=SwapsBack, rung=1, full=2)
 
