@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, TypeVar
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
-from lightning_primo.errors import CheckpointWarning
+from lightning_primo.checks import printable_lines
+from lightning_primo.errors import CheckpointWarning, first_line
+
+R = TypeVar("R")
 
 _LEFT_OUT = ".left_out"  # in the place of a state: what it would have held; no name of a part of a module begins so
 
@@ -27,7 +30,8 @@ class LateState(Callback, ABC):
     Where such a training goes on, a CheckpointWarning says once what begins anew.
 
     A subclass names its entry in `state_key`, and implements `state`, `names` and `put_back`. Where `of_each_process`
-    is False its state is the same in all processes, and kept of several too.
+    is False its state is the same in all processes, and kept of several too. Whatever one of them raises, on objects of
+    users that are like none that was thought of, ends no training: a CheckpointWarning says what begins anew.
     """
 
     of_each_process: ClassVar[bool] = True
@@ -55,7 +59,9 @@ class LateState(Callback, ABC):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        state = self.state(trainer, pl_module) if self._begun else self._pending
+        state = self._pending
+        if self._begun:
+            state = self._tried(functools.partial(self.state, trainer, pl_module), pl_module) or {}
         if state and self._is_apart(trainer):
             state = {_LEFT_OUT: self._left_out(trainer, state)}
         if state:
@@ -87,13 +93,21 @@ class LateState(Callback, ABC):
         if self._begun:
             return
         self._begun = True
-        self.begin(pl_module)
+        self._tried(functools.partial(self.begin, pl_module), pl_module)
         pending, self._pending = self._pending, {}
         lost = self._left_out(trainer, pending)
         if lost:
             _warn_of_processes(type(pl_module).__name__, ", ".join(map(repr, lost)))
         elif pending:
-            self.put_back(pl_module, pending)
+            self._tried(functools.partial(self.put_back, pl_module, pending), pl_module)
+
+    def _tried(self, function: Callable[[], R], module: pl.LightningModule) -> R | None:
+        """What a function returns; None, with a warning, where it raises an exception."""
+        try:
+            return function()
+        except Exception as error:
+            _warn_of_failure(type(module).__name__, self.state_key, f"{type(error).__name__}: {first_line(str(error))}")
+            return None
 
     def _left_out(self, trainer: pl.Trainer, state: dict[str, Any]) -> list[str]:
         """What of a state is in no checkpoint, or not put back, as there are several processes."""
@@ -103,6 +117,16 @@ class LateState(Callback, ABC):
     def _is_apart(self, trainer: pl.Trainer) -> bool:
         """Whether there are several processes, each with a state of its own."""
         return self.of_each_process and trainer.world_size > 1
+
+
+@functools.cache
+def _warn_of_failure(module: str, state: str, reason: str) -> None:
+    rank_zero_warn(
+        f"{module} holds something of which checkpoints cannot have all that a promotion goes on with ({state}: "
+        f"{printable_lines(reason)}). It may begin anew with each promotion; keep what it tells in buffers, or write "
+        "it in on_save_checkpoint and read it in on_load_checkpoint",
+        category=CheckpointWarning,
+    )
 
 
 @functools.cache
