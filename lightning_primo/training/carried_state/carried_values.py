@@ -20,7 +20,7 @@ from typing_extensions import override
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.training.carried_state.holders import Holder, holders_of
 from lightning_primo.training.carried_state.late_state import LateState
-from lightning_primo.training.carried_state.plain_values import Encoder
+from lightning_primo.training.carried_state.plain_values import Encoder, has_storage
 from lightning_primo.training.carried_state.values_by_place import Start, ValuesByPlace
 
 _OWN = __name__.partition(".")[0]
@@ -114,16 +114,18 @@ def holders_in_training(
 
 
 def _encoder(module: pl.LightningModule) -> Encoder:
-    tensors = (tensor for tensor in (*module.parameters(), *module.buffers()) if not tensor.is_meta)
+    tensors = filter(has_storage, (*module.parameters(), *module.buffers()))
     return Encoder(module.device, {tensor.untyped_storage().data_ptr() for tensor in tensors})
 
 
-def _is_left_out(holder: Holder, value: Any) -> bool:
+def _is_left_out(holder: Holder, key: str, value: Any) -> bool:
     """Whether a value is one of `CarriedNumbers`, or computed from parameters, as where a weight is parametrized."""
-    if not isinstance(holder.value, nn.Module):
+    part = holder.value
+    if not isinstance(part, nn.Module):
         return False
     if isinstance(value, Tensor):
-        return value.numel() == 1 or value.grad_fn is not None
+        is_normed_or_pruned = any(other.startswith(f"{key}_") for other in part._parameters)
+        return value.numel() == 1 or value.grad_fn is not None or is_normed_or_pruned
     return isinstance(value, (int, float, np.generic)) and not isinstance(value, bool)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from lightning_primo.training.carried_state.holders import Holder, has_state
@@ -37,7 +38,7 @@ class Start:
     Args:
         seen: Its fingerprint.
         layout: That of its layout.
-        value: What it held.
+        value: What it held, if that is a tensor or an array, which may be written into.
     """
 
     seen: str
@@ -58,7 +59,7 @@ class ValuesByPlace:
         is_left_out: Which values are none of its business.
     """
 
-    def __init__(self, is_left_out: Callable[[Holder, Any], bool] = lambda _, __: False) -> None:
+    def __init__(self, is_left_out: Callable[[Holder, str, Any], bool] = lambda *_: False) -> None:
         self._is_left_out = is_left_out
         self.start: dict[Place, Start] = {}
 
@@ -78,7 +79,7 @@ class ValuesByPlace:
         saved: Saved = {}
         lost: list[str] = []
         for holder in holders:
-            values = {key: value for key, value in holder.attributes() if not self._is_left_out(holder, value)}
+            values = {key: value for key, value in holder.attributes() if not self._is_left_out(holder, key, value)}
             encoded = {key: _encoded(value, encoder) for key, value in values.items()}
             places = {key: self.start.get((holder.path, key), _MISSING) for key in values}
             has_objects = any(encoded[key] is None and places[key].seen != _OBJECT for key in values)
@@ -120,18 +121,19 @@ class ValuesByPlace:
             except NotPlainError:
                 continue
             if value is not present:
-                setattr(holder.value, key, value)
+                vars(holder.value)[key] = value  # past a __setattr__ of its own, as a frozen dataclass has
 
     def _seen(self, holders: Iterable[Holder], encoder: Encoder) -> Iterator[tuple[Place, Start]]:
         for holder in holders:
             for key, value in holder.attributes():
-                if self._is_left_out(holder, value):
+                if self._is_left_out(holder, key, value):
                     continue
                 encoded = _encoded(value, encoder)
                 seen = (_OBJECT, _OBJECT)
                 if encoded is not None:
                     seen = (fingerprint(encoded), fingerprint(encoded, layout=True))
-                yield (holder.path, key), Start(*seen, value)
+                into = value if isinstance(value, (Tensor, np.ndarray)) else None  # all else may be given up
+                yield (holder.path, key), Start(*seen, into)
 
 
 def _is_told_of(value: Any) -> bool:
