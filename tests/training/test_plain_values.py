@@ -111,6 +111,7 @@ class Odd(Net):
         self.gone = weakref.proxy(gone)
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants:UserWarning")  # of torch.load
 def test_odd_parts_do_not_end_a_training(tmp_path: Path) -> None:
     evaluation = run_job(make_job(tmp_path, 1, module=Odd))
     assert evaluation.status is Status.OK, evaluation.reason
