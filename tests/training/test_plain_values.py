@@ -17,6 +17,7 @@ from torch import nn
 
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
+from lightning_primo.training.carried_state import values_by_place
 from lightning_primo.training.carried_state.carried_values import CarriedValues
 from lightning_primo.training.carried_state.holders import holders_of
 from lightning_primo.training.carried_state.plain_values import Encoder, NotPlainError, decoded
@@ -135,3 +136,13 @@ def test_a_weight_that_hooks_compute_is_not_kept_twice() -> None:
     with torch.no_grad():
         module.normed(torch.ones(1, 2))
     assert not values.state(None, module)  # type: ignore[arg-type]
+
+
+def test_long_lists_are_not_looked_through_for_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, looked = Net(), []
+    monkeypatch.setattr(values_by_place, "has_state", lambda value: looked.append(value))
+    values = ValuesByPlace()
+    values.begin(holders_of({"": module}), Encoder(CPU))
+    module.rows = [object()] * 100_000
+    assert values.changed(holders_of({"": module}), Encoder(CPU))[1] == ["rows"]
+    assert len(looked) < 100

@@ -20,8 +20,8 @@ from typing_extensions import override
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.training.carried_state.holders import Holder, holders_of
 from lightning_primo.training.carried_state.late_state import LateState
-from lightning_primo.training.carried_state.plain_values import Encoder, has_storage
-from lightning_primo.training.carried_state.values_by_place import Start, ValuesByPlace
+from lightning_primo.training.carried_state.plain_values import Encoder, has_storage, mentions
+from lightning_primo.training.carried_state.values_by_place import Saved, Start, ValuesByPlace
 
 _OWN = __name__.partition(".")[0]
 
@@ -32,7 +32,8 @@ class CarriedValues(LateState):
     These are flags, texts, containers of plain values and tensors, arrays, tensors that are no buffers, and generators
     of random numbers; of objects that a module holds, and of callbacks and optimisers, numbers too. A callback that
     has a ``state_dict`` of its own is left alone, as are those of Lightning. All are put back where the training that
-    goes on begins with the same value, as numbers are (`CarriedNumbers`). Of what cannot be kept, a CheckpointWarning
+    goes on begins with the same value, as numbers are (`CarriedNumbers`); another trial does not get the names of files
+    in the trial's directory. Of what cannot be kept, a CheckpointWarning
     tells where a training goes on.
     """
 
@@ -69,7 +70,8 @@ class CarriedValues(LateState):
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         saved, lost = self._values.changed(self._holders(pl_module), _encoder(pl_module))
-        return {"values": saved, "lost": lost} if saved or lost else {}
+        directory = trainer.default_root_dir if self._trainer else ""
+        return {"values": saved, "lost": lost, "directory": directory} if saved or lost else {}
 
     @override
     def names(self, state: dict[str, Any]) -> Iterable[str]:
@@ -77,12 +79,23 @@ class CarriedValues(LateState):
 
     @override
     def put_back(self, pl_module: pl.LightningModule, state: dict[str, Any]) -> None:
-        self._values.put_back(self._holders(pl_module), state["values"], _encoder(pl_module))
+        self._values.put_back(self._holders(pl_module), self._without_files(state), _encoder(pl_module))
         if state["lost"]:
             _warn_of_lost(type(pl_module).__name__, ", ".join(map(repr, state["lost"])))
 
     def _holders(self, module: pl.LightningModule) -> Iterable[Holder]:
         return holders_of({"": module}) if self._trainer is None else holders_in_training(module, self._trainer)
+
+    def _without_files(self, state: dict[str, Any]) -> Saved:
+        """The values of a state, where another trial takes it over without the names of files that are not its own."""
+        saved: Saved = state["values"]
+        directory: str = state["directory"]
+        if not directory or (self._trainer and self._trainer.default_root_dir == directory):
+            return saved
+        return {
+            path: {key: entry for key, entry in entries.items() if not mentions(entry["now"], directory)}
+            for path, entries in saved.items()
+        }
 
     def _note_sanity_check(self, module: pl.LightningModule) -> None:
         values = ValuesByPlace(_is_left_out)

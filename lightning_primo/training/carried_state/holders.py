@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchmetrics import Metric, MetricCollection
 
-_MOST_ENTRIES = 64  # of a container that is looked through for objects
+MOST_ENTRIES = 64  # of a container that is looked through for objects
 _MOST_OBJECTS = 1000  # that are no modules
 _DEPTH = 6
 _LOADED_BY = ("dataset", "batch_sampler", "sampler", "collate_fn")
@@ -81,9 +81,9 @@ def holders_of(
             kept_ids.update(map(id, value.modules() if isinstance(value, nn.Module) else ()))
         entries: Iterable[tuple[str, Any]]
         if isinstance(value, (list, tuple)):
-            entries = ((f"{path}[{i}]", entry) for i, entry in enumerate(value[:_MOST_ENTRIES]))
+            entries = ((f"{path}[{i}]", entry) for i, entry in enumerate(value[:MOST_ENTRIES]))
         elif isinstance(value, dict):
-            items = list(value.items())[:_MOST_ENTRIES]
+            items = list(value.items())[:MOST_ENTRIES]
             entries = ((f"{path}[{key!r}]", entry) for key, entry in items)
         elif isinstance(value, types.MethodType):
             entries = ((path, value.__self__),)

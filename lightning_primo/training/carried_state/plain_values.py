@@ -176,6 +176,17 @@ def fingerprint(encoded: Encoded, *, layout: bool = False, nested: bool = False)
     return f"{kind} {len(entries)} {_digest(chr(10).join(entries).encode(errors='backslashreplace'))}"
 
 
+def mentions(encoded: Encoded, text: str) -> bool:
+    """Whether a text is part of one that a value is or holds."""
+    kind, content = encoded
+    if kind == _PLAIN:
+        return isinstance(content, str) and text in content
+    if kind in (_TENSOR, _ARRAY, _NUMPY, _RANDOM):
+        return False
+    entries = itertools.chain.from_iterable(content) if _of(kind) in _MAPPINGS else content
+    return any(mentions(entry, text) for entry in entries)
+
+
 def _digest(data: Any) -> str:
     return hashlib.sha256(data).hexdigest()
 

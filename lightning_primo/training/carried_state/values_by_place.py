@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lightning_primo.training.carried_state.holders import Holder, has_state
+from lightning_primo.training.carried_state.holders import MOST_ENTRIES, Holder, has_state
 from lightning_primo.training.carried_state.plain_numbers import holds_otherwise
 from lightning_primo.training.carried_state.plain_values import (
     Encoded,
@@ -139,7 +140,8 @@ class ValuesByPlace:
 def _is_told_of(value: Any) -> bool:
     """Whether it is lost where it cannot be kept; what holds states is seen to elsewhere."""
     if isinstance(value, (list, dict)):
-        return not any(map(has_state, value.values() if isinstance(value, dict) else value))
+        entries = value.values() if isinstance(value, dict) else value
+        return not any(map(has_state, itertools.islice(entries, MOST_ENTRIES)))
     return isinstance(value, (bool, str, Tensor))
 
 
