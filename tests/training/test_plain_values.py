@@ -146,3 +146,23 @@ def test_long_lists_are_not_looked_through_for_what_is_lost(monkeypatch: pytest.
     module.rows = [object()] * 100_000
     assert values.changed(holders_of({"": module}), Encoder(CPU))[1] == ["rows"]
     assert len(looked) < 100
+
+
+class Counts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.n = 0
+
+
+def test_numbers_of_modules_outside_the_trained_one_go_on() -> None:
+    parent, child = Net(), Net()
+    parent.counts, child.counts = [Counts()], [Counts()]
+    of_parent, of_child = CarriedValues(), CarriedValues()
+    of_parent.begin(parent)
+    of_child.begin(child)
+    parent.counts[0].n = 3
+    parent.own = 4  # which `CarriedNumbers` keeps
+    state = of_parent.state(None, parent)  # type: ignore[arg-type]
+    assert list(of_parent.names(state)) == ["counts[0].n"]
+    of_child.put_back(child, state)
+    assert child.counts[0].n == 3

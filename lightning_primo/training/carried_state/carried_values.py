@@ -39,7 +39,8 @@ class CarriedValues(LateState):
 
     def __init__(self) -> None:
         super().__init__()
-        self._values = ValuesByPlace(_is_left_out)
+        self._values = ValuesByPlace(self._is_left_out)
+        self._parts: set[int] = set()
         self._sanity_check: list[dict[tuple[str, str], Start]] = []
         self._trainer: pl.Trainer | None = None
 
@@ -84,6 +85,7 @@ class CarriedValues(LateState):
             _warn_of_lost(type(pl_module).__name__, ", ".join(map(repr, state["lost"])))
 
     def _holders(self, module: pl.LightningModule) -> Iterable[Holder]:
+        self._parts = set(map(id, module.modules()))
         return holders_of({"": module}) if self._trainer is None else holders_in_training(module, self._trainer)
 
     def _without_files(self, state: dict[str, Any]) -> Saved:
@@ -97,8 +99,19 @@ class CarriedValues(LateState):
             for path, entries in saved.items()
         }
 
+    def _is_left_out(self, holder: Holder, key: str, value: Any) -> bool:
+        """Whether a value is one of `CarriedNumbers`, or computed from parameters, as a weight that has a mask."""
+        part = holder.value
+        if not isinstance(part, nn.Module):
+            return False
+        if isinstance(value, Tensor):
+            is_computed = value.grad_fn is not None or any(other.startswith(f"{key}_") for other in part._parameters)
+            return is_computed or (value.numel() == 1 and id(part) in self._parts)
+        is_number = isinstance(value, (int, float, np.generic)) and not isinstance(value, bool)
+        return is_number and id(part) in self._parts
+
     def _note_sanity_check(self, module: pl.LightningModule) -> None:
-        values = ValuesByPlace(_is_left_out)
+        values = ValuesByPlace(self._is_left_out)
         values.begin(self._holders(module), _encoder(module))
         self._sanity_check.append(values.start)
 
@@ -129,17 +142,6 @@ def holders_in_training(
 def _encoder(module: pl.LightningModule) -> Encoder:
     tensors = filter(has_storage, (*module.parameters(), *module.buffers()))
     return Encoder(module.device, {tensor.untyped_storage().data_ptr() for tensor in tensors})
-
-
-def _is_left_out(holder: Holder, key: str, value: Any) -> bool:
-    """Whether a value is one of `CarriedNumbers`, or computed from parameters, as where a weight is parametrized."""
-    part = holder.value
-    if not isinstance(part, nn.Module):
-        return False
-    if isinstance(value, Tensor):
-        is_normed_or_pruned = any(other.startswith(f"{key}_") for other in part._parameters)
-        return value.numel() == 1 or value.grad_fn is not None or is_normed_or_pruned
-    return isinstance(value, (int, float, np.generic)) and not isinstance(value, bool)
 
 
 def _is_kept_by_nobody(callback: Callback) -> bool:
