@@ -172,7 +172,7 @@ def _fit(
             raise
         raise MetricNotLoggedError(error.metric, error.logged, distilled=True) from error
     except Exception as error:
-        other = misfit(checkpoint, module) if checkpoint is not None and resume and not settings.begun else None
+        other = misfit(error, checkpoint, module) if checkpoint is not None and resume and not settings.begun else None
         if other is not None:
             raise other from error
         if job.inheritance is None or resume or (settings.begun and not isinstance(error, TakeOverError)):

@@ -38,9 +38,7 @@ def test_a_training_goes_on_where_something_cannot_be_read(
 
     monkeypatch.setattr(CarriedValues, method, odd)
     late_state._warn_of_failure.cache_clear()
-    with pytest.warns(
-        CheckpointWarning, match=r"Counting holds .*values: TypeError: 'odd' object is no"
-    ):
+    with pytest.warns(CheckpointWarning, match=r"Counting holds .*values: TypeError: 'odd' object is no"):
         parts = [
             run_job(make_job(tmp_path / "parts", end, start_epoch=start, module=Counting))
             for start, end in ((0, 1), (1, 2))

@@ -420,3 +420,28 @@ def test_one_that_does_so_goes_on(tmp_path: Path) -> None:
     parts = [run_job(make_job(tmp_path / "parts", end, module=ToBePruned)) for end in (1, 2)]
     assert [evaluation.status for evaluation in (whole, *parts)] == [Status.OK] * 3, [whole, *parts]
     assert {**parts[0].curve, **parts[1].curve} == dict(whole.curve)
+
+
+class MadeLate(Net):
+    """Makes its layers in configure_model."""
+
+    def __init__(self, lr: float = 0.02) -> None:
+        super().__init__(lr)
+        del self.net
+
+    def configure_model(self) -> None:
+        if not hasattr(self, "net"):
+            self.net = torch.nn.Sequential(torch.nn.Linear(2, 1))
+
+
+class Missing(Data):
+    def setup(self, stage: str | None = None) -> None:
+        if stage == "fit" and (Path(self.trainer.default_root_dir) / CHECKPOINT).exists():
+            raise FileNotFoundError("no such data")
+
+
+def test_weights_are_not_blamed_for_another_error(tmp_path: Path) -> None:
+    run_job(make_job(tmp_path, 1, module=MadeLate, data=Missing))
+    evaluation = run_job(make_job(tmp_path, 2, start_epoch=1, module=MadeLate, data=Missing))
+    assert evaluation.status is Status.ERROR
+    assert evaluation.reason.startswith("FileNotFoundError: no such data")

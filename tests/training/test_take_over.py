@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader
 from torchmetrics import MinMetric
@@ -243,3 +245,32 @@ def test_a_metric_that_is_made_otherwise_begins_anew(
     child = run_job(fork_job(tmp_path, 2, 3, {"lr": 0.02, **changed}, **fields))
     assert child.ok, child.reason
     assert child.curve[3] == (*expected, 0.0)
+
+
+class KeepsBest(Callback):
+    """Keeps one file, of the best epoch."""
+
+    def __init__(self) -> None:
+        self.best, self.path, self.kept = float("inf"), "", {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        value = float(trainer.callback_metrics["val_loss"])
+        if value < self.best:
+            for path in filter(None, (self.path, *self.kept)):
+                Path(path).unlink(missing_ok=True)
+            self.best, self.path = value, str(Path(trainer.default_root_dir) / f"best-{trainer.current_epoch}")
+            self.kept = {self.path + ".kept": value}
+            for path in (self.path, *self.kept):
+                Path(path).touch()
+
+
+def test_a_parents_files_are_none_of_the_child(tmp_path: Path) -> None:
+    job: dict[str, Any] = {"trainer": {"callbacks": [KeepsBest()]}}
+    trained(tmp_path, 2, **job)
+    before = sorted(trial_directory(tmp_path, 0).glob("best-*"))
+    fork = run_job(fork_job(tmp_path, 2, 4, {"lr": 0.02}, **job))
+    assert fork.status is Status.OK, fork.reason
+    assert sorted(trial_directory(tmp_path, 0).glob("best-*")) == before != []
+    assert len(list(trial_directory(tmp_path, 1).glob("best-*"))) == 2
+    run_job(make_job(trial_directory(tmp_path, 0), 4, start_epoch=2, **job))  # the parent knows its own
+    assert len(list(trial_directory(tmp_path, 0).glob("best-*"))) == 2

@@ -20,8 +20,8 @@ from typing_extensions import override
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.training.carried_state.holders import Holder, holders_of
 from lightning_primo.training.carried_state.late_state import LateState
-from lightning_primo.training.carried_state.plain_values import Encoder
-from lightning_primo.training.carried_state.values_by_place import Start, ValuesByPlace
+from lightning_primo.training.carried_state.plain_values import Encoder, has_storage, mentions
+from lightning_primo.training.carried_state.values_by_place import Saved, Start, ValuesByPlace
 
 _OWN = __name__.partition(".")[0]
 
@@ -32,13 +32,15 @@ class CarriedValues(LateState):
     These are flags, texts, containers of plain values and tensors, arrays, tensors that are no buffers, and generators
     of random numbers; of objects that a module holds, and of callbacks and optimisers, numbers too. A callback that
     has a ``state_dict`` of its own is left alone, as are those of Lightning. All are put back where the training that
-    goes on begins with the same value, as numbers are (`CarriedNumbers`). Of what cannot be kept, a CheckpointWarning
+    goes on begins with the same value, as numbers are (`CarriedNumbers`); another trial does not get the names of files
+    in the trial's directory. Of what cannot be kept, a CheckpointWarning
     tells where a training goes on.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._values = ValuesByPlace(_is_left_out)
+        self._values = ValuesByPlace(self._is_left_out)
+        self._parts: set[int] = set()
         self._sanity_check: list[dict[tuple[str, str], Start]] = []
         self._trainer: pl.Trainer | None = None
 
@@ -69,7 +71,8 @@ class CarriedValues(LateState):
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         saved, lost = self._values.changed(self._holders(pl_module), _encoder(pl_module))
-        return {"values": saved, "lost": lost} if saved or lost else {}
+        directory = trainer.default_root_dir if self._trainer else ""
+        return {"values": saved, "lost": lost, "directory": directory} if saved or lost else {}
 
     @override
     def names(self, state: dict[str, Any]) -> Iterable[str]:
@@ -77,15 +80,38 @@ class CarriedValues(LateState):
 
     @override
     def put_back(self, pl_module: pl.LightningModule, state: dict[str, Any]) -> None:
-        self._values.put_back(self._holders(pl_module), state["values"], _encoder(pl_module))
+        self._values.put_back(self._holders(pl_module), self._without_files(state), _encoder(pl_module))
         if state["lost"]:
             _warn_of_lost(type(pl_module).__name__, ", ".join(map(repr, state["lost"])))
 
     def _holders(self, module: pl.LightningModule) -> Iterable[Holder]:
+        self._parts = set(map(id, module.modules()))
         return holders_of({"": module}) if self._trainer is None else holders_in_training(module, self._trainer)
 
+    def _without_files(self, state: dict[str, Any]) -> Saved:
+        """The values of a state, where another trial takes it over without the names of files that are not its own."""
+        saved: Saved = state["values"]
+        directory: str = state["directory"]
+        if not directory or (self._trainer and self._trainer.default_root_dir == directory):
+            return saved
+        return {
+            path: {key: entry for key, entry in entries.items() if not mentions(entry["now"], directory)}
+            for path, entries in saved.items()
+        }
+
+    def _is_left_out(self, holder: Holder, key: str, value: Any) -> bool:
+        """Whether a value is one of `CarriedNumbers`, or computed from parameters, as a weight that has a mask."""
+        part = holder.value
+        if not isinstance(part, nn.Module):
+            return False
+        if isinstance(value, Tensor):
+            is_computed = value.grad_fn is not None or any(other.startswith(f"{key}_") for other in part._parameters)
+            return is_computed or (value.numel() == 1 and id(part) in self._parts)
+        is_number = isinstance(value, (int, float, np.generic)) and not isinstance(value, bool)
+        return is_number and id(part) in self._parts
+
     def _note_sanity_check(self, module: pl.LightningModule) -> None:
-        values = ValuesByPlace(_is_left_out)
+        values = ValuesByPlace(self._is_left_out)
         values.begin(self._holders(module), _encoder(module))
         self._sanity_check.append(values.start)
 
@@ -114,17 +140,8 @@ def holders_in_training(
 
 
 def _encoder(module: pl.LightningModule) -> Encoder:
-    tensors = (tensor for tensor in (*module.parameters(), *module.buffers()) if not tensor.is_meta)
+    tensors = filter(has_storage, (*module.parameters(), *module.buffers()))
     return Encoder(module.device, {tensor.untyped_storage().data_ptr() for tensor in tensors})
-
-
-def _is_left_out(holder: Holder, value: Any) -> bool:
-    """Whether a value is one of `CarriedNumbers`, or computed from parameters, as where a weight is parametrized."""
-    if not isinstance(holder.value, nn.Module):
-        return False
-    if isinstance(value, Tensor):
-        return value.numel() == 1 or value.grad_fn is not None
-    return isinstance(value, (int, float, np.generic)) and not isinstance(value, bool)
 
 
 def _is_kept_by_nobody(callback: Callback) -> bool:

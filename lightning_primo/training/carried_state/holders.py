@@ -6,6 +6,7 @@ import collections
 import functools
 import sys
 import types
+import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchmetrics import Metric, MetricCollection
 
-_MOST_ENTRIES = 64  # of a container that is looked through for objects
+MOST_ENTRIES = 64  # of a container that is looked through for objects
 _MOST_OBJECTS = 1000  # that are no modules
 _DEPTH = 6
 _LOADED_BY = ("dataset", "batch_sampler", "sampler", "collate_fn")
 _DATA = (Dataset, Sampler, DataLoader, pl.LightningDataModule)
-_OF_LIBRARIES = {"torch", "lightning", "pytorch_lightning", "lightning_fabric", "torchmetrics", "numpy", "pandas"}
+_LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric"}
+_OF_LIBRARIES = {"torch", *_LIGHTNING, "torchmetrics", "numpy", "pandas"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Holder:
     def attributes(self) -> Iterator[tuple[str, Any]]:
         """Its own attributes by name."""
         for key, value in list(vars(self.value).items()):
-            if key not in self.others and not key.startswith("_hparams"):
+            own = key not in self.others and not key.startswith("_hparams")
+            if own and is_state(self.value, key, value):
                 yield key, value
 
 
@@ -78,9 +81,9 @@ def holders_of(
             kept_ids.update(map(id, value.modules() if isinstance(value, nn.Module) else ()))
         entries: Iterable[tuple[str, Any]]
         if isinstance(value, (list, tuple)):
-            entries = ((f"{path}[{i}]", entry) for i, entry in enumerate(value[:_MOST_ENTRIES]))
+            entries = ((f"{path}[{i}]", entry) for i, entry in enumerate(value[:MOST_ENTRIES]))
         elif isinstance(value, dict):
-            items = list(value.items())[:_MOST_ENTRIES]
+            items = list(value.items())[:MOST_ENTRIES]
             entries = ((f"{path}[{key!r}]", entry) for key, entry in items)
         elif isinstance(value, types.MethodType):
             entries = ((path, value.__self__),)
@@ -101,20 +104,33 @@ def holders_of(
         pending.extend((name, entry, depth + (not isinstance(entry, nn.Module))) for name, entry in entries)
 
 
+def is_state(holder: Any, key: str, value: Any) -> bool:
+    """Whether an attribute may be one's own state.
+
+    A ``cached_property`` follows from others, from hyperparameters perhaps; what a weak reference is of may be gone.
+    """
+    if type(value) in weakref.ProxyTypes:
+        return False
+    return not any(isinstance(vars(kind).get(key), functools.cached_property) for kind in type(holder).__mro__)
+
+
 def has_state(value: Any) -> bool:
     """Whether it has a state that it gives and takes, and is no metric, which `MetricStates` sees to."""
     if isinstance(value, (Metric, MetricCollection, pl.Trainer, type)):
         return False
+    if type(value).__module__.partition(".")[0] in _LIGHTNING and not isinstance(value, nn.Module):
+        return False  # loops, strategies and the like, which the Trainer sees to
     return all(callable(getattr(type(value), name, None)) for name in ("state_dict", "load_state_dict"))
 
 
 def _is_looked_into(value: Any) -> bool:
     if isinstance(value, (Metric, MetricCollection, pl.Trainer, type, types.ModuleType, types.FunctionType)):
         return False
-    if isinstance(value, (nn.Module, Dataset, Sampler)):
-        return hasattr(value, "__dict__")
     top = type(value).__module__.partition(".")[0]
-    return top not in _OF_LIBRARIES and top not in sys.stdlib_module_names and hasattr(value, "__dict__")
+    is_of_library = top in _OF_LIBRARIES or top in sys.stdlib_module_names
+    if is_of_library and not isinstance(value, (nn.Module, Dataset, Sampler)):
+        return False
+    return isinstance(getattr(value, "__dict__", None), dict)  # not of one that answers to any name
 
 
 def _others(value: Any) -> Collection[str]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 from typing_extensions import override
 
+from lightning_primo.training.carried_state.holders import is_state
 from lightning_primo.training.carried_state.shared_tensors import Copies
 
 _NUMPY = "numpy"
@@ -82,7 +83,7 @@ def _of_part(part: nn.Module, copies: Copies) -> Iterator[tuple[str, Number]]:
         return
     others = {*part._defaults, *vars_of_bare_metric()} if isinstance(part, Metric) else _of_every_module()
     for key, value in vars(part).items():
-        number = NOTHING if key in others else _number(value, copies)
+        number = NOTHING if key in others or not is_state(part, key, value) else _number(value, copies)
         if number is not NOTHING:
             yield key, number
 

@@ -21,7 +21,8 @@ from lightning_primo.training.carried_state.shared_tensors import Copies, Restor
 
 Encoded = tuple[str, Any]
 
-_MOST_NUMBERS, _MOST_ENTRIES = 1 << 22, 100_000
+_MOST_NUMBERS, _MOST_ENTRIES, _MOST_TENSORS = 1 << 22, 100_000, 4096
+_DEPTH = 50
 
 _SCALARS = (type(None), bool, int, float, str)
 _SEQUENCES: dict[type, str] = {
@@ -39,6 +40,7 @@ _MAPPINGS: dict[type, str] = {
 }
 _PLAIN, _TENSOR, _ARRAY, _NUMPY, _RANDOM = "plain", "tensor", "array", "numpy", "random"
 _KINDS = {name: kind for kind, name in {**_SEQUENCES, **_MAPPINGS}.items()}
+_FACTORIES: dict[str, Any] = {"None": None, **{kind.__name__: kind for kind in (list, dict, set, int, float, str)}}
 
 
 class NotPlainError(ValueError):
@@ -52,7 +54,7 @@ class Encoder:
         device: The module's.
         kept_elsewhere: Storages, by their address, of tensors that are in the checkpoint anyway: whoever holds such a
             tensor is to hold it again, not a copy.
-        most_numbers: That the tensors and arrays of a value may hold together.
+        most_numbers: That the tensors and arrays of a value may hold together, and the letters of its texts.
         most_entries: That its containers may.
         nested: Whether containers may hold tensors and arrays.
     """
@@ -71,7 +73,7 @@ class Encoder:
         self._most = most_numbers, most_entries
         self._nested = nested
         self._copies = Copies()
-        self._entries = self._numbers = 0
+        self._entries = self._numbers = self._tensors = 0
 
     def encoded(self, value: Any) -> Encoded:
         """A value as a checkpoint has it.
@@ -79,23 +81,24 @@ class Encoder:
         Raises:
             NotPlainError: If it has none of it.
         """
-        self._entries = self._numbers = 0
+        self._entries = self._numbers = self._tensors = 0
         return self._encoded(value, ())
 
     def _encoded(self, value: Any, around: tuple[int, ...]) -> Encoded:
         self._entries += 1
-        if self._entries > self._most[1] or id(value) in around:
+        if self._entries > self._most[1] or id(value) in around or len(around) > _DEPTH:
             raise NotPlainError
         if around and not self._nested and isinstance(value, (Tensor, np.ndarray)):
             raise NotPlainError
         kind = type(value)
         if kind in _SCALARS:
+            self._count(len(value) if kind is str else 0)
             return _PLAIN, value
         if isinstance(value, Tensor):
             self._check(value)
             return _TENSOR, (self._copies.of(value), is_apart(value, self.device))
         if kind is np.ndarray and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
-            self._count(value.size)
+            self._count(value.size, tensors=1)
             return _ARRAY, (
                 value.dtype.str,
                 list(value.shape),
@@ -104,11 +107,16 @@ class Encoder:
         if isinstance(value, np.generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
             return _NUMPY, (value.dtype.str, value.item())
         around = (*around, id(value))
+        if kind is collections.deque:
+            return f"deque {value.maxlen}", [self._encoded(entry, around) for entry in value]
         if kind in _SEQUENCES:
             return _SEQUENCES[kind], [self._encoded(entry, around) for entry in value]
         if kind in _MAPPINGS:
-            items = value.items()
-            return _MAPPINGS[kind], [(self._encoded(key, around), self._encoded(entry, around)) for key, entry in items]
+            pairs = [(self._encoded(key, around), self._encoded(entry, around)) for key, entry in value.items()]
+            if kind is collections.defaultdict:
+                names = [name for name, made in _FACTORIES.items() if made is value.default_factory]
+                return f"defaultdict {''.join(names) or 'other'}", pairs
+            return _MAPPINGS[kind], pairs
         state = _state_of(value)
         if state is None:
             raise NotPlainError
@@ -120,12 +128,18 @@ class Encoder:
             raise NotPlainError
         if tensor.untyped_storage().data_ptr() in self._kept_elsewhere:
             raise NotPlainError
-        self._count(tensor.numel())
+        self._count(tensor.numel(), tensors=1)
 
-    def _count(self, numbers: int) -> None:
+    def _count(self, numbers: int, *, tensors: int = 0) -> None:
         self._numbers += numbers
-        if self._numbers > self._most[0]:
+        self._tensors += tensors
+        if self._numbers > self._most[0] or self._tensors > _MOST_TENSORS:  # each is a file in a checkpoint
             raise NotPlainError
+
+
+def has_storage(tensor: Tensor) -> bool:
+    """Whether a tensor or parameter has a storage of its own: not one that is sparse, lazy or of a subclass."""
+    return type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided and not tensor.is_meta
 
 
 def fingerprint(encoded: Encoded, *, layout: bool = False, nested: bool = False) -> str:
@@ -151,14 +165,26 @@ def fingerprint(encoded: Encoded, *, layout: bool = False, nested: bool = False)
         return f"{content[0]} {content[1]!r}"
     if kind == _RANDOM:
         return f"{content[0]} {fingerprint(content[1])}"
-    if _KINDS[kind] in _MAPPINGS:
+    of = _of(kind)
+    if of in _MAPPINGS:
         pairs = [(fingerprint(key), fingerprint(entry, layout=layout, nested=True)) for key, entry in content]
         entries = [f"{key}: {entry}" for key, entry in pairs]
     else:
         entries = [fingerprint(entry, layout=layout, nested=True) for entry in content]
-        if _KINDS[kind] in (set, frozenset):
+        if of in (set, frozenset):
             entries.sort()
     return f"{kind} {len(entries)} {_digest(chr(10).join(entries).encode(errors='backslashreplace'))}"
+
+
+def mentions(encoded: Encoded, text: str) -> bool:
+    """Whether a text is part of one that a value is or holds."""
+    kind, content = encoded
+    if kind == _PLAIN:
+        return isinstance(content, str) and text in content
+    if kind in (_TENSOR, _ARRAY, _NUMPY, _RANDOM):
+        return False
+    entries = itertools.chain.from_iterable(content) if _of(kind) in _MAPPINGS else content
+    return any(mentions(entry, text) for entry in entries)
 
 
 def _digest(data: Any) -> str:
@@ -175,7 +201,7 @@ def decoded(encoded: Encoded, present: Any, restored: Restored, *, in_place: boo
         in_place: Whether a tensor that is there is to be written into.
 
     Raises:
-        NotPlainError: If a generator of another kind is there, or none.
+        NotPlainError: If a generator of another kind is there, or none, or no defaultdict where one by a function was.
     """
     kind, content = encoded
     if kind == _PLAIN:
@@ -198,12 +224,12 @@ def decoded(encoded: Encoded, present: Any, restored: Restored, *, in_place: boo
             raise NotPlainError
         _set_state(present, decoded(content[1], None, restored))
         return present
-    of: Any = _KINDS[kind]
+    of = _of(kind)
     is_there = type(present) is of
     if of in _MAPPINGS:
+        target = present if is_there else _made(kind)
         items = [(decoded(key, None, restored), entry) for key, entry in content]
-        values = {key: decoded(entry, present.get(key) if is_there else None, restored) for key, entry in items}
-        target = present if is_there else of()
+        values = {key: decoded(entry, _place(target, key, entry[0]), restored) for key, entry in items}
         target.clear()
         for key, value in values.items():
             target[key] = value
@@ -215,7 +241,31 @@ def decoded(encoded: Encoded, present: Any, restored: Restored, *, in_place: boo
         present.clear()
         present.update(entries) if of is set else present.extend(entries)
         return present
+    if of is collections.deque:
+        maxlen = kind.partition(" ")[2]
+        return collections.deque(entries, None if maxlen == "None" else int(maxlen))
     return of(entries)
+
+
+def _of(kind: str) -> Any:
+    """The class of containers of a kind, which may tell more of the container."""
+    return _KINDS[kind.partition(" ")[0]]
+
+
+def _made(kind: str) -> Any:
+    of, made_by = _of(kind), kind.partition(" ")[2]
+    if of is not collections.defaultdict:
+        return of()
+    if made_by not in _FACTORIES:
+        raise NotPlainError
+    return collections.defaultdict(_FACTORIES[made_by])
+
+
+def _place(mapping: Any, key: Any, kind: str) -> Any:
+    """What is at a key of a mapping, or would be made there."""
+    if isinstance(mapping, collections.defaultdict) and mapping.default_factory and key not in mapping:
+        return mapping.default_factory() if kind.startswith("defaultdict") else None
+    return mapping.get(key)
 
 
 def _state_of(value: Any) -> Any:

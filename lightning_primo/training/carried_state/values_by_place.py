@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from lightning_primo.training.carried_state.holders import Holder, has_state
+from lightning_primo.training.carried_state.holders import MOST_ENTRIES, Holder, has_state
 from lightning_primo.training.carried_state.plain_numbers import holds_otherwise
 from lightning_primo.training.carried_state.plain_values import (
     Encoded,
@@ -37,7 +39,7 @@ class Start:
     Args:
         seen: Its fingerprint.
         layout: That of its layout.
-        value: What it held.
+        value: What it held, if that is a tensor or an array, which may be written into.
     """
 
     seen: str
@@ -58,7 +60,7 @@ class ValuesByPlace:
         is_left_out: Which values are none of its business.
     """
 
-    def __init__(self, is_left_out: Callable[[Holder, Any], bool] = lambda _, __: False) -> None:
+    def __init__(self, is_left_out: Callable[[Holder, str, Any], bool] = lambda *_: False) -> None:
         self._is_left_out = is_left_out
         self.start: dict[Place, Start] = {}
 
@@ -78,7 +80,7 @@ class ValuesByPlace:
         saved: Saved = {}
         lost: list[str] = []
         for holder in holders:
-            values = {key: value for key, value in holder.attributes() if not self._is_left_out(holder, value)}
+            values = {key: value for key, value in holder.attributes() if not self._is_left_out(holder, key, value)}
             encoded = {key: _encoded(value, encoder) for key, value in values.items()}
             places = {key: self.start.get((holder.path, key), _MISSING) for key in values}
             has_objects = any(encoded[key] is None and places[key].seen != _OBJECT for key in values)
@@ -120,24 +122,26 @@ class ValuesByPlace:
             except NotPlainError:
                 continue
             if value is not present:
-                setattr(holder.value, key, value)
+                vars(holder.value)[key] = value  # past a __setattr__ of its own, as a frozen dataclass has
 
     def _seen(self, holders: Iterable[Holder], encoder: Encoder) -> Iterator[tuple[Place, Start]]:
         for holder in holders:
             for key, value in holder.attributes():
-                if self._is_left_out(holder, value):
+                if self._is_left_out(holder, key, value):
                     continue
                 encoded = _encoded(value, encoder)
                 seen = (_OBJECT, _OBJECT)
                 if encoded is not None:
                     seen = (fingerprint(encoded), fingerprint(encoded, layout=True))
-                yield (holder.path, key), Start(*seen, value)
+                into = value if isinstance(value, (Tensor, np.ndarray)) else None  # all else may be given up
+                yield (holder.path, key), Start(*seen, into)
 
 
 def _is_told_of(value: Any) -> bool:
     """Whether it is lost where it cannot be kept; what holds states is seen to elsewhere."""
     if isinstance(value, (list, dict)):
-        return not any(map(has_state, value.values() if isinstance(value, dict) else value))
+        entries = value.values() if isinstance(value, dict) else value
+        return not any(map(has_state, itertools.islice(entries, MOST_ENTRIES)))
     return isinstance(value, (bool, str, Tensor))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -12,13 +13,16 @@ from lightning_primo.training.checkpoint.record import plain_shapes, weights_in
 _NAMED = 4
 
 
-def misfit(path: Path, module: pl.LightningModule) -> CheckpointError | None:
+def misfit(error: Exception, path: Path, module: pl.LightningModule) -> CheckpointError | None:
     """What to raise where a trial's own checkpoint has other weights than its module, as it begins; None for nothing.
 
     Args:
+        error: With which it did not begin: if states were not what it failed at, that is what to tell of.
         path: The checkpoint.
         module: Built from the same configuration.
     """
+    if all(frame.name != "load_state_dict" for frame in traceback.extract_tb(error.__traceback__)):
+        return None
     saved, built = plain_shapes(weights_in(path)), plain_shapes(module.state_dict())
     other = [name for name in (*saved, *(built.keys() - saved.keys())) if saved.get(name) != built.get(name)]
     if not other:
