@@ -91,8 +91,14 @@ class RunsFile:
         return [job for job in jobs if job not in self.runs or self.runs[job].full_trainings < full_trainings]
 
     def add(self, run: Run) -> None:
-        """Keep a run."""
-        line = json.dumps(asdict(run)).encode() + b"\n"
+        """Keep a run, its numbers with seven digits."""
+        run = replace(
+            run,
+            seconds_per_ask=_rounded(run.seconds_per_ask),
+            spent=tuple(map(_rounded, run.spent)),
+            losses=tuple(tuple(map(_rounded, losses)) for losses in run.losses),
+        )
+        line = json.dumps(asdict(run), separators=(",", ":")).encode() + b"\n"
         with self.path.open("r+b" if self.path.exists() else "wb") as file:
             file.truncate(self._end)
             file.seek(self._end)
@@ -184,6 +190,10 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.7g}")
 
 
 def _read(record: dict[str, Any]) -> Run:
