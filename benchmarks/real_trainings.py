@@ -97,6 +97,10 @@ def searches(measured: pd.DataFrame) -> dict[str, list[Result]]:
             evaluation = Evaluation(trial_id=number, epoch=_MAX_EPOCHS, losses=losses, cost=epochs - spent)
             events.append((evaluation, 0.0))
             spent = epochs
+        rest = _MAX_EPOCHS * max(_NUMBERS) - spent  # of the budget, on trainings that did not get so far
+        if rest > 0:
+            events.append((Proposal(trial_id=len(rows), config={}, epoch=1), 0.0))
+            events.append((Evaluation(trial_id=len(rows), epoch=1, losses=(1.0, 1.0), cost=rest), 0.0))
         by_method.setdefault(str(method), []).append(Result(problem, events, directory=MEASURED.parent, build=None))
     return by_method
 
