@@ -59,8 +59,7 @@ class CarriedData(LateState):
         self._loaders, self._roots, self._made_with, self._epoch_start, self._saved = {}, {}, {}, {}, {}
         self._found = {}
         self._resumed_epoch, self._is_inside = 0, False
-        self._module.begin(_of_module(trainer), _encoder())
-        self._origin = _snapshot(trainer)
+        self._tried(functools.partial(self._look_at_module, trainer), pl_module)
         loop = trainer.fit_loop
         for kind, source, made_in in (
             (_TRAIN, loop._data_source, train_loaders_made_in),
@@ -84,7 +83,7 @@ class CarriedData(LateState):
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._begun:
-            self._epoch_start = self._changed(_TRAIN)
+            self._epoch_start = self._tried(lambda: self._changed(_TRAIN), pl_module) or {}
         super().on_train_epoch_start(trainer, pl_module)
 
     @override
@@ -112,11 +111,15 @@ class CarriedData(LateState):
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._leave_as_found(trainer)
+        self._tried(functools.partial(self._leave_as_found, trainer), pl_module)
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._leave_as_found(trainer)
+        self._tried(functools.partial(self._leave_as_found, trainer), pl_module)
+
+    def _look_at_module(self, trainer: pl.Trainer) -> None:
+        self._module.begin(_of_module(trainer), _encoder())
+        self._origin = _snapshot(trainer)
 
     def _leave_as_found(self, trainer: pl.Trainer) -> None:
         """Put back what the data began with: another training may have the same objects."""
@@ -128,9 +131,12 @@ class CarriedData(LateState):
     def _request(
         self, trainer: pl.Trainer, kind: str, request: Callable[[], Any], made_in: Callable[[pl.Trainer, int], int]
     ) -> Any:
+        module = trainer.lightning_module
         saved = self._saved if trainer.world_size == 1 else {}
         if saved and not self._roots:
-            self._module.put_back(_of_module(trainer), saved["module"], _encoder())
+            self._put_back_module(trainer, self._module, saved["module"])
+        if self._failed:
+            return request()
         epoch = max(trainer.current_epoch, self._resumed_epoch)
         if saved and kind == _VALIDATION and self._is_too_early(trainer, epoch):
             # Lightning asks for them before the epoch begins, in which the data module may change.
@@ -143,18 +149,26 @@ class CarriedData(LateState):
             self._made_with[kind] = saved["made_with"].get(kind, {})
             loaders = self._made_as_before(trainer, request, self._made_with[kind])
         else:
-            self._made_with[kind] = self._module.changed(_of_module(trainer), _encoder())[0]
+            changed = self._tried(lambda: self._module.changed(_of_module(trainer), _encoder()), module)
+            self._made_with[kind] = changed[0] if changed else {}
             loaders = request()
+        self._tried(functools.partial(self._look_at_loaders, kind, loaders, saved if is_there else {}), module)
+        return loaders
+
+    def _look_at_loaders(self, kind: str, loaders: Any, saved: dict[str, Any]) -> None:
+        """Note what loaders begin with, and put back what was saved of them."""
         combined = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
         self._roots[kind] = {f"{kind} {i}": loader for i, loader in enumerate(combined.flattened)}
         values = self._loaders[kind] = ValuesByPlace()
         values.begin(self._of_loaders(kind), _encoder())
         self._found.setdefault(kind, ValuesByPlace().changed(self._of_loaders(kind), _encoder())[0])
-        if saved and is_there:
+        if saved:
             values.put_back(self._of_loaders(kind), saved["loaders"].get(kind, {}), _encoder())
         if kind == _TRAIN:
             self._epoch_start = self._changed(kind)
-        return loaders
+
+    def _put_back_module(self, trainer: pl.Trainer, values: ValuesByPlace, saved: Saved) -> None:
+        self._tried(lambda: values.put_back(_of_module(trainer), saved, _encoder()), trainer.lightning_module)
 
     def _is_too_early(self, trainer: pl.Trainer, epoch: int) -> bool:
         """Whether loaders are asked for that would be made anew only where the epoch validates."""
@@ -165,11 +179,11 @@ class CarriedData(LateState):
 
     def _made_as_before(self, trainer: pl.Trainer, request: Callable[[], Any], made_with: Saved) -> Any:
         """Loaders that are made with the data module as it was then; it stays as it is."""
-        present = _snapshot(trainer)
-        ValuesByPlace().put_back(_of_module(trainer), self._origin, _encoder())
-        self._module.put_back(_of_module(trainer), made_with, _encoder())
+        present = self._tried(functools.partial(_snapshot, trainer), trainer.lightning_module) or {}
+        self._put_back_module(trainer, ValuesByPlace(), self._origin)
+        self._put_back_module(trainer, self._module, made_with)
         loaders = request()
-        ValuesByPlace().put_back(_of_module(trainer), present, _encoder())
+        self._put_back_module(trainer, ValuesByPlace(), present)
         return loaders
 
     def _changed(self, kind: str) -> Saved:

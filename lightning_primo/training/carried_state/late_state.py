@@ -31,14 +31,15 @@ class LateState(Callback, ABC):
 
     A subclass names its entry in `state_key`, and implements `state`, `names` and `put_back`. Where `of_each_process`
     is False its state is the same in all processes, and kept of several too. Whatever one of them raises, on objects of
-    users that are like none that was thought of, ends no training: a CheckpointWarning says what begins anew.
+    users that are like none that was thought of, ends no training: nothing more is kept then, and a CheckpointWarning
+    says what begins anew.
     """
 
     of_each_process: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._pending: dict[str, Any] = {}
-        self._begun = False
+        self._begun = self._failed = False
 
     def begin(self, pl_module: pl.LightningModule) -> None:
         """Look at the module where its training begins, before something is put back."""
@@ -102,10 +103,13 @@ class LateState(Callback, ABC):
             self._tried(functools.partial(self.put_back, pl_module, pending), pl_module)
 
     def _tried(self, function: Callable[[], R], module: pl.LightningModule) -> R | None:
-        """What a function returns; None, with a warning, where it raises an exception."""
+        """What a function returns; None where it raises an exception, with a warning, or where one did before."""
+        if self._failed:
+            return None
         try:
             return function()
         except Exception as error:
+            self._failed = True
             _warn_of_failure(type(module).__name__, self.state_key, f"{type(error).__name__}: {first_line(str(error))}")
             return None
 
