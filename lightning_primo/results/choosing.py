@@ -148,8 +148,8 @@ def choose(
     members = [
         trial
         for trial in front
-        if all(_value(trial, name) <= bound for name, bound in upper.items())
-        and all(_value(trial, name) >= bound for name, bound in lower.items())
+        if all(trial.value_of(name) <= bound for name, bound in upper.items())
+        and all(trial.value_of(name) >= bound for name, bound in lower.items())
     ]
     if not members:
         raise InvalidArgumentError(
@@ -174,16 +174,11 @@ def _check_bounds(problem: Problem, front: Sequence[TrialResult], argument: str,
         check_number(f"{argument}[{name!r}]", bound)
 
 
-def _value(trial: TrialResult, name: str) -> float:
-    """NaN, which keeps no bound, where it was not measured."""
-    return trial.values.get(name, trial.measurements.get(name, math.nan))
-
-
 def _least(front: Sequence[TrialResult], name: str, bound: float) -> str:
-    best = min(front, key=lambda trial: (math.isnan(_value(trial, name)), _value(trial, name)))
-    return f"{name} at most {format_value(bound)}, the least is {format_value(_value(best, name))} (trial {best.id})"
+    best = min(front, key=lambda trial: (math.isnan(trial.value_of(name)), trial.value_of(name)))
+    return f"{name} at most {format_value(bound)}, the least is {format_value(best.value_of(name))} (trial {best.id})"
 
 
 def _greatest(front: Sequence[TrialResult], name: str, bound: float) -> str:
-    best = min(front, key=lambda trial: (math.isnan(_value(trial, name)), -_value(trial, name)))
-    return f"{name} at least {format_value(bound)}, the most is {format_value(_value(best, name))} (trial {best.id})"
+    best = min(front, key=lambda trial: (math.isnan(trial.value_of(name)), -trial.value_of(name)))
+    return f"{name} at least {format_value(bound)}, the most is {format_value(best.value_of(name))} (trial {best.id})"

@@ -56,5 +56,5 @@ def _lengths(objective: Objective, values: Array, deviations: Array) -> Array:
 
 def _numbers(trials: Sequence[TrialResult], name: str) -> Array:
     """A value, or its deviation, of each trial; 0 where there is none."""
-    known = [trial.values.get(name, trial.measurements.get(name, 0.0)) for trial in trials]
+    known = [trial.value_of(name) for trial in trials]
     return np.nan_to_num(np.array(known, dtype=np.float64))

@@ -73,7 +73,7 @@ def export_trials(
     missing: dict[str, None] | None = None
     with storage_explained(f"'directory' {str(target)!r} cannot be written"), _folder_beside(target) as unfinished:
         for trial in trials:
-            folder = unfinished / f"trial_{trial.id:05d}"
+            folder = unfinished / trial.folder_name
             folder.mkdir()
             if not trial.known:
                 torch.save(dict(load_state(directory, trial)), folder / "state_dict.pt")
@@ -90,7 +90,7 @@ def export_trials(
         table.to_csv(unfinished / table_name, index=False)
         for write in writers:
             for trial in (trial for trial in trials if not trial.known):
-                write(trial, unfinished / f"trial_{trial.id:05d}")
+                write(trial, unfinished / trial.folder_name)
         text = readme(unfinished, trials, problem, tests=tests, table=table_name)
         (unfinished / README).write_text(text, encoding="utf-8")
         _replace(unfinished, target)

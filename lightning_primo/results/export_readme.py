@@ -47,7 +47,7 @@ def readme(
     """
     written = ", ".join(f"{name} {number}" for name, number in versions().items())
     there = {path.name for path in folder.glob("*/*")}
-    first = next((f"trial_{trial.id:05d}" for trial in trials if not trial.known), None)
+    first = next((trial.folder_name for trial in trials if not trial.known), None)
     lines = [
         "# Trained networks of a search",
         "",
@@ -93,7 +93,7 @@ def _table(trials: Sequence[TrialResult], problem: Problem, tests: Mapping[int, 
     header = ["folder", *(_text(heading(one)) for one in shown), *map(_text, metrics)]
     rows = [
         [
-            f"`trial_{trial.id:05d}`" + (" (known beforehand, without weights)" if trial.known else ""),
+            f"`{trial.folder_name}`" + (" (known beforehand, without weights)" if trial.known else ""),
             *(trial.value_text(one.name) for one in shown),
             *(format_value(tests.get(trial.id, {}).get(name, float("nan"))) for name in metrics),
         ]

@@ -246,10 +246,7 @@ class Findings:
         """For people: of each bound that no full training keeps the one that came nearest; else empty."""
         found = []
         for bounded in (*self.problem.objectives, *self.problem.constraints):
-            name = bounded.name
-            values = {
-                trial.id: trial.values.get(name, trial.measurements.get(name, np.nan)) for trial in self.infeasible
-            }
+            values = {trial.id: trial.value_of(bounded.name) for trial in self.infeasible}
             broken = {trial_id: why for trial_id, value in values.items() if (why := bounded.violation(value))}
             if broken and len(broken) == len(values):
                 nearest = min(values, key=lambda trial_id: bounded.excess(values[trial_id]))

@@ -142,15 +142,28 @@ class TrialResult:
         """The status as text; ``"pending"`` before the first evaluation."""
         return self.status.value if self.status else "pending"
 
+    @property
+    def folder_name(self) -> str:
+        """That of its folder where trials are written for others, ``"trial_00012"``."""
+        return f"trial_{self.id:05d}"
+
+    def value_of(self, name: str) -> float:
+        """A value by its name, NaN where it is not known.
+
+        Args:
+            name: Of an objective, or else of a constraint or another measurement.
+        """
+        return self.values.get(name, self.measurements.get(name, math.nan))
+
     def value_text(self, name: str) -> str:
         """A value for a person, of a noisy one with its relative spread: ``0.0163 ±8.0%``.
 
         A value of which the spread is so wide that it says little of the module is marked as unsteady.
 
         Args:
-            name: Of an objective, or else of a constraint or another measurement.
+            name: As for `value_of`.
         """
-        value = self.values.get(name, self.measurements.get(name, math.nan))
+        value = self.value_of(name)
         spread = self.measurements.get(spread_name(name), math.nan)
         if math.isnan(spread) or math.isnan(value) or not value:
             return format_value(value)

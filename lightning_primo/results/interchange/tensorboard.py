@@ -42,7 +42,7 @@ def write_event_files(directory: Path, problem: Problem, trials: Sequence[TrialR
     with storage_explained(f"'directory' {str(directory)!r} cannot be written"):
         directory.mkdir(parents=True, exist_ok=True)
         for trial in shown:
-            _write(directory / f"trial_{trial.id:05d}", trial, names, everything)
+            _write(directory / trial.folder_name, trial, names, everything)
     return directory
 
 

@@ -56,9 +56,6 @@ class CarriedData(LateState):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        self._loaders, self._roots, self._made_with, self._epoch_start, self._saved = {}, {}, {}, {}, {}
-        self._found = {}
-        self._resumed_epoch, self._is_inside = 0, False
         self._tried(functools.partial(self._look_at_module, trainer), pl_module)
         loop = trainer.fit_loop
         for kind, source, made_in in (
