@@ -15,6 +15,7 @@ from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearc
 from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTrainings
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
 from lightning_primo.algorithms.parts.observations import objectives_vary, observe
+from lightning_primo.algorithms.parts.pace import too_slow
 from lightning_primo.algorithms.parts.prices import BudgetPrice, Price
 from lightning_primo.algorithms.parts.prior_influence import PriorInfluence
 from lightning_primo.algorithms.parts.prior_trust import FullTrust, PriorTrust
@@ -30,6 +31,7 @@ from lightning_primo.space import Prior
 from lightning_primo.surrogates.observations import Fits, Observations
 
 _OPERATION = "bayesian"
+_MOST_OF_TIME = 0.5  # of a budget in hours for the design
 _LONGEST_DESIGN = 2  # times what is planned, while nothing has been learnt
 _MIN_OBSERVATIONS = 2  # fewer say nothing about scale or trend
 
@@ -47,10 +49,10 @@ class BayesianOptimization(Algorithm):
     Args:
         design: The algorithm of the first phase. Default `RandomSearch()`.
         n_init: Full trainings' worth of epochs that the design spends, less the full trainings whose results were known
-            already; with several workers it goes on until half of
-            that is back, as on less a model is but chance, and up to twice as long while no training has learnt
-            anything that a model could go by (`objectives_vary`). Where they bring fewer than two full trainings, the
-            best of those that were trained longest are trained to the end.
+            already, and of a budget in hours half of it at most; with several workers it goes on until half of that is
+            back, as on less a model is but chance, and up to twice as long while no training has learnt anything that
+            a model could go by (`objectives_vary`). Where they bring fewer than two full trainings, the best of those
+            that were trained longest are trained to the end.
         acquisition: What a proposal is worth. Default `HypervolumeImprovement()`.
         priors: A prior per objective's name, for any subset of the objectives: proposals are weighted by the prior of
             one drawn at random, whose influence fades as evaluations come in (`PriorInfluence`). Default none.
@@ -153,6 +155,7 @@ class BayesianOptimization(Algorithm):
     @override
     def propose(self, rng: np.random.Generator) -> Proposal | None:
         if not self._design_is_over and self._design_goes_on():
+            self.design.epochs_left, self.design.timed = self.epochs_left, self.timed
             proposal = self.design.propose(rng)
             if proposal is not None or self.design.pending:
                 return proposal and self._proven(proposal)
@@ -168,6 +171,8 @@ class BayesianOptimization(Algorithm):
         """Whether epochs are left for the design, or what is back is too little for a model."""
         known = sum(trial.known and trial.at(self.problem.max_epochs) is not None for trial in self.trials)
         planned = (self.n_init - known) * self.problem.max_epochs * self.problem.replicates
+        if self.timed:
+            planned = min(planned, _MOST_OF_TIME * (self.epochs_committed + self.epochs_left))
         if self.design.epochs_committed < planned:
             return True
         pending = sum(self._pending[trial.id] for trial in self.design.pending)
@@ -210,9 +215,12 @@ class BayesianOptimization(Algorithm):
         return replace(data, past=past)
 
     def _most_trained(self) -> Proposal | None:
-        """Trains one of those that the design trained longest to the end, the best of them; None if there is none."""
+        """Trains one of those that were trained longest to the end, the best of them that the time allows, if any."""
         waiting = [trial for trial in self.trials if trial.pending is None and trial.evaluations]
         waiting = [trial for trial in waiting if super(BayesianOptimization, self).may_continue(trial)]
+        promotions = (self.promotion(trial.id, self.problem.max_epochs) for trial in waiting)
+        slow = {promotion.trial_id for promotion in promotions if too_slow(self, promotion)}
+        waiting = [trial for trial in waiting if trial.id not in slow]
         if not waiting:
             return None
         epoch = max(trial.epoch for trial in waiting)

@@ -10,6 +10,7 @@ from typing_extensions import override
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.halving import Ranking, check_ranking, rung_epochs
 from lightning_primo.algorithms.parts.observations import losses_at
+from lightning_primo.algorithms.parts.pace import too_slow
 from lightning_primo.algorithms.parts.rung import Rung
 from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler, draw
 from lightning_primo.checks import check_whole
@@ -22,6 +23,8 @@ class MOASHA(Algorithm):
     """Promote whenever a trial is among the best `1/eta` of its rung; otherwise start a new configuration.
 
     Nothing ever waits for a rung to fill, so workers are never idle. With one objective this is ASHA (Li et al. 2020).
+    Where the budget is a time, a trial whose next rung would take more than a quarter of it is passed over, if others
+    are twice as fast or more.
 
     Args:
         eta: The halving factor, at least 2.
@@ -56,9 +59,12 @@ class MOASHA(Algorithm):
     def _promote(self, *, share: float) -> Proposal | None:
         """Continue a trial that is among the best `share` of its rung, the highest rung first."""
         for rung, above in reversed(list(zip(self.rungs[:-1], self.rungs[1:], strict=True))):
-            trial_id = self._rungs[rung].promotable(share)
-            if trial_id is not None:
-                return self.promotion(trial_id, above)
+            slow: frozenset[int] = frozenset()
+            while (trial_id := self._rungs[rung].promotable(share, slow)) is not None:
+                promotion = self.promotion(trial_id, above)
+                if share == 1.0 or not too_slow(self, promotion):
+                    return promotion
+                slow |= {trial_id}
         return None
 
     def _registered(self, proposal: Proposal) -> None:

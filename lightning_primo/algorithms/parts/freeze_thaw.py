@@ -14,6 +14,7 @@ import numpy as np
 
 from lightning_primo.acquisitions import Acquisition
 from lightning_primo.algorithms.algorithm import Algorithm
+from lightning_primo.algorithms.parts.pace import pace, too_slow
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Proposal, Trial
 from lightning_primo.surrogates.observations import Observations, RungObservations
@@ -55,13 +56,18 @@ class FreezeThaw:
         observed = enumerate(data.rungs[:-1])
         paused = [_Paused.of(algorithm, rung, number, acquisition, rungs) for number, rung in observed]
         waiting = [trial for trials in paused for trial in trials]
-        in_time = [trial for trial in waiting if way(trial.epoch, rungs[:-1]) < algorithm.epochs_left]
-        best = max(in_time or waiting, key=lambda trial: trial.worth, default=None)
-        if best is None:
+        if not waiting:
             return None
+        fast = [trial for trial in waiting if not trial.is_slow(algorithm)]
+        if way(0, rungs[:-1]) >= algorithm.epochs_left:
+            config = None  # it would not come to the last rung
+        if config is not None and not fast:
+            return None
+        in_time = [trial for trial in fast or waiting if trial.is_in_time(algorithm, rungs)]
+        best = max(in_time or fast or waiting, key=lambda trial: trial.worth)
         if not in_time:
             return algorithm.promotion(best.trial_id, problem.max_epochs)
-        if config is not None and way(0, rungs[:-1]) < algorithm.epochs_left:
+        if config is not None:
             known = problem.scaled_losses([problem.known(config)])
             new = acquisition(algorithm.encoding.vectors([config]), known)[0] - math.log(_left(problem, 0, rungs))
             if new > best.worth + (_HOPELESS if _is_short(algorithm, rungs) else 0.0):
@@ -99,6 +105,15 @@ class _Paused:
     epoch: int
     left: int
     worth: float
+
+    def is_slow(self, algorithm: Algorithm) -> bool:
+        """Whether all that is left takes too much of a budget of time, see `too_slow`."""
+        return too_slow(algorithm, algorithm.promotion(self.trial_id, algorithm.problem.max_epochs))
+
+    def is_in_time(self, algorithm: Algorithm, rungs: Sequence[int]) -> bool:
+        """Whether it can still come to the last rung."""
+        epochs = algorithm.problem.fidelity.way(self.epoch, rungs[:-1])
+        return epochs * pace(algorithm, algorithm.trials[self.trial_id]) < algorithm.epochs_left
 
     @classmethod
     def of(

@@ -30,7 +30,7 @@ class Rung:
         self._promoted: set[int] = set()
         self._fronts = GrowingFronts(len(feasibility.problem.objectives))
         self._successful: list[int] = []  # the trials of the fronts' rows, and of those that are still to be added
-        self._answer: tuple[tuple[int, ...], int | None] | None = None  # to which question, and what it was
+        self._answer: tuple[tuple[object, ...], int | None] | None = None  # to which question, and what it was
 
     def add(self, trial_id: int, result: Evaluation | None) -> None:
         """Take in the result of a trial; None if it failed, so that it holds its place but is never continued."""
@@ -42,17 +42,23 @@ class Rung:
         """Take note that a trial is continued, or cannot be."""
         self._promoted.add(trial_id)
 
-    def promotable(self, share: float) -> int | None:
-        """The best trial that is not promoted yet among the best `share` of all; None if there is none."""
+    def promotable(self, share: float, without: frozenset[int] = frozenset()) -> int | None:
+        """The best trial that is not promoted yet among the best `share` of all; None if there is none.
+
+        Args:
+            share: Of the trials.
+            without: Those of them that are passed over.
+        """
         n_best = math.floor(len(self._results) * share + 1e-9)
         # Results and promotions are only ever added, so their numbers say whether there are new ones.
-        question = (n_best, len(self._results), len(self._promoted), self._feasibility.version)
+        question = (n_best, len(self._results), len(self._promoted), self._feasibility.version, without)
         if self._answer is None or self._answer[0] != question:
             by_fronts = self._ranking is nds_epsilon_net_order and not self._feasibility
-            self._answer = (question, self._first_of_fronts(n_best) if by_fronts else self._first_ranked(n_best))
+            first = self._first_of_fronts if by_fronts else self._first_ranked
+            self._answer = (question, first(n_best, self._promoted | without))
         return self._answer[1]
 
-    def _first_of_fronts(self, n_best: int) -> int | None:
+    def _first_of_fronts(self, n_best: int, closed: set[int]) -> int | None:
         for trial_id in self._successful[len(self._fronts) :]:
             self._fronts.add(self._feasibility.losses([self._results[trial_id]])[0])
         losses = self._fronts.losses
@@ -61,21 +67,21 @@ class Rung:
                 break
             rows = self._fronts.front(rank)
             ids: list[int] = [self._successful[row] for row in rows.tolist()]
-            if not self._promoted.issuperset(ids):
+            if not closed.issuperset(ids):
                 order = iterate_epsilon_net(losses[rows], bounds=ranges(losses))
                 for place in islice(order, n_best):
-                    if ids[place] not in self._promoted:
+                    if ids[place] not in closed:
                         return ids[place]
             n_best -= len(ids)
         return None
 
-    def _first_ranked(self, n_best: int) -> int | None:
+    def _first_ranked(self, n_best: int, closed: set[int]) -> int | None:
         if n_best == 0:
             return None
         ids = list(self._results)
         order = self._ranking(self._feasibility.losses(list(self._results.values())))
         for row in order[:n_best].tolist():
             trial_id: int = ids[row]
-            if trial_id not in self._promoted and self._results[trial_id] is not None:
+            if trial_id not in closed and self._results[trial_id] is not None:
                 return trial_id
         return None

@@ -1,0 +1,107 @@
+"""Budgets of time: what would take too much of them is passed over while others are faster."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ConfigSpace import Categorical, ConfigurationSpace, Float
+
+from lightning_primo import MOASHA, PriMO
+from lightning_primo.algorithms import Algorithm
+from lightning_primo.algorithms.parts.pace import pace, too_slow
+from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.trial import Evaluation, Proposal
+
+SECONDS = {"slow": 100.0, "fast": 1.0, "quick": 1.5}
+
+
+def slow_is_better(epochs: int = 9) -> Problem:
+    space = ConfigurationSpace(seed=0)
+    space.add(Float("x", (0.0, 1.0)), Categorical("kind", list(SECONDS)))
+    return Problem(space=space, objectives=(Objective(name="loss", reference=5.0),), max_epochs=epochs)
+
+
+def told(proposal: Proposal) -> Evaluation:
+    """A loss of at least 1 of the slow ones, and of 2 of the others."""
+    kind, cost = str(proposal.config["kind"]), proposal.epoch - proposal.start_epoch
+    loss = (float(proposal.config["x"]) + (1.0 if kind == "slow" else 2.0),)
+    curve = dict.fromkeys(range(proposal.start_epoch + 1, proposal.epoch + 1), loss)
+    one = Evaluation(trial_id=proposal.trial_id, epoch=proposal.epoch, losses=loss, curve=curve, cost=cost)
+    return replace(one, seconds=cost * SECONDS[kind])
+
+
+def began(algorithm: Algorithm, *kinds: str, timed: bool = True, epochs_left: float = 100.0) -> Algorithm:
+    """Has trained one of each kind to the first rung."""
+    algorithm.start(slow_is_better(), seed=0)
+    for number, kind in enumerate(kinds):
+        proposal = algorithm.new_trial({"x": 0.1 + 0.01 * number, "kind": kind}, 1)
+        algorithm.register(proposal)
+        algorithm.tell(told(proposal))
+    algorithm.peek(epochs_left=epochs_left, timed=timed)
+    return algorithm
+
+
+def test_pace_is_relative_to_the_mean() -> None:
+    algorithm = began(MOASHA(), "slow", "fast", "fast")
+    slow, fast, _ = algorithm.trials
+    assert pace(algorithm, slow) == pytest.approx(100 / 34)
+    assert pace(algorithm, fast) == pytest.approx(1 / 34)
+
+
+def test_pace_is_1_of_whom_nobody_knows() -> None:
+    algorithm = began(MOASHA(), "slow")
+    assert pace(algorithm, algorithm.trials[0]) == 1.0  # it is the mean
+    algorithm = began(MOASHA(), "slow", "fast", timed=False)
+    assert pace(algorithm, algorithm.trials[0]) == 1.0
+    algorithm.timed = True
+    assert pace(algorithm, replace(algorithm.trials[0], evaluations=())) == 1.0
+
+
+@pytest.mark.parametrize(("epochs_left", "expected"), [(20.0, True), (21.0, False)])
+def test_too_slow_is_what_takes_a_quarter_of_the_budget(epochs_left: float, expected: bool) -> None:
+    """Two epochs that take as long as 5.9 do in the mean, of 3 and those that are left."""
+    algorithm = began(MOASHA(), "slow", "fast", "fast", epochs_left=epochs_left)
+    assert too_slow(algorithm, algorithm.promotion(0, 3)) is expected
+    assert not too_slow(algorithm, algorithm.promotion(1, 3))
+
+
+@pytest.mark.parametrize(("timed", "expected"), [(True, "fast"), (False, "slow")])
+def test_moasha_promotes_whom_the_time_allows(timed: bool, expected: str) -> None:
+    """With six trials two are promotable, of which the better one is slow."""
+    algorithm = began(MOASHA(), "slow", "fast", "fast", "fast", "fast", "fast", timed=timed)
+    promoted = algorithm.peek(epochs_left=30.0, timed=timed)
+    assert promoted is not None
+    assert (promoted.config["kind"], promoted.epoch) == (expected, 3)
+
+
+def test_where_most_are_slow_they_are_promoted() -> None:
+    algorithm = began(MOASHA(), "slow", "slow", "slow", "fast")
+    promoted = algorithm.peek(epochs_left=2.0, timed=True)
+    assert promoted is not None
+    assert (promoted.trial_id, promoted.epoch) == (0, 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_primo_comes_to_full_trainings_in_a_budget_of_time(seed: int) -> None:
+    """Of 800 seconds a slow training takes all, and is the better one; the design has half of them at most."""
+    seconds, algorithm = 800.0, PriMO()
+    algorithm.start(slow_is_better(), seed=seed)
+    spent, epochs, full, in_design = 0.0, 0.0, 0, 0.0
+    while spent < seconds:
+        left = epochs * (seconds / spent - 1) if spent else math.inf
+        proposal = algorithm.ask(epochs_left=left, timed=True)
+        assert proposal is not None
+        evaluation = told(proposal)
+        algorithm.tell(evaluation)
+        spent, epochs = spent + evaluation.seconds, epochs + evaluation.cost
+        full += algorithm.problem.counts(evaluation)
+        if proposal.operation != "bayesian":
+            in_design = spent
+    assert full >= 2
+    assert in_design <= 0.5 * seconds + SECONDS["slow"]
+    longest = np.max([e.seconds for trial in algorithm.trials for e in trial.evaluations])
+    assert longest <= 0.25 * seconds
