@@ -3,7 +3,8 @@
 The past of a task are three searches by PriMO of 15 full trainings; the unrelated past has the same configurations with
 both objectives turned round within their range. Told is the share of the best known front's hypervolume that is missing
 after some numbers of full trainings (geometric mean over tasks and seeds), and how many full trainings it took to miss
-no more than what a search without a past misses in the end (median).
+no more than what a search without a past misses in the end (median). Every search that ends is a line of runs.jsonl in
+--output, and the same call, or one with more seeds, runs only what is missing.
 
     python -m benchmarks.transfer --data-dir data --seeds 3
 """
@@ -11,6 +12,7 @@ no more than what a search without a past misses in the end (median).
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +35,8 @@ _NUMBERS = (3, 5, 8, 12, 18, 25)
 _PAST_TRAININGS = 15
 _PAST_SEED = 100
 _SMALLEST = 1e-3  # seconds
+KINDS = ("none", "three tasks", "turned round")
+"""What a search has for a past."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,10 @@ class Found:
     """What a search found.
 
     Attributes:
-        findings: All of it.
         spent: Full trainings that were spent when each full training ended.
         missing: Of the known front, by then.
     """
 
-    findings: Findings
     spent: tuple[float, ...]
     missing: tuple[float, ...]
 
@@ -58,8 +60,10 @@ class Found:
         return min((at for at, left in zip(self.spent, self.missing, strict=True) if left <= gap), default=math.inf)
 
 
-def search(name: str, data_dir: Path, front: KnownFront, algorithm: PriMO, *, seed: int, full_trainings: int) -> Found:
-    """Search a problem.
+def search(
+    name: str, data_dir: Path, front: KnownFront, algorithm: PriMO, *, seed: int, full_trainings: int
+) -> tuple[Findings, Found]:
+    """Search a problem: all that was found, and what it comes to.
 
     Args:
         name: Of the problem.
@@ -81,7 +85,8 @@ def search(name: str, data_dir: Path, front: KnownFront, algorithm: PriMO, *, se
                 spent.append(epochs / problem.max_epochs)
                 losses.append(event.losses)
     missing = front.missing(problem.scaled_losses(losses))
-    return Found(Findings(problem, [(event, 0.0) for event in events]), tuple(spent), tuple(missing.tolist()))
+    findings = Findings(problem, [(event, 0.0) for event in events])
+    return findings, Found(tuple(spent), tuple(missing.tolist()))
 
 
 def turned_round(past: PastSearch) -> PastSearch:
@@ -118,39 +123,64 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="the data (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="searches of each, from 0 (default: %(default)s)")
     parser.add_argument("--full-trainings", type=int, default=25, help="budget of a search (default: %(default)s)")
-    parser.add_argument("--fronts", type=Path, default=Path("runs/transfer"), help="keeps them (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("runs/transfer"), help="keeps all (default: %(default)s)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    budget, data_dir = options.full_trainings, options.data_dir
     names = [f"lcbench:{task}" for task in TASKS]
     fronts = {
-        name: known_front(problem_named(name, options.data_dir), options.fronts / f"{name.replace(':', '-')}.npy")
+        name: known_front(problem_named(name, data_dir), options.output / f"{name.replace(':', '-')}.npy")
         for name in names
     }
-    past = {
-        name: PastSearch.of(
-            search(
-                name,
-                options.data_dir,
-                fronts[name],
-                PriMO(),
-                seed=_PAST_SEED,
-                full_trainings=_PAST_TRAININGS,
-            ).findings
-        )
-        for name in names
-    }
-    found: dict[str, list[Found]] = {"none": [], "three tasks": [], "turned round": []}
+    past: dict[str, PastSearch] = {}
+    runs = _Runs(options.output / f"runs-{budget}.jsonl")
     for seed in range(options.seeds):
         for name in names:
-            others = [past[other] for other in names if other != name]
-            pasts = {"none": [], "three tasks": others, "turned round": [turned_round(one) for one in others]}
-            for kind, learn_from in pasts.items():
-                algorithm = PriMO(learn_from=learn_from)
-                budget = options.full_trainings
-                one = search(name, options.data_dir, fronts[name], algorithm, seed=seed, full_trainings=budget)
-                found[kind].append(one)
+            for kind in KINDS:
+                if runs.has(kind, name, seed):
+                    continue
+                if not past:
+                    searched = {
+                        task: search(
+                            task, data_dir, fronts[task], PriMO(), seed=_PAST_SEED, full_trainings=_PAST_TRAININGS
+                        )
+                        for task in names
+                    }
+                    past = {task: PastSearch.of(findings) for task, (findings, _) in searched.items()}
+                others = [past[other] for other in names if other != name]
+                learn_from = {"none": [], "three tasks": others, "turned round": [turned_round(o) for o in others]}
+                algorithm = PriMO(learn_from=learn_from[kind])
+                _, one = search(name, data_dir, fronts[name], algorithm, seed=seed, full_trainings=budget)
+                runs.add(kind, name, seed, one)
                 print(f"{name}, seed {seed}, past {kind}: {one.after(budget):.4f} is missing", flush=True)
-    print(table(found, options.full_trainings).to_string(index=False, float_format=lambda number: f"{number:.3g}"))
+    found = {kind: [runs.one(kind, name, seed) for seed in range(options.seeds) for name in names] for kind in KINDS}
+    print(table(found, budget).to_string(index=False, float_format=lambda number: f"{number:.3g}"))
+
+
+class _Runs:
+    """A file with a line per search."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text().splitlines() if path.exists() else []
+        self._found = {
+            (kind, name, seed): Found(tuple(a), tuple(b)) for kind, name, seed, a, b in map(json.loads, lines)
+        }
+
+    def has(self, kind: str, name: str, seed: int) -> bool:
+        """Whether this search is there."""
+        return (kind, name, seed) in self._found
+
+    def one(self, kind: str, name: str, seed: int) -> Found:
+        """This search, which is there."""
+        return self._found[kind, name, seed]
+
+    def add(self, kind: str, name: str, seed: int, found: Found) -> None:
+        """Keep a search."""
+        self._found[kind, name, seed] = found
+        with self._path.open("a") as file:
+            file.write(json.dumps([kind, name, seed, found.spent, found.missing]) + "\n")
 
 
 def table(found: Mapping[str, Sequence[Found]], full_trainings: int) -> pd.DataFrame:
