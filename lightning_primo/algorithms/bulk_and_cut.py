@@ -52,7 +52,8 @@ class BulkAndCut(Algorithm):
        a few units per layer, and what is left learns from it for a third of `R`. Beyond the total budget it goes on
        like this.
 
-    Where no parent can be grown or pruned, a random configuration is trained to `R`. A parent whose child by either
+    Where no parent can be grown or pruned, a random configuration is trained to `R`. Networks that share the worst loss
+    have learnt nothing, and are no parents as long as there are others. A parent whose child by either
     operation was rejected, or failed in any other way than by divergence, is left out of that operation from then on,
     as its next child would be much the same network.
 
@@ -175,9 +176,18 @@ class BulkAndCut(Algorithm):
         return None
 
     def _parents(self, operation: str) -> list[Trial]:
-        """The trials that were trained here without a child by this operation that was unfit."""
+        """The trials that were trained here and learnt something, without a child by this operation that was unfit."""
         unfit = {t.parent for t in self.trials if t.operation == operation and t.status in _NETWORK_IS_UNFIT}
-        return [trial for trial in self._trained() if trial.id not in unfit and not trial.known]
+        parents = [trial for trial in self._trained() if trial.id not in unfit and not trial.known]
+        idle = self._without_learning()
+        return [trial for trial in parents if trial.id not in idle] or parents
+
+    def _without_learning(self) -> set[int]:
+        """The trials whose loss is the worst, if several share it, as who guesses always the same class does."""
+        trained = self._trained()
+        losses = self._losses(trained)[:, self._target]
+        worst = [trial.id for trial, loss in zip(trained, losses, strict=True) if loss == losses.max()]
+        return set(worst) if len(worst) > 1 else set()
 
     def _deeper(self, trial: Trial) -> list[Config]:
         """The new configurations with one layer more that are legal and keep the exact bounds."""
