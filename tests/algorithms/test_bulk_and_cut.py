@@ -119,6 +119,27 @@ def test_networks_that_learnt_nothing_are_not_grown():
     assert operations[:12] == ["sample"] * 11 + ["deepen"]  # of 20, 0.35 and half of it
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_who_shares_the_worst_loss_is_no_parent(seed):
+    """Networks with much dropout guess always the same class; as small ones they are on the front all the same."""
+
+    def values(config, epoch):
+        guesses = config["dropout"] > 0.25 or network_size(config) < 500
+        return {"error": 0.94 if guesses else network_error(config, epoch), "size": network_size(config)}
+
+    problem = toy_problem(2)
+    algorithm = BulkAndCut(full_trainings=20)
+    events = search(algorithm, problem, full_trainings=20, seed=seed, evaluate=evaluator(problem, values))
+    guessing = set()
+    for event in events:
+        if isinstance(event, Evaluation):
+            guessing |= {event.trial_id} if event.losses[0] == 0.94 else set()
+        elif event.parent is not None:
+            assert event.parent not in guessing
+    assert len(guessing) > 2
+    assert {proposal.operation for proposal in proposals(events)} == {"sample", "deepen", "prune"}
+
+
 def test_children_are_their_parents_but_for_a_layer_or_some_units(searched):
     algorithm, asked = searched
     for proposal in asked:
