@@ -93,24 +93,25 @@ def _of_the_rest(data: Observations, limits: tuple[LimitModel, ...]) -> tuple[Li
 
 
 def _warping(data: Observations, j: int, reference: float) -> Warping:
-    """Of an objective, by all losses that its model is told, at all rungs and of earlier tasks.
+    """Of an objective, by all losses that its model is told, at all rungs.
 
     While nothing is better than the reference point they stay as they are: to a logarithm whose origin is just below
     the best all that would be gained is out of reach.
     """
-    losses = np.concatenate([rung.losses[:, j] for task in (data, *data.past) for rung in task.rungs])
+    losses = np.concatenate([rung.losses[:, j] for rung in data.rungs])
     return fitted_warping(losses) if losses.min() < reference else Unwarped()
 
 
 def _modelled(data: Observations, j: int, warping: Warping, fits: Fits) -> CoKriging:
-    """A model of an objective's warped losses."""
+    """A model of an objective's warped losses; those of earlier tasks are warped as is best for each of them."""
 
     def target(rung: RungObservations) -> tuple[Array, Array, Array]:
         losses = rung.losses[:, j]
         variances = rung.variances[:, j] * np.square(warping.slope(losses))
         return warping.warp(losses), warping.warp(rung.below[:, j]), variances
 
-    return data.model(target, fits)
+    past = [_modelled(task, j, _warping(task, j, task.reference[j]), fits) for task in data.past]
+    return data.model(target, fits, past)
 
 
 @dataclass(frozen=True)

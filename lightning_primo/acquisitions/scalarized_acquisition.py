@@ -132,7 +132,7 @@ class ScalarizedAcquisition(AcquisitionFunction):
                 scalarization.variance(rung.losses, rung.variances, weights, exact),
             )
 
-        model = data.model(target, fits)
+        model = data.model(target, fits, [task.model(target, fits) for task in data.past])
         if exact.all():
             model = CoKriging((replace(model.processes[-1], scale=_NOTHING_TO_MODEL),), (0.0,))
         top = data.rungs[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,19 +114,24 @@ class Observations:
         ]
         return LimitModel(CoKriging.fit(data, fits.fit), numbers, limit.low, limit.high)
 
-    def model(self, target: Callable[[RungObservations], tuple[Array, Array, Array]], fits: Fits) -> CoKriging:
+    def model(
+        self,
+        target: Callable[[RungObservations], tuple[Array, Array, Array]],
+        fits: Fits,
+        past: Sequence[CoKriging] = (),
+    ) -> CoKriging:
         """A model of one quantity over the rungs.
 
         Args:
             target: From a rung to the quantity, what it was one rung below, and its known variances, `n + k` each.
             fits: Fits the processes.
+            past: What models of earlier tasks say of it, for `ensemble_trend`.
         """
         data = []
         for rung in self.rungs:
             y, below, variances = target(rung)
             known = variances if variances.any() else None
             data.append(Rung(x=self.encoding.features(rung.vectors), y=y, below=below, variances=known))
-        past = [task.model(target, fits) for task in self.past]
         if not past:
             return CoKriging.fit(data, fits.fit)
 
