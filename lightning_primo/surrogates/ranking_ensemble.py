@@ -22,6 +22,7 @@ Array = npt.NDArray[np.float64]
 _N_BOOTSTRAPS = 256
 _MOST_RANKED = 128  # observations, the last ones
 _LEAST_RANKED = 3  # of fewer every order is likely
+_BY_CHANCE = 0.05  # share of the bootstrap samples that an earlier task may rank no better than by chance
 _UNUSUAL = 0.95  # quantile of the own process's losses beyond which an earlier task is left out
 
 
@@ -80,6 +81,8 @@ def ranking_weights(predicted: Array, left_out: Array, y: Array) -> Array:
     wrong = [((f[:, None] < f) ^ above).astype(np.float64) for f in (*predicted, left_out)]
     losses = np.stack([((counts @ pairs) * counts).sum(axis=1) for pairs in wrong])  # k + 1 x bootstraps
     unrelated = np.median(losses[:-1], axis=1) > np.quantile(losses[-1], _UNUSUAL)
+    chance = (counts @ (y[:, None] != y).astype(np.float64) * counts).sum(axis=1) / 2
+    unrelated |= (losses[:-1] >= chance).mean(axis=1) > _BY_CHANCE
     losses[:-1][unrelated] = np.inf
     best = losses == losses.min(axis=0)
     weights: Array = (best / best.sum(axis=0)).mean(axis=1)[:-1]

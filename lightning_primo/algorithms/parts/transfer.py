@@ -29,6 +29,7 @@ TRANSFER = "transfer"
 _LEAST = 3  # results at a rung; fewer say nothing about what is better
 _MOST = 100  # results at a rung that are modelled
 _PORTFOLIO = 5  # configurations
+_FIRST = 2  # of them, and then as many others
 _FROM_EACH = 20  # candidates for it from each task
 _STREAM = 0x7A57  # keeps what earlier configurations leave open apart from the numbers of the asks
 
@@ -186,11 +187,31 @@ class Experience:
         return cls(tasks, tuple(portfolio(tasks, algorithm.problem.max_epochs)))
 
     def proven(self, algorithm: Algorithm, epoch: int) -> Proposal | None:
-        """Trains the next of the portfolio to an epoch; None where all have a trial, or break the exact bounds."""
+        """Trains the next of the portfolio to an epoch; None where it is the turn of another configuration.
+
+        Two come first, and the rest once two others are there, if those do no worse than these: what did well on
+        unrelated tasks is given up before it costs much. Those that break the exact bounds are left out.
+        """
+        if not self.portfolio or not _is_useful(algorithm, epoch):
+            return None
         for config in self.portfolio:
             if not algorithm.seen(config) and algorithm.problem.violation(config) is None:
                 return algorithm.new_trial(config, epoch, operation=TRANSFER)
         return None
+
+
+def _is_useful(algorithm: Algorithm, epoch: int) -> bool:
+    """Whether it is the turn of an earlier configuration: one of the first, or they rank no worse than the others."""
+    own = [trial for trial in algorithm.trials if not trial.known]
+    if sum(trial.operation == TRANSFER for trial in own) < _FIRST:
+        return True
+    told = [trial for trial in own if trial.evaluations and trial.evaluations[0].epoch == epoch]
+    earlier = np.array([trial.operation == TRANSFER for trial in told], dtype=bool)
+    if min(earlier.sum(), (~earlier).sum()) < _FIRST:
+        return False
+    losses = algorithm.feasibility.losses([trial.evaluations[0] for trial in told])
+    ranks = np.argsort(nds_epsilon_net_order(losses))
+    return bool(ranks[earlier].mean() <= ranks[~earlier].mean())
 
 
 def portfolio(tasks: Sequence[PastTask], full: int) -> list[Config]:
