@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,9 @@ from lightning_primo.problem import Fidelity, Problem
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.results.front_plot import FRONT, FULL
 from lightning_primo.results.objective_axes import ObjectiveAxis
-from lightning_primo.results.picture_style import Picture, check_suffix, legend, note, over_cost, saved
+from lightning_primo.results.picture_style import FAINT, Picture, as_label, check_suffix, legend, note, over_cost, saved
+
+_LINE = 60  # characters of a line of the reference point
 
 
 def plot_best(problem: Problem, told: Sequence[Evaluation], *, nothing: str, path: str | Path | None = None) -> Figure:
@@ -52,12 +56,15 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, nothing: str, pat
     return saved(figure, path)
 
 
-def plot_hypervolume(table: pd.DataFrame, fidelity: Fidelity, *, path: str | Path | None = None) -> Figure:
+def plot_hypervolume(
+    table: pd.DataFrame, fidelity: Fidelity, *, reference: str, path: str | Path | None = None
+) -> Figure:
     """Draw the hypervolume over the epochs (steps, full trainings) spent.
 
     Args:
         table: As from `Result.hypervolume_over_cost`.
         fidelity: The lengths of trainings.
+        reference: The reference point, for people; empty where there is none yet.
         path: Where to save it, as PNG, SVG or PDF by its suffix.
 
     Raises:
@@ -72,6 +79,10 @@ def plot_hypervolume(table: pd.DataFrame, fidelity: Fidelity, *, path: str | Pat
     axes.fill_between(epochs, volumes, step="post", color=FRONT, alpha=0.08, lw=0)
     over_cost(axes, fidelity, "hypervolume")
     axes.set_ylim(bottom=0.0)
+    if reference and volumes.any():
+        below = textwrap.fill(as_label(f"up to {reference}"), _LINE, break_long_words=False)
+        place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom"}
+        axes.text(0.98, 0.03, below, color=FAINT, fontsize=8, **place)
     if not volumes.any():
         note(axes, "no fully trained trial within the reference point yet")
     return saved(figure, path)

@@ -98,12 +98,13 @@ def run(options: jsonargparse.Namespace) -> int:
 
 def _write(search: StoredSearch, trials: Sequence[TrialResult], out: Path | None) -> None:
     """Write all columns of trials into a file, or print them as CSV."""
+    from lightning_primo.results.formatting import format_count
     from lightning_primo.results.table_files import write_table
 
     table = search.result().to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
     if out is not None:
         with writing(out):
-            print_text(f"table of {len(trials)} trials: {write_table(table, out)}")
+            print_text(f"table of {format_count(len(trials), 'trial')}: {write_table(table, out)}")
         return
     text = table.to_csv(index=False, lineterminator="\n")
     sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)  # a program gets all as it is

@@ -15,12 +15,12 @@ views.push({
     const j = objectiveIndex(state.grown);
     const objective = data.objectives[j];
     const trials = data.family.map((one) => byId.get(one.trial));
-    const colours = colourScale(trials.map((trial) => trial.values[j]), objective);
+    const colours = colourScale(trials, j);
     const leaves = 1 + Math.max(...data.family.map((one) => one.row));
     const chart = element("div");
     body.append(
       element("p", { class: "faint" }, "A circle is a trial, a line leads from a parent to its child; red rings are on the front."),
-      element("div", { class: "controls" }, select("colour", data.objectives.map((one) => [one.name, short(one.name)]), state.grown, (name) => { state.grown = name; rebuild("lineage"); })), chart,
+      element("div", { class: "controls" }, select("colour", data.objectives.map((one) => [one.name, shortName(one.name)]), state.grown, (name) => { state.grown = name; rebuild("lineage"); })), chart,
     );
     plot(chart, [
       { type: "scatter", mode: "lines", x, y, line: { color: css("--faint"), width: 1 }, hoverinfo: "skip" },
