@@ -50,7 +50,7 @@ function drawCurves(chart, k, trained) {
 }
 
 // The reference point of the hypervolume.
-const referenceText = (name = (text) => text) => data.objectives.filter((objective) => known(data.summary.reference[objective.name])).map((objective) => `${name(objective.name)} ${shown(data.summary.reference[objective.name], objective.unit)}`).join(", ");
+const referenceText = (name = (text) => text) => data.objectives.filter((objective) => known(data.summary.reference[objective.name])).map((objective) => `${name(objective.name)} ${shown(data.summary.reference[objective.name], objective.unit)}`.replaceAll(" ", "\u00a0")).join(", ");
 
 views.push({
   id: "hypervolume", title: "Hypervolume", present: () => data.hypervolume.volume.some((volume) => volume > 0),

@@ -33,7 +33,7 @@ function head() {
   const algorithm = parsed("algorithm")?.class;
   const seen = data.summary;
   const figures = [
-    ...(data.objectives.length > 1 ? [[String(data.front.length), "on the front"]] : []), ...reached(), [String(seen.trials), "trials"],
+    ...(data.objectives.length > 1 ? [[String(data.front.length), "on the front"]] : []), ...reached(), [String(seen.trials), seen.trials === 1 ? "trial" : "trials"],
     [digits(seen.full_trainings, 3), `full trainings of ${amount(seen.max_epochs)}`], [duration(seen.seconds), "of search"],
   ];
   if (seen.infeasible) figures.push([String(seen.infeasible), "infeasible"]);
