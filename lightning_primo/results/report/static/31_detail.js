@@ -63,7 +63,7 @@ function drawDetail(box) {
   } else if (trial.known) {
     box.append(element("p", { class: "faint" }, "Its result was known: it was not trained here, so that its weights are not here."));
   } else {
-    box.append(element("p", { class: "faint" }, trial.fate === "on the front" ? "Its weights are not in the search's directory." : "Its weights are not kept: those of the front are."));
+    box.append(element("p", { class: "faint" }, trial.fate === "on the front" || !data.trials.some((one) => one.kept) ? "Its weights are not in the search's directory." : "Its weights are not kept: those of the front are."));
   }
 }
 
