@@ -63,9 +63,9 @@ def _read(directory: Path, trial: TrialResult, read: Callable[[Path], T]) -> T:
     except FileNotFoundError as error:
         if not trials_directory(directory).exists():
             raise PrimoError(
-                f"trial {trial.id} has no weights here: no Search has trained anything in {str(directory)!r}. In a Study "
-                "trainings are your own, and their networks are where those put them; a search that was copied needs its "
-                "folder 'trials' too. The configurations and values are there without weights: `lightning-primo front "
+                f"trial {trial.id} has no weights here: no Search has trained anything in {str(directory)!r}. In a "
+                "Study trainings are your own, and their networks are where those put them; a search that was copied "
+                "needs its folder 'trials' too. The configurations and values need no weights: `lightning-primo front "
                 "DIRECTORY --csv`, or `save_table` of the result"
             ) from error
         raise CheckpointError(

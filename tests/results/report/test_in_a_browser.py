@@ -117,6 +117,12 @@ def hostile_search(directory: Path, n_objectives: int = 4, n: int = 24) -> Resul
     return Result(log.problem, log.events, directory=folder, build=None, description=description)
 
 
+def keep_weights(directory: Path, trial: int) -> None:
+    kept = checkpoint_file(trial_directory(directory, trial))
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+
+
 def log_curve(log: Log, curve: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:
     pairs = log.problem.objectives
     return {
@@ -151,6 +157,7 @@ def test_the_best_so_far_keeps_all_bounds(tmp_path: Path, open_page: Callable[[s
         log.train(i, (loss,), measurements={"gap": gap}, curve=curve)
     log.ask(3, origin=Origin.KNOWN)
     log.tell(3, (0.7,), measurements={"gap": 0.0}, cost=0)
+    keep_weights(tmp_path, 2)
     page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
     traces = page.evaluate("document.getElementById('front-plot').data.map(t => [t.name, t.x, t.y])")
     assert traces == [
@@ -226,9 +233,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(tmp_path: Path, open_page:
 def test_a_trial_is_chosen_and_its_command_shown(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
     result = hostile_search(tmp_path)
     chosen = result.front[-1].id
-    kept = checkpoint_file(trial_directory(result.directory, chosen))
-    kept.parent.mkdir(parents=True)
-    kept.touch()
+    keep_weights(result.directory, chosen)
     page = open_page(result.report(tmp_path / "page.html").as_uri())
     draw_all(page)
     page.locator(f"#table tr[data-trial='{chosen}']").click()
