@@ -380,7 +380,7 @@ def test_export(tmp_path: Path) -> None:
 def test_an_export_tells_a_colleague_what_it_is_and_how_it_is_loaded(tmp_path: Path) -> None:
     result, _ = searched(tmp_path / "search")
     text = (result.export(tmp_path / "front") / "README.md").read_text()
-    assert "| folder | accuracy | latency (s) |\n| --- | ---: | ---: |\n| `trial_00000` | 0.9 | 5 |" in text
+    assert "| folder | accuracy | latency (s) |\n| --- | ---: | ---: |\n| trial_00000 | 0.9 | 5 |" in text
     assert "Objectives: accuracy (max), latency (min)." in text
     named = set(re.findall(r"^- `([^`]+)`", text, flags=re.MULTILINE))
     assert named == {"front.csv", "state_dict.pt", "model.ckpt", "config.json", "objectives.json"}

@@ -78,9 +78,12 @@ function drawSlice(grid, slice, j) {
     marker: { size: trials.map((trial) => (trial.fate === "on the front" ? 7 : 4)), color: trials.map((trial) => (trial.fate === "on the front" ? css("--accent") : css("--dot2"))), opacity: 0.7 },
   });
   const horizontal = space.choices ? { tickvals: space.choices.map(at), ticktext: space.choices.map((choice) => plain(shortName(setting(choice), 14))), range: [-0.5, space.choices.length - 0.5] } : { type: space.log ? "log" : "linear", ...(space.integer ? (space.log ? { dtick: "D2", tickformat: "~s" } : space.high - space.low <= 8 ? { dtick: 1 } : {}) : space.log ? { dtick: Math.ceil(Math.log10(space.high / space.low) / 6) } : {}) };
-  const tops = [...trials.map((trial) => trial.values[j] / scale.factor), ...divided(slice.mean), ...divided(slice.low)].filter(known).sort((a, b) => a - b);
-  const [low, high] = [tops[0], Math.max(tops[Math.floor(0.98 * (tops.length - 1))], ...divided(slice.high))];
-  const room = objective.log || !(high > low) ? {} : { range: [low - 0.08 * (high - low), high + 0.15 * (high - low)] };
+  const shownValues = [...trials.map((trial) => trial.values[j] / scale.factor), ...divided(slice.mean), ...divided(slice.low)].filter(known).sort((a, b) => a - b);
+  const [worst, last] = [Math.floor(0.02 * (shownValues.length - 1)), shownValues.length - 1]; // the worst few may be left out, never the best
+  const [low, high] = objective.mode === "min"
+    ? [shownValues[0], Math.max(shownValues[last - worst], ...divided(slice.high))]
+    : [Math.min(shownValues[worst], ...divided(slice.low)), Math.max(shownValues[last], ...divided(slice.high))];
+  const room = objective.log || !(high > low) ? {} : { range: [low - 0.08 * (high - low), high + 0.08 * (high - low)] };
   plot(chart, traces, baseLayout(220, { showlegend: false, margin: { l: 54, r: 8, t: 6, b: 34 }, xaxis: horizontal, yaxis: { ...axisOf(objective, scale), title: { text: plain(shortName(objective.name, 22)) + scale.suffix }, ...room } }));
   chart.removeAllListeners?.("plotly_click");
   chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (id !== undefined) choose(id); });
