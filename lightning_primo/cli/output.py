@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -113,6 +114,16 @@ def make_table(
 def print_json(values: Any, *, indent: int | None = 2) -> None:
     """Print JSON on standard output; numbers that are not finite become null."""
     print(to_json(values, indent=indent), flush=True)
+
+
+@contextmanager
+def to_a_reader() -> Iterator[None]:
+    """End quietly what prints for a reader who has enough, such as ``head``."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
 
 
 @contextmanager

@@ -20,7 +20,16 @@ from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
 from lightning_primo.results.html_tables import html_table
 from lightning_primo.results.objective_axes import ObjectiveAxis
-from lightning_primo.results.picture_style import TEXT, Picture, as_label, check_suffix, over_cost, saved, style
+from lightning_primo.results.picture_style import (
+    TEXT,
+    Picture,
+    as_label,
+    check_suffix,
+    note_reference,
+    over_cost,
+    saved,
+    style,
+)
 from lightning_primo.results.result import Result
 from lightning_primo.results.units import named_values
 
@@ -213,6 +222,7 @@ class Comparison:
             axes.fill_between(epochs, mean - error, mean + error, step="post", color=colour, alpha=0.12, lw=0)
         over_cost(axes, self.problem.fidelity, "hypervolume, mean and standard error")
         axes.set_ylim(bottom=0.0)
+        note_reference(axes, named_values(self.problem.objectives, self.reference))
 
     def _draw_fronts(
         self, axes: Axes, fronts: Mapping[str, Array], horizontal: Objective, colours: Mapping[str, str]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +14,7 @@ from lightning_primo.problem import Fidelity, Problem
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.results.front_plot import FRONT, FULL
 from lightning_primo.results.objective_axes import ObjectiveAxis
-from lightning_primo.results.picture_style import FAINT, Picture, as_label, check_suffix, legend, note, over_cost, saved
-
-_LINE = 60  # characters of a line of the reference point
+from lightning_primo.results.picture_style import Picture, check_suffix, legend, note, note_reference, over_cost, saved
 
 
 def plot_best(problem: Problem, told: Sequence[Evaluation], *, nothing: str, path: str | Path | None = None) -> Figure:
@@ -80,9 +76,7 @@ def plot_hypervolume(
     over_cost(axes, fidelity, "hypervolume")
     axes.set_ylim(bottom=0.0)
     if reference and volumes.any():
-        below = textwrap.fill(as_label(f"up to {reference}"), _LINE, break_long_words=False)
-        place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom"}
-        axes.text(0.98, 0.03, below, color=FAINT, fontsize=8, **place)
+        note_reference(axes, reference)
     if not volumes.any():
         note(axes, "no fully trained trial within the reference point yet")
     return saved(figure, path)

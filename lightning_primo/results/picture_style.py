@@ -22,6 +22,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 TEXT = "#333333"
 FAINT = "#6f8196"
 _NOTE_WIDTH = 34  # characters of a line that the smallest panel has room for
+_CORNER_WIDTH = 60  # of one in small letters, in a panel of usual size
 
 
 class Picture(Figure):
@@ -66,6 +67,12 @@ def note(axes: Axes, text: str) -> None:
     """Text in the middle of axes that show nothing, folded to the width of a small panel."""
     folded = textwrap.fill(text, _NOTE_WIDTH)
     axes.text(0.5, 0.5, folded, transform=axes.transAxes, ha="center", va="center", color=FAINT)
+
+
+def note_reference(axes: Axes, reference: str) -> None:
+    """What hypervolumes are measured up to, in the corner of axes where they seldom are."""
+    folded = textwrap.fill(as_label(f"up to {reference}"), _CORNER_WIDTH, break_long_words=False)
+    axes.text(0.98, 0.03, folded, transform=axes.transAxes, ha="right", va="bottom", color=FAINT, fontsize=8)
 
 
 def legend(axes: Axes, *, above: bool = False) -> None:
