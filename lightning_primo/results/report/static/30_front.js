@@ -53,7 +53,9 @@ function drawFront(chart) {
   const basis = members.length + groups["trained fully"].length > 3 ? [...members, ...groups["trained fully"]] : all;
   const colours = jc >= 0 ? colourScale(basis, jc) : null;
   const [rx, ry] = [rangeOf(basis, members, jx, ox, sx.factor), rangeOf(basis, members, jy, oy, sy.factor)];
-  const numbered = withRoom(members, (trial) => [(chart.clientWidth - 80) * shareOf(trial.values[jx] / sx.factor, ox, rx.range), 356 * shareOf(trial.values[jy] / sy.factor, oy, ry.range)]);
+  const corner = `${oy.mode === "min" ? "bottom" : "top"} ${ox.mode === "min" ? "left" : "right"}`; // where no member can be
+  const first = new Set([state.trial, ...data.suggested.map((one) => one.trial)]);
+  const numbered = withRoom([...members].sort((a, b) => first.has(b.id) - first.has(a.id)), (trial) => [(chart.clientWidth - 80 - (colours ? 90 : 0)) * shareOf(trial.values[jx] / sx.factor, ox, rx.range), 356 * shareOf(trial.values[jy] / sy.factor, oy, ry.range)], [corner, "bottom left", "top right", "bottom right", "top left"]);
   const traces = [];
   if (data.objectives.length === 2 && members.length > 1) traces.push(staircase(members, jx, jy, sx, sy));
   for (const [fate, trials] of Object.entries(groups)) {
@@ -64,7 +66,7 @@ function drawFront(chart) {
       type: "scatter", mode: onFront && trials.length <= 25 && window.innerWidth >= 600 ? "markers+text" : "markers", name: `${fate} (${trials.length})`, customdata: trials.map((trial) => trial.id),
       x: trials.map((trial) => trial.values[jx] / sx.factor), y: trials.map((trial) => trial.values[jy] / sy.factor),
       error_x: errorBars(trials, jx, sx.factor, bars), error_y: errorBars(trials, jy, sy.factor, bars),
-      text: trials.map((trial) => (numbered.has(trial.id) ? String(trial.id) : "")), hovertext: trials.map(hover), hoverinfo: "text", textposition: `${oy.mode === "min" ? "bottom" : "top"} ${ox.mode === "min" ? "left" : "right"}`, textfont: { size: 11, color: css("--faint") }, cliponaxis: false,
+      text: trials.map((trial) => (numbered.has(trial.id) ? String(trial.id) : "")), hovertext: trials.map(hover), hoverinfo: "text", textposition: trials.map((trial) => numbered.get(trial.id) ?? corner), textfont: { size: 11, color: css("--faint") }, cliponaxis: false,
       selectedpoints: state.brushed ? trials.flatMap((trial, i) => (state.brushed.has(trial.id) ? [i] : [])) : undefined,
       unselected: { marker: { opacity: 0.08 }, textfont: { color: "rgba(0,0,0,0)" } }, visible: fate === "trained partly" && groups["trained fully"].length + members.length > 3 ? "legendonly" : true,
       marker: {
@@ -96,14 +98,21 @@ function drawFront(chart) {
 // Where a value lies on an axis, from 0 to 1.
 const shareOf = (value, objective, range) => (range ? ((objective.log ? Math.log10(value) : value) - range[0]) / (range[1] - range[0]) : 0);
 
-// The trials whose numbers do not cover each other, of those that come first.
-function withRoom(trials, place) {
-  const kept = [];
-  for (const trial of trials) {
-    const [x, y] = place(trial);
-    if (kept.every((other) => Math.abs(other.x - x) > 24 || Math.abs(other.y - y) > 12)) kept.push({ id: trial.id, x, y });
+// Where the numbers of trials stand: about their points, nearer to no other one and on no other number.
+function withRoom(trials, place, corners) {
+  const points = trials.map((trial) => ({ id: trial.id, at: place(trial) }));
+  const near = ([x, y], [u, v], width, height) => Math.abs(x - u) < width && Math.abs(y - v) < height;
+  const [kept, found] = [[], new Map()];
+  for (const { id, at: [x, y] } of points) {
+    for (const corner of corners) {
+      const middle = [x + (corner.includes("left") ? -14 : 14), y + (corner.includes("bottom") ? -11 : 11)];
+      if (kept.some((other) => near(other, middle, 24, 12)) || points.some((one) => one.id !== id && Math.hypot(one.at[0] - middle[0], one.at[1] - middle[1]) < 21)) continue;
+      kept.push(middle);
+      found.set(id, corner);
+      break;
+    }
   }
-  return new Set(kept.map((one) => one.id));
+  return found;
 }
 
 const KNOWN_NOTE = "Diamonds are results that were known beforehand.";

@@ -151,7 +151,7 @@ function drawAxis(svg, axis, at, y, below, bottom, letters) {
   const name = svgElement("text", { x: at, y: 18, "text-anchor": "middle", "font-weight": axis.objective ? 700 : 400 }, shortName(axis.name, Math.max(10, Math.min(24, letters - (axis.objective ? 1 : 0)))));
   name.append(svgElement("title", {}, axis.name));
   svg.append(name);
-  if (axis.objective) svg.append(svgElement("text", { class: "tick", x: at, y: 32, "text-anchor": "middle" }, axis.up ? "higher is better" : "lower is better"));
+  if (axis.objective) svg.append(svgElement("text", { class: "tick", x: at, y: 32, "text-anchor": "middle" }, (axis.up ? "higher" : "lower") + (letters < 12 ? "" : " is better")));
   for (const [share, text] of axis.ticks) svg.append(svgElement("text", { class: "tick", x: at + 5, y: y(share) + 3 }, text));
   if (axis.some) svg.append(svgElement("text", { class: "tick", x: at + 5, y: below + 12 }, "inactive"));
   const range = state.brushes[axis.name];
