@@ -132,7 +132,7 @@ def _on_table(options: argparse.Namespace) -> TableProblem:
 
 
 def _beside_the_true_front(options: argparse.Namespace, result: Result) -> None:
-    """Print how close a result came to the true front, and draw both, the first objective against each other one."""
+    """Print how close a result came to the true front, and draw both, the first objective over each other one."""
     if options.table is None:
         return
     problem = _on_table(options)
@@ -143,11 +143,11 @@ def _beside_the_true_front(options: argparse.Namespace, result: Result) -> None:
     )
     first, *others = problem.problem.objectives
     for column, other in enumerate(others, start=1):
-        figure = result.plot_front(x=first.name, y=other.name)
+        figure = result.plot_front(x=other.name, y=first.name)
         axes, *_ = figure.axes  # the others are colour bars
         true = problem.losses[problem.front]
         label = f"true front ({len(true)})"
-        axes.scatter(true[:, 0], true[:, column], s=60, facecolors="none", edgecolors="#2c6fbb", zorder=5, label=label)
+        axes.scatter(true[:, column], true[:, 0], s=60, facecolors="none", edgecolors="#2c6fbb", zorder=5, label=label)
         axes.autoscale()  # the true front may lie beyond what was found
         axes.legend(edgecolor="none", framealpha=0.85, fontsize=9)
         path = result.directory / f"true_front_{other.name}.png"

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 COMMANDS = {
@@ -24,6 +25,8 @@ COMMANDS = {
     "recipe": "launch one of the searches that come with the package",
 }
 """The subcommands, each a module of this package with `parser` and `run`."""
+
+_READ = ("status", "front")  # whose output is long, and often only looked at
 
 FAILED, WRONG, STOPPED = 1, 2, 130
 """Exit codes: something failed; the command, a config or a search file is wrong; Ctrl-C."""
@@ -56,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _carry_out(name: str, arguments: Sequence[str]) -> int:
     from lightning_primo.cli.messages import one_line
+    from lightning_primo.cli.output import to_a_reader
     from lightning_primo.errors import InvalidArgumentError, PrimoError, SearchMismatchError
 
     try:
@@ -65,7 +69,9 @@ def _carry_out(name: str, arguments: Sequence[str]) -> int:
         parser.exit_on_error = False
         options = _parsed(parser, arguments)
         run: Callable[[Any], int] = module.run
-        return run(options)
+        with to_a_reader() if name in _READ else nullcontext():  # others may have broken pipes of another kind
+            return run(options)
+        return FAILED  # as Rich ends then
     except argparse.ArgumentError as error:
         return _tell(name, f"{one_line(error)}; see lightning-primo {name} --help", WRONG)
     except (InvalidArgumentError, SearchMismatchError) as error:

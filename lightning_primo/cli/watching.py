@@ -80,11 +80,14 @@ def _front_lines(status: Status) -> str:
 
 
 def _front(status: Status) -> tuple[list[str], list[list[str]]]:
+    from lightning_primo.problem.objective import Kind, Objective
     from lightning_primo.results.formatting import format_value
+    from lightning_primo.results.units import heading
 
     names = [objective["name"] for objective in status["objectives"]]
     rows = [
         [str(member["trial"]), *(format_value(member["objectives"][name]) for name in names)]
         for member in status["front"]["trials"]
     ]
-    return ["trial", *names], rows
+    described = [Objective(name=one["name"], kind=Kind(one["kind"])) for one in status["objectives"]]
+    return ["trial", *map(heading, described)], rows

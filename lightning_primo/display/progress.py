@@ -26,7 +26,7 @@ from lightning_primo.problem import BY_EPOCHS, Fidelity, Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import PartlyTrained
-from lightning_primo.results.formatting import format_duration, format_spent, format_value, format_values
+from lightning_primo.results.formatting import format_count, format_duration, format_spent, format_value, format_values
 
 MAX_ROWS = 8
 """Members of the front that the live display shows at most."""
@@ -235,7 +235,8 @@ class RichProgress(Progress):
         return row
 
     def _counts(self, snapshot: Snapshot) -> Text:
-        text = f"{snapshot.n_trials} trials, {len(self._running)} running, hypervolume {snapshot.hypervolume:.4g}"
+        trials = f"{format_count(snapshot.n_trials, 'trial')}, {len(self._running)} running"
+        text = f"{trials}, hypervolume {snapshot.hypervolume:.4g}"
         failures = ", ".join(f"{number} {status}" for status, number in snapshot.failures.items() if number)
         return Text.assemble(text, (f", {failures}" if failures else "", "red"), no_wrap=True, overflow="ellipsis")
 

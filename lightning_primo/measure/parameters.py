@@ -12,7 +12,7 @@ def parameter_count(module: nn.Module, *, trainable_only: bool = True) -> int:
 
     Args:
         module: On any device, the meta device included.
-        trainable_only: Leave out parameters that require no gradient.
+        trainable_only: Leave out parameters that require no gradient now; some may in the course of a training.
 
     Raises:
         NotMeasurableError: If the module has lazy parameters that are not initialised yet.

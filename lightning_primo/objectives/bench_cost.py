@@ -11,27 +11,25 @@ from typing import Any, Generic
 import torch
 from typing_extensions import override
 
-from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.bench import Bench, M
+from lightning_primo.objectives.measured_cost import MeasuredCost
 from lightning_primo.objectives.remembered_bench import RememberedBench
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.place import Place
 
 
-class BenchCost(CostCallback, Generic[M]):
+class BenchCost(MeasuredCost[M], Generic[M]):
     """A cost that a bench measures. A subclass makes the bench in its constructor.
 
     Attributes:
         bench: Where, and in which runtime, it is measured.
         batch_size: Samples in the batch; None for the inputs as they are.
-        measurement: The last measurement in full. None before the first, and in processes other than rank zero.
     """
 
     cuts_inputs = True
 
     bench: Bench[M]
     batch_size: int | None
-    measurement: M | None = None
 
     @abstractmethod
     def __init__(self, objective: Objective, *, example_inputs: Any = None) -> None:
@@ -60,16 +58,6 @@ class BenchCost(CostCallback, Generic[M]):
     @override
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), **self.bench.settings()}
-
-    @property
-    @override
-    def deviation(self) -> float | None:
-        return self.measurement.deviation if self.measurement is not None and self.noisy else None
-
-    @property
-    @override
-    def measured_on(self) -> Place:
-        return {} if self.measurement is None else self.measurement.measured_on
 
     @property
     @override

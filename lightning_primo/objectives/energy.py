@@ -12,13 +12,13 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.devices import device_name, measuring_place, resolve_device
 from lightning_primo.measure.energy import SECONDS, EnergyMeasurement, check_seconds, measure_energy
 from lightning_primo.measure.energy_meters import EnergyMeter, meter_for
-from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.cost_arguments import check_batch_size, check_computation, cost_objective, name_on
+from lightning_primo.objectives.measured_cost import MeasuredCost
 from lightning_primo.problem.objective import Kind
 from lightning_primo.problem.place import Place
 
 
-class Energy(CostCallback):
+class Energy(MeasuredCost[EnergyMeasurement]):
     """Joules of a forward pass, of the whole device while it does nothing else. Measured; see `measure.energy`.
 
     Logged as ``energy_cuda``, ``energy_cpu``, … (``energy`` for ``"auto"``), with the standard deviation of the
@@ -81,7 +81,6 @@ class Energy(CostCallback):
         self.threads = threads
         self.seconds = check_seconds(seconds)
         self.meter = meter
-        self.measurement: EnergyMeasurement | None = None
 
     @override
     def measure(self, module: torch.nn.Module, inputs: Any) -> float:
@@ -96,21 +95,6 @@ class Energy(CostCallback):
             meter=self.meter,
         )
         return self.measurement.joules
-
-    @property
-    @override
-    def deviation(self) -> float | None:
-        return None if self.measurement is None else self.measurement.deviation
-
-    @property
-    @override
-    def measured_on(self) -> Place:
-        return {} if self.measurement is None else self.measurement.measured_on
-
-    @property
-    @override
-    def noisy(self) -> bool:
-        return True
 
     @override
     def place(self) -> Place:

@@ -17,8 +17,13 @@ from lightning_primo.problem.objective import Kind
 class ParameterCount(CostCallback):
     """The number of parameters, logged as ``parameters``. Exact.
 
+    In a search it is that of the module as it is built, before anything is trained. What its constructor, `setup` or
+    `configure_model` has frozen counts as frozen, also where the training unfreezes it later: give
+    ``trainable_only=False`` there, for the size of the network that comes of it. What a callback freezes when the
+    training begins, such as `BaseFinetuning`, counts as trainable.
+
     Args:
-        trainable_only: Leave out parameters that require no gradient.
+        trainable_only: Leave out parameters that require no gradient as the module is built.
         at_most: Configurations with more are rejected.
         at_least: Configurations with fewer are rejected.
         reference: Coordinate of the hypervolume's reference point.

@@ -16,12 +16,22 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import non_dominated
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.formatting import format_value, format_values
+from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
 from lightning_primo.results.html_tables import html_table
 from lightning_primo.results.objective_axes import ObjectiveAxis
-from lightning_primo.results.picture_style import TEXT, Picture, as_label, check_suffix, over_cost, saved, style
+from lightning_primo.results.picture_style import (
+    TEXT,
+    Picture,
+    as_label,
+    check_suffix,
+    note_reference,
+    over_cost,
+    saved,
+    style,
+)
 from lightning_primo.results.result import Result
+from lightning_primo.results.units import named_values
 
 Array = npt.NDArray[np.float64]
 
@@ -137,7 +147,7 @@ class Comparison:
     def _caption(self) -> str:
         """What the numbers are."""
         amount = format_value(self.epochs)
-        point = format_values(self.reference)
+        point = named_values(self.problem.objectives, self.reference)
         return f"of hypervolumes after {amount} {self.problem.unit.spending}, up to the reference point {point}"
 
     def hypervolume_over_cost(self) -> pd.DataFrame:
@@ -180,7 +190,8 @@ class Comparison:
     def plot(self, path: str | Path | None = None) -> Figure:
         """Draw the mean hypervolume over the cost with its standard error, and the pooled fronts beside it.
 
-        With more than two objectives the front of each pair with the first is drawn; with one objective there is none.
+        The first objective is upright. With more than two objectives the front of each pair with the first is drawn;
+        with one objective there is none.
 
         Args:
             path: Where to save it, as PNG, SVG or PDF by its suffix.
@@ -211,22 +222,23 @@ class Comparison:
             axes.fill_between(epochs, mean - error, mean + error, step="post", color=colour, alpha=0.12, lw=0)
         over_cost(axes, self.problem.fidelity, "hypervolume, mean and standard error")
         axes.set_ylim(bottom=0.0)
+        note_reference(axes, named_values(self.problem.objectives, self.reference))
 
     def _draw_fronts(
-        self, axes: Axes, fronts: Mapping[str, Array], vertical: Objective, colours: Mapping[str, str]
+        self, axes: Axes, fronts: Mapping[str, Array], horizontal: Objective, colours: Mapping[str, str]
     ) -> None:
-        horizontal = self.problem.objectives[0]
-        column = self.problem.objectives.index(vertical)
+        vertical = self.problem.objectives[0]
+        column = self.problem.objectives.index(horizontal)
         style(axes)
         for method, front in fronts.items():
-            points = front[:, [0, column]]
+            points = front[:, [column, 0]]
             signs = np.array([horizontal.loss(1.0), vertical.loss(1.0)])
-            points = points[non_dominated(points * signs)]
-            axes.step(points[:, 0], points[:, 1], where="post", color=colours[method], lw=1.2, alpha=0.8)
+            points = points[non_dominated(points * signs)]  # the lowest of them first, from where the steps go up first
+            axes.step(points[:, 0], points[:, 1], where="pre", color=colours[method], lw=1.2, alpha=0.8)
             axes.scatter(points[:, 0], points[:, 1], s=14, color=colours[method], lw=0)
         everything = np.concatenate(list(fronts.values()))
-        across = ObjectiveAxis.of(horizontal, everything[:, 0], np.empty(0))
-        up = ObjectiveAxis.of(vertical, everything[:, column], np.empty(0))
+        across = ObjectiveAxis.of(horizontal, everything[:, column], np.empty(0))
+        up = ObjectiveAxis.of(vertical, everything[:, 0], np.empty(0))
         across.horizontal(axes)
         up.vertical(axes)
         across.name_horizontal(axes)

@@ -14,7 +14,7 @@ from lightning_primo.problem import Fidelity, Problem
 from lightning_primo.problem.trial import Evaluation
 from lightning_primo.results.front_plot import FRONT, FULL
 from lightning_primo.results.objective_axes import ObjectiveAxis
-from lightning_primo.results.picture_style import Picture, check_suffix, legend, note, over_cost, saved
+from lightning_primo.results.picture_style import Picture, check_suffix, legend, note, note_reference, over_cost, saved
 
 
 def plot_best(problem: Problem, told: Sequence[Evaluation], *, nothing: str, path: str | Path | None = None) -> Figure:
@@ -52,12 +52,15 @@ def plot_best(problem: Problem, told: Sequence[Evaluation], *, nothing: str, pat
     return saved(figure, path)
 
 
-def plot_hypervolume(table: pd.DataFrame, fidelity: Fidelity, *, path: str | Path | None = None) -> Figure:
+def plot_hypervolume(
+    table: pd.DataFrame, fidelity: Fidelity, *, reference: str, path: str | Path | None = None
+) -> Figure:
     """Draw the hypervolume over the epochs (steps, full trainings) spent.
 
     Args:
         table: As from `Result.hypervolume_over_cost`.
         fidelity: The lengths of trainings.
+        reference: The reference point, for people; empty where there is none yet.
         path: Where to save it, as PNG, SVG or PDF by its suffix.
 
     Raises:
@@ -72,6 +75,8 @@ def plot_hypervolume(table: pd.DataFrame, fidelity: Fidelity, *, path: str | Pat
     axes.fill_between(epochs, volumes, step="post", color=FRONT, alpha=0.08, lw=0)
     over_cost(axes, fidelity, "hypervolume")
     axes.set_ylim(bottom=0.0)
+    if reference and volumes.any():
+        note_reference(axes, reference)
     if not volumes.any():
         note(axes, "no fully trained trial within the reference point yet")
     return saved(figure, path)

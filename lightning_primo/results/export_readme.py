@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lightning_primo.checks import printable
 from lightning_primo.problem import Problem
 from lightning_primo.results.environment import versions
 from lightning_primo.results.formatting import format_value
+from lightning_primo.results.text_tables import markdown_table, markdown_text
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.results.units import heading
 
@@ -54,7 +54,7 @@ def readme(
         f"Each folder is a configuration that was trained for up to {problem.fidelity.text(problem.fidelity.full)}. "
         f"{_aims(problem)}",
         "",
-        *_table(trials, problem, tests),
+        _table(trials, problem, tests),
         "",
         "Values are those of the validation data, by which the configurations were chosen, so that they are somewhat "
         "too good" + ("; those of test data are named so." if any(tests.get(trial.id) for trial in trials) else "."),
@@ -77,9 +77,9 @@ def readme(
 
 
 def _aims(problem: Problem) -> str:
-    aims = [f"{_text(one.name)} ({one.mode})" for one in problem.objectives]
+    aims = [f"{markdown_text(one.name)} ({one.mode})" for one in problem.objectives]
     bounds = [
-        f"{_text(one.name)} {label} {format_value(bound)}"
+        f"{markdown_text(one.name)} {label} {format_value(bound)}"
         for one in (*problem.objectives, *problem.constraints)
         for label, bound in (("at most", one.at_most), ("at least", one.at_least))
         if bound is not None
@@ -87,21 +87,16 @@ def _aims(problem: Problem) -> str:
     return f"Objectives: {', '.join(aims)}." + (f" Bounds: {', '.join(bounds)}." if bounds else "")
 
 
-def _table(trials: Sequence[TrialResult], problem: Problem, tests: Mapping[int, Mapping[str, float]]) -> list[str]:
+def _table(trials: Sequence[TrialResult], problem: Problem, tests: Mapping[int, Mapping[str, float]]) -> str:
     shown = (*problem.objectives, *problem.constraints)
     metrics = list(dict.fromkeys(name for trial in trials for name in tests.get(trial.id, {})))
-    header = ["folder", *(_text(heading(one)) for one in shown), *map(_text, metrics)]
+    header = ["folder", *map(heading, shown), *metrics]
     rows = [
         [
-            f"`{trial.folder_name}`" + (" (known beforehand, without weights)" if trial.known else ""),
+            trial.folder_name + (" (known beforehand, without weights)" if trial.known else ""),
             *(trial.value_text(one.name) for one in shown),
             *(format_value(tests.get(trial.id, {}).get(name, float("nan"))) for name in metrics),
         ]
         for trial in trials
     ]
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---", *["---:"] * (len(header) - 1)], *rows)]
-
-
-def _text(name: str) -> str:
-    """A name as Markdown shows it, in one line of a table."""
-    return "".join(f"\\{letter}" if letter in "\\`*{}[]<>#|" else letter for letter in printable(name))
+    return markdown_table(header, rows)

@@ -17,12 +17,13 @@ from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events, lineage
 from lightning_primo.results.choosing import choose, rule_of
-from lightning_primo.results.formatting import format_value, format_values
+from lightning_primo.results.formatting import format_count, format_value
 from lightning_primo.results.front import reference_point, values_of
 from lightning_primo.results.ordering import Front
 from lightning_primo.results.partial_training import none_on_front, partly_line
 from lightning_primo.results.table import front_lines
 from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.results.units import named_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ class Findings:
             if known.id == trial_id:
                 return known
         raise InvalidArgumentError(
-            f"'trial' is {trial_id!r}, but the search has {len(self.trials)} trials, numbered from 0"
+            f"'trial' is {trial_id!r}, but the search has {format_count(len(self.trials), 'trial')}, numbered from 0"
         )
 
     def choose(
@@ -213,7 +214,7 @@ class Findings:
         fidelity = self.problem.fidelity
         units = f"{format_value(self.spent)} {fidelity.unit.spending} = " if fidelity.unit.continues else ""
         lines = [
-            f"{len(self.trials)} trials" + (f" ({statuses})" if statuses else ""),
+            format_count(len(self.trials), "trial") + (f" ({statuses})" if statuses else ""),
             f"{units}{self.full_trainings:.4g} full trainings",
         ]
         if ended := self.ended():
@@ -228,8 +229,14 @@ class Findings:
             lines.append(self.why_no_front)
         if self.front:
             notes = self.changed_since_told() + self.out_of_reach()
-            lines.append(f"front of {len(self.front)}, hypervolume {self.hypervolume():.4g}{notes}")
+            lines.append(f"front of {len(self.front)}, {self.hypervolume_text}{notes}")
         return lines
+
+    @property
+    def hypervolume_text(self) -> str:
+        """For people: the hypervolume with its reference point, which it says nothing without."""
+        point = named_values(self.problem.objectives, self.reference)
+        return f"hypervolume {self.hypervolume():.4g}" + (f" up to {point}" if point else "")
 
     @property
     def infeasible(self) -> tuple[TrialResult, ...]:
@@ -272,7 +279,7 @@ class Findings:
         """For people: that no member of the front is better than the reference point; empty where one is."""
         if (self._scaled < reference_point(self.problem, self._scaled)).all(axis=1).any():
             return ""
-        return f" (no member is better than the reference point, {format_values(self.reference)})"
+        return " (no member is better than this reference point)"
 
     def _matrix(self, rows: Sequence[Losses]) -> npt.NDArray[np.float64]:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.problem.objectives))

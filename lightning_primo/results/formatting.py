@@ -29,6 +29,11 @@ def format_setting(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def format_count(number: int, noun: str) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def format_duration(seconds: float) -> str:
     """Seconds as ``h:mm:ss``; ``-`` where they are not known."""
     if not math.isfinite(seconds):

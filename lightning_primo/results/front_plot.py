@@ -1,4 +1,7 @@
-"""Pictures of a front: two objectives against each other, a third one as colour, or all pairs of more."""
+"""Pictures of a front: two objectives against each other, a third one as colour, or all pairs of more.
+
+Of any two objectives the first is upright, as an error over what it costs; so it is in all other pictures of fronts.
+"""
 
 from __future__ import annotations
 
@@ -104,8 +107,8 @@ def plot_front(
         trials: All trials; those trained partly are drawn at their highest epoch.
         front: The ids of those on the front.
         path: Where to save it, as PNG, SVG or PDF by its suffix.
-        x: Objective on the horizontal axis; default: the first that is not taken.
-        y: Objective on the vertical axis.
+        x: Objective on the horizontal axis; default: the second, or the first one that is left.
+        y: Objective on the vertical axis; default: the first one that is left.
         colour: Objective that colours the front; default, of three: the one that is left.
 
     Raises:
@@ -117,11 +120,11 @@ def plot_front(
         (third,) = _chosen(problem.objectives, {"colour": colour or problem.objectives[0].name})
         return saved(_pair_matrix(problem, _Scene.of(problem, trials, front, third)), path)
     coloured = colour is not None or len(problem.objectives) == 3
-    horizontal, vertical, *third_one = _chosen(
-        problem.objectives, {"x": x, "y": y, **({"colour": colour} if coloured else {})}
+    vertical, horizontal, *third_one = _chosen(
+        problem.objectives, {"y": y, "x": x, **({"colour": colour} if coloured else {})}
     )
     scene = _Scene.of(problem, trials, front, third_one[0] if third_one else None)
-    figure = Picture(figsize=(7.0 if coloured else 6.4, 4.4), layout="constrained")
+    figure = Picture(figsize=(7.0 if coloured else 6.4, 4.7), layout="constrained")
     axes = figure.add_subplot()
     across, up = scene.axes[horizontal.name], scene.axes[vertical.name]
     _scatter(axes, scene, across, up)
@@ -131,7 +134,7 @@ def plot_front(
     up.name_vertical(axes)
     _colour_bar(figure, [axes], scene)
     _beyond(axes, scene, (across, up))
-    legend(axes)
+    legend(axes, above=True)
     figure.draw_without_rendering()  # places the axes, which numbers are placed by
     _number(axes, scene, across, up)
     return saved(figure, path)
@@ -145,25 +148,22 @@ def _pair_matrix(problem: Problem, scene: _Scene) -> Figure:
     for row in range(size):
         for column in range(size):
             axes = grid[row, column]
-            if column > row:
+            if column < row:
                 axes.remove()
                 continue
-            across = scene.axes[problem.objectives[column].name]
-            up = scene.axes[problem.objectives[row + 1].name]
+            across = scene.axes[problem.objectives[column + 1].name]
+            up = scene.axes[problem.objectives[row].name]
             panels.append((axes, across, up))
             _scatter(axes, scene, across, up)
-            axes.tick_params(labelbottom=row == size - 1, labelleft=column == 0)
-            if row == size - 1:
+            axes.tick_params(labelbottom=row == column, labelleft=row == column)
+            if row == column:
                 across.name_horizontal(axes)
-            if column == 0:
                 up.name_vertical(axes)
     _colour_bar(figure, [axes for axes, _, _ in panels], scene)
     _beyond(grid[0, 0], scene, tuple(scene.axes.values()))
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    if handles:
-        figure.legend(
-            handles[::-1], labels[::-1], loc="upper right", bbox_to_anchor=(0.88, 0.99), frameon=False, labelcolor=TEXT
-        )
+    look: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.02, 0.02), "frameon": False, "labelcolor": TEXT}
+    figure.legend(handles[::-1], labels[::-1], **look)
     figure.draw_without_rendering()  # places the axes, which numbers are placed by
     for axes, across, up in panels:
         _number(axes, scene, across, up)

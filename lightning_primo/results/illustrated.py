@@ -12,6 +12,7 @@ from lightning_primo.results.findings import Findings
 from lightning_primo.results.front_plot import plot_front
 from lightning_primo.results.schedule_plot import plot_schedules
 from lightning_primo.results.trial_result import TrialResult
+from lightning_primo.results.units import named_values
 
 
 class IllustratedFindings(Findings):
@@ -24,8 +25,9 @@ class IllustratedFindings(Findings):
 
         Args:
             path: Where to save the picture, as PNG, SVG or PDF by its suffix.
-            x: Objective on the horizontal axis; with more than three objectives, all pairs are drawn by default.
-            y: Objective on the vertical axis.
+            x: Objective on the horizontal axis, by default the second; with more than three objectives, all pairs are
+                drawn by default.
+            y: Objective on the vertical axis, by default the first.
             colour: Objective that colours the front; by default, of three objectives, the one that is left.
 
         Raises:
@@ -48,7 +50,9 @@ class IllustratedFindings(Findings):
         Raises:
             InvalidArgumentError: As for `hypervolume`, or for another suffix.
         """
-        return plot_hypervolume(self.hypervolume_over_cost(reference), self.problem.fidelity, path=path)
+        table = self.hypervolume_over_cost(reference)
+        point = named_values(self.problem.objectives, {**self.reference, **(reference or {})})
+        return plot_hypervolume(table, self.problem.fidelity, reference=point, path=path)
 
     def plot_schedules(
         self, path: str | Path | None = None, *, trials: Iterable[TrialResult | int] | None = None

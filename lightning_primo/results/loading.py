@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from lightning_primo.errors import CheckpointError, PrimoError
 from lightning_primo.factory import Factory
-from lightning_primo.layout import checkpoint_file, trial_directory
+from lightning_primo.layout import checkpoint_file, trial_directory, trials_directory
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.checkpoint.record import load_weights, read_model, weights_in
 from lightning_primo.training.process_state import process_kept
@@ -30,7 +30,7 @@ def load_state(directory: Path, trial: TrialResult) -> StateDict:
 
     Raises:
         CheckpointError: If its checkpoint was removed, or cannot be read.
-        PrimoError: If the trial was never trained.
+        PrimoError: If the trial was never trained, or not by a search in this directory.
     """
     return _read(directory, trial, weights_in)
 
@@ -61,6 +61,13 @@ def _read(directory: Path, trial: TrialResult, read: Callable[[Path], T]) -> T:
     try:
         return read(path)
     except FileNotFoundError as error:
+        if not trials_directory(directory).exists():
+            raise PrimoError(
+                f"trial {trial.id} has no weights here: no Search has trained anything in {str(directory)!r}. In a "
+                "Study trainings are your own, and their networks are where those put them; a search that was copied "
+                "needs its folder 'trials' too. The configurations and values need no weights: `lightning-primo front "
+                "DIRECTORY --csv`, or `save_table` of the result"
+            ) from error
         raise CheckpointError(
             f"the checkpoint of trial {trial.id} is gone, {str(path)!r} does not exist: checkpoints are kept for the "
             "trials on or near the front and for those that may still be continued; one that came to the front only "

@@ -11,6 +11,7 @@ from lightning_primo.errors import UnknownNameError
 from lightning_primo.problem.objective import Objective
 from lightning_primo.results.formatting import format_setting
 from lightning_primo.results.html_tables import html_table
+from lightning_primo.results.text_tables import latex_table, markdown_table
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.results.units import heading
 
@@ -45,6 +46,14 @@ class Front(tuple[TrialResult, ...]):
         ordered = best_first(self, self.objectives, by, argument="by")
         return Front(reversed(ordered) if reverse else ordered, self.objectives)
 
+    def to_markdown(self) -> str:
+        """The front as a table of Markdown, for a merge request: its trials with objectives and hyperparameters."""
+        return markdown_table(*_cells(self, self.objectives))
+
+    def to_latex(self) -> str:
+        """The same as a ``tabular`` of LaTeX, which needs the package booktabs."""
+        return latex_table(*_cells(self, self.objectives))
+
     def _repr_html_(self) -> str:
         return trials_html(self, self.objectives, caption=f"front of {len(self)}")
 
@@ -77,16 +86,20 @@ def best_first(
 
 def trials_html(trials: Sequence[TrialResult], objectives: Sequence[Objective], *, caption: str) -> str:
     """Trials with their objectives and hyperparameters, a row for each; of many the first ones."""
-    names = [objective.name for objective in objectives]
     shown = trials[:_MOST_ROWS]
-    hyperparameters = list(dict.fromkeys(name for trial in shown for name in trial.config))
+    left_out = f", the first {len(shown)} of them" if len(shown) < len(trials) else ""
+    return html_table(*_cells(shown, objectives), caption=f"{caption}{left_out}")
+
+
+def _cells(trials: Sequence[TrialResult], objectives: Sequence[Objective]) -> tuple[list[str], list[list[str]]]:
+    """The names of columns, and a row for each trial."""
+    hyperparameters = list(dict.fromkeys(name for trial in trials for name in trial.config))
     rows = [
         [
             str(trial.id),
-            *(trial.value_text(name) for name in names),
+            *(trial.value_text(objective.name) for objective in objectives),
             *(format_setting(trial.config.get(name)) for name in hyperparameters),
         ]
-        for trial in shown
+        for trial in trials
     ]
-    left_out = f", the first {len(shown)} of them" if len(shown) < len(trials) else ""
-    return html_table(["trial", *map(heading, objectives), *hyperparameters], rows, caption=f"{caption}{left_out}")
+    return ["trial", *map(heading, objectives), *hyperparameters], rows

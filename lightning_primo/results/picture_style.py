@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 TEXT = "#333333"
 FAINT = "#6f8196"
 _NOTE_WIDTH = 34  # characters of a line that the smallest panel has room for
+_CORNER_WIDTH = 60  # of one in small letters, in a panel of usual size
 
 
 class Picture(Figure):
@@ -35,7 +37,8 @@ class Picture(Figure):
 def over_cost(axes: Axes, fidelity: Fidelity, label: str) -> None:
     """What the pictures over the cost have in common."""
     style(axes)
-    axes.set_xlim(left=0.0)
+    spent = np.isfinite(axes.dataLim.xmax) and axes.dataLim.xmax > 0
+    axes.set_xlim(0.0, None if spent else fidelity.amount(fidelity.full))
     axes.set_xlabel(
         f"{fidelity.unit.spending} trained" if fidelity.unit.continues else fidelity.unit.spending, color=TEXT
     )
@@ -66,11 +69,23 @@ def note(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, folded, transform=axes.transAxes, ha="center", va="center", color=FAINT)
 
 
-def legend(axes: Axes) -> None:
-    """A legend within the axes, what is drawn on top first."""
+def note_reference(axes: Axes, reference: str) -> None:
+    """What hypervolumes are measured up to, in the corner of axes where they seldom are."""
+    folded = textwrap.fill(as_label(f"up to {reference}"), _CORNER_WIDTH, break_long_words=False)
+    axes.text(0.98, 0.03, folded, transform=axes.transAxes, ha="right", va="bottom", color=FAINT, fontsize=8)
+
+
+def legend(axes: Axes, *, above: bool = False) -> None:
+    """A legend within the axes, or above them where it would cover points; what is drawn on top first."""
     handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        axes.legend(handles[::-1], labels[::-1], edgecolor="none", framealpha=0.85, fontsize=9, labelcolor=TEXT)
+    if not handles:
+        return
+    look: dict[str, Any] = {"edgecolor": "none", "framealpha": 0.85}
+    if above:
+        height = 1.06 if axes.get_title(loc="right") else 1.01
+        look = {"frameon": False, "loc": "lower left", "bbox_to_anchor": (0.0, height), "borderaxespad": 0.0}
+        look |= {"ncols": 3, "columnspacing": 1.2, "handletextpad": 0.3}
+    axes.legend(handles[::-1], labels[::-1], fontsize=9, labelcolor=TEXT, **look)
 
 
 def as_label(name: str) -> str:

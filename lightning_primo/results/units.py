@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from lightning_primo.problem.objective import Kind, Objective
+from lightning_primo.results.formatting import format_values
 
 Quantity = Literal["seconds", "joules", "bytes", "count", "share", "number"]
 """What values are: shown as ``12.3 ms``, ``1.5 mJ``, ``4.5 MB``, ``1.2 M``, ``7.8 %``, ``0.123``."""
@@ -100,6 +101,12 @@ def heading(objective: Objective) -> str:
     unit = units.get(quantity_of(objective, ()))
     named_so = unit == "s" and objective.name.endswith("seconds")
     return f"{objective.name} ({unit})" if unit and not named_so else objective.name
+
+
+def named_values(objectives: Iterable[Objective], values: Mapping[str, float]) -> str:
+    """Values as they are with the names over them (`heading`), on one line; of those that there are."""
+    shown = {heading(objective): values[objective.name] for objective in objectives if objective.name in values}
+    return format_values(shown)
 
 
 def _known(values: Iterable[float]) -> list[float]:

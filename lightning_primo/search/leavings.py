@@ -9,6 +9,7 @@ from lightning_primo.display.notes import note
 from lightning_primo.errors import first_line
 from lightning_primo.results import Result
 from lightning_primo.results.environment import add_environment, this_environment
+from lightning_primo.results.formatting import format_count
 
 
 def record_environment(directory: Path, *, workers: int | None, executor: Executor | None) -> None:
@@ -37,7 +38,7 @@ def note_stopped(result: Result, by: str) -> Result:
     """
     spent = f"{result.spent:.10g} {result.problem.unit.spending}"
     note(
-        f"stopped by {by} after {len(result.trials)} trials and {spent}; all that was told is kept in "
+        f"stopped by {by} after {format_count(len(result.trials), 'trial')} and {spent}; all that was told is kept in "
         f"{str(result.directory)!r}, and the same call goes on from there"
     )
     return result

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningCLI
 from lightning_primo.cli.commands import export
 from lightning_primo.cli.main import main
 from lightning_primo.cli.project import Project
-from lightning_primo.errors import InvalidArgumentError, PrimoError, SearchMismatchError
+from lightning_primo.errors import CheckpointError, InvalidArgumentError, PrimoError, SearchMismatchError
 from lightning_primo.layout import trial_directory
 from lightning_primo.problem import Problem
 from tests.cli.searches import written
@@ -58,6 +58,15 @@ def searched(directory: Path, *, project: bool) -> None:
         path = directory.parent / "config.yaml"
         path.write_text(yaml.safe_dump(CONFIG))
         Project.open([path]).for_search(encoded=[], max_epochs=2).write(directory)
+
+
+def test_a_study_has_no_weights_and_has_lost_none(tmp_path: Path) -> None:
+    written(tmp_path / "study")
+    with pytest.raises(PrimoError, match=r"no Search has trained anything in .* In a Study") as told:
+        exported(tmp_path / "study", "--out", tmp_path / "front")
+    assert not isinstance(told.value, CheckpointError)  # of one that is gone
+    assert "--csv" in str(told.value)
+    assert not (tmp_path / "front").exists()
 
 
 def test_the_front_of_a_project_comes_with_its_configs(

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from ConfigSpace import ConfigurationSpace, Float
 
 from lightning_primo.cli.commands import front
 from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
 from lightning_primo.layout import checkpoint_file, trial_directory
+from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Origin
 from tests.cli.searches import written
 from tests.results.search_log import ERROR, LATENCY, PARAMETERS, Log, make_problem
@@ -215,3 +217,35 @@ def test_the_table_is_written_as_a_file(tmp_path: Path, capsys: pytest.CaptureFi
     out = tmp_path / "front.parquet"
     assert printed(capsys, tmp_path / "search", "--out", out) == f"table of 3 trials: {out}\n"
     assert pd.read_parquet(out)["id"].tolist() == [1, 2, 4]
+
+
+def test_the_table_as_markdown_and_latex(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path)
+    for form, begin, row in (
+        ("--markdown", "| trial | val_error | parameters |", "| 4 | 0.9 | 10 |"),
+        ("--latex", r"\begin{tabular}{rrr", r"4 & 0.9 & 10 & "),
+    ):
+        text = printed(capsys, tmp_path, form, "--sort", "parameters")
+        assert text.startswith(begin)
+        assert row in text
+
+
+def test_long_headings_are_folded_in_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = ConfigurationSpace()
+    space.add(*(Float(f"model.init_args.weight_of_the_loss_of_head_{i}", (0.0, 1.0)) for i in range(3)))
+    log = Log(Problem(space=space, objectives=(ERROR, PARAMETERS), max_epochs=9))
+    log.train(0, (0.5, 10.0), config=dict.fromkeys(space, 0.25))
+    written(tmp_path, log)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", printed(capsys, tmp_path)).splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        3 * ["model.init_args."],
+        3 * ["weight_of_the_"],
+        ["trial", "val_error", "parameters", "flops", "loss_of_head_0", "loss_of_head_1", "loss_of_head_2"],
+    ]
+    assert lines[4].split() == ["0", "0.5", "10", "-", "0.25", "0.25", "0.25"]  # one table, below its rule

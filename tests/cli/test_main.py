@@ -84,3 +84,16 @@ def test_errors_are_told_without_a_traceback(
     monkeypatch.setattr(main_module.importlib, "import_module", lambda name: command)
     assert main(["status"]) == code
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_reader_who_has_enough_is_told_nothing(tmp_path: Path, form: list[str]) -> None:
+    written(tmp_path)
+    code = "import sys; from lightning_primo.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "front", str(tmp_path), *form]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1

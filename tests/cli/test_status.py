@@ -48,7 +48,7 @@ def test_status_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         "  trials         8 (5 ok, 1 diverged, 1 rejected, 1 pending), 1 of them trained partly\n"
         "  spent          42 epochs = 4.667 full trainings, 0:00:42 h of search\n"
         "  to go on with  trial 7 (epoch 0 to 9)\n"
-        "  front          3 trials, hypervolume 1.6\n"
+        "  front          3 trials, hypervolume 1.6 up to val_error 1, parameters 10,000\n"
         "  rungs          epoch 0: 1 lost; epoch 3: 2 trained; epoch 9: 4 trained, 1 lost, 1 pending\n"
         "  last failure   trial 3, diverged: loss is nan\n"
         "  process        none searches here now\n"

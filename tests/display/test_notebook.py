@@ -72,5 +72,5 @@ def test_the_progress_of_a_search_in_a_notebook(output: Output, monkeypatch: pyt
         progress.finished(proposal, told, Snapshot(spent=9.0, total=9.0, n_trials=1, front=front, hypervolume=1.0))
     text = output.shown[-1]["text/plain"]
     assert "100%" in text
-    assert "1 trials, 0 running" in text
+    assert "1 trial, 0 running" in text
     assert "front of 1" in text

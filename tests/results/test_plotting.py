@@ -49,12 +49,12 @@ def test_other_suffixes_are_refused(tmp_path: Path, suffix: str) -> None:
 
 def test_the_front_is_joined_by_its_attainment_surface(tmp_path: Path) -> None:
     axes = two_objective_log().result(tmp_path).plot_front().axes[0]
-    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
-    assert axes.get_xlabel() == "val_error in % (lower is better)"
-    assert axes.get_ylabel() == "parameters (lower is better)"
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert axes.get_xlabel() == "parameters (lower is better)"
+    assert axes.get_ylabel() == "val_error in % (lower is better)"
     corners = axes.lines[0].get_xydata()
     right, top = axes.get_xlim()[1], axes.get_ylim()[1]
-    expected = [(0.2, top), (0.2, 1000), (0.3, 1000), (0.3, 100), (0.9, 100), (0.9, 10), (right, 10)]
+    expected = [(10, top), (10, 0.9), (100, 0.9), (100, 0.3), (1000, 0.3), (1000, 0.2), (right, 0.2)]
     np.testing.assert_allclose(np.asarray(corners), expected)
 
 
@@ -67,20 +67,20 @@ def test_known_trials_have_a_ring(tmp_path: Path) -> None:
     axes = log.result(tmp_path).plot_front().axes[0]
     assert "known before (1)" in legend_of(axes)
     (ring,) = [drawn for drawn in axes.collections if drawn.get_label() == "known before (1)"]
-    np.testing.assert_allclose(ring.get_offsets(), [[0.25, 500.0]])
+    np.testing.assert_allclose(ring.get_offsets(), [[500.0, 0.25]])
 
 
 def legend_of(axes: Any) -> list[str]:
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_the_surface_of_a_maximised_objective_opens_to_the_left(tmp_path: Path) -> None:
+def test_the_surface_of_a_maximised_objective_opens_downwards(tmp_path: Path) -> None:
     log = Log(make_problem(ACCURACY, PARAMETERS))
     log.train(0, (0.9, 1000.0))
     log.train(1, (0.5, 10.0))
     axes = log.result(tmp_path).plot_front().axes[0]
-    left, top = axes.get_xlim()[0], axes.get_ylim()[1]
-    expected = [(0.9, top), (0.9, 1000), (0.5, 1000), (0.5, 10), (left, 10)]
+    right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
+    expected = [(10, bottom), (10, 0.5), (1000, 0.5), (1000, 0.9), (right, 0.9)]
     np.testing.assert_allclose(np.asarray(axes.lines[0].get_xydata()), expected)
 
 
@@ -93,8 +93,8 @@ def test_layers_show_every_trial_that_has_values(tmp_path: Path) -> None:
 def test_the_third_objective_is_the_colour_of_the_front(tmp_path: Path) -> None:
     result = three_objective_log().result(tmp_path)
     axes, bar = result.plot_front(tmp_path / "three.png").axes
-    assert axes.get_xlabel() == "accuracy in % (higher is better)"
-    assert axes.get_ylabel() == "parameters (lower is better)"
+    assert axes.get_xlabel() == "parameters (lower is better)"
+    assert axes.get_ylabel() == "accuracy in % (higher is better)"
     assert bar.get_ylabel() == "latency in s (lower is better)"
     assert not axes.lines  # no member of the front lies behind a line
     (front,) = (points for points in axes.collections if str(points.get_label()).startswith("front"))
@@ -117,8 +117,8 @@ def test_noisy_members_of_the_front_have_bars(tmp_path: Path) -> None:
         for lines in axes.collections
         if isinstance(lines, LineCollection)
     )
-    assert np.allclose(across, [[[0.15, 4], [0.25, 4]], [[0.59, 2], [0.61, 2]]])
-    assert np.allclose(up, [[[0.2, 0.004], [0.2, 12]], [[0.6, 2], [0.6, 2]]])  # no bar ends below 0
+    assert np.allclose(across, [[[0.004, 0.2], [12, 0.2]], [[2, 0.6], [2, 0.6]]])  # no bar ends below 0
+    assert np.allclose(up, [[[4, 0.15], [4, 0.25]], [[2, 0.59], [2, 0.61]]])
     (certain,) = two_objective_log().result(tmp_path).plot_front().axes
     assert not [lines for lines in certain.collections if isinstance(lines, LineCollection)]
 
@@ -128,9 +128,9 @@ def test_a_long_name_is_not_cut_off_at_the_edge(tmp_path: Path) -> None:
     log.train(0, (0.2, 4.0))
     figure = log.result(tmp_path).plot_front()
     figure.draw_without_rendering()
-    label = figure.axes[0].xaxis.label
+    label = figure.axes[0].yaxis.label
     assert label.get_text().endswith("… in % (higher is better)")
-    assert label.get_window_extent().x1 <= figure.bbox.x1
+    assert label.get_window_extent().y1 <= figure.bbox.y1
 
 
 def test_more_than_three_objectives_give_all_pairs_or_the_two_chosen(tmp_path: Path) -> None:
@@ -139,13 +139,13 @@ def test_more_than_three_objectives_give_all_pairs_or_the_two_chosen(tmp_path: P
     log.train(1, (0.5, 10.0, 4.0, 3e6))
     result = log.result(tmp_path)
     pairs = [axes.get_xlabel() + "|" + axes.get_ylabel() for axes in result.plot_front(tmp_path / "pairs.png").axes]
-    assert pairs == [
-        "|parameters (lower is better)",
-        "|latency in s (lower is better)",
+    assert pairs == [  # row by row; labels are at the steps of the triangle
+        "parameters (lower is better)|accuracy in % (higher is better)",
         "|",
-        "accuracy in % (higher is better)|memory_cpu in MB (lower is better)",
-        "parameters (lower is better)|",
-        "latency in s (lower is better)|",
+        "|",
+        "latency in s (lower is better)|parameters (lower is better)",
+        "|",
+        "memory_cpu in MB (lower is better)|latency in s (lower is better)",
         "|accuracy in % (higher is better)",
     ]
     (axes,) = result.plot_front(x="latency").axes
@@ -157,7 +157,7 @@ def test_more_than_three_objectives_give_all_pairs_or_the_two_chosen(tmp_path: P
         result.plot_front(x="latency", y="loss")
     with pytest.raises(UnknownNameError, match="objective in 'colour': 'loss'"):
         result.plot_front(colour="loss")
-    with pytest.raises(InvalidArgumentError, match="must be different objectives, got 'x' 'latency' and 'y' 'latency'"):
+    with pytest.raises(InvalidArgumentError, match="must be different objectives, got 'y' 'latency' and 'x' 'latency'"):
         result.plot_front(x="latency", y="latency")
 
 
@@ -165,7 +165,7 @@ def test_members_of_the_front_have_their_numbers(tmp_path: Path) -> None:
     figure = two_objective_log().result(tmp_path).plot_front()
     numbers = {text.get_text(): text for text in figure.axes[0].texts}
     assert set(numbers) == {"1", "2", "4"}
-    assert numbers["2"].xy == (0.3, 100.0)  # type: ignore[attr-defined]
+    assert numbers["2"].xy == (100.0, 0.3)  # type: ignore[attr-defined]
     assert (numbers["2"].get_ha(), numbers["2"].get_va()) == (
         "right",
         "top",
@@ -183,7 +183,7 @@ def test_numbers_cover_no_point_and_no_other_number(tmp_path: Path) -> None:
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in axes.texts]
     assert len(boxes) > len(result.front) / 2
-    points = axes.transData.transform([list(trial.values.values()) for trial in result.trials])
+    points = axes.transData.transform([list(trial.values.values())[::-1] for trial in result.trials])
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
     assert not any(box.contains(*point) for box in boxes for point in points)
 
@@ -195,7 +195,7 @@ def test_no_number_is_nearer_to_another_member_than_to_its_own(tmp_path: Path) -
         log.train(trial_id, (0.01 + 0.002 * trial_id, 10**exponent))
     log.train(len(exponents), (0.9, 2.0))
     result = log.result(tmp_path)
-    figure = result.plot_front()
+    figure = result.plot_front(x="val_error")
     axes = figure.axes[0]
     figure.draw_without_rendering()
     places = {t.id: axes.transData.transform([*t.values.values()]) for t in result.front}
@@ -216,12 +216,12 @@ def test_what_is_far_out_is_left_out_and_told_of(tmp_path: Path) -> None:
     log.train(8, (0.15, 5.0))  # the machine was busy
     axes = log.result(tmp_path).plot_front().axes[0]
     assert axes.get_title(loc="right") == "1 trial lies beyond the axes"
-    assert axes.get_ylim()[1] < 0.02
-    assert axes.get_ylabel() == "latency in ms (lower is better)"
+    assert axes.get_xlim()[1] < 0.02
+    assert axes.get_xlabel() == "latency in ms (lower is better)"
     log.train(9, (0.0, 6.0))  # the same, but on the front
     axes = log.result(tmp_path).plot_front().axes[0]
     assert axes.get_title(loc="right") == ""
-    assert axes.get_ylim()[1] > 6.0
+    assert axes.get_xlim()[1] > 6.0
 
 
 def test_ticks_are_in_the_unit_of_the_label(tmp_path: Path) -> None:
@@ -230,8 +230,8 @@ def test_ticks_are_in_the_unit_of_the_label(tmp_path: Path) -> None:
         log.train(trial_id, (0.3 - 0.1 * trial_id, size, 2e-3 + 1e-3 * trial_id))
     axes, bar = log.result(tmp_path).plot_front().axes
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]
-    assert [tick.get_text() for tick in axes.get_xticklabels()][1:-1] == ["10", "15", "20", "25", "30"]
-    assert {"30", "100", "300", "1k", "3k"} <= {tick.get_text() for tick in axes.get_yticklabels()}
+    assert [tick.get_text() for tick in axes.get_yticklabels()][1:-1] == ["10", "15", "20", "25", "30"]
+    assert {"30", "100", "300", "1k", "3k"} <= {tick.get_text() for tick in axes.get_xticklabels()}
     assert {"2", "3", "4"} <= {tick.get_text() for tick in bar.get_yticklabels()}
     assert bar.get_ylabel() == "latency in ms (lower is better)"
 

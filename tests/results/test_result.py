@@ -124,7 +124,7 @@ def test_summary(tmp_path: Path) -> None:
         "8 trials (5 ok, 1 diverged, 1 rejected, 1 pending)\n"
         "42 epochs = 4.667 full trainings\n"
         "1 trial was trained partly, to 3 of 9 epochs: the front is of those trained fully, a larger budget has more\n"
-        "front of 3, hypervolume 1.6:\n"
+        "front of 3, hypervolume 1.6 up to val_error 1, parameters 10,000:\n"
         "  trial  val_error  parameters\n"
         "      1        0.2       1,000\n"
         "      2        0.3         100\n"
@@ -138,7 +138,9 @@ def test_a_reference_point_that_no_member_is_better_than_is_told(tmp_path: Path)
     log.train(0, (1.5, 2.0))
     log.train(1, (3.5, 1.0))
     result = log.result(tmp_path)
-    told = "front of 2, hypervolume 0 (no member is better than the reference point, val_error 1, latency 2.1)"
+    told = (
+        "front of 2, hypervolume 0 up to val_error 1, latency (s) 2.1 (no member is better than this reference point)"
+    )
     assert told in result.summary()
     log.train(2, (0.5, 1.5))
     assert "no member" not in log.result(tmp_path).summary()
@@ -378,7 +380,7 @@ def test_export(tmp_path: Path) -> None:
 def test_an_export_tells_a_colleague_what_it_is_and_how_it_is_loaded(tmp_path: Path) -> None:
     result, _ = searched(tmp_path / "search")
     text = (result.export(tmp_path / "front") / "README.md").read_text()
-    assert "| folder | accuracy | latency (s) |\n| --- | ---: | ---: |\n| `trial_00000` | 0.9 | 5 |" in text
+    assert "| folder | accuracy | latency (s) |\n| --- | ---: | ---: |\n| trial_00000 | 0.9 | 5 |" in text
     assert "Objectives: accuracy (max), latency (min)." in text
     named = set(re.findall(r"^- `([^`]+)`", text, flags=re.MULTILINE))
     assert named == {"front.csv", "state_dict.pt", "model.ckpt", "config.json", "objectives.json"}

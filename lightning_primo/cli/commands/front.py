@@ -45,6 +45,8 @@ def parser() -> jsonargparse.ArgumentParser:
     )
     made.add_argument("--all", action="store_true", help="all trials, not the front alone")
     form = made.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print the table as Markdown, for a merge request")
+    form.add_argument("--latex", action="store_true", help="print it as LaTeX, for a paper; it needs booktabs")
     form.add_argument("--csv", action="store_true", help="print CSV, with all columns there are")
     form.add_argument("--json", action="store_true", help="print JSON, an object per trial")
     form.add_argument(
@@ -82,8 +84,15 @@ def run(options: jsonargparse.Namespace) -> int:
         _write(search, trials, options.out)
     elif options.json:
         print_json([_described(trial, result) for trial in trials])
+    elif trials and (options.markdown or options.latex):
+        from lightning_primo.results.text_tables import latex_table, markdown_table
+
+        make = markdown_table if options.markdown else latex_table
+        print_text(make(*_cells(trials, result, search.hyperparameters, everything=options.all)))
     elif trials:
-        _print(trials, result, search.hyperparameters, everything=options.all)
+        header, rows = _cells(trials, result, search.hyperparameters, everything=options.all)
+        dim = [options.all and trial.trained_partly for trial in trials]
+        print_table(header, rows, left=("status",), dim=dim)
         if options.choose is not None:
             print_note(f"chosen of {len(result.front)}; {_network(trials[0], options.directory)}")
         elif partly := [trial.epoch for trial in result.trials if trial.trained_partly]:
@@ -98,12 +107,13 @@ def run(options: jsonargparse.Namespace) -> int:
 
 def _write(search: StoredSearch, trials: Sequence[TrialResult], out: Path | None) -> None:
     """Write all columns of trials into a file, or print them as CSV."""
+    from lightning_primo.results.formatting import format_count
     from lightning_primo.results.table_files import write_table
 
     table = search.result().to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
     if out is not None:
         with writing(out):
-            print_text(f"table of {len(trials)} trials: {write_table(table, out)}")
+            print_text(f"table of {format_count(len(trials), 'trial')}: {write_table(table, out)}")
         return
     text = table.to_csv(index=False, lineterminator="\n")
     sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)  # a program gets all as it is
@@ -148,7 +158,10 @@ def _numbers(option: str, words: Sequence[str]) -> dict[str, float]:
     return numbers
 
 
-def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str], *, everything: bool) -> None:
+def _cells(
+    trials: Sequence[TrialResult], result: Findings, names: Sequence[str], *, everything: bool
+) -> tuple[list[str], list[list[str]]]:
+    """The names of columns, and a row for each trial."""
     from lightning_primo.results.formatting import format_setting
     from lightning_primo.results.units import heading
 
@@ -164,9 +177,7 @@ def _print(trials: Sequence[TrialResult], result: Findings, names: Sequence[str]
         values, bounded = ([trial.value_text(one.name) for one in some] for some in (objectives, constraints))
         config = [format_setting(trial.config.get(name)) for name in hyperparameters]
         rows.append([trial.label, *values, *mark, *bounded, *config])
-    dim = [everything and trial.trained_partly for trial in trials]
-    header = ["trial", *map(heading, objectives), *state, *map(heading, constraints), *hyperparameters]
-    print_table(header, rows, left=("status",), dim=dim)
+    return ["trial", *map(heading, objectives), *state, *map(heading, constraints), *hyperparameters], rows
 
 
 def _network(trial: TrialResult, directory: Path) -> str:

@@ -23,8 +23,13 @@ def parser() -> jsonargparse.ArgumentParser:
         help="a folder for the two pictures (default: the search's directory), or a file that ends with .png, .svg or "
         ".pdf for the front alone",
     )
-    made.add_argument("--x", type=str, metavar="OBJECTIVE", help="on the horizontal axis (of four and more: all pairs)")
-    made.add_argument("--y", type=str, metavar="OBJECTIVE", help="on the vertical axis")
+    made.add_argument(
+        "--x",
+        type=str,
+        metavar="OBJECTIVE",
+        help="on the horizontal axis (default: the second; of four and more: all pairs)",
+    )
+    made.add_argument("--y", type=str, metavar="OBJECTIVE", help="on the vertical axis (default: the first)")
     made.add_argument(
         "--colour",
         type=str,

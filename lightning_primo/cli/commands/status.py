@@ -127,6 +127,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
             "size": len(result.front),
             "hypervolume": result.hypervolume(),
             "reference": result.reference,
+            "hypervolume_text": result.hypervolume_text,
             "note": f"{result.changed_since_told()}{result.out_of_reach()}".strip()
             if result.front
             else result.why_no_front,
@@ -147,7 +148,7 @@ def _went_wrong(evaluation: Evaluation) -> bool:
 
 def as_text(status: dict[str, Any]) -> str:
     """The status for a person, a line for each thing."""
-    from lightning_primo.results.formatting import format_duration, format_value
+    from lightning_primo.results.formatting import format_count, format_duration, format_value
 
     spent, front, failure = status["spent"], status["front"], status["last_failure"]
     unit, one = status["unit"], status["unit"].removesuffix("s")
@@ -170,7 +171,7 @@ def as_text(status: dict[str, Any]) -> str:
         "spent": f"{units}{spent['full_trainings']:.4g} full trainings, "
         f"{format_duration(spent['hours'] * 3600)} h of search",
         "running" if status["searched_by"] else "to go on with": ", ".join(running),
-        "front": " ".join([f"{front['size']} trials, hypervolume {front['hypervolume']:.4g}", front["note"]]).rstrip()
+        "front": f"{format_count(front['size'], 'trial')}, {front['hypervolume_text']} {front['note']}".rstrip()
         if front["size"]
         else front["note"],
         "rungs": "; ".join(_rung(rung, one) for rung in status["rungs"]),

@@ -38,7 +38,10 @@ def certainty(findings: Findings, *, repeatable: bool) -> str:
     if not once or not findings.front:
         return ""
     once_more = "" if not repeatable or any(trial.inherits for trial in findings.front) else " (Result.repeat)"
+    each = f"Each {' and '.join(once)} is of one training"
+    if len(findings.problem.objectives) == 1:
+        return f"{each}, so that the best was also lucky: train it again with other seeds{once_more} to see its mean."
     return (
-        f"Each {' and '.join(once)} is of one training, so that the members of the front were also lucky: train them "
-        f"again with other seeds{once_more} to see what they reach."
+        f"{each}, so that the members of the front were also lucky: train them again with other seeds{once_more} to "
+        "see what they reach."
     )

@@ -79,6 +79,11 @@ def prior_effects(
     return rows
 
 
+def _probability(share: float) -> str:
+    """In percent; none is certain."""
+    return "more than 99.9%" if share > 0.999 else "less than 0.1%" if share < 0.001 else f"{share:.1%}"
+
+
 def in_words(effect: PriorEffect, fidelity: Fidelity = BY_EPOCHS) -> str:
     """The effect as a sentence or two."""
     at = "" if effect.epoch is None else f" after {fidelity.text(effect.epoch)}"
@@ -86,7 +91,7 @@ def in_words(effect: PriorEffect, fidelity: Fidelity = BY_EPOCHS) -> str:
         return "No proposal with a value was made with this prior yet."
     words = (
         f"By the {effect.trials} trials{at} this objective is better where the prior is denser with a probability of "
-        f"{effect.right:.1%}."
+        f"{_probability(effect.right)}."
     )
     if not effect.free.trials:
         return f"{words} Every proposal was made with a prior, so that there is none to compare with."

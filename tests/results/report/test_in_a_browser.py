@@ -117,6 +117,12 @@ def hostile_search(directory: Path, n_objectives: int = 4, n: int = 24) -> Resul
     return Result(log.problem, log.events, directory=folder, build=None, description=description)
 
 
+def keep_weights(directory: Path, trial: int) -> None:
+    kept = checkpoint_file(trial_directory(directory, trial))
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+
+
 def log_curve(log: Log, curve: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:
     pairs = log.problem.objectives
     return {
@@ -151,6 +157,7 @@ def test_the_best_so_far_keeps_all_bounds(tmp_path: Path, open_page: Callable[[s
         log.train(i, (loss,), measurements={"gap": gap}, curve=curve)
     log.ask(3, origin=Origin.KNOWN)
     log.tell(3, (0.7,), measurements={"gap": 0.0}, cost=0)
+    keep_weights(tmp_path, 2)
     page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
     traces = page.evaluate("document.getElementById('front-plot').data.map(t => [t.name, t.x, t.y])")
     assert traces == [
@@ -178,7 +185,7 @@ def test_a_front_that_is_empty_for_want_of_feasible_trials(tmp_path: Path, open_
     why = "The only trial that was trained to the full budget of 9 epochs breaks a bound; the nearest: loss = 0.5"
     assert why in page.locator("#detail").inner_text()
     assert page.locator("#table tbody tr").count() == 1  # all trials, as there is no front
-    page.locator("#table button", has_text="the front (0)").click()
+    page.locator("#table button", has_text="the best (0)").click()
     assert why in page.locator("#table").inner_text()
 
 
@@ -226,9 +233,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(tmp_path: Path, open_page:
 def test_a_trial_is_chosen_and_its_command_shown(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
     result = hostile_search(tmp_path)
     chosen = result.front[-1].id
-    kept = checkpoint_file(trial_directory(result.directory, chosen))
-    kept.parent.mkdir(parents=True)
-    kept.touch()
+    keep_weights(result.directory, chosen)
     page = open_page(result.report(tmp_path / "page.html").as_uri())
     draw_all(page)
     page.locator(f"#table tr[data-trial='{chosen}']").click()
@@ -247,6 +252,52 @@ def test_a_trial_is_chosen_and_its_command_shown(tmp_path: Path, open_page: Call
     assert page.locator("#table tbody tr").first.get_attribute("data-trial") == str(len(result.trials) - 1)
     page.locator("#table input").fill("no such text")
     assert page.locator("#table tbody tr").count() == 0
+
+
+def test_rows_and_headings_are_reached_and_chosen_by_keyboard(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    for i in range(40):
+        log.train(i, (0.9 - 0.01 * i, 10.0 + i))
+    page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
+    focused = "document.activeElement.closest('tr')?.dataset.trial"
+    selected = "[...document.querySelectorAll('#table tr[aria-selected=true]')].map(row => row.dataset.trial)"
+    page.locator("#table input").focus()
+    for _ in range(1 + page.locator("#table th").count()):  # past the headings
+        page.keyboard.press("Tab")
+    assert (page.evaluate(focused), page.evaluate(selected)) == ("39", ["39"])  # the most accurate one
+    for _ in range(30):
+        page.keyboard.press("ArrowDown")
+    place = page.evaluate("document.querySelector('#table .scroll').scrollTop")
+    assert place > 0
+    assert (page.evaluate(focused), page.evaluate(selected)) == ("9", ["39"])
+    page.keyboard.press("Enter")
+    assert page.locator("#detail h3").first.inner_text() == "Trial 9"
+    assert (page.evaluate(focused), page.evaluate(selected)) == ("9", ["9"])  # where it was
+    assert page.evaluate("document.querySelector('#table .scroll').scrollTop") == place
+    page.keyboard.press("End")
+    page.keyboard.press("Space")
+    assert page.evaluate(selected) == ["0"]
+    assert page.evaluate("document.querySelectorAll('#table tr[tabindex=\\'0\\']').length") == 1
+    heading = page.get_by_role("button", name="sort by parameters")
+    heading.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.textContent") == "parameters ▴"
+    assert page.get_by_role("columnheader", name="sort by parameters").get_attribute("aria-sort") == "ascending"
+    assert page.get_by_role("grid", name="trials").get_by_role("row", selected=True).count() == 1
+    page.get_by_role("button", name="all trials").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.textContent") == "all trials (40)"
+
+
+@pytest.mark.parametrize("n_objectives", [1, 2])
+def test_the_head_has_what_was_reached(tmp_path: Path, open_page: Callable[[str], Any], n_objectives: int) -> None:
+    log = Log(make_problem(*(ERROR, PARAMETERS)[:n_objectives]))
+    log.train(0, (0.1, 1000.0)[:n_objectives])
+    page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
+    figures = [text.replace("\u00a0", " ") for text in page.locator(".figure").all_inner_texts()]
+    reached = {1: "10 %\nbest val_error", 2: "0.9\nhypervolume up to val_error 100 %, parameters 10 k"}
+    assert reached[n_objectives] in figures
+    assert len([text for text in figures if "hypervolume" in text]) == n_objectives - 1
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ const known = (value) => typeof value === "number" && Number.isFinite(value);
 function digits(value, n = 3) {
   if (value === 0) return "0";
   const size = Math.floor(Math.log10(Math.abs(value)));
-  if (size >= 7 || size < -5) return value.toPrecision(n).replace("e+", "e");
+  if (size >= 7 || size < -5) return value.toExponential(n - 1).replace(/\.?0*e\+?/, "e");
   return value.toLocaleString("en-US", { maximumFractionDigits: Math.max(0, n - 1 - size) });
 }
 
@@ -80,16 +80,37 @@ const wide = (table) => element("div", { class: "wide" }, table);
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const short = (text, n = 28) => (text.length > n ? text.slice(0, n - 1) + "…" : text);
 
+// A name in so many letters: what tells those of a config apart, such as model.init_args.depth, stands in their end.
+function shortName(name, n = 28) {
+  if (name.length <= n) return name;
+  const parts = name.split(".");
+  while (parts.length > 1 && parts.join(".").length >= n) parts.shift();
+  const end = parts.join(".");
+  if (end.length < n) return "…" + end;
+  const head = Math.floor(n / 3);
+  return end.slice(0, head) + "…" + end.slice(head + 1 - n);
+}
+
+// Redrawing replaces elements; the one that takes a key's place has the same `data-key`, and gets the focus.
+function keepingFocus(draw) {
+  const held = document.activeElement;
+  const section = held?.closest?.("section")?.id;
+  const key = held?.dataset?.key;
+  draw();
+  if (section === undefined || key === undefined || document.contains(held)) return;
+  document.querySelector(`#${section} [data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
 function select(label, options, value, change) {
-  const box = element("select", { onchange: (event) => change(event.target.value) });
+  const box = element("select", { "data-key": label, onchange: (event) => change(event.target.value) });
   for (const [key, text] of options) box.append(element("option", { value: key, selected: String(key) === String(value) }, text));
   return element("label", {}, label, box);
 }
 
-function choices(options, value, change) {
-  const row = element("span", { role: "group" });
+function choices(label, options, value, change) {
+  const row = element("span", { role: "group", "aria-label": label });
   for (const [key, text] of options) {
-    row.append(element("button", { type: "button", "aria-pressed": String(key === value), onclick: () => change(key) }, text), " ");
+    row.append(element("button", { type: "button", "data-key": `${label} ${key}`, "aria-pressed": String(key === value), onclick: () => change(key) }, text), " ");
   }
   return row;
 }

@@ -48,7 +48,7 @@ function viridis(share, steps) {
 
 function choose(trialId) {
   state.trial = trialId;
-  redraw("front", "detail", "parallel", "table", "curves");
+  redraw("front", "detail", "parallel", "chosen", "curves");
 }
 
 function describe(trial) {
@@ -80,15 +80,19 @@ function baseLayout(height, extra = {}) {
 
 const OPTIONS = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 
+// A name for who does not see the chart; what it shows of trials is in the table.
 function plot(node, traces, layout) {
   node.classList.add("plot");
+  const titles = [layout.yaxis, layout.xaxis].map((axis) => axis.title?.text).filter(Boolean);
+  node.setAttribute("role", "img");
+  node.setAttribute("aria-label", `chart${titles.length ? ": " : ""}${titles.join(" over ")}`);
   return Plotly.react(node, traces, layout, OPTIONS);
 }
 
 // Ticks of a logarithmic axis: 1, 2, 5 of each decade are named, or decades alone where there is no room for them.
 function axisOf(objective, scale, extra = {}) {
   const room = objective.mode === "max" ? 24 : 40;
-  const title = { text: plain(short(objective.name, room)) + scale.suffix + (objective.mode === "max" ? " (higher is better)" : "") };
-  const format = scale.format ? { tickformat: scale.format } : {};
+  const title = { text: plain(shortName(objective.name, room)) + scale.suffix + (objective.mode === "max" ? " (higher is better)" : "") };
+  const format = scale.format || objective.log ? { tickformat: scale.format || "~g" } : {};
   return { title, type: objective.log ? "log" : "linear", dtick: objective.log ? (window.innerWidth < 600 ? 1 : "D2") : undefined, ...format, ...extra };
 }

@@ -1,14 +1,14 @@
 // The front of any two objectives, a third one as colour; what is chosen is shown beside it.
 
 views.push({
-  id: "front", title: "Front", present: () => true,
+  id: "front", title: () => (data.objectives.length > 1 ? "Front" : "Best"), present: () => true,
   draw(body) {
     const controls = element("div", { class: "controls" });
     const chart = element("div", { id: "front-plot" });
-    const detail = element("div", { class: "detail", id: "detail" });
+    const detail = element("div", { class: "detail", id: "detail", role: "region", tabindex: 0, "aria-label": "chosen trial", "aria-live": "polite" });
     body.append(controls, element("div", { class: "split" }, element("div", {}, chart, suggested(), element("p", { class: "faint", id: "front-note" })), detail), element("div", { id: "table" }));
     if (data.objectives.length > 1) {
-      const names = data.objectives.map((objective) => [objective.name, short(objective.name)]);
+      const names = data.objectives.map((objective) => [objective.name, shortName(objective.name)]);
       const change = (key) => (name) => { state[key] = name; redraw("front"); };
       controls.append(
         select("horizontal", names, state.x, change("x")), select("vertical", names, state.y, change("y")),
@@ -18,6 +18,7 @@ views.push({
     parts.front = () => drawFront(chart);
     parts.detail = () => drawDetail(detail);
     parts.table = () => drawTable(document.getElementById("table"));
+    parts.chosen = () => markChosen(document.getElementById("table"));
     parts.front(); parts.detail(); parts.table();
   },
 });
@@ -25,7 +26,7 @@ views.push({
 // With which members a reader begins: the ends of the front, and where it bends the most.
 function suggested() {
   if (!data.suggested.length) return null;
-  const each = data.suggested.flatMap(({ rule, trial }) => [element("span", {}, `${rule}: `, element("button", { type: "button", onclick: () => choose(trial) }, `trial ${trial}`)), " "]);
+  const each = data.suggested.flatMap(({ rule, trial }) => [element("span", {}, `${rule}: `, element("button", { type: "button", "data-key": rule, onclick: () => choose(trial) }, `trial ${trial}`)), " "]);
   return element("p", { class: "suggested" }, ...each);
 }
 
@@ -49,7 +50,12 @@ function drawFront(chart) {
   if (!chart.classList.contains("js-plotly-plot")) chart.replaceChildren();
   const [sx, sy] = [axisScale(all.map((t) => t.values[jx]), ox.unit), axisScale(all.map((t) => t.values[jy]), oy.unit)];
   const members = groups["on the front"];
-  const colours = jc >= 0 ? colourScale(all.map((trial) => trial.values[jc]), data.objectives[jc]) : null;
+  const basis = members.length + groups["trained fully"].length > 3 ? [...members, ...groups["trained fully"]] : all;
+  const colours = jc >= 0 ? colourScale(basis, jc) : null;
+  const [rx, ry] = [rangeOf(basis, members, jx, ox, sx.factor), rangeOf(basis, members, jy, oy, sy.factor)];
+  const corner = `${oy.mode === "min" ? "bottom" : "top"} ${ox.mode === "min" ? "left" : "right"}`; // where no member can be
+  const first = new Set([state.trial, ...data.suggested.map((one) => one.trial)]);
+  const numbered = withRoom([...members].sort((a, b) => first.has(b.id) - first.has(a.id)), (trial) => [(chart.clientWidth - 80 - (colours ? 90 : 0)) * shareOf(trial.values[jx] / sx.factor, ox, rx.range), 356 * shareOf(trial.values[jy] / sy.factor, oy, ry.range)], [corner, "bottom left", "top right", "bottom right", "top left"]);
   const traces = [];
   if (data.objectives.length === 2 && members.length > 1) traces.push(staircase(members, jx, jy, sx, sy));
   for (const [fate, trials] of Object.entries(groups)) {
@@ -60,7 +66,7 @@ function drawFront(chart) {
       type: "scatter", mode: onFront && trials.length <= 25 && window.innerWidth >= 600 ? "markers+text" : "markers", name: `${fate} (${trials.length})`, customdata: trials.map((trial) => trial.id),
       x: trials.map((trial) => trial.values[jx] / sx.factor), y: trials.map((trial) => trial.values[jy] / sy.factor),
       error_x: errorBars(trials, jx, sx.factor, bars), error_y: errorBars(trials, jy, sy.factor, bars),
-      text: trials.map((trial) => String(trial.id)), hovertext: trials.map(hover), hoverinfo: "text", textposition: `${oy.mode === "min" ? "bottom" : "top"} ${ox.mode === "min" ? "left" : "right"}`, textfont: { size: 11, color: css("--faint") }, cliponaxis: false,
+      text: trials.map((trial) => (numbered.has(trial.id) ? String(trial.id) : "")), hovertext: trials.map(hover), hoverinfo: "text", textposition: trials.map((trial) => numbered.get(trial.id) ?? corner), textfont: { size: 11, color: css("--faint") }, cliponaxis: false,
       selectedpoints: state.brushed ? trials.flatMap((trial, i) => (state.brushed.has(trial.id) ? [i] : [])) : undefined,
       unselected: { marker: { opacity: 0.08 }, textfont: { color: "rgba(0,0,0,0)" } }, visible: fate === "trained partly" && groups["trained fully"].length + members.length > 3 ? "legendonly" : true,
       marker: {
@@ -73,8 +79,6 @@ function drawFront(chart) {
       },
     });
   }
-  const basis = members.length + groups["trained fully"].length > 3 ? [...members, ...groups["trained fully"]] : all;
-  const [rx, ry] = [rangeOf(basis, members, jx, ox, sx.factor), rangeOf(basis, members, jy, oy, sy.factor)];
   const layout = baseLayout(440, {
     xaxis: axisOf(ox, sx, rx.range ? { range: rx.range } : {}), yaxis: axisOf(oy, sy, ry.range ? { range: ry.range } : {}),
     margin: { l: 64, r: 16, t: 36, b: 48 }, uirevision: `${state.x}|${state.y}`,
@@ -89,6 +93,26 @@ function drawFront(chart) {
   if (all.some((trial) => trial.known)) notes.push(KNOWN_NOTE);
   notes.push(...data.notes);
   document.getElementById("front-note").textContent = notes.join(" ");
+}
+
+// Where a value lies on an axis, from 0 to 1.
+const shareOf = (value, objective, range) => (range ? ((objective.log ? Math.log10(value) : value) - range[0]) / (range[1] - range[0]) : 0);
+
+// Where the numbers of trials stand: about their points, nearer to no other one and on no other number.
+function withRoom(trials, place, corners) {
+  const points = trials.map((trial) => ({ id: trial.id, at: place(trial) }));
+  const near = ([x, y], [u, v], width, height) => Math.abs(x - u) < width && Math.abs(y - v) < height;
+  const [kept, found] = [[], new Map()];
+  for (const { id, at: [x, y] } of points) {
+    for (const corner of corners) {
+      const middle = [x + (corner.includes("left") ? -14 : 14), y + (corner.includes("bottom") ? -11 : 11)];
+      if (kept.some((other) => near(other, middle, 24, 12)) || points.some((one) => one.id !== id && Math.hypot(one.at[0] - middle[0], one.at[1] - middle[1]) < 21)) continue;
+      kept.push(middle);
+      found.set(id, corner);
+      break;
+    }
+  }
+  return found;
 }
 
 const KNOWN_NOTE = "Diamonds are results that were known beforehand.";
@@ -110,14 +134,17 @@ function staircase(members, jx, jy, sx, sy) {
   };
 }
 
-function colourScale(values, objective) {
+// From the least to the greatest but the last few, all of the front always inside.
+function colourScale(trials, index) {
+  const objective = data.objectives[index];
   const of = (value) => (objective.log ? (value > 0 ? Math.log10(value) : null) : value);
-  const found = values.map(of).filter(known).sort((a, b) => a - b);
+  const sorted = (some) => some.map((trial) => of(trial.values[index])).filter(known).sort((a, b) => a - b);
+  const [found, front] = [sorted(trials), sorted(trials.filter((trial) => trial.fate === "on the front"))];
   const low = found[0] ?? 0;
-  const high = found[Math.floor(0.97 * (found.length - 1))] ?? 1;
+  const high = Math.max(found[Math.floor(0.97 * (found.length - 1))] ?? 1, ...front);
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => low + share * (high - low));
   const bar = {
-    title: { text: plain(short(objective.name)), side: "right" }, thickness: 12, len: 0.9, outlinewidth: 0, tickvals: ticks,
+    title: { text: plain(shortName(objective.name)), side: "right" }, thickness: 12, len: 0.9, outlinewidth: 0, tickvals: ticks,
     ticktext: ticks.map((tick) => shown(objective.log ? 10 ** tick : tick, objective.unit)),
   };
   return { of, low, high, bar };
@@ -159,7 +186,7 @@ function drawBest(chart) {
   plot(chart, [
     ...(broken.length ? [markers(`infeasible (${broken.length})`, broken, "x")] : []), markers("trained fully", full, "circle"),
     { type: "scatter", mode: "lines", name: "best so far", x: full.map((trial) => trial.id), y: line.map((value) => value / scale.factor), line: { shape: "hv", color: css("--accent") }, hoverinfo: "skip" },
-  ], baseLayout(420, { xaxis: { title: { text: "trial" } }, yaxis: axisOf(objective, scale), margin: { l: 64, r: 16, t: 36, b: 48 } }));
+  ], baseLayout(420, { xaxis: { title: { text: "trial" }, tickformat: "d", ...(data.trials.length < 8 ? { dtick: 1 } : {}) }, yaxis: axisOf(objective, scale), margin: { l: 64, r: 16, t: 36, b: 48 } }));
   document.getElementById("front-note").textContent = [...(full.some((trial) => trial.known) ? [KNOWN_NOTE] : []), ...data.notes].join(" ");
   chart.removeAllListeners?.("plotly_click");
   chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (id !== undefined) choose(id); });

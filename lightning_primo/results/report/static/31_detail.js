@@ -53,7 +53,7 @@ function drawDetail(box) {
       return { type: "scatter", mode: "lines+markers", x: curve.epochs, y: curve.values[k].map((value) => (known(value) ? value / scale.factor : null)), line: { color: css("--accent"), width: 2 }, marker: { size: 4 }, name: plain(objective.name) };
     });
     const scale = axisScale(curve.values[0], trained[0].unit);
-    plot(chart, traces, baseLayout(170, { showlegend: false, margin: { l: 52, r: 8, t: 6, b: 36 }, xaxis: { title: { text: data.summary.one } }, yaxis: { title: { text: plain(short(trained[0].name, 22)) + scale.suffix }, ...(scale.format ? { tickformat: scale.format } : {}), type: trained[0].log ? "log" : "linear" } }));
+    plot(chart, traces, baseLayout(170, { showlegend: false, margin: { l: 52, r: 8, t: 6, b: 36 }, xaxis: { title: { text: data.summary.one } }, yaxis: { title: { text: plain(shortName(trained[0].name, 18)) + scale.suffix }, ...(scale.format ? { tickformat: scale.format } : {}), type: trained[0].log ? "log" : "linear" } }));
   }
   if (trial.kept) {
     const command = `${data.export} --trial ${trial.id} --out trial_${trial.id}`;
@@ -63,7 +63,7 @@ function drawDetail(box) {
   } else if (trial.known) {
     box.append(element("p", { class: "faint" }, "Its result was known: it was not trained here, so that its weights are not here."));
   } else {
-    box.append(element("p", { class: "faint" }, trial.fate === "on the front" ? "Its weights are not in the search's directory." : "Its weights are not kept: those of the front are."));
+    box.append(element("p", { class: "faint" }, trial.fate === "on the front" || !data.trials.some((one) => one.kept) ? "Its weights are not in the search's directory." : "Its weights are not kept: those of the front are."));
   }
 }
 
@@ -71,10 +71,10 @@ function drawTable(box) {
   box.replaceChildren();
   const controls = element("div", { class: "controls" });
   const everything = state.table === "all";
-  controls.append(choices([["front", `the front (${data.front.length})`], ["all", `all trials (${data.trials.length})`]], state.table, (key) => { state.table = key; redraw("table"); }));
+  controls.append(choices("trials in the table", [["front", `the ${data.objectives.length > 1 ? "front" : "best"} (${data.front.length})`], ["all", `all trials (${data.trials.length})`]], state.table, (key) => { state.table = key; redraw("table"); }));
   const search = element("input", { type: "search", placeholder: "filter", value: state.filter ?? "", "aria-label": "filter the table" });
   search.addEventListener("input", () => { state.filter = search.value; fill(); });
-  controls.append(search, element("span", { class: "faint" }, "A click on a row shows the trial, one on a heading sorts."));
+  controls.append(search, element("span", { class: "faint" }, "A click on a row shows the trial, one on a heading sorts; or the arrow keys and Enter."));
   const names = data.space.map((one) => one.name).filter((name) => data.trials.some((trial) => name in trial.config));
   const columns = [
     { name: "trial", of: (trial) => trial.id, text: (trial) => String(trial.id) + (trial.known ? " (known)" : "") },
@@ -85,8 +85,11 @@ function drawTable(box) {
   ];
   const head = element("tr");
   for (const column of columns) {
-    const mark = state.sort === column.name ? (state.down ? " ▾" : " ▴") : "";
-    head.append(element("th", { "data-sort": true, class: column.left ? "text" : null, title: column.name, onclick: () => { state.down = state.sort === column.name && !state.down; state.sort = column.name; redraw("table"); } }, short(column.name, 22) + mark));
+    const sorted = state.sort === column.name;
+    const mark = sorted ? (state.down ? " ▾" : " ▴") : "";
+    const sort = () => { state.down = sorted && !state.down; state.sort = column.name; redraw("table"); };
+    head.append(element("th", { "data-sort": true, scope: "col", class: column.left ? "text" : null, title: column.name, "aria-sort": sorted ? (state.down ? "descending" : "ascending") : null, onclick: sort },
+      element("button", { type: "button", class: "sort", "aria-label": `sort by ${column.name}`, "data-key": `sort ${column.name}` }, shortName(column.name, 22) + mark)));
   }
   const rows = element("tbody");
   const more = element("p", { class: "faint" });
@@ -103,19 +106,42 @@ function drawTable(box) {
     }));
     const limit = state.allRows ? trials.length : 150;
     for (const trial of trials.slice(0, limit)) {
-      const row = element("tr", { "data-trial": trial.id, class: trial.id === state.trial ? "chosen" : null, onclick: () => choose(trial.id) });
+      const row = element("tr", { "data-trial": trial.id, onclick: () => choose(trial.id) });
       for (const column of columns) {
         const leads = column.best && trial.fate === "on the front" && column.of(trial) === best.get(column.name);
-        row.append(element("td", { class: [column.left ? "text" : "", leads ? "best" : ""].join(" ").trim() || null }, short(column.text(trial), 40)));
+        row.append(element("td", { class: [column.left ? "text" : "", leads ? "best" : ""].join(" ").trim() || null }, shortName(column.text(trial), 40)));
       }
       rows.append(row);
     }
+    markChosen(box);
     more.replaceChildren();
-    if (trials.length > limit) more.append(`${limit} of ${trials.length} are shown. `, element("button", { type: "button", onclick: () => { state.allRows = true; fill(); } }, "show all"));
+    if (trials.length > limit) more.append(`${limit} of ${trials.length} are shown. `, element("button", { type: "button", "data-key": "all rows", onclick: () => { state.allRows = true; fill(); } }, "show all"));
     if (!trials.length) more.append(everything || wanted ? "There is no such trial." : noneOnFront());
   }
+  rows.addEventListener("keydown", moveAlong);
+  box.append(controls, element("div", { class: "scroll" }, element("table", { role: "grid", "aria-label": "trials" }, element("thead", {}, head), rows)), more);
   fill();
-  box.append(controls, element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), rows)), more);
+}
+
+// One row of the table takes part in the order of tabs: the chosen one, or the first.
+function markChosen(box) {
+  const rows = [...box.querySelectorAll("tr[data-trial]")];
+  const chosen = rows.find((row) => Number(row.dataset.trial) === state.trial);
+  for (const row of rows) {
+    row.classList.toggle("chosen", row === chosen);
+    row.setAttribute("aria-selected", String(row === chosen));
+    row.tabIndex = row === (chosen ?? rows[0]) ? 0 : -1;
+  }
+}
+
+// The arrow keys go from row to row, and Enter or the space bar chooses.
+function moveAlong(event) {
+  const row = event.target.closest("tr[data-trial]");
+  const [next, chosen] = [{ ArrowDown: row?.nextSibling, ArrowUp: row?.previousSibling, Home: row?.parentNode.firstChild, End: row?.parentNode.lastChild }[event.key], event.key === "Enter" || event.key === " "];
+  if (!row || !(next || chosen)) return;
+  event.preventDefault();
+  if (chosen) choose(Number(row.dataset.trial));
+  else next.focus();
 }
 
 function compared(a, b) {

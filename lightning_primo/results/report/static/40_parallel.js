@@ -9,16 +9,16 @@ views.push({
     const controls = element("div", { class: "controls" });
     const box = element("div", { class: "parallel" });
     const count = element("span", { class: "faint" });
-    const names = data.objectives.map((objective) => [objective.name, short(objective.name)]);
+    const names = data.objectives.map((objective) => [objective.name, shortName(objective.name)]);
     if (!names.some(([name]) => name === state.tint)) state.tint = names[0][0];
     controls.append(
       select("colour", names, state.tint, (name) => { state.tint = name; redraw("parallel"); }),
-      choices([["full", "trained fully"], ["all", "with partly trained and infeasible"]], state.lines ?? defaultLines(), (key) => { state.lines = key; rebuild("parallel"); }),
-      element("button", { type: "button", onclick: () => { state.brushes = {}; brush(); redraw("parallel", "front"); } }, "clear brushes"), count,
+      choices("trials that are drawn", [["full", "trained fully"], ["all", "with partly trained and infeasible"]], state.lines ?? defaultLines(), (key) => { state.lines = key; rebuild("parallel"); }),
+      element("button", { type: "button", "data-key": "clear", onclick: () => { state.brushes = {}; brush(); redraw("parallel", "front"); } }, "clear brushes"), count,
     );
     body.append(controls, box);
-    const canvas = element("canvas");
-    const svg = svgElement("svg");
+    const canvas = element("canvas", { role: "img", "aria-label": "chart: parallel coordinates of hyperparameters and objectives" });
+    const svg = svgElement("svg", { "aria-hidden": "true" });
     box.append(canvas, svg);
     parts.parallel = () => drawParallel(box, canvas, svg, count);
     parts.parallel();
@@ -63,7 +63,7 @@ function choiceAxis(one) {
   const keys = one.choices.map((choice) => JSON.stringify(choice));
   const last = keys.length - 1;
   return {
-    name: one.name, ticks: one.choices.map((choice, i) => [i / last, short(setting(choice), 14)]),
+    name: one.name, ticks: one.choices.map((choice, i) => [i / last, shortName(setting(choice), 14)]),
     place: (trial) => { const at = keys.indexOf(JSON.stringify(trial.config[one.name])); return at < 0 ? null : at / last; },
   };
 }
@@ -73,11 +73,20 @@ function numberAxis(name, of, low, high, log, text, whole = false) {
   const width = scale(high) - scale(low);
   const back = (share) => (log ? Math.exp(scale(low) + share * width) : low + share * width);
   const few = whole && high - low <= 4;
-  const named = few ? Array.from({ length: high - low + 1 }, (_, i) => low + i) : [0, 0.25, 0.5, 0.75, 1].map(back);
+  const named = few ? Array.from({ length: high - low + 1 }, (_, i) => low + i) : log && high > 50 * low ? decades(low, high) : [0, 0.25, 0.5, 0.75, 1].map(back);
   return {
     name, ticks: width > 0 ? named.map((value) => [(scale(whole ? Math.round(value) : value) - scale(low)) / width, text(value)]) : [[0.5, text(low)]],
     place: (trial) => { const value = of(trial); return value === undefined ? null : width > 0 ? (scale(value) - scale(low)) / width : 0.5; },
   };
+}
+
+// The ends of a logarithmic axis, and powers of ten between them that are not too near to these.
+function decades(low, high) {
+  const [first, last] = [Math.log10(low), Math.log10(high)];
+  const step = Math.ceil((last - first) / 5);
+  const between = Array.from({ length: Math.floor(last) - Math.ceil(first) + 1 }, (_, i) => Math.ceil(first) + i);
+  const near = 0.08 * (last - first);
+  return [low, ...between.filter((power, i) => i % step === 0 && power - first > near && last - power > near).map((power) => 10 ** power), high];
 }
 
 // The trials that keep to all brushes; null where there are none.
@@ -102,19 +111,19 @@ function drawParallel(box, canvas, svg, count) {
   canvas.width = width * ratio; canvas.height = PLOT.height * ratio;
   canvas.style.width = width + "px"; canvas.style.height = PLOT.height + "px";
   svg.setAttribute("width", width); svg.setAttribute("height", PLOT.height); svg.setAttribute("viewBox", `0 0 ${width} ${PLOT.height}`);
-  const x = (i) => 50 + (i * (width - 100)) / Math.max(1, axes.length - 1);
+  const x = (i) => 50 + (i * (width - 116)) / Math.max(1, axes.length - 1);
   const bottom = PLOT.height - PLOT.bottom - PLOT.gap;
   const y = (share) => bottom - share * (bottom - PLOT.top);
   const below = bottom + PLOT.gap;
   const lines = trials.map((trial) => ({ trial, at: axes.map((axis) => { const share = axis.place(trial); return share === null ? below : y(share); }) }));
   const j = objectiveIndex(state.tint);
-  const colours = colourScale(trials.map((trial) => trial.values[j]), data.objectives[j]);
+  const colours = colourScale(trials, j);
   const steps = viridisSteps();
   const tint = (trial) => viridis((colours.of(trial.values[j]) - colours.low) / (colours.high - colours.low || 1), steps);
   const repaint = () => paint(canvas.getContext("2d"), ratio, width, lines, x, tint);
   repaint();
   svg.replaceChildren();
-  axes.forEach((axis, i) => drawAxis(svg, axis, x(i), y, below, bottom, Math.floor((x(1) - x(0)) / 6.2)));
+  axes.forEach((axis, i) => drawAxis(svg, axis, x(i), y, below, bottom, Math.floor((x(1) - x(0)) / 7)));
   const tell = () => { count.textContent = `${state.brushed ? state.brushed.size : trials.length} of ${trials.length} trials`; };
   tell();
   listen(svg, lines, x, bottom, () => { brush(); repaint(); tell(); });
@@ -139,10 +148,10 @@ function paint(pen, ratio, width, lines, x, colour) {
 
 function drawAxis(svg, axis, at, y, below, bottom, letters) {
   svg.append(svgElement("line", { x1: at, x2: at, y1: PLOT.top, y2: bottom }));
-  const name = svgElement("text", { x: at, y: 18, "text-anchor": "middle", "font-weight": axis.objective ? 700 : 400 }, short(axis.name, Math.max(11, Math.min(24, letters - (axis.objective ? 1 : 0)))));
+  const name = svgElement("text", { x: at, y: 18, "text-anchor": "middle", "font-weight": axis.objective ? 700 : 400 }, shortName(axis.name, Math.max(10, Math.min(24, letters - (axis.objective ? 1 : 0)))));
   name.append(svgElement("title", {}, axis.name));
   svg.append(name);
-  if (axis.objective) svg.append(svgElement("text", { class: "tick", x: at, y: 32, "text-anchor": "middle" }, axis.up ? "higher is better" : "lower is better"));
+  if (axis.objective) svg.append(svgElement("text", { class: "tick", x: at, y: 32, "text-anchor": "middle" }, (axis.up ? "higher" : "lower") + (letters < 12 ? "" : " is better")));
   for (const [share, text] of axis.ticks) svg.append(svgElement("text", { class: "tick", x: at + 5, y: y(share) + 3 }, text));
   if (axis.some) svg.append(svgElement("text", { class: "tick", x: at + 5, y: below + 12 }, "inactive"));
   const range = state.brushes[axis.name];

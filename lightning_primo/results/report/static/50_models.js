@@ -25,7 +25,7 @@ views.push({
         type: "bar", orientation: "h", name: label, y: rows.map((_, i) => i), x: rows.map((row) => row[key]), marker: { color: palette(j), opacity },
         text: rows.map((row) => `${plain(row.name)}: ${digits(100 * row[key], 2)} % ${label}`), hoverinfo: "text", textposition: "none",
       });
-      plot(chart, [bars("total", "with interactions", 0.35), bars("alone", "on its own", 1)], baseLayout(60 + 24 * rows.length, { barmode: "overlay", showlegend: false, margin: { l: 120, r: 12, t: 4, b: 34 }, xaxis: { tickformat: ".0%", rangemode: "tozero" }, yaxis: { tickvals: rows.map((_, i) => i), ticktext: rows.map((row) => plain(short(row.name, 22))) } }));
+      plot(chart, [bars("total", "with interactions", 0.35), bars("alone", "on its own", 1)], baseLayout(60 + 24 * rows.length, { barmode: "overlay", showlegend: false, margin: { l: 120, r: 12, t: 4, b: 34 }, xaxis: { tickformat: ".0%", rangemode: "tozero" }, yaxis: { tickvals: rows.map((_, i) => i), ticktext: rows.map((row) => plain(shortName(row.name, 22))) } }));
     });
   },
 });
@@ -38,7 +38,7 @@ views.push({
     const j = objectiveIndex(state.sliced);
     const model = data.models[j];
     const controls = element("div", { class: "controls" });
-    controls.append(select("objective", able.map((objective) => [objective.name, short(objective.name)]), state.sliced, (name) => { state.sliced = name; rebuild("slices"); }));
+    controls.append(select("objective", able.map((objective) => [objective.name, shortName(objective.name)]), state.sliced, (name) => { state.sliced = name; rebuild("slices"); }));
     body.append(element("p", { class: "faint" }, "What the model expects along one hyperparameter, whatever the others are: mean, and a standard deviation over other hyperparameters and of its own doubt. Points are trials; the most important first."), controls);
     const grid = element("div", { class: "grid" });
     body.append(grid, element("p", { class: "faint" }, modelNote(model, data.objectives[j])));
@@ -46,7 +46,7 @@ views.push({
     const sorted = [...model.slices].sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
     const limit = state.allSlices ? sorted.length : 6;
     for (const slice of sorted.slice(0, limit)) drawSlice(grid, slice, j);
-    if (sorted.length > limit) controls.append(element("button", { type: "button", onclick: () => { state.allSlices = true; rebuild("slices"); } }, `all ${sorted.length} hyperparameters`));
+    if (sorted.length > limit) controls.append(element("button", { type: "button", "data-key": "all", onclick: () => { state.allSlices = true; rebuild("slices"); } }, `all ${sorted.length} hyperparameters`));
   },
 });
 
@@ -77,11 +77,14 @@ function drawSlice(grid, slice, j) {
     type: "scatter", mode: "markers", x: trials.map((trial) => at(trial.config[slice.name])), y: trials.map((trial) => trial.values[j] / scale.factor), customdata: trials.map((trial) => trial.id), text: trials.map(hover), hoverinfo: "text",
     marker: { size: trials.map((trial) => (trial.fate === "on the front" ? 7 : 4)), color: trials.map((trial) => (trial.fate === "on the front" ? css("--accent") : css("--dot2"))), opacity: 0.7 },
   });
-  const horizontal = space.choices ? { tickvals: space.choices.map(at), ticktext: space.choices.map((choice) => plain(short(setting(choice), 14))), range: [-0.5, space.choices.length - 0.5] } : { type: space.log ? "log" : "linear", ...(space.integer ? (space.log ? { dtick: "D2", tickformat: "~s" } : space.high - space.low <= 8 ? { dtick: 1 } : {}) : space.log ? { dtick: Math.ceil(Math.log10(space.high / space.low) / 6) } : {}) };
-  const tops = [...trials.map((trial) => trial.values[j] / scale.factor), ...divided(slice.mean), ...divided(slice.low)].filter(known).sort((a, b) => a - b);
-  const [low, high] = [tops[0], Math.max(tops[Math.floor(0.98 * (tops.length - 1))], ...divided(slice.high))];
-  const room = objective.log || !(high > low) ? {} : { range: [low - 0.08 * (high - low), high + 0.15 * (high - low)] };
-  plot(chart, traces, baseLayout(220, { showlegend: false, margin: { l: 54, r: 8, t: 6, b: 34 }, xaxis: horizontal, yaxis: { ...axisOf(objective, scale), title: { text: plain(short(objective.name, 22)) + scale.suffix }, ...room } }));
+  const horizontal = space.choices ? { tickvals: space.choices.map(at), ticktext: space.choices.map((choice) => plain(shortName(setting(choice), 14))), range: [-0.5, space.choices.length - 0.5] } : { type: space.log ? "log" : "linear", ...(space.integer ? (space.log ? { dtick: "D2", tickformat: "~s" } : space.high - space.low <= 8 ? { dtick: 1 } : {}) : space.log ? { dtick: Math.ceil(Math.log10(space.high / space.low) / 6) } : {}) };
+  const shownValues = [...trials.map((trial) => trial.values[j] / scale.factor), ...divided(slice.mean), ...divided(slice.low)].filter(known).sort((a, b) => a - b);
+  const [worst, last] = [Math.floor(0.02 * (shownValues.length - 1)), shownValues.length - 1]; // the worst few may be left out, never the best
+  const [low, high] = objective.mode === "min"
+    ? [shownValues[0], Math.max(shownValues[last - worst], ...divided(slice.high))]
+    : [Math.min(shownValues[worst], ...divided(slice.low)), Math.max(shownValues[last], ...divided(slice.high))];
+  const room = objective.log || !(high > low) ? {} : { range: [low - 0.08 * (high - low), high + 0.08 * (high - low)] };
+  plot(chart, traces, baseLayout(220, { showlegend: false, margin: { l: 54, r: 8, t: 6, b: 34 }, xaxis: horizontal, yaxis: { ...axisOf(objective, scale), title: { text: plain(shortName(objective.name, 22)) + scale.suffix }, ...room } }));
   chart.removeAllListeners?.("plotly_click");
   chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (id !== undefined) choose(id); });
 }

@@ -5,9 +5,9 @@ views.push({
   draw(body) {
     const trained = data.objectives.filter((objective) => objective.kind === "trained");
     if (!trained.some((objective) => objective.name === state.curved)) state.curved = trained[0].name;
-    const controls = element("div", { class: "controls" }, select("objective", trained.map((objective) => [objective.name, short(objective.name)]), state.curved, (name) => { state.curved = name; rebuild("curves"); }));
+    const controls = element("div", { class: "controls" }, select("objective", trained.map((objective) => [objective.name, shortName(objective.name)]), state.curved, (name) => { state.curved = name; rebuild("curves"); }));
     const chart = element("div");
-    body.append(controls, chart);
+    body.append(controls, chart, data.rungs.length ? element("p", { class: "faint" }, "Dotted: where trials were compared.") : "");
     parts.curves = () => drawCurves(chart, trained.findIndex((objective) => objective.name === state.curved), trained);
     parts.curves();
   },
@@ -43,10 +43,14 @@ function drawCurves(chart, k, trained) {
   if (chosen) traces.push({ type: "scatter", mode: "lines+markers", name: `trial ${state.trial}`, x: chosen.epochs, y: chosen.values[k].map((value) => (known(value) ? value / scale.factor : null)), line: { color: css("--chosen"), width: 3 }, marker: { size: 5 }, hoverinfo: "skip" });
   const shapes = data.rungs.map((epoch) => ({ type: "line", x0: epoch, x1: epoch, y0: 0, y1: 1, yref: "paper", line: { color: css("--faint"), width: 1, dash: "dot" } }));
   const wide = data.summary.max_epochs / data.summary.min_epochs > 30;
-  plot(chart, traces, baseLayout(400, { shapes, margin: { l: 64, r: 16, t: 36, b: 44 }, xaxis: { title: { text: `${data.summary.one} (dotted: where trials were compared)` }, type: wide ? "log" : "linear" }, yaxis: axisOf(objective, scale) }));
+  const room = window.innerWidth < 600 ? 19 * traces.length : 0; // of a legend with an entry per line
+  plot(chart, traces, baseLayout(400 + room, { shapes, margin: { l: 64, r: 16, t: 36, b: 44 }, xaxis: { title: { text: data.summary.one }, type: wide ? "log" : "linear" }, yaxis: axisOf(objective, scale) }));
   chart.removeAllListeners?.("plotly_click");
   chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (known(id)) choose(id); });
 }
+
+// The reference point of the hypervolume.
+const referenceText = (name = (text) => text) => data.objectives.filter((objective) => known(data.summary.reference[objective.name])).map((objective) => `${name(objective.name)} ${shown(data.summary.reference[objective.name], objective.unit)}`.replaceAll(" ", "\u00a0")).join(", ");
 
 views.push({
   id: "hypervolume", title: "Hypervolume", present: () => data.hypervolume.volume.some((volume) => volume > 0),
@@ -57,10 +61,9 @@ views.push({
     const unit = axisScale([seconds[seconds.length - 1]], "seconds");
     const x = state.over === "epochs" ? series.epochs : seconds.map((value) => value / unit.factor);
     const chart = element("div");
-    const reference = data.objectives.filter((objective) => objective.name in data.summary.reference).map((objective) => `${objective.name} ${shown(data.summary.reference[objective.name], objective.unit)}`).join(", ");
     body.append(
-      element("div", { class: "controls" }, choices([["epochs", `over ${data.summary.unit}`], ["seconds", "over time"]], state.over, (key) => { state.over = key; rebuild("hypervolume"); })),
-      chart, element("p", { class: "faint" }, `What the front dominates, up to the reference point ${reference}; logarithmic objectives count by their base-10 logarithm.`),
+      element("div", { class: "controls" }, choices("horizontal axis", [["epochs", `over ${data.summary.unit}`], ["seconds", "over time"]], state.over, (key) => { state.over = key; rebuild("hypervolume"); })),
+      chart, element("p", { class: "faint" }, `What the front dominates, up to the reference point ${referenceText()}${data.objectives.some((objective) => objective.log) ? "; logarithmic objectives count by their base-10 logarithm" : ""}.`),
     );
     const title = state.over === "epochs" ? `${data.summary.unit}${data.summary.whole ? " trained" : ""}` : `time of search${unit.suffix}`;
     plot(chart, [{ type: "scatter", mode: "lines", x, y: series.volume, line: { shape: "hv", color: css("--accent"), width: 2.5 }, fill: "tozeroy", fillcolor: translucent(css("--accent"), 0.1), hoverinfo: "x+y" }], baseLayout(300, { xaxis: { title: { text: title }, rangemode: "tozero" }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" } }));

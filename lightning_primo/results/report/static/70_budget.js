@@ -8,17 +8,20 @@ views.push({
     const totals = { trials: 0, epochs: 0, seconds: 0, measuring: 0 };
     for (const spent of data.spending) for (const key of Object.keys(totals)) totals[key] += spent[key];
     const rows = ["trials", "epochs", "seconds"].filter((key) => totals[key] > 0);
+    const timed = totals.seconds > 0; // not what a study was told without
+    const narrow = window.innerWidth < 600 && !document.body.classList.contains("printing"); // the table's marks are the legend
     const traces = data.spending.map((spent) => ({
       type: "bar", orientation: "h", name: spent.fate, y: rows.map((key) => (key === "epochs" ? data.summary.unit : key)), x: rows.map((key) => spent[key] / totals[key]), marker: { color: fateColour(spent.fate) }, hoverinfo: "text", textposition: "none",
       text: rows.map((key) => `${spent.fate}: ${key === "seconds" ? duration(spent.seconds) : digits(spent[key]) + " " + (key === "epochs" ? data.summary.unit : key)}`),
     }));
-    plot(chart, traces, baseLayout(60 + 46 * rows.length, { barmode: "stack", margin: { l: 74, r: 12, t: 30, b: 30 }, xaxis: { tickformat: ".0%", range: [0, 1] }, yaxis: { autorange: "reversed" } }));
+    plot(chart, traces, baseLayout(60 + 46 * rows.length, { barmode: "stack", showlegend: !narrow, margin: { l: 74, r: 12, t: 30, b: 30 }, xaxis: { tickformat: ".0%", range: [0, 1] }, yaxis: { autorange: "reversed" } }));
     const table = element("tbody");
     for (const spent of data.spending) {
-      table.append(element("tr", {}, element("td", { class: "text" }, spent.fate), ...[String(spent.trials), digits(spent.epochs, 5), share(spent.epochs, totals.epochs), duration(spent.seconds), share(spent.seconds, totals.seconds), duration(spent.measuring)].map((text) => element("td", {}, text))));
+      const times = timed ? [duration(spent.seconds), share(spent.seconds, totals.seconds), duration(spent.measuring)] : [];
+      table.append(element("tr", {}, element("td", { class: "text" }, element("span", { class: "mark", style: `background: ${fateColour(spent.fate)}` }), spent.fate), ...[String(spent.trials), digits(spent.epochs, 5), share(spent.epochs, totals.epochs), ...times].map((text) => element("td", {}, text))));
     }
-    const heads = ["", "trials", data.summary.unit, "", "seconds of workers", "", "of these measuring"];
-    body.append(wide(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text, i) => element("th", { class: i ? null : "text" }, text)))), table)), element("p", { class: "faint" }, workers(data.occupancy)));
+    const heads = ["", "trials", data.summary.unit, "", ...(timed ? ["time of workers", "", "of these measuring"] : [])];
+    body.append(wide(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text, i) => element("th", { class: i ? null : "text" }, text)))), table)), element("p", { class: "faint" }, timed ? workers(data.occupancy) : ""));
   },
 });
 
@@ -36,7 +39,7 @@ views.push({
   draw(body) {
     const table = element("tbody");
     for (const group of data.failures) {
-      const some = group.trials.slice(0, 12).map((id) => element("button", { type: "button", onclick: () => choose(id) }, String(id)));
+      const some = group.trials.slice(0, 12).map((id) => element("button", { type: "button", "aria-label": `trial ${id}`, "data-key": `trial ${id}`, onclick: () => choose(id) }, String(id)));
       const what = element("td", { class: "text wrap" }, group.cause ? element("div", {}, group.cause) : null, element("div", { class: "faint" }, group.example));
       if (group.details.trim() !== group.example) what.append(element("details", {}, element("summary", {}, "all of it"), element("pre", {}, group.details)));
       const numbers = element("td", { class: "text wrap" }, ...some.flatMap((one) => [one, " "]));

@@ -5,7 +5,7 @@ const sections = new Map();
 let Plotly = null;
 
 function redraw(...names) {
-  for (const name of names) if (parts[name]) parts[name]();
+  keepingFocus(() => { for (const name of names) if (parts[name]) parts[name](); });
 }
 
 function rebuild(id) {
@@ -13,17 +13,28 @@ function rebuild(id) {
   const body = sections.get(id);
   if (!view || !body) return;
   for (const chart of body.querySelectorAll(".js-plotly-plot")) Plotly.purge(chart);
-  body.replaceChildren();
-  view.draw(body);
+  keepingFocus(() => { body.replaceChildren(); view.draw(body); });
+}
+
+const titleOf = (view) => (typeof view.title === "string" ? view.title : view.title());
+
+// What was reached, by objectives: of one its best value, of several the hypervolume and what it is measured from.
+function reached() {
+  const [objective, ...others] = data.objectives;
+  if (others.length) {
+    const from = referenceText((name) => shortName(name, 24));
+    return [[digits(data.summary.hypervolume, 4), `hypervolume${from ? ` up to ${from}` : ""}`]];
+  }
+  const best = byId.get(data.front[0]);
+  return best ? [[shown(best.values[0], objective.unit), `best ${shortName(objective.name)}`]] : [];
 }
 
 function head() {
   const algorithm = parsed("algorithm")?.class;
   const seen = data.summary;
   const figures = [
-    [String(data.front.length), data.objectives.length > 1 ? "on the front" : "best"], [String(seen.trials), "trials"],
+    ...(data.objectives.length > 1 ? [[String(data.front.length), "on the front"]] : []), ...reached(), [String(seen.trials), seen.trials === 1 ? "trial" : "trials"],
     [digits(seen.full_trainings, 3), `full trainings of ${amount(seen.max_epochs)}`], [duration(seen.seconds), "of search"],
-    [digits(seen.hypervolume, 4), "hypervolume"],
   ];
   if (seen.infeasible) figures.push([String(seen.infeasible), "infeasible"]);
   if (seen.statuses.pending) figures.push([String(seen.statuses.pending), "in training"]);
@@ -39,12 +50,12 @@ function build() {
   sections.clear();
   const place = window.scrollY;
   const present = views.filter((view) => view.present());
-  const navigation = element("nav", {}, ...present.map((view) => element("a", { href: "#" + view.id }, view.title)), element("button", { type: "button", onclick: turn, title: "light or dark" }, "◐"));
+  const navigation = element("nav", { "aria-label": "parts of the report" }, ...present.map((view) => element("a", { href: "#" + view.id }, titleOf(view))), element("button", { type: "button", onclick: turn, title: "light or dark", "aria-label": "light or dark" }, "◐"));
   app.replaceChildren(head(), navigation);
   for (const view of present) {
     const body = element("div");
     sections.set(view.id, body);
-    app.append(element("section", { id: view.id }, element("h2", {}, view.title), body));
+    app.append(element("section", { id: view.id, "aria-label": titleOf(view) }, element("h2", {}, titleOf(view)), body));
   }
   // The first is drawn at once, the others when they come near: a page of many plots is there at once.
   const seen = new IntersectionObserver((entries) => {
