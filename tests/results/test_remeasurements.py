@@ -10,6 +10,7 @@ import pytest
 
 from lightning_primo.errors import PrimoError
 from lightning_primo.factory import Factory
+from lightning_primo.layout import trials_directory
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.results.export import _described
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured, write_remeasured
@@ -104,6 +105,7 @@ def test_a_front_that_a_bound_leaves_empty_says_why(tmp_path: Path) -> None:
 
 def test_a_member_of_the_front_without_weights_says_so(tmp_path: Path) -> None:
     write_remeasured(tmp_path, AGAIN)
+    trials_directory(tmp_path).mkdir()
     result = log().result(tmp_path, build=Factory(lambda config: None, None))
     explanation = "checkpoint of trial 1 is gone.* only when its latency was measured again .*keep_all_checkpoints"
     with pytest.raises(PrimoError, match=explanation):
