@@ -22,6 +22,7 @@ from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.training.carried_state.carried_data import CarriedData
 from lightning_primo.training.carried_state.carried_numbers import CarriedNumbers
 from lightning_primo.training.carried_state.carried_values import CarriedValues
+from lightning_primo.training.carried_state.kept_iterators import KeptIterators
 from lightning_primo.training.carried_state.loader_sources import LoaderSources
 from lightning_primo.training.carried_state.logged_results import LoggedResults
 from lightning_primo.training.carried_state.metric_states import InheritedMetricStates, MetricStates
@@ -150,6 +151,7 @@ def _fit(
             CarriedValues(),
             CarriedData(),
             LoaderSources(),
+            KeptIterators(),
             OutsideStates(),
             UnsavedBuffers(),
             TrainingModes(),

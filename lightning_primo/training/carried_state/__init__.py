@@ -9,7 +9,8 @@ Each of these is a callback (`late_state.LateState`) that keeps one kind of stat
 - `unsaved_buffers`: buffers with ``persistent=False``
 - `training_modes`: layers that were frozen, unfrozen or put into evaluation mode
 - `carried_data`: data sets, samplers and data modules that change while they are read
-- `loader_sources`: what loaders were made of by a module that training changes
+- `loader_sources`: what loaders were made of by a module that training changes, and data that were made anew
+- `kept_iterators`: nothing, it looks whether data are read on in the next epoch
 - `same_validation_data`: nothing, it looks whether the validation data are the same
 
 The others are how values are found (`holders`, `values_by_place`) and written (`plain_numbers`, `plain_values`,
