@@ -19,6 +19,7 @@ from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTimeoutError
 from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
+from lightning_primo.training.carried_state.callback_states import CallbackStates
 from lightning_primo.training.carried_state.carried_data import CarriedData
 from lightning_primo.training.carried_state.carried_numbers import CarriedNumbers
 from lightning_primo.training.carried_state.carried_values import CarriedValues
@@ -156,6 +157,7 @@ def _fit(
             UnsavedBuffers(),
             TrainingModes(),
             LoggedResults(),
+            *([CallbackStates()] if resume else []),
             validated,
             *trained,
         ],

@@ -52,6 +52,24 @@ def test_model_inputs_of_a_dict_are_what_forward_takes() -> None:
         model_inputs({"image": 1, "label": 2}, Echo())
 
 
+def test_one_that_takes_a_whole_batch_gets_the_dict() -> None:
+    class Typed(nn.Module):
+        def forward(self, inputs: dict[str, Tensor]) -> Any:
+            return inputs
+
+    class Named(nn.Module):
+        def forward(self, batch):  # type: ignore[no-untyped-def]
+            return batch
+
+    class Bare(nn.Module):
+        def forward(self, inputs: "typing.Mapping") -> Any:  # type: ignore[name-defined,type-arg]  # noqa: F821, UP037
+            return inputs
+
+    batch = {"_positions": torch.zeros(3, 3), "energy": torch.zeros(1)}
+    for module in (Typed(), Named(), Bare()):
+        assert call(module, model_inputs(batch, module)) == batch
+
+
 def test_first_sample_crops_and_repeats_through_structures() -> None:
     x = torch.arange(6.0).reshape(3, 2)
     inputs = {"x": x, "pair": Pair(torch.arange(3), [torch.tensor(5.0), "text"])}
@@ -292,6 +310,15 @@ def test_a_dict_or_list_that_comes_first_is_spread_where_it_fits() -> None:
         explained(One(), {"x": 1, "y": 1}),
     ):
         raise ValueError
+
+
+def test_one_that_differentiates_is_told_that_costs_are_those_of_a_forward_alone() -> None:
+    class Forces(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return torch.autograd.grad(x.square().sum(), x)
+
+    with pytest.raises(NotMeasurableError, match=r"one that differentiates has no such FLOPs.*ParameterCount"):
+        count_flops(Forces(), torch.ones(1, 3))
 
 
 class Two(nn.Module):

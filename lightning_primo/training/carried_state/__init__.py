@@ -4,6 +4,7 @@ Each of these is a callback (`late_state.LateState`) that keeps one kind of stat
 
 - `carried_numbers`, `carried_values`: what training changes in attributes of the module, of callbacks and optimisers
 - `outside_states`: what has a ``state_dict``, but is held where Lightning does not look
+- `callback_states`: what Lightning keeps of callbacks, where hooks that begin a training change it
 - `metric_states`, `metric_trackers`: metrics of torchmetrics that follow more than one epoch
 - `logged_results`: the sums of an epoch that the training stops inside
 - `unsaved_buffers`: buffers with ``persistent=False``
