@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,10 @@ def test_one_that_takes_a_whole_batch_gets_the_dict() -> None:
             return batch
 
     class Bare(nn.Module):
-        def forward(self, inputs: "typing.Mapping") -> Any:  # type: ignore[name-defined,type-arg]  # noqa: F821, UP037
+        def forward(self, inputs: Any) -> Any:
             return inputs
 
+    Bare.forward.__annotations__["inputs"] = Mapping[str, Tensor]  # where annotations are no texts
     batch = {"_positions": torch.zeros(3, 3), "energy": torch.zeros(1)}
     for module in (Typed(), Named(), Bare()):
         assert call(module, model_inputs(batch, module)) == batch
