@@ -94,9 +94,7 @@ def _fits(project: Project, space: SearchSpace, config: Mapping[str, Any], keys:
     return all(_is_kept(space.decode(key, config[key]), look_up(resolved, key), config, key) for key in keys)
 
 
-def _check(
-    project: Project, space: SearchSpace, config: Mapping[str, Any], key: str
-) -> InvalidArgumentError | None:
+def _check(project: Project, space: SearchSpace, config: Mapping[str, Any], key: str) -> InvalidArgumentError | None:
     """Raise where the value of `key` is wrong; return what the parser says where it refuses the rest without it too."""
     given = space.decode(key, config[key])
     try:

@@ -20,7 +20,12 @@ def takes_batch(parameter: inspect.Parameter) -> bool:
     """Whether an argument is a whole batch, by its name or annotation."""
     annotation = parameter.annotation
     if isinstance(annotation, str):
-        is_dict = annotation.strip("'\"").partition("[")[0].rpartition(".")[2] in ("dict", "Dict", "Mapping", "MutableMapping")
+        is_dict = annotation.strip("'\"").partition("[")[0].rpartition(".")[2] in (
+            "dict",
+            "Dict",
+            "Mapping",
+            "MutableMapping",
+        )
     else:
         origin = get_origin(annotation) or annotation
         is_dict = isinstance(origin, type) and issubclass(origin, Mapping)

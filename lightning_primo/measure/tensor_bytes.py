@@ -14,4 +14,4 @@ def tensor_bytes(tensor: Tensor) -> NDArray[np.uint8]:
     A view of one number may have a stride of 0 and counts as contiguous all the same, but can't be read as bytes.
     """
     dense = tensor.detach().resolve_conj().resolve_neg().clone(memory_format=torch.contiguous_format)
-    return dense.view(-1).view(torch.uint8).numpy()  # type: ignore[no-any-return]
+    return dense.view(-1).view(torch.uint8).numpy()

@@ -40,7 +40,7 @@ class ReadsOn(IterableDataset[Batch]):
 class BeginsAnew(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         self.samples = itertools.cycle([Augmented()[0], Augmented()[1]])
-        self.file = open(__file__)  # noqa: SIM115 - which is an iterator too
+        self.file = Path(__file__).open()  # noqa: SIM115 - which is an iterator too
         self.file.close()
         return itertools.islice(self.samples, 6)
 

@@ -1,7 +1,7 @@
 """States of users' callbacks that a hook which begins a training would change where it goes on.
 
-A moving average that stores the module's weights in ``on_fit_start`` stores those of the checkpoint there, over the ones
-that it has just loaded. A training that never stopped would not have come through that hook again.
+A moving average that stores the module's weights in ``on_fit_start`` stores those of the checkpoint there, over the
+ones that it has just loaded. A training that never stopped would not have come through that hook again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from typing_extensions import override
 
+from lightning_primo.measure.tensor_bytes import tensor_bytes
 from lightning_primo.training.carried_state.carried_values import has_own_state
 from lightning_primo.training.carried_state.late_state import LateState
 
@@ -69,14 +70,14 @@ def _same(saved: Any, now: Any) -> bool:
     """Whether two states are equal, wherever their tensors are."""
     if isinstance(saved, Tensor) and isinstance(now, Tensor):
         alike = saved.shape == now.shape and saved.dtype == now.dtype
-        return alike and bool((saved == now.detach().to(saved.device)).logical_or((saved != saved)).all())
+        return alike and tensor_bytes(saved.cpu()).tobytes() == tensor_bytes(now.detach().cpu()).tobytes()
     if isinstance(saved, Mapping) and isinstance(now, Mapping):
         return saved.keys() == now.keys() and all(_same(saved[key], now[key]) for key in saved)
     if isinstance(saved, (list, tuple)) and isinstance(now, (list, tuple)):
         return len(saved) == len(now) and all(map(_same, saved, now))
     if isinstance(saved, np.ndarray) or isinstance(now, np.ndarray):
         return np.array_equal(saved, now)
-    return type(saved) is type(now) and bool(saved == now or saved != saved)
+    return type(saved) is type(now) and bool(saved == now or (saved != saved and now != now))
 
 
 def _placed(saved: Any, now: Any) -> Any:

@@ -78,8 +78,8 @@ def _is_read_once(value: Any) -> bool:
 @functools.cache
 def _warn_of_iterators(module: str, names: str) -> None:
     rank_zero_warn(
-        f"{module} goes on with a training whose epochs have read on in {names}: how far is in no checkpoint, and it is "
-        "read from its start again. Make the iterator in __iter__ of the data set, anew for each epoch, or count what "
-        "was read in an attribute and skip that",
+        f"{module} goes on with a training whose epochs have read on in {names}: how far is in no checkpoint, and it "
+        "is read from its start again. Make the iterator in __iter__ of the data set, anew for each epoch, or count in "
+        "an attribute what was read, and skip that",
         category=CheckpointWarning,
     )
