@@ -19,7 +19,7 @@ from ConfigSpace.hyperparameters import (
     OrdinalHyperparameter,
 )
 
-from lightning_primo.cli.overlay import CLASS, MISSING, leaves, look_up, same_class
+from lightning_primo.cli.overlay import CLASS, INIT, MISSING, leaves, look_up, same_class
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.space_file import SearchSpace
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
@@ -51,8 +51,14 @@ def check_space_fits(project: Project, space: SearchSpace) -> None:
             raise InvalidArgumentError(f"'space' has {key!r}, but its conditions never hold together")
         wanted += ((key, value) for value in _some(list(_values(hyperparameter))))
     if not all(_fits(project, space, config, keys) for config, keys in _together(space, examples, wanted)):
+        refused: dict[str, InvalidArgumentError] = {}
         for key, value in wanted:  # of which one is wrong, or none alone
-            _check(project, space, _with(space, examples[key], key, value), key)
+            error = _check(project, space, _with(space, examples[key], key, value), key)
+            if error is not None:
+                refused.setdefault(f"{key!r}: {value!r}", error)
+        for first, error in refused.items():
+            which = first if len(refused) == 1 else f"{first} and others"
+            raise InvalidArgumentError(f"'space' has {which}, which the project refuses: {error}") from error
 
 
 def an_example(space: SearchSpace) -> dict[str, Any]:
@@ -88,12 +94,15 @@ def _fits(project: Project, space: SearchSpace, config: Mapping[str, Any], keys:
     return all(_is_kept(space.decode(key, config[key]), look_up(resolved, key), config, key) for key in keys)
 
 
-def _check(project: Project, space: SearchSpace, config: Mapping[str, Any], key: str) -> None:
+def _check(project: Project, space: SearchSpace, config: Mapping[str, Any], key: str) -> InvalidArgumentError | None:
+    """Raise where the value of `key` is wrong; return what the parser says where it refuses the rest without it too."""
     given = space.decode(key, config[key])
     try:
         resolved = project.resolved(config, links=True)
     except InvalidArgumentError as error:
         others = {name: value for name, value in config.items() if name != key and not name.startswith(f"{key}.")}
+        if _is_refused(project, others):
+            return error
         _check_known(project, others, key, error)
         raise InvalidArgumentError(f"'space' has {key!r}: {given!r}, which the project refuses: {error}") from error
     found = look_up(resolved, key)
@@ -103,21 +112,28 @@ def _check(project: Project, space: SearchSpace, config: Mapping[str, Any], key:
             f"'space' has {key!r}: {given!r}, but the project's parser makes {shown} of it; is it set by a link "
             "(link_arguments) from another key? Then search over that one"
         )
+    return None
+
+
+def _is_refused(project: Project, config: Mapping[str, Any]) -> bool:
+    try:
+        project.resolved(config)
+    except InvalidArgumentError:
+        return True
+    return False
 
 
 def _check_known(project: Project, others: Mapping[str, Any], key: str, error: Exception) -> None:
     """Raise an UnknownNameError if the project has no such key; return if it is the value that is wrong."""
-    try:
-        around = project.resolved(others)
-    except InvalidArgumentError:
-        return  # it is not this key that is wrong, or not alone
+    around = project.resolved(others)
     if look_up(around, key) is not MISSING:
         return
     way = key.split(".")
     depth = max(d for d in range(len(way)) if isinstance(look_up(around, ".".join(way[:d])), (dict, list)))
     place = ".".join(way[:depth])
     valid = [f"{place}.{name}" if place else name for name in leaves(look_up(around, place))]
-    if depth and not any(words in str(error) for words in _UNKNOWN):
+    is_of_class = look_up(around, ".".join([place, INIT, *way[depth:]])) is not MISSING
+    if depth and not is_of_class and not any(words in str(error) for words in _UNKNOWN):
         return
     close = difflib.get_close_matches(key, valid, n=_CLOSE, cutoff=0.4)
     raise UnknownNameError("key in 'space'", key, close if len(valid) > _CLOSE and close else valid) from error

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lightning_primo.measure.inputs import call, tensors
 from lightning_primo.measure.isolation import isolated
+from lightning_primo.measure.tensor_bytes import tensor_bytes
 
 
 def network_key(module: nn.Module, inputs: Any) -> str | None:
@@ -95,7 +96,7 @@ def _weight(weight: Tensor) -> list[Any]:
     if values.layout is not torch.strided:
         values = values.to_dense()
     if not values.is_floating_point():
-        content = values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        content = tensor_bytes(values.cpu())
         return [*_shape(weight), hashlib.sha256(content.data).hexdigest()]
     subnormal = (values != 0) & (values.abs() < torch.finfo(values.dtype).tiny)
     counts = [int(found.sum()) for found in (values == 0, values == 1, subnormal, ~values.isfinite())]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.measure.held_tensors import held_tensors
+from lightning_primo.measure.signatures import binds, takes_batch
 
 REMEDY = "set 'example_input_array' of the LightningModule to the inputs of its forward, or give 'example_inputs'"
 
@@ -55,8 +56,9 @@ def model_inputs(batch: Any, module: nn.Module | None = None) -> Any:
     Args:
         batch: A tensor is the input itself; of a tuple or list the first element is; of a dict those entries are that
             `module.forward` names as arguments (all of them if it takes ``**kwargs`` or `module` is None), so
-            that ``{"input_ids": …, "labels": …}`` feeds ``forward(self, input_ids)``. A named tuple or an object of a
-            dataclass counts as a dict where its fields are all that `module.forward` requires.
+            that ``{"input_ids": …, "labels": …}`` feeds ``forward(self, input_ids)``. One that takes a whole batch, as
+            ``forward(self, batch)`` and ``forward(self, inputs: dict[str, Tensor])`` do, gets the dict. A named tuple
+            or an object of a dataclass counts as a dict where its fields are all that `module.forward` requires.
         module: The module that is to be called; read only where the inputs are a dict or list, or have names.
 
     Returns:
@@ -83,16 +85,8 @@ def _spread(inputs: Any, module: nn.Module | None) -> Any:
         return inputs
     signature = inspect.signature(module.forward)
     if isinstance(inputs, Mapping):
-        return inputs if _binds(signature, **inputs) or not _binds(signature, inputs) else (inputs,)
-    return inputs if _binds(signature, inputs) or not _binds(signature, *inputs) else tuple(inputs)
-
-
-def _binds(signature: inspect.Signature, *args: Any, **kwargs: Any) -> bool:
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
+        return inputs if binds(signature, **inputs) or not binds(signature, inputs) else (inputs,)
+    return inputs if binds(signature, inputs) or not binds(signature, *inputs) else tuple(inputs)
 
 
 def manner(inputs: Any) -> str:
@@ -104,13 +98,15 @@ def manner(inputs: Any) -> str:
     return "as the only argument"
 
 
-def _accepted(batch: Mapping[Any, Any], module: nn.Module | None) -> dict[str, Any]:
+def _accepted(batch: Mapping[Any, Any], module: nn.Module | None) -> dict[str, Any] | tuple[dict[str, Any]]:
     if module is None:
         return dict(batch)
     parameters = inspect.signature(module.forward).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return dict(batch)
     inputs = {key: value for key, value in batch.items() if key in parameters}
+    if not inputs and parameters and takes_batch(next(iter(parameters.values()))):
+        return (dict(batch),)
     if not inputs:
         raise NotMeasurableError(
             f"the batch is a dict with the keys {list(batch)}, none of which {type(module).__name__}.forward takes "
@@ -132,7 +128,7 @@ def _named(batch: Any, module: nn.Module) -> dict[str, Any] | None:
     if parameters and parameters[0].annotation in (type(batch), type(batch).__name__):
         return None
     inputs = {parameter.name: named[parameter.name] for parameter in parameters if parameter.name in named}
-    return inputs if inputs and _binds(signature, **inputs) else None
+    return inputs if inputs and binds(signature, **inputs) else None
 
 
 def tensors(data: Any) -> Iterator[Tensor]:

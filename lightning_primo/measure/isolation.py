@@ -201,9 +201,19 @@ def explained(module: nn.Module, inputs: Any) -> Iterator[None]:
         shapes = ", ".join(f"{tuple(tensor.shape)} {dtype_name(tensor.dtype)}" for tensor in tensors(inputs))
         raise NotMeasurableError(
             f"calling {type(module).__name__} with {type(inputs).__name__} inputs (tensors: {shapes or 'none'}) "
-            f"{manner(inputs)} to measure it failed: {type(error).__name__}: {error}. If these are not what its "
-            f"forward takes, {REMEDY}"
+            f"{manner(inputs)} to measure it failed: {type(error).__name__}: {error}. {_differentiates(error)}If these "
+            f"are not what its forward takes, {REMEDY}"
         ) from error
+
+
+def _differentiates(error: Exception) -> str:
+    """What to say where a forward may have asked for gradients, as of an energy that forces follow from."""
+    if "grad_fn" not in str(error) and "nference tensor" not in str(error):
+        return ""
+    return (
+        "Costs are those of a forward without gradients, as of a network that is deployed: one that differentiates "
+        "has no such FLOPs, latency or memory; use ParameterCount and the like, or measure a part of it alone. "
+    )
 
 
 def _inherits_forward(module: nn.Module) -> bool:

@@ -91,7 +91,7 @@ def export_trials(
         for write in writers:
             for trial in (trial for trial in trials if not trial.known):
                 write(trial, unfinished / trial.folder_name)
-        text = readme(unfinished, trials, problem, tests=tests, table=table_name)
+        text = readme(unfinished, trials, problem, tests=tests, table=table_name, missing=missing)
         (unfinished / README).write_text(text, encoding="utf-8")
         _replace(unfinished, target)
     if missing is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from lightning_primo.problem import Problem
@@ -35,6 +35,7 @@ def readme(
     *,
     tests: Mapping[int, Mapping[str, float]],
     table: str,
+    missing: Collection[str] | None = None,
 ) -> str:
     """The text of an export's README, in Markdown.
 
@@ -44,6 +45,7 @@ def readme(
         problem: What was searched.
         tests: Test metrics by trial id.
         table: The name of the file that has the trials as a table.
+        missing: The hyperparameters that ``model.ckpt`` lacks as they hold objects, empty for all; None if none.
     """
     written = ", ".join(f"{name} {number}" for name, number in versions().items())
     there = {path.name for path in folder.glob("*/*")}
@@ -63,17 +65,31 @@ def readme(
         *(f"- `{name}`: {text}" for name, text in _FILES.items() if name in there),
     ]
     if first is not None:
-        lines += [
-            "",
-            "```python",
-            "from project import Module  # the LightningModule's class, in the code that was searched with",
-            "",
-            f'module = Module.load_from_checkpoint("{first}/model.ckpt").eval()',
-            "```",
-            "",
-            "Where the module does not save its hyperparameters, give it those of `config.json`.",
-        ]
+        lines += _loading(first, missing, with_objects="model_with_objects.ckpt" in there)
     return "\n".join([*lines, "", f"Written with {written}.", ""])
+
+
+def _loading(folder: str, missing: Collection[str] | None, *, with_objects: bool) -> list[str]:
+    arguments = [f'"{folder}/model.ckpt"']
+    remark = "Where the module does not save its hyperparameters, give it those of `config.json`."
+    if with_objects:
+        arguments = [f'"{folder}/model_with_objects.ckpt"', "weights_only=False"]
+    elif missing is not None:
+        arguments += [f"{name}=..." for name in missing] or ["..."]
+        remark = (
+            "What is `...` there are objects, such as layers, which the file does not hold: make them of `config.json` "
+            "as the project does for a training."
+        )
+    return [
+        "",
+        "```python",
+        "from project import Module  # the LightningModule's class, in the code that was searched with",
+        "",
+        f"module = Module.load_from_checkpoint({', '.join(arguments)}).eval()",
+        "```",
+        "",
+        remark,
+    ]
 
 
 def _aims(problem: Problem) -> str:

@@ -19,9 +19,12 @@ from lightning_primo.callbacks.time_limit import TimeLimit
 from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTimeoutError
 from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
+from lightning_primo.training.carried_state.callback_states import CallbackStates
 from lightning_primo.training.carried_state.carried_data import CarriedData
 from lightning_primo.training.carried_state.carried_numbers import CarriedNumbers
 from lightning_primo.training.carried_state.carried_values import CarriedValues
+from lightning_primo.training.carried_state.kept_iterators import KeptIterators
+from lightning_primo.training.carried_state.loader_sources import LoaderSources
 from lightning_primo.training.carried_state.logged_results import LoggedResults
 from lightning_primo.training.carried_state.metric_states import InheritedMetricStates, MetricStates
 from lightning_primo.training.carried_state.outside_states import OutsideStates
@@ -148,10 +151,13 @@ def _fit(
             CarriedNumbers(),
             CarriedValues(),
             CarriedData(),
+            LoaderSources(),
+            KeptIterators(),
             OutsideStates(),
             UnsavedBuffers(),
             TrainingModes(),
             LoggedResults(),
+            *([CallbackStates()] if resume else []),
             validated,
             *trained,
         ],

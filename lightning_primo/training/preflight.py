@@ -35,6 +35,7 @@ from lightning_primo.errors import (
 from lightning_primo.factory import Factory
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.trial import Config
+from lightning_primo.training.checkpoint.misfit import SameWeights
 from lightning_primo.training.checkpoint.writing import try_checkpoint, try_checkpoint_in_memory
 from lightning_primo.training.cost_measurement import measure_costs
 from lightning_primo.training.failures import classify, no_outcome
@@ -258,12 +259,13 @@ def _batches(
     one = {"limit_train_batches": 1, "limit_val_batches": 1, "overfit_batches": 0.0, "logger": True}
     module, data = build(job)
     length = length_in(job.unit)
+    promoted = [SameWeights()] if job.unit.continues and job.epoch < job.max_epochs else []
     trainer = make_trainer(
         {**arguments, **one, "fast_dev_run": epochs == 1},
         directory=folder,
         limits=length.limits(job.max_epochs, arguments),
         kind=length.trainer,
-        before=[WholeModule(job), *trained, StopAtEpoch(epochs), *length.validation()],
+        before=[WholeModule(job), *promoted, *trained, StopAtEpoch(epochs), *length.validation()],
         after=[collected],
     )
     trainer.fit(module, datamodule=data)

@@ -10,7 +10,7 @@ from lightning_primo.cli.instances import Instances
 from lightning_primo.cli.project import Project
 from lightning_primo.cli.space_check import check_space_fits
 from lightning_primo.cli.space_file import read_space
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 
 SPACE: dict[str, Any] = {
     "model.class_path": ["networks.Perceptron", "networks.Linear"],
@@ -51,6 +51,13 @@ def test_several_values_are_tried_at_a_time(networks: Path, parsed: list[Mapping
 def test_a_value_that_is_wrong_among_others_is_named(networks: Path) -> None:
     space = {**SPACE, "trainer.callbacks.0.init_args.patience": [2, 6, "often"]}
     with pytest.raises(InvalidArgumentError, match="patience': 'often', which the project refuses"):
+        check_space_fits(Project.open(["config.yaml"], "train.py"), read_space(space))
+
+
+def test_a_key_that_lacks_init_args_is_named_and_no_other(networks: Path) -> None:
+    space = {**SPACE, "optimizer.lr": SPACE["optimizer.init_args.lr"]}
+    del space["optimizer.init_args.lr"]
+    with pytest.raises(UnknownNameError, match=r"'optimizer\.lr'.*'optimizer\.init_args\.lr'"):
         check_space_fits(Project.open(["config.yaml"], "train.py"), read_space(space))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,25 @@ def test_model_inputs_of_a_dict_are_what_forward_takes() -> None:
     assert model_inputs({"first": 1, "labels": 2}) == {"first": 1, "labels": 2}
     with pytest.raises(NotMeasurableError, match=r"keys \['image', 'label'\].*'first', 'second'.*example_input_array"):
         model_inputs({"image": 1, "label": 2}, Echo())
+
+
+def test_one_that_takes_a_whole_batch_gets_the_dict() -> None:
+    class Typed(nn.Module):
+        def forward(self, inputs: dict[str, Tensor]) -> Any:
+            return inputs
+
+    class Named(nn.Module):
+        def forward(self, batch):  # type: ignore[no-untyped-def]
+            return batch
+
+    class Bare(nn.Module):
+        def forward(self, inputs: Any) -> Any:
+            return inputs
+
+    Bare.forward.__annotations__["inputs"] = Mapping[str, Tensor]  # where annotations are no texts
+    batch = {"_positions": torch.zeros(3, 3), "energy": torch.zeros(1)}
+    for module in (Typed(), Named(), Bare()):
+        assert call(module, model_inputs(batch, module)) == batch
 
 
 def test_first_sample_crops_and_repeats_through_structures() -> None:
@@ -292,6 +311,15 @@ def test_a_dict_or_list_that_comes_first_is_spread_where_it_fits() -> None:
         explained(One(), {"x": 1, "y": 1}),
     ):
         raise ValueError
+
+
+def test_one_that_differentiates_is_told_that_costs_are_those_of_a_forward_alone() -> None:
+    class Forces(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return torch.autograd.grad(x.square().sum(), x)
+
+    with pytest.raises(NotMeasurableError, match=r"one that differentiates has no such FLOPs.*ParameterCount"):
+        count_flops(Forces(), torch.ones(1, 3))
 
 
 class Two(nn.Module):

@@ -82,6 +82,24 @@ class NeedsSteps(ReadsSteps):
         self.extra = nn.Linear(1, int(self.steps))
 
 
+class Logs(Late):
+    """Tells loggers of itself, as one process of several would."""
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        for logger in self.loggers:
+            logger.log_hyperparams({"rank": self.global_rank})
+        self.logger.experiment.add_text("model", str(self))  # type: ignore[union-attr]
+        self.share = 8 // self.trainer.world_size
+
+
+class WantsItsLogger(Net):
+    """Makes nothing, and does with its logger what only that can."""
+
+    def setup(self, stage: str) -> None:
+        self.path = Path(self.logger.log_dir or 0)  # type: ignore[arg-type,union-attr]
+
+
 class Fails(Net):
     def setup(self, stage: str) -> None:
         raise OSError("no such file")
@@ -113,6 +131,14 @@ def test_a_setup_that_asks_for_more_is_taken_to_make_nothing_and_refused_where_i
     assert isinstance(result.load(0), ReadsSteps)
     with pytest.raises(NotMeasurableError, match=r"'extra\.bias', 'extra\.weight'.*setup\(\).*configure_model\(\)"):
         search(tmp_path / "b", NeedsSteps, Counted()).run(trials=1, progress=False)
+
+
+def test_a_setup_may_log_and_ask_which_process_it_is_in(tmp_path: Path) -> None:
+    result = search(tmp_path / "a", Logs, Counted()).run(trials=1, progress=False)
+    assert result.front[0].values["parameters"] == WHOLE + HEAD
+    assert result.load(0).share == 8
+    result = search(tmp_path / "b", WantsItsLogger, Counted()).run(trials=1, progress=False)
+    assert result.front[0].values["parameters"] == WHOLE
 
 
 def test_a_setup_that_fails_is_refused_by_name(tmp_path: Path) -> None:

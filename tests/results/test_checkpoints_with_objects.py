@@ -67,6 +67,8 @@ def test_a_module_is_built_from_the_objects_that_it_was_given(tmp_path: Path) ->
     result = result_of(tmp_path / "search", composed)
     folder = result.export(tmp_path / "front", objects=True) / "trial_00000"
     loaded = Composed.load_from_checkpoint(folder / "model_with_objects.ckpt", weights_only=False)
+    told = 'load_from_checkpoint("trial_00000/model_with_objects.ckpt", weights_only=False)'
+    assert told in (folder.parent / "README.md").read_text()
     assert loaded.scale == 2.0
     x = torch.rand(3, 2)
     assert torch.equal(loaded(x), result.load(0)(x))

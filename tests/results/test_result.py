@@ -398,6 +398,8 @@ def test_an_export_says_which_hyperparameters_it_lacks(tmp_path: Path, missing: 
     with pytest.warns(CheckpointWarning, match=f"{given}.*Result.load"):
         target = result.export(tmp_path / "front")
     assert (target / "trial_00002" / "model.ckpt").exists()
+    call = "".join(f", {name}=..." for name in missing) or ", ..."
+    assert f'load_from_checkpoint("trial_00000/model.ckpt"{call})' in (target / "README.md").read_text()
 
 
 def test_export_replaces_only_an_earlier_export(tmp_path: Path) -> None:

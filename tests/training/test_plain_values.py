@@ -20,7 +20,7 @@ from lightning_primo.training import run_job
 from lightning_primo.training.carried_state import values_by_place
 from lightning_primo.training.carried_state.carried_values import CarriedValues
 from lightning_primo.training.carried_state.holders import holders_of
-from lightning_primo.training.carried_state.plain_values import Encoder, NotPlainError, decoded
+from lightning_primo.training.carried_state.plain_values import Encoder, NotPlainError, decoded, fingerprint
 from lightning_primo.training.carried_state.shared_tensors import Restored
 from lightning_primo.training.carried_state.values_by_place import ValuesByPlace
 from tests.tiny import Net
@@ -166,3 +166,10 @@ def test_numbers_of_modules_outside_the_trained_one_go_on() -> None:
     assert list(of_parent.names(state)) == ["counts[0].n"]
     of_child.put_back(child, state)
     assert child.counts[0].n == 3
+
+
+def test_a_view_of_one_number_has_a_print() -> None:
+    one, other = torch.tensor(3).expand(1), torch.tensor(4).expand(1)
+    assert one.stride() == (0,)  # which counts as contiguous
+    assert fingerprint(Encoder(CPU).encoded(one)) == fingerprint(Encoder(CPU).encoded(torch.tensor([3])))
+    assert fingerprint(Encoder(CPU).encoded(one)) != fingerprint(Encoder(CPU).encoded(other))

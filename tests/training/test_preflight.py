@@ -64,6 +64,23 @@ def test_a_checkpoint_that_could_not_be_loaded(tmp_path: Path, folder: str | Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+class Late(Net):
+    """Makes a buffer where its training begins."""
+
+    persistent = True
+
+    def on_train_start(self) -> None:
+        self.register_buffer("queue", torch.zeros(3), persistent=self.persistent)
+
+
+def test_a_module_that_could_not_go_on_is_refused_where_trials_are_promoted(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no trial could go on .* Late has changed .* 'queue'.*constructor"):
+        preflight(make_job(tmp_path, epoch=1, module=Late))
+    assert preflight(make_job(tmp_path, epoch=5, max_epochs=5, module=Late))  # which nobody goes on with
+    module = type("Forgets", (Late,), {"persistent": False})
+    assert preflight(make_job(tmp_path, epoch=1, module=lambda config: module()))
+
+
 def test_without_a_folder_the_checkpoint_is_written_into_memory(tmp_path: Path) -> None:
     from tests.disks import files_at_most
 

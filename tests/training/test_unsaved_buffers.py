@@ -57,6 +57,27 @@ class WithBank(Net):
         return loss + super().loss(batch)
 
 
+class Begins(WithBank):
+    """Makes its bank where the training begins, as its size follows from the data."""
+
+    def __init__(self, lr: float = 0.02) -> None:
+        super().__init__(lr)
+        del self.bank, self.alias
+
+    def on_train_start(self) -> None:
+        self.bank = Bank(len(self.trainer.train_dataloader))
+        self.alias = self.bank.bank
+
+
+def test_those_that_are_made_where_a_training_begins_go_on(tmp_path: Path) -> None:
+    whole = run_job(make_job(tmp_path / "whole", 3, module=Begins))
+    parts = [
+        run_job(make_job(tmp_path / "parts", epoch, start_epoch=at, module=Begins)) for at, epoch in ((0, 1), (1, 3))
+    ]
+    assert [evaluation.status for evaluation in (whole, *parts)] == [Status.OK] * 3, whole.reason
+    assert curve(*parts) == dict(whole.curve)
+
+
 @pytest.mark.parametrize("rungs", [[0, 1, 3], [0, 1, 2, 3]])
 def test_a_promoted_trial_has_them_as_they_were(tmp_path: Path, rungs: list[int]) -> None:
     whole = run_job(make_job(tmp_path / "whole", 3, module=WithBank))

@@ -144,10 +144,17 @@ def _encoder(module: pl.LightningModule) -> Encoder:
     return Encoder(module.device, {tensor.untyped_storage().data_ptr() for tensor in tensors})
 
 
+def has_own_state(callback: Callback) -> bool:
+    """Whether a callback is a user's and has a ``state_dict`` of its own."""
+    return not _is_of_library(callback) and type(callback).state_dict is not Callback.state_dict
+
+
 def _is_kept_by_nobody(callback: Callback) -> bool:
-    kind = type(callback)
-    of_a_library = kind.__module__.partition(".")[0] in (_OWN, "lightning", "pytorch_lightning")
-    return not of_a_library and kind.state_dict is Callback.state_dict
+    return not _is_of_library(callback) and type(callback).state_dict is Callback.state_dict
+
+
+def _is_of_library(callback: Callback) -> bool:
+    return type(callback).__module__.partition(".")[0] in (_OWN, "lightning", "pytorch_lightning")
 
 
 @functools.cache

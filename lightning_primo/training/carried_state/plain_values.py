@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lightning_primo.measure.tensor_bytes import tensor_bytes
 from lightning_primo.training.carried_state.shared_tensors import Copies, Restored, is_apart
 
 Encoded = tuple[str, Any]
@@ -155,9 +156,8 @@ def fingerprint(encoded: Encoded, *, layout: bool = False, nested: bool = False)
         return f"{type(content).__name__} {content!r}"
     if kind == _TENSOR:
         tensor: Tensor = content[0]
-        numbers = tensor.resolve_conj().resolve_neg().contiguous().flatten().view(torch.uint8).numpy()
         numbers_too = not layout or (tensor.numel() < 2 and not nested)
-        return f"{tensor.dtype} {tuple(tensor.shape)} {_digest(numbers) if numbers_too else ''}"
+        return f"{tensor.dtype} {tuple(tensor.shape)} {_digest(tensor_bytes(tensor)) if numbers_too else ''}"
     if kind == _ARRAY:
         numbers_too = not layout or (math.prod(content[1]) < 2 and not nested)
         return f"{content[0]} {content[1]} {_digest(content[2].numpy()) if numbers_too else ''}"

@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from lightning_primo.errors import ValidationDataWarning
 from lightning_primo.measure.inputs import tensors
+from lightning_primo.measure.tensor_bytes import tensor_bytes
 
 _LOOKED_AT = 4096  # numbers of each tensor
 
@@ -101,7 +102,7 @@ def _first_numbers(tensor: Tensor) -> bytes | None:
         return None
     try:
         values = tensor.detach().as_subclass(Tensor).flatten()[:_LOOKED_AT].cpu()
-        return values.resolve_conj().resolve_neg().contiguous().view(torch.uint8).numpy().tobytes()
+        return tensor_bytes(values).tobytes()
     except RuntimeError:  # of a class that wraps other tensors: it has no memory of its own, which nothing tells before
         return None
 

@@ -46,6 +46,11 @@ class UnsavedBuffers(LateState):
         self._start = {(path, name): _Start.of(buffer) for path, _, name, buffer in _unsaved(pl_module)}
 
     @override
+    def begin(self, pl_module: pl.LightningModule) -> None:
+        for path, _, name, buffer in _unsaved(pl_module):  # those that a hook has made which begins the training
+            self._start.setdefault((path, name), _Start.of(buffer))
+
+    @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Buffers:
         copies, changed = Copies(), set()
         for path, _, name, buffer in _unsaved(pl_module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ the attribute holds the same object as then (``"in_place"``)."""
 
 _NOTHING = "nothing"
 _OBJECT = "object"
+_ABSENT = object()
 _FLAGS = (bool, str, type(None))  # which may tell of objects that are there
 
 
@@ -124,6 +126,33 @@ class ValuesByPlace:
             if value is not present:
                 vars(holder.value)[key] = value  # past a __setattr__ of its own, as a frozen dataclass has
 
+    @contextmanager
+    def lent(self, holders: list[Holder], saved: Saved, encoder: Callable[[], Encoder]) -> Iterator[set[Place]]:
+        """Put back what was saved while a block lasts; what the block changes of it stays.
+
+        Yields:
+            A set that has the places of what the block has changed once it is over.
+        """
+        places = [(holder, key) for holder in holders for key in saved.get(holder.path, {})]
+        own = [vars(holder.value).get(key, _ABSENT) for holder, key in places]
+        before = [_print_of(value, encoder()) for value in own]
+        kept = [_encoded(value, encoder()) for value in own]
+        self.put_back(holders, saved, encoder())
+        lent = [_print_of(vars(holder.value).get(key, _ABSENT), encoder()) for holder, key in places]
+        changed: set[Place] = set()
+        try:
+            yield changed
+        finally:
+            for (holder, key), value, was, encoded, put in zip(places, own, before, kept, lent, strict=True):
+                if _print_of(vars(holder.value).get(key, _ABSENT), encoder()) != put:
+                    changed.add((holder.path, key))
+                elif put in (was, None):
+                    continue
+                elif encoded is None:
+                    vars(holder.value).pop(key)
+                else:
+                    vars(holder.value)[key] = decoded(encoded, value, Restored(encoder().device), in_place=True)
+
     def _seen(self, holders: Iterable[Holder], encoder: Encoder) -> Iterator[tuple[Place, Start]]:
         for holder in holders:
             for key, value in holder.attributes():
@@ -135,6 +164,12 @@ class ValuesByPlace:
                     seen = (fingerprint(encoded), fingerprint(encoded, layout=True))
                 into = value if isinstance(value, (Tensor, np.ndarray)) else None  # all else may be given up
                 yield (holder.path, key), Start(*seen, into)
+
+
+def _print_of(value: Any, encoder: Encoder) -> str | None:
+    """A text that tells plain values apart; None of what is none, or not there."""
+    encoded = _encoded(value, encoder)
+    return None if encoded is None else fingerprint(encoded)
 
 
 def _is_told_of(value: Any) -> bool:

@@ -144,7 +144,7 @@ def weights_in(path: Path) -> dict[str, torch.Tensor]:
         FileNotFoundError: If there is none.
         CheckpointError: If it cannot be read.
     """
-    return {_plain_name(name): tensor for name, tensor in read_model(path)["state_dict"].items()}
+    return {plain_name(name): tensor for name, tensor in read_model(path)["state_dict"].items()}
 
 
 def read_model(path: Path) -> dict[str, Any]:
@@ -176,18 +176,18 @@ def load_weights(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None
     Raises:
         RuntimeError: If they do not fit.
     """
-    names = {_plain_name(name): name for name in module.state_dict()}
+    names = {plain_name(name): name for name in module.state_dict()}
     module.load_state_dict({names.get(name, name): tensor for name, tensor in weights.items()}, strict=True)
 
 
 def plain_shapes(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...] | None]:
     """The shapes of weights by their names, as if nothing were compiled; None where there is none yet."""
     return {
-        _plain_name(name): None if is_lazy(value) else tuple(getattr(value, "shape", ()))
+        plain_name(name): None if is_lazy(value) else tuple(getattr(value, "shape", ()))
         for name, value in weights.items()
     }
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
     """The name of a weight without what `torch.compile` puts around the layers that it compiles."""
     return name.replace("_orig_mod.", "")

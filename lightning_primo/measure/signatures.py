@@ -1,0 +1,32 @@
+"""What the signature of a module's `forward` says of the inputs that it takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, get_origin
+
+
+def binds(signature: inspect.Signature, *args: Any, **kwargs: Any) -> bool:
+    """Whether a call with these arguments is one of the signature."""
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def takes_batch(parameter: inspect.Parameter) -> bool:
+    """Whether an argument is a whole batch, by its name or annotation."""
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        is_dict = annotation.strip("'\"").partition("[")[0].rpartition(".")[2] in (
+            "dict",
+            "Dict",
+            "Mapping",
+            "MutableMapping",
+        )
+    else:
+        origin = get_origin(annotation) or annotation
+        is_dict = isinstance(origin, type) and issubclass(origin, Mapping)
+    return is_dict or (parameter.name == "batch" and annotation is parameter.empty)
