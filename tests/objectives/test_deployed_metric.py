@@ -51,6 +51,7 @@ def test_a_metric_of_the_artefact_is_that_of_the_module_where_it_computes_the_sa
     int8 = DeployedMetric("val_loss", Quantised(OWN, calibration_batches=2), name="loss_int8")
     assert int8.objective.name == "loss_int8"
     for metric, off in ((DeployedMetric("val_loss", OWN), 1e-4), (int8, 0.1)):
+        torch.manual_seed(0)  # int8 cuts off what is beyond the calibration's values, as it is with some weights
         module = Exact()
         train_with(metric, module, tmp_path)
         with torch.no_grad():
