@@ -46,6 +46,7 @@ from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.pending_costs import PendingCosts
 from lightning_primo.training.ranks import attempt_in_ranks, is_rank, set_up_alike
 from lightning_primo.training.schedule_lengths import ScheduleLengths
+from lightning_primo.training.tensorboard_runs import TensorBoardRuns
 from lightning_primo.training.trainer import make_trainer, trainer_arguments
 from lightning_primo.training.whole_module import WholeModule
 from lightning_primo.workers.lifetime import children_end_with_us
@@ -146,6 +147,7 @@ def _fit(
             *length.validation(),
             NonFiniteGuard(),
             settings,
+            TensorBoardRuns(goes_on=checkpoint is not None),
             *([] if resume else [WholeModule(job), ScheduleLengths(length.full_training)]),
             metrics,
             CarriedNumbers(),

@@ -77,7 +77,7 @@ def make_loggers(logger: Any, directory: Path) -> Any:
     if logger is False:
         return False
     if logger is None or logger is True:  # as Lightning does
-        return (TensorBoardLogger if _has_tensorboard() else CSVLogger)(str(directory), name="logs")
+        logger = (TensorBoardLogger if _has_tensorboard() else CSVLogger)(name="logs", save_dir="")
     if _is_function(logger):
         return logger(directory)
     return [_moved(copy.deepcopy(item), directory) for item in listed(logger)]
@@ -179,7 +179,8 @@ def _moved(logger: Logger, directory: Path) -> Logger:
     """A logger of files made to write into `directory`; it keeps its options, which only private attributes hold."""
     if isinstance(logger, (CSVLogger, TensorBoardLogger)):
         logger._root_dir = str(directory)
-        logger._version = None  # the next free one in this directory: no continued trial deletes its earlier logs
+        logger._version = 0  # one run for TensorBoard, see `TensorBoardRuns`
         if isinstance(logger, CSVLogger):
             logger._save_dir = str(directory)
+            logger._version = None  # the next free one in this directory: it would delete its earlier logs
     return logger

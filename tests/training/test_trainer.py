@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Callback, StochasticWeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from lightning_primo.errors import InvalidArgumentError, LateAveragingWarning, UnknownNameError
+from lightning_primo.layout import checkpoint_file
 from lightning_primo.objectives import ParameterCount
 from lightning_primo.training import check_trainer_arguments, run_job
 from lightning_primo.training import trainer as trainer_module
@@ -81,11 +82,36 @@ def files(directory: Path) -> set[str]:
     return {str(path.relative_to(directory)) for path in directory.rglob("metrics.csv")}
 
 
-def test_the_default_logger_writes_to_the_trial_and_keeps_earlier_logs(tmp_path: Path) -> None:
-    for epoch in (1, 2):
-        run_job(make_job(tmp_path, epoch))
-    written = [path.relative_to(tmp_path).parts[:2] for path in sorted(tmp_path.rglob("events.out.*"))]
-    assert written == [("logs", "version_0"), ("logs", "version_1")]
+def steps_shown(directory: Path) -> list[int]:
+    """The steps of the validation loss in TensorBoard's run of a trial."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    (folder,) = {path.parent for path in directory.rglob("events.out.*")}
+    run = accumulator.EventAccumulator(str(folder))
+    run.Reload()
+    return [event.step for event in run.Scalars("val_loss")]
+
+
+def test_a_trial_that_goes_on_is_one_run_of_the_default_logger(tmp_path: Path) -> None:
+    for epoch in (1, 3):
+        assert run_job(make_job(tmp_path, epoch)).ok
+    (folder,) = {path.parent.relative_to(tmp_path) for path in tmp_path.rglob("events.out.*")}
+    assert folder == Path("logs/version_0")
+    first, *others = steps_shown(tmp_path)
+    assert others == [first + (first + 1) * (i + 1) for i in range(2)]
+
+
+def test_what_is_trained_again_is_logged_once(tmp_path: Path) -> None:
+    """As after a kill: what came after the checkpoint, and then all of it."""
+    assert run_job(make_job(tmp_path, 1)).ok
+    kept = checkpoint_file(tmp_path).read_bytes()
+    assert run_job(make_job(tmp_path, 3)).ok
+    shown = steps_shown(tmp_path)
+    checkpoint_file(tmp_path).write_bytes(kept)
+    assert run_job(make_job(tmp_path, 3)).ok
+    assert steps_shown(tmp_path) == shown
+    checkpoint_file(tmp_path).unlink()
+    assert run_job(make_job(tmp_path, 3)).ok
+    assert steps_shown(tmp_path) == shown
 
 
 def test_the_users_loggers_are_copied_into_the_trials_directory(tmp_path: Path) -> None:
