@@ -65,9 +65,9 @@ class BayesianOptimization(Algorithm):
         price: Of an epoch: proposals are those that are worth most for it. Default `BudgetPrice()`: the seconds that it
             is expected to take where the budget is in hours (`SecondsPrice()`), else the same for all (`EpochPrice()`).
         learn_from: Results of earlier searches for the same objectives in the same or an overlapping space, such as
-            ``read_result("runs/earlier")``. The best of their configurations come first in the design (`portfolio`),
-            and what they tell of the objectives is where models begin, as far as they rank what is observed
-            (`ensemble_trend`).
+            ``read_result("runs/earlier")``. The two best of their configurations come first in the design
+            (`portfolio`), a few more as long as they do no worse than others, and what they tell of the objectives is
+            where models begin, as far as they rank what is observed (`ensemble_trend`).
 
     Raises:
         InvalidArgumentError: If an argument is of another type or out of its range.
