@@ -92,8 +92,9 @@ def ranking_weights(predicted: Array, left_out: Array, y: Array) -> Array:
 def _by_chance(wrong: Sequence[Array], counts: Array, y: Array) -> npt.NDArray[np.bool_]:
     """Who ranks no better than by chance, `k`.
 
-    Observations that are alike have no order, so pairs of them count neither for nor against, as those of the losses of
-    failures, nor does a sample that has no other pairs, as every ninth of three observations.
+    Observations that are alike have no order, so pairs of them, as of the losses of failures, count neither for nor
+    against. A sample that has no other pairs is one of chance, as is every ninth of three observations, so that of
+    three nobody is trusted: by chance every sixth order is the right one.
 
     Args:
         wrong: Which pairs of observations each ranks wrongly, `k` times `n x n`.
@@ -103,8 +104,5 @@ def _by_chance(wrong: Sequence[Array], counts: Array, y: Array) -> npt.NDArray[n
     differ = (y[:, None] != y).astype(np.float64)
     chance = ((counts @ differ) * counts).sum(axis=1) / 2
     losses = np.stack([((counts @ (pairs * differ)) * counts).sum(axis=1) for pairs in wrong])
-    telling = chance > 0
-    if not telling.any():
-        return np.ones(len(wrong), dtype=np.bool_)
-    beaten: npt.NDArray[np.bool_] = (losses >= chance)[:, telling].mean(axis=1) > _BY_CHANCE
-    return beaten
+    unrelated: npt.NDArray[np.bool_] = (losses >= chance).mean(axis=1) > _BY_CHANCE
+    return unrelated
