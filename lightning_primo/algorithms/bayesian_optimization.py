@@ -65,9 +65,9 @@ class BayesianOptimization(Algorithm):
         price: Of an epoch: proposals are those that are worth most for it. Default `BudgetPrice()`: the seconds that it
             is expected to take where the budget is in hours (`SecondsPrice()`), else the same for all (`EpochPrice()`).
         learn_from: Results of earlier searches for the same objectives in the same or an overlapping space, such as
-            ``read_result("runs/earlier")``. The best of their configurations come first in the design (`portfolio`),
-            and what they tell of the objectives is where models begin, as far as they rank what is observed
-            (`ensemble_trend`).
+            ``read_result("runs/earlier")``. The two best of their configurations come first in the design
+            (`portfolio`), a few more as long as they do no worse than others, and what they tell of the objectives is
+            where models begin, as far as they rank what is observed (`ensemble_trend`).
 
     Raises:
         InvalidArgumentError: If an argument is of another type or out of its range.
@@ -189,7 +189,7 @@ class BayesianOptimization(Algorithm):
     def _bayesian(self, rng: np.random.Generator) -> Proposal | None:
         data = self._observed()
         if data.n < _MIN_OBSERVATIONS:
-            return self._most_trained() or self._new(None, rng)
+            return self._most_trained() or self._new(None, rng) or self._most_trained(slow=True)
         self._fits.next()
         prior = self._influence.draw(data, rng)
         acquisition = self.price.per_price(self.acquisition.on(data, self._fits, rng), self)
@@ -214,13 +214,17 @@ class BayesianOptimization(Algorithm):
         past = tuple(seen for task in self._experience.tasks if (seen := task.observations(epochs)) is not None)
         return replace(data, past=past)
 
-    def _most_trained(self) -> Proposal | None:
-        """Trains one of those that were trained longest to the end, the best of them that the time allows, if any."""
+    def _most_trained(self, *, slow: bool = False) -> Proposal | None:
+        """Trains one of those that were trained longest to the end, the best of them; None if there is none.
+
+        Args:
+            slow: Whether it may be one that is too slow for a budget of time.
+        """
         waiting = [trial for trial in self.trials if trial.pending is None and trial.evaluations]
         waiting = [trial for trial in waiting if super(BayesianOptimization, self).may_continue(trial)]
-        promotions = (self.promotion(trial.id, self.problem.max_epochs) for trial in waiting)
-        slow = {promotion.trial_id for promotion in promotions if too_slow(self, promotion)}
-        waiting = [trial for trial in waiting if trial.id not in slow]
+        if not slow:
+            to_the_end = (self.promotion(trial.id, self.problem.max_epochs) for trial in waiting)
+            waiting = [self.trials[one.trial_id] for one in to_the_end if not too_slow(self, one)]
         if not waiting:
             return None
         epoch = max(trial.epoch for trial in waiting)

@@ -68,8 +68,9 @@ class BulkAndCut(Algorithm):
         shares: Of init, bulk-up and cut-down in the budget; they sum to 1.
         stop_probability: With which the walk through the fronts stops at each but the last, where it always does.
         kappa: Standard deviations that the confidence bound lies below the mean.
-        learn_from: Results of earlier searches, such as ``read_result("runs/earlier")``, whose best configurations are
-            tried first; of what else they found the model is told nothing.
+        learn_from: Results of earlier searches, such as ``read_result("runs/earlier")``, whose two best configurations
+            are tried first, and a few more as long as they do no worse than others; of what else they found the model
+            is told nothing.
     """
 
     def __init__(

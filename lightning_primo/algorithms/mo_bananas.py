@@ -56,8 +56,9 @@ class MOBANANAS(Brackets):
             hyperparameters. Far below the default, hardly any categorical hyperparameter changes.
         eta: The halving factor, at least 2.
         ensemble_size: Networks in the ensemble, at least 2.
-        learn_from: Results of earlier searches, such as ``read_result("runs/earlier")``, whose best configurations are
-            tried first; of what else they found the model is told nothing.
+        learn_from: Results of earlier searches, such as ``read_result("runs/earlier")``, whose two best configurations
+            are tried first, and a few more as long as they do no worse than others; of what else they found the model
+            is told nothing.
 
     Raises:
         InvalidArgumentError: If an argument is out of its range.

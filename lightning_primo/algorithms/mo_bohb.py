@@ -51,8 +51,9 @@ class MOBOHB(Hyperband):
         quantile: Share of the observations that are good, between 0 and 1.
         n_samples: Samples of the good ones' density that are compared, at least 1.
         n_min: Observations that a model needs, at least 2. Default: `2 d + 1` for `d` hyperparameters.
-        learn_from: Results of earlier searches, such as ``read_result("runs/earlier")``, whose best configurations are
-            tried first; of what else they found the model is told nothing.
+        learn_from: Results of earlier searches, such as ``read_result("runs/earlier")``, whose two best configurations
+            are tried first, and a few more as long as they do no worse than others; of what else they found the model
+            is told nothing.
 
     Raises:
         InvalidArgumentError: If an argument is out of its range.

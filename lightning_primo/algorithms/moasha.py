@@ -23,8 +23,8 @@ class MOASHA(Algorithm):
     """Promote whenever a trial is among the best `1/eta` of its rung; otherwise start a new configuration.
 
     Nothing ever waits for a rung to fill, so workers are never idle. With one objective this is ASHA (Li et al. 2020).
-    Where the budget is a time, a trial whose next rung would take more than a quarter of it is passed over, if others
-    are twice as fast or more.
+    Where the budget is a time, a trial whose next rung would take more than a quarter of it, or more than one of many
+    workers has, is passed over while half of the others are twice as fast; those that failed are none.
 
     Args:
         eta: The halving factor, at least 2.
@@ -53,18 +53,25 @@ class MOASHA(Algorithm):
         if promotion is not None:
             return promotion
         config = draw(self, self.sampler, rng)
+        if config is not None:
+            return self.new_trial(config, self.rungs[0])
         # A space without a new configuration leaves the best of those that were passed over.
-        return self._promote(share=1.0) if config is None else self.new_trial(config, self.rungs[0])
+        return self._promote(share=1.0) or self._promote(share=1.0, slow=True)
 
-    def _promote(self, *, share: float) -> Proposal | None:
-        """Continue a trial that is among the best `share` of its rung, the highest rung first."""
+    def _promote(self, *, share: float, slow: bool = False) -> Proposal | None:
+        """Continue a trial that is among the best `share` of its rung, the highest rung first.
+
+        Args:
+            share: Of the trials of a rung.
+            slow: Whether it may be one that is too slow for a budget of time.
+        """
         for rung, above in reversed(list(zip(self.rungs[:-1], self.rungs[1:], strict=True))):
-            slow: frozenset[int] = frozenset()
-            while (trial_id := self._rungs[rung].promotable(share, slow)) is not None:
+            passed_over: frozenset[int] = frozenset()
+            while (trial_id := self._rungs[rung].promotable(share, passed_over)) is not None:
                 promotion = self.promotion(trial_id, above)
-                if share == 1.0 or not too_slow(self, promotion):
+                if slow or not too_slow(self, promotion):
                     return promotion
-                slow |= {trial_id}
+                passed_over |= {trial_id}
         return None
 
     def _registered(self, proposal: Proposal) -> None:

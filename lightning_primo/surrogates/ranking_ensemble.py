@@ -3,7 +3,8 @@
 Golovin et al. 2017, "Google Vizier" (section 3.3): the mean of an earlier task's process is the prior mean of the next
 one's. Feurer, Letham, Hutter, Bakshy 2018, "Practical Transfer Learning for Bayesian Optimization" (arXiv 1802.02219),
 equations 2 and 3: earlier tasks weigh as often as they rank bootstrap samples of the observations best, the new task's
-own process, judged by leaving each out, among them; so that unrelated ones are left out.
+own process, judged by leaving each out, among them; so that unrelated ones are left out, as are those that rank them no
+better than chance.
 """
 
 from __future__ import annotations
@@ -81,9 +82,27 @@ def ranking_weights(predicted: Array, left_out: Array, y: Array) -> Array:
     wrong = [((f[:, None] < f) ^ above).astype(np.float64) for f in (*predicted, left_out)]
     losses = np.stack([((counts @ pairs) * counts).sum(axis=1) for pairs in wrong])  # k + 1 x bootstraps
     unrelated = np.median(losses[:-1], axis=1) > np.quantile(losses[-1], _UNUSUAL)
-    chance = (counts @ (y[:, None] != y).astype(np.float64) * counts).sum(axis=1) / 2
-    unrelated |= (losses[:-1] >= chance).mean(axis=1) > _BY_CHANCE
+    unrelated |= _by_chance(wrong[:-1], counts, y)
     losses[:-1][unrelated] = np.inf
     best = losses == losses.min(axis=0)
     weights: Array = (best / best.sum(axis=0)).mean(axis=1)[:-1]
     return weights
+
+
+def _by_chance(wrong: Sequence[Array], counts: Array, y: Array) -> npt.NDArray[np.bool_]:
+    """Who ranks no better than by chance, `k`.
+
+    Observations that are alike have no order, so pairs of them, as of the losses of failures, count neither for nor
+    against. A sample that has no other pairs is one of chance, as is every ninth of three observations, so that of
+    three nobody is trusted: by chance every sixth order is the right one.
+
+    Args:
+        wrong: Which pairs of observations each ranks wrongly, `k` times `n x n`.
+        counts: How often each observation is in the bootstrap samples, one row each.
+        y: The observations, `n`.
+    """
+    differ = (y[:, None] != y).astype(np.float64)
+    chance = ((counts @ differ) * counts).sum(axis=1) / 2
+    losses = np.stack([((counts @ (pairs * differ)) * counts).sum(axis=1) for pairs in wrong])
+    unrelated: npt.NDArray[np.bool_] = (losses >= chance).mean(axis=1) > _BY_CHANCE
+    return unrelated

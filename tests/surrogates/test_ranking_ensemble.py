@@ -69,6 +69,31 @@ def test_two_observations_say_nothing_about_who_is_right() -> None:
     np.testing.assert_array_equal(ranking_weights(np.zeros((4, 2)), np.zeros(2), np.arange(2.0)), [0.25] * 4)
 
 
+@pytest.mark.parametrize("n", [4, 6])
+def test_who_ranks_few_observations_rightly_is_trusted(n: int) -> None:
+    y = np.arange(float(n))
+    right, wrong, constant = y + 5.0, -y, np.zeros(n)
+    weights = ranking_weights(np.stack([right, wrong, constant]), np.roll(y, 1), y)
+    assert weights[0] > 0.8
+    np.testing.assert_array_equal(weights[1:], 0.0)
+
+
+def test_of_three_observations_every_sixth_order_is_right_by_chance() -> None:
+    y = np.arange(3.0)
+    np.testing.assert_array_equal(ranking_weights(np.stack([y, -y]), np.roll(y, 1), y), 0.0)
+
+
+def test_observations_that_are_alike_have_no_order_to_be_ranked_by() -> None:
+    """Ten trials failed, whose losses are the worst of the others: who ranks these rightly is no worse for that."""
+    rng = np.random.default_rng(0)
+    y = np.concatenate([np.arange(6.0), np.full(10, 5.0)])
+    right = np.arange(16.0)
+    weights = ranking_weights(np.stack([right, rng.random(16)]), rng.permutation(right), y)
+    assert weights[0] > 0.9
+    assert weights[1] == 0.0
+    np.testing.assert_array_equal(ranking_weights(rng.random((2, 6)), rng.random(6), np.ones(6)), 0.0)
+
+
 def test_with_many_observations_the_own_process_needs_nobody() -> None:
     own = fitted(80)
     noisy = np.random.default_rng(0).permutation(own.y)

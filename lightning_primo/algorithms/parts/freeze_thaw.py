@@ -32,7 +32,8 @@ class FreezeThaw:
 
     Near the end of the budget, as far as that is known, only what can still come to its last rung is begun or goes on,
     as a training that is begun within the budget is finished. Once nothing can, what is worth most per epoch of all
-    that was begun is trained to the end in one go.
+    that was begun is trained to the end in one go. In a budget of time what is too slow for it (`too_slow`) waits as
+    long as there is anything else, and something new is begun rather than that.
     """
 
     def resumed(
@@ -59,10 +60,10 @@ class FreezeThaw:
         if not waiting:
             return None
         fast = [trial for trial in waiting if not trial.is_slow(algorithm)]
-        if way(0, rungs[:-1]) >= algorithm.epochs_left:
-            config = None  # it would not come to the last rung
         if config is not None and not fast:
             return None
+        if way(0, rungs[:-1]) >= algorithm.epochs_left:
+            config = None  # it would not come to the last rung
         in_time = [trial for trial in fast or waiting if trial.is_in_time(algorithm, rungs)]
         best = max(in_time or fast or waiting, key=lambda trial: trial.worth)
         if not in_time:

@@ -7,7 +7,7 @@ from statistics import median_low
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.problem.trial import Proposal, Trial
 
-_SHARE = 0.25  # of the budget: what takes more leaves too little for others
+_SHARE = 0.25  # of the budget, which is that of all workers: what takes more leaves too little for others
 _SLOW = 2.0  # times as long as half of the others: where all take that long, none is passed over
 
 
@@ -31,7 +31,8 @@ def pace(algorithm: Algorithm, trial: Trial) -> float:
 def too_slow(algorithm: Algorithm, proposal: Proposal) -> bool:
     """Whether to train a trial on takes more than a quarter of a budget of time, while half of the others are faster.
 
-    They are at least twice as fast.
+    They are at least twice as fast; others are those that have not failed, as what crashes at once is no alternative.
+    The budget is that of all workers, and with more than four of them what takes more than one has is too slow already.
 
     Args:
         algorithm: Who may propose it.
@@ -42,10 +43,12 @@ def too_slow(algorithm: Algorithm, proposal: Proposal) -> bool:
     if not algorithm.timed or own is None:
         return False
     budget = algorithm.epochs_committed + algorithm.epochs_left
-    if pace(algorithm, trial) * algorithm.problem.cost(proposal) <= _SHARE * budget:
+    workers = len(algorithm.pending) + 1  # who asks is idle
+    if pace(algorithm, trial) * algorithm.problem.cost(proposal) <= min(_SHARE, 1 / workers) * budget:
         return False
-    others = [_seconds_per_epoch(other) for other in algorithm.trials if other.id != trial.id]
-    known = [seconds for seconds in others if seconds is not None]
+    others = [other for other in algorithm.trials if other.id != trial.id and other.evaluations]
+    paces = [_seconds_per_epoch(other) for other in others if other.evaluations[-1].ok]
+    known = [seconds for seconds in paces if seconds is not None]
     return bool(known) and own > _SLOW * median_low(known)
 
 

@@ -15,7 +15,7 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.pareto import default_reference, hypervolume, nds_epsilon_net_order, normalise
 from lightning_primo.problem import Problem
 from lightning_primo.problem.past import PastSearch
-from lightning_primo.problem.trial import Config, Proposal
+from lightning_primo.problem.trial import Config, Origin, Proposal, Trial
 from lightning_primo.space import Encoding
 from lightning_primo.surrogates import GaussianProcess
 from lightning_primo.surrogates.observations import Observations, RungObservations
@@ -201,17 +201,26 @@ class Experience:
 
 
 def _is_useful(algorithm: Algorithm, epoch: int) -> bool:
-    """Whether it is the turn of an earlier configuration: one of the first, or they rank no worse than the others."""
+    """Whether it is the turn of an earlier configuration: one of the first, or they rank no worse than the others.
+
+    They are compared where they began, at `epoch`; those that failed in their first training are the worst.
+    """
     own = [trial for trial in algorithm.trials if not trial.known]
-    if sum(trial.operation == TRANSFER for trial in own) < _FIRST:
+    if sum(map(_is_earlier, own)) < _FIRST:
         return True
-    told = [trial for trial in own if trial.evaluations and trial.evaluations[0].epoch == epoch]
-    earlier = np.array([trial.operation == TRANSFER for trial in told], dtype=bool)
+    began = [(trial, trial.evaluations[0]) for trial in own if trial.evaluations]
+    told = [(trial, first) for trial, first in began if first.counts_at(epoch) or first.status.failed]
+    earlier = np.array([_is_earlier(trial) for trial, _ in told], dtype=bool)
     if min(earlier.sum(), (~earlier).sum()) < _FIRST:
         return False
-    losses = algorithm.feasibility.losses([trial.evaluations[0] for trial in told])
+    losses = algorithm.feasibility.losses([first if first.ok else None for _, first in told])
     ranks = np.argsort(nds_epsilon_net_order(losses))
     return bool(ranks[earlier].mean() <= ranks[~earlier].mean())
+
+
+def _is_earlier(trial: Trial) -> bool:
+    """Whether it is of an earlier configuration; what the user gave in the place of one is none."""
+    return trial.operation == TRANSFER and trial.origin is Origin.ALGORITHM
 
 
 def portfolio(tasks: Sequence[PastTask], full: int) -> list[Config]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from ConfigSpace import Categorical, ConfigurationSpace, Float
+from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
-from lightning_primo import MOASHA, PriMO
+from lightning_primo import MOASHA, Hyperband, PriMO
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.algorithms.parts.pace import pace, too_slow
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
-from lightning_primo.problem.trial import Evaluation, Proposal
+from lightning_primo.problem.trial import Evaluation, Proposal, Status
 
 SECONDS = {"slow": 100.0, "fast": 1.0, "quick": 1.5}
 
@@ -105,3 +106,80 @@ def test_primo_comes_to_full_trainings_in_a_budget_of_time(seed: int) -> None:
     assert in_design <= 0.5 * seconds + SECONDS["slow"]
     longest = np.max([e.seconds for trial in algorithm.trials for e in trial.evaluations])
     assert longest <= 0.25 * seconds
+
+
+def failed(proposal: Proposal) -> Evaluation:
+    """Crashes in its first second."""
+    one = Evaluation(trial_id=proposal.trial_id, epoch=0, losses=(math.nan,), status=Status.CRASHED, cost=1.0)
+    return replace(one, seconds=1.0)
+
+
+def test_what_crashes_at_once_is_no_faster_alternative() -> None:
+    algorithm = began(MOASHA(), "slow", "slow")
+    for number in range(6):
+        proposal = algorithm.new_trial({"x": 0.2 + 0.01 * number, "kind": "fast"}, 1)
+        algorithm.register(proposal)
+        algorithm.tell(failed(proposal))
+    promoted = algorithm.peek(epochs_left=2.0, timed=True)
+    assert promoted is not None
+    assert (promoted.trial_id, promoted.epoch) == (0, 3)
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(4, False), (8, True)])
+def test_what_takes_more_than_one_of_many_workers_has_is_too_slow(workers: int, expected: bool) -> None:
+    """Two epochs that take as long as 5.9 do in the mean, of 40 of all workers."""
+    algorithm = began(MOASHA(), "slow", "fast", "fast")
+    for number in range(workers - 1):
+        algorithm.register(algorithm.new_trial({"x": 0.2 + 0.01 * number, "kind": "fast"}, 1))
+    algorithm.peek(epochs_left=40.0 - algorithm.epochs_committed, timed=True)
+    assert too_slow(algorithm, algorithm.promotion(0, 3)) is expected
+
+
+def in_time(algorithm: Algorithm, seconds: float, carried_out: Callable[[Proposal], Evaluation]) -> None:
+    """Ask and tell a started algorithm until the seconds are spent, or it proposes nothing any more."""
+    spent = 0.0
+    while spent < seconds:
+        left = algorithm.epochs_committed * (seconds / spent - 1) if spent else math.inf
+        proposal = algorithm.ask(epochs_left=left, timed=True)
+        if proposal is None:
+            return
+        evaluation = carried_out(proposal)
+        algorithm.tell(evaluation)
+        spent += evaluation.seconds
+
+
+@pytest.mark.parametrize(
+    "algorithm", [MOASHA(), PriMO(), PriMO(eta=2), PriMO(initial_design=Hyperband()), PriMO(n_init=0)]
+)
+def test_where_there_is_nothing_else_what_is_slow_is_trained(algorithm: Algorithm) -> None:
+    """Of two slow configurations and two fast ones one each fails, and a model would need two full trainings."""
+    space = ConfigurationSpace(seed=0)
+    space.add(Integer("x", (1, 2)), Categorical("kind", ["slow", "fast"]))
+    algorithm.start(replace(slow_is_better(), space=space), seed=1)
+    in_time(algorithm, 1200.0, lambda proposal: (failed if proposal.config["x"] == 2 else told)(proposal))
+    assert sorted(trial.epoch for trial in algorithm.trials) == [0, 0, 9, 9]
+
+
+def test_in_a_space_that_is_used_up_faster_ones_go_on_first() -> None:
+    space = ConfigurationSpace(seed=0)
+    space.add(Integer("x", (1, 2)), Categorical("kind", ["slow", "fast"]))
+    algorithm = MOASHA()
+    algorithm.start(replace(slow_is_better(), space=space), seed=0)
+    for x, kind in ((1, "slow"), (1, "fast"), (2, "fast"), (2, "slow")):
+        proposal = algorithm.new_trial({"x": x, "kind": kind}, 1)
+        algorithm.register(proposal)
+        algorithm.tell(told(proposal))
+    kinds = []
+    while (proposal := algorithm.ask(epochs_left=4.0, timed=True)) is not None:
+        algorithm.tell(told(proposal))
+        kinds.append((proposal.config["kind"], proposal.epoch))
+    assert kinds == [("fast", 3), ("fast", 9), ("fast", 3), ("fast", 9), *[("slow", 3), ("slow", 9)] * 2]
+
+
+def test_a_budget_of_time_does_not_end_with_what_is_too_slow_for_it() -> None:
+    """Nothing can come to an end in the last seconds; who is slow would take most of the budget again."""
+    algorithm = PriMO()
+    algorithm.start(slow_is_better(), seed=7)
+    in_time(algorithm, 800.0, told)
+    assert sum(evaluation.seconds for trial in algorithm.trials for evaluation in trial.evaluations) < 1000.0
+    assert all(trial.epoch < 9 for trial in algorithm.trials if trial.config["kind"] == "slow")

@@ -20,7 +20,7 @@ from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.past import PastSearch, PastTrial, past_searches
-from lightning_primo.problem.trial import Config, Proposal
+from lightning_primo.problem.trial import Config, Evaluation, Origin, Proposal
 from lightning_primo.results.findings import Findings
 from lightning_primo.space import Encoding, shrunk
 from lightning_primo.testing.conformance import AlgorithmConformance
@@ -135,6 +135,50 @@ def test_what_does_worse_than_others_is_given_up(make: Callable[..., Algorithm])
         events = search(make(learn_from=[past(negated)]), 6, seed)
         begun = [event for event in events if isinstance(event, Proposal) and event.start_epoch == 0]
         assert sum(proposal.operation == "transfer" for proposal in begun) == 2
+
+
+def operations(events: Sequence[object]) -> list[str]:
+    """Of the trials, in the order in which they began."""
+    return [event.operation for event in events if isinstance(event, Proposal) and event.start_epoch == 0]
+
+
+def ended_by_itself(proposal: Proposal) -> Evaluation:
+    one = evaluator(toy_problem(2))(replace(proposal, epoch=5))
+    return replace(one, finished=True)
+
+
+@pytest.mark.parametrize("make", [MSEHVI, partial(BulkAndCut, full_trainings=12)])
+def test_trainings_that_end_by_themselves_are_compared_too(make: Callable[..., Algorithm]) -> None:
+    algorithm = make(learn_from=[past(toy_values)])
+    algorithm.start(toy_problem(2), seed=0)
+    events = drive(algorithm, ended_by_itself, epochs=25)
+    assert operations(events) == ["transfer", "transfer", "sample", "sample", "transfer"]
+
+
+@pytest.mark.parametrize(
+    "make", [partial(BayesianOptimization, n_init=8), MOBOHB, partial(BulkAndCut, full_trainings=12)]
+)
+@pytest.mark.parametrize("who", ["earlier", "others"])
+def test_what_fails_does_worse(make: Callable[..., Algorithm], who: str) -> None:
+    problem = toy_problem(2)
+    earlier = [{**trial.config} for trial in past(toy_values).trials]
+    algorithm = make(learn_from=[past(toy_values)])
+    algorithm.start(problem, seed=0)
+    evaluate = evaluator(problem, fails=lambda config: (dict(config) in earlier) == (who == "earlier"))
+    begun = operations(drive(algorithm, evaluate, epochs=4 * 27))
+    assert begun[:4] == ["transfer", "transfer", "sample", "sample"]
+    assert (begun.count("transfer") > 2) == (who == "others")
+
+
+def test_what_the_user_gives_is_no_earlier_configuration() -> None:
+    problem = toy_problem(2)
+    algorithm = MSEHVI(learn_from=[past(toy_values)])
+    algorithm.start(problem, seed=0)
+    for lr in (0.1, 0.2):
+        algorithm.enqueue({"n_layers": 1, "width_1": 8, "lr": lr, "dropout": 0.0, "activation": "gelu", "norm": True})
+    drive(algorithm, evaluator(problem), epochs=4 * 27)
+    assert [trial.origin for trial in algorithm.trials] == [*[Origin.GIVEN] * 2, *[Origin.ALGORITHM] * 2]
+    assert all(dict(trial.config) in algorithm._experience.portfolio for trial in algorithm.trials[2:])
 
 
 def test_what_broke_a_bound_is_not_tried_first() -> None:
