@@ -3,7 +3,7 @@
 The past of a task are three searches by PriMO of 15 full trainings; the unrelated past has the same configurations with
 both objectives turned round within their range. Told is the share of the best known front's hypervolume that is missing
 after some numbers of full trainings (geometric mean over tasks and seeds), and how many full trainings it took to miss
-no more than what a search without a past misses in the end (median). Every search that ends is a line of runs.jsonl in
+no more than what a search without a past misses in the end (median). Every search that ends is a line of a file in
 --output, and the same call, or one with more seeds, runs only what is missing.
 
     python -m benchmarks.transfer --data-dir data --seeds 3
@@ -12,6 +12,8 @@ no more than what a search without a past misses in the end (median). Every sear
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -128,33 +130,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     budget, data_dir = options.full_trainings, options.data_dir
     names = [f"lcbench:{task}" for task in TASKS]
-    fronts = {
-        name: known_front(problem_named(name, data_dir), options.output / f"{name.replace(':', '-')}.npy")
-        for name in names
-    }
-    past: dict[str, PastSearch] = {}
+    front = functools.cache(lambda name: _front(name, data_dir, options.output))
+    past = functools.cache(lambda name: _past(name, data_dir, front(name)))
     runs = _Runs(options.output / f"runs-{budget}.jsonl")
-    for seed in range(options.seeds):
-        for name in names:
-            for kind in KINDS:
-                if runs.has(kind, name, seed):
-                    continue
-                if not past:
-                    searched = {
-                        task: search(
-                            task, data_dir, fronts[task], PriMO(), seed=_PAST_SEED, full_trainings=_PAST_TRAININGS
-                        )
-                        for task in names
-                    }
-                    past = {task: PastSearch.of(findings) for task, (findings, _) in searched.items()}
-                others = [past[other] for other in names if other != name]
-                learn_from = {"none": [], "three tasks": others, "turned round": [turned_round(o) for o in others]}
-                algorithm = PriMO(learn_from=learn_from[kind])
-                _, one = search(name, data_dir, fronts[name], algorithm, seed=seed, full_trainings=budget)
-                runs.add(kind, name, seed, one)
-                print(f"{name}, seed {seed}, past {kind}: {one.after(budget):.4f} is missing", flush=True)
+    for seed, name, kind in itertools.product(range(options.seeds), names, KINDS):
+        if runs.has(kind, name, seed):
+            continue
+        others = [] if kind == "none" else [past(other) for other in names if other != name]
+        algorithm = PriMO(learn_from=[turned_round(one) for one in others] if kind == "turned round" else others)
+        _, one = search(name, data_dir, front(name), algorithm, seed=seed, full_trainings=budget)
+        runs.add(kind, name, seed, one)
+        print(f"{name}, seed {seed}, past {kind}: {one.after(budget):.4f} is missing", flush=True)
     found = {kind: [runs.one(kind, name, seed) for seed in range(options.seeds) for name in names] for kind in KINDS}
     print(table(found, budget).to_string(index=False, float_format=lambda number: f"{number:.3g}"))
+
+
+def _front(name: str, data_dir: Path, output: Path) -> KnownFront:
+    return known_front(problem_named(name, data_dir), output / f"{name.replace(':', '-')}.npy")
+
+
+def _past(name: str, data_dir: Path, front: KnownFront) -> PastSearch:
+    """What an earlier search of a task found."""
+    findings, _ = search(name, data_dir, front, PriMO(), seed=_PAST_SEED, full_trainings=_PAST_TRAININGS)
+    return PastSearch.of(findings)
 
 
 class _Runs:
