@@ -77,7 +77,7 @@ def make_loggers(logger: Any, directory: Path) -> Any:
     if logger is False:
         return False
     if logger is None or logger is True:  # as Lightning does
-        logger = (TensorBoardLogger if _has_tensorboard() else CSVLogger)(name="logs", save_dir="")
+        return _moved((TensorBoardLogger if _has_tensorboard() else CSVLogger)(str(directory), name="logs"), directory)
     if _is_function(logger):
         return logger(directory)
     return [_moved(copy.deepcopy(item), directory) for item in listed(logger)]
