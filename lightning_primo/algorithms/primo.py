@@ -88,6 +88,8 @@ class PriMO(BayesianOptimization):
     ) -> PriMO:
         """The paper's composition: weights drawn at random scalarise the objectives, priors wait for the design's end.
 
+        In a budget of hours its design is ours: it passes over what is too slow for them, and has half of them at most.
+
         Args:
             priors: As above.
             n_init: As above; the authors' implementation has the number of hyperparameters.
