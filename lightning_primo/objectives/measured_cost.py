@@ -16,12 +16,10 @@ class Taken(Protocol):
     @property
     def deviation(self) -> float:
         """Standard deviation of what another measurement would find."""
-        raise NotImplementedError
 
     @property
     def measured_on(self) -> Place:
         """Where and how it was taken."""
-        raise NotImplementedError
 
 
 T = TypeVar("T", bound=Taken)

@@ -14,6 +14,8 @@ Each of these is a callback (`late_state.LateState`) that keeps one kind of stat
 - `kept_iterators`: nothing, it looks whether data are read on in the next epoch
 - `same_validation_data`: nothing, it looks whether the validation data are the same
 
+`carried_data` and `loader_sources` look where loaders are made (`loader_state.LoaderState`).
+
 The others are how values are found (`holders`, `values_by_place`) and written (`plain_numbers`, `plain_values`,
 `shared_tensors`, `metric_contents`).
 """

@@ -15,18 +15,17 @@ import torch
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from typing_extensions import override
 
-from lightning_primo.callbacks.loader_epochs import train_loaders_made_in, validation_loaders_made_in
+from lightning_primo.callbacks.loader_epochs import validation_loaders_made_in
 from lightning_primo.callbacks.reproducible_steps import has_positions
 from lightning_primo.training.carried_state.holders import Holder, holders_of
-from lightning_primo.training.carried_state.late_state import LateState
+from lightning_primo.training.carried_state.loader_state import TRAIN, VALIDATION, LoaderState
 from lightning_primo.training.carried_state.plain_values import Encoder
 from lightning_primo.training.carried_state.values_by_place import Saved, ValuesByPlace
 
-_TRAIN, _VALIDATION = "train data", "validation data"
 _MOST_NUMBERS, _MOST_ENTRIES = 1 << 16, 1000  # what is larger, or tensors in a container, are the data themselves
 
 
-class CarriedData(LateState):
+class CarriedData(LoaderState):
     """Keeps in checkpoints what a training has changed in attributes of data sets, samplers and the data module.
 
     These are numbers, flags, texts, small containers and tensors, and generators of random numbers. They are put back
@@ -45,7 +44,6 @@ class CarriedData(LateState):
         self._origin: Saved = {}
         self._found: dict[str, Saved] = {}
         self._saved: dict[str, Any] = {}
-        self._resumed_epoch, self._is_inside = 0, False
 
     @property
     @override
@@ -54,23 +52,9 @@ class CarriedData(LateState):
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage != "fit":
-            return
-        self._tried(functools.partial(self._look_at_module, trainer), pl_module)
-        loop = trainer.fit_loop
-        for kind, source, made_in in (
-            (_TRAIN, loop._data_source, train_loaders_made_in),
-            (_VALIDATION, loop.epoch_loop.val_loop._data_source, validation_loaders_made_in),
-        ):
-            request = functools.partial(self._request, trainer, kind, source.dataloader, made_in)
-            vars(source)["dataloader"] = functools.wraps(source.dataloader)(request)  # ReproducibleEpochs takes it away
-
-    @override
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-        self._resumed_epoch, self._is_inside = epochs["processed"], epochs["ready"] > epochs["processed"]
+        if stage == "fit":
+            self._tried(functools.partial(self._look_at_module, trainer), pl_module)
+        super().setup(trainer, pl_module, stage)
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -80,18 +64,18 @@ class CarriedData(LateState):
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._begun:
-            self._epoch_start = self._tried(lambda: self._changed(_TRAIN), pl_module) or {}
+            self._epoch_start = self._tried(lambda: self._changed(TRAIN), pl_module) or {}
         super().on_train_epoch_start(trainer, pl_module)
 
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         loaders = {**self._saved.get("loaders", {}), **{kind: self._changed(kind) for kind in self._loaders}}
         epochs: Any = trainer.fit_loop.epoch_progress.current
-        if epochs.processed < epochs.ready and _TRAIN in loaders:
+        if epochs.processed < epochs.ready and TRAIN in loaders:
             again = self._epoch_start
-            indexed = {path for path in loaders[_TRAIN] if self._goes_on_by_index(path)}
-            now = {path: entries for path, entries in loaders[_TRAIN].items() if path in indexed}
-            loaders[_TRAIN] = {**{path: of for path, of in again.items() if path not in indexed}, **now}
+            indexed = {path for path in loaders[TRAIN] if self._goes_on_by_index(path)}
+            now = {path: entries for path, entries in loaders[TRAIN].items() if path in indexed}
+            loaders[TRAIN] = {**{path: of for path, of in again.items() if path not in indexed}, **now}
         module = self._module.changed(_of_module(trainer), _encoder())[0]
         if not module and not any(loaders.values()):
             return {}
@@ -135,7 +119,7 @@ class CarriedData(LateState):
         if self._failed:
             return request()
         epoch = max(trainer.current_epoch, self._resumed_epoch)
-        if saved and kind == _VALIDATION and self._is_too_early(trainer, epoch):
+        if saved and kind == VALIDATION and self._is_too_early(trainer, epoch):
             # Lightning asks for them before the epoch begins, in which the data module may change.
             loaders = self._made_as_before(trainer, request, saved["made_with"].get(kind, {}))
             trainer.fit_loop.epoch_loop.val_loop._last_val_dl_reload_epoch = made_in(trainer, epoch - 1)
@@ -161,7 +145,7 @@ class CarriedData(LateState):
         self._found.setdefault(kind, ValuesByPlace().changed(self._of_loaders(kind), _encoder())[0])
         if saved:
             values.put_back(self._of_loaders(kind), saved["loaders"].get(kind, {}), _encoder())
-        if kind == _TRAIN:
+        if kind == TRAIN:
             self._epoch_start = self._changed(kind)
 
     def _put_back_module(self, trainer: pl.Trainer, values: ValuesByPlace, saved: Saved) -> None:
@@ -187,12 +171,12 @@ class CarriedData(LateState):
         return self._loaders[kind].changed(self._of_loaders(kind), _encoder())[0]
 
     def _of_loaders(self, kind: str) -> list[Holder]:
-        seen = [] if kind == _TRAIN else [holder.value for holder in holders_of(self._roots.get(_TRAIN, {}), data=True)]
+        seen = [] if kind == TRAIN else [holder.value for holder in holders_of(self._roots.get(TRAIN, {}), data=True)]
         return list(holders_of(self._roots[kind], seen=seen, data=True))
 
     def _goes_on_by_index(self, path: str) -> bool:
         """Whether what is at a path of the train data is not read again where a training goes on inside an epoch."""
-        loaders = self._roots[_TRAIN]
+        loaders = self._roots[TRAIN]
         return len(loaders) == 1 and all(
             has_positions(loader) and path.startswith((f"{name}.dataset", f"{name}.collate_fn"))
             for name, loader in loaders.items()

@@ -19,18 +19,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
-from lightning_primo.callbacks.loader_epochs import train_loaders_made_in, validation_loaders_made_in
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.training.carried_state.holders import MOST_ENTRIES, Holder, holders_of
-from lightning_primo.training.carried_state.late_state import LateState
+from lightning_primo.training.carried_state.loader_state import LoaderState
 from lightning_primo.training.carried_state.plain_values import Encoder
 from lightning_primo.training.carried_state.values_by_place import Place, Saved, ValuesByPlace
 
-_TRAIN, _VALIDATION = "train loaders", "validation loaders"
 _MOST_NUMBERS, _MOST_ENTRIES = 1 << 16, 1000  # what is larger, or tensors in a container, are data
 
 
-class LoaderSources(LateState):
+class LoaderSources(LoaderState):
     """Keeps in checkpoints what a module's attributes were where loaders were made, if training has changed them.
 
     They are lent to the module while its loaders, or those of a data module that asks the module, are made again:
@@ -48,31 +46,12 @@ class LoaderSources(LateState):
         self._lost: set[str] = set()
         self._changed_since: set[Place] = set()  # the checkpoint, by making loaders
         self._saved: dict[str, Any] = {}
-        self._resumed_epoch, self._is_inside, self._is_seen = 0, False, False
+        self._is_seen = False
 
     @property
     @override
     def state_key(self) -> str:
         return "lightning_primo.loader_sources"
-
-    @override
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage != "fit":
-            return
-        loop = trainer.fit_loop
-        for kind, source, made_in in (
-            (_TRAIN, loop._data_source, train_loaders_made_in),
-            (_VALIDATION, loop.epoch_loop.val_loop._data_source, validation_loaders_made_in),
-        ):
-            request = functools.partial(self._request, trainer, kind, source.dataloader, made_in)
-            vars(source)["dataloader"] = functools.wraps(source.dataloader)(request)  # ReproducibleEpochs takes it away
-
-    @override
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-        self._resumed_epoch, self._is_inside = epochs["processed"], epochs["ready"] > epochs["processed"]
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
