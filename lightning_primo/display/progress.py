@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO
 
@@ -20,45 +19,17 @@ from rich.text import Text
 
 from lightning_primo.checks import printable
 from lightning_primo.display.notebook import NotebookLive
+from lightning_primo.display.snapshot import Snapshot
 from lightning_primo.display.streams import RedirectedStreams
 from lightning_primo.errors import first_line
 from lightning_primo.problem import BY_EPOCHS, Fidelity, Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
-from lightning_primo.results import PartlyTrained
 from lightning_primo.results.formatting import format_count, format_duration, format_spent, format_value, format_values
+from lightning_primo.results.front import reached_text
 
 MAX_ROWS = 8
 """Members of the front that the live display shows at most."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """Where a search stands.
-
-    Args:
-        spent: The budget used so far, in `unit`.
-        total: The budget, in `unit`.
-        unit: What the budget is counted in, for example ``"epochs"``.
-        n_trials: Trials started so far.
-        n_running: Trials being trained now.
-        failures: Number of failed evaluations by status.
-        front: The values of the front's members by objective, sorted by the first objective.
-        hypervolume: The front's hypervolume, of the values that the search has seen.
-        partly: The trials trained partly, which are on no front.
-        n_infeasible: Full trainings that broke a bound, which are on no front either.
-    """
-
-    spent: float = 0.0
-    total: float
-    unit: str = "epochs"
-    n_trials: int = 0
-    n_running: int = 0
-    failures: Mapping[str, int] = field(default_factory=dict)
-    front: Sequence[Mapping[str, float]] = ()
-    hypervolume: float = 0.0
-    partly: PartlyTrained = field(default_factory=PartlyTrained)
-    n_infeasible: int = 0
 
 
 class Progress:
@@ -115,10 +86,10 @@ class PlainProgress(Progress):
             f"[{spent.rjust(len(whole))}] trial {evaluation.trial_id} -> {self._fidelity.unit.at(evaluation.epoch)}: "
             f"{outcome(self._objectives, evaluation)}",
             f"front {len(snapshot.front)}{_not_on_front(snapshot)}",
-            f"hypervolume {snapshot.hypervolume:.4g}",
+            _reached(self._objectives, snapshot),
         ]
         failures = sum(snapshot.failures.values())
-        return " | ".join([*parts, f"failures {failures}"] if failures else parts)
+        return " | ".join(filter(None, [*parts, f"failures {failures}" if failures else ""]))
 
 
 def outcome(objectives: Sequence[Objective], evaluation: Evaluation) -> str:
@@ -205,6 +176,8 @@ class RichProgress(Progress):
         lines: list[RenderableType] = [self._budget(snapshot)]
         if snapshot is not None:
             lines.append(self._counts(snapshot))
+            if reached := _reached(self._objectives, snapshot):
+                lines.append(Text(reached))  # in several lines rather than cut
         if running:
             tasks = ", ".join(f"trial {p.trial_id} to {self._fidelity.unit.at(p.epoch)}" for p in running.values())
             lines.append(_line("training  ", tasks))
@@ -236,9 +209,8 @@ class RichProgress(Progress):
 
     def _counts(self, snapshot: Snapshot) -> Text:
         trials = f"{format_count(snapshot.n_trials, 'trial')}, {len(self._running)} running"
-        text = f"{trials}, hypervolume {snapshot.hypervolume:.4g}"
         failures = ", ".join(f"{number} {status}" for status, number in snapshot.failures.items() if number)
-        return Text.assemble(text, (f", {failures}" if failures else "", "red"), no_wrap=True, overflow="ellipsis")
+        return Text.assemble(trials, (f", {failures}" if failures else "", "red"), no_wrap=True, overflow="ellipsis")
 
     def _front(self, snapshot: Snapshot) -> Table:
         members = list(snapshot.front)
@@ -257,6 +229,11 @@ class RichProgress(Progress):
             values = [format_value(o.value(loss)) for o, loss in zip(self._objectives, losses, strict=True)]
             table.add_row(*map(Text, values), Text(self._fidelity.unit.at(epoch)), style="dim")
         return table
+
+
+def _reached(objectives: Sequence[Objective], snapshot: Snapshot) -> str:
+    front, reference = snapshot.front, snapshot.reference
+    return reached_text(objectives, front=front, hypervolume=snapshot.hypervolume, reference=reference)
 
 
 def _not_on_front(snapshot: Snapshot) -> str:

@@ -18,12 +18,11 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events, lineage
 from lightning_primo.results.choosing import choose, rule_of
 from lightning_primo.results.formatting import format_count, format_value
-from lightning_primo.results.front import reference_point, values_of
+from lightning_primo.results.front import reached_text, reference_point, reference_values
 from lightning_primo.results.ordering import Front
 from lightning_primo.results.partial_training import none_on_front, partly_line
 from lightning_primo.results.table import front_lines
 from lightning_primo.results.trial_result import TrialResult
-from lightning_primo.results.units import named_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,12 +93,7 @@ class Findings:
         An objective's own reference, else its bound on the bad side, else somewhat beyond the worst value at the full
         budget; an objective with none of these is left out.
         """
-        values = values_of(self.problem, reference_point(self.problem, self._scaled))
-        return {
-            objective.name: values[objective.name]
-            for objective in self.problem.objectives
-            if objective.reference_loss is not None or len(self._scaled)
-        }
+        return reference_values(self.problem, self._scaled)
 
     def trial(self, trial: TrialResult | int) -> TrialResult:
         """A trial by its number; a trial as it is known here.
@@ -229,14 +223,18 @@ class Findings:
             lines.append(self.why_no_front)
         if self.front:
             notes = self.changed_since_told() + self.out_of_reach()
-            lines.append(f"front of {len(self.front)}, {self.hypervolume_text}{notes}")
+            lines.append(f"front of {len(self.front)}, {self.reached_text}{notes}")
         return lines
 
     @property
-    def hypervolume_text(self) -> str:
-        """For people: the hypervolume with its reference point, which it says nothing without."""
-        point = named_values(self.problem.objectives, self.reference)
-        return f"hypervolume {self.hypervolume():.4g}" + (f" up to {point}" if point else "")
+    def reached_text(self) -> str:
+        """For people: the hypervolume with its reference point; of a single objective the best value."""
+        return reached_text(
+            self.problem.objectives,
+            front=[trial.values for trial in self.front],
+            hypervolume=self.hypervolume(),
+            reference=self.reference,
+        )
 
     @property
     def infeasible(self) -> tuple[TrialResult, ...]:
@@ -272,13 +270,15 @@ class Findings:
         return ""
 
     def changed_since_told(self) -> str:
-        """For people: why the hypervolume is not the one that was shown during the search; empty where it is."""
+        """For people: why what was reached is not what was shown during the search; empty where it is."""
         return ""
 
     def out_of_reach(self) -> str:
         """For people: that no member of the front is better than the reference point; empty where one is."""
         if (self._scaled < reference_point(self.problem, self._scaled)).all(axis=1).any():
             return ""
+        if len(self.problem.objectives) == 1:
+            return f" (no better than the reference {format_value(*self.reference.values())})"
         return " (no member is better than this reference point)"
 
     def _matrix(self, rows: Sequence[Losses]) -> npt.NDArray[np.float64]:

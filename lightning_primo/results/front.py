@@ -17,8 +17,11 @@ from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.pareto import default_reference, hypervolume, improvement
 from lightning_primo.pareto.incremental_front import GrowingDistinct
 from lightning_primo.problem import Problem
+from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation
+from lightning_primo.results.formatting import format_value
 from lightning_primo.results.partial_training import PartlyTrained, PartlyTrainedTracker
+from lightning_primo.results.units import named_values
 
 PARTLY_SHOWN = 4
 """Of how many partly trained trials a display is told the values."""
@@ -65,6 +68,46 @@ def values_of(problem: Problem, scaled: Array) -> dict[str, float]:
         else:  # loss and logarithm have the same sign rule: a maximised value v is the loss -v, scaled -log10(v)
             values[objective.name] = 10.0 ** objective.value(number)
     return values
+
+
+def reference_values(problem: Problem, scaled: Array) -> dict[str, float]:
+    """The reference point as values in the user's units, less what nothing decides yet.
+
+    Args:
+        problem: What is searched.
+        scaled: As for `reference_point`.
+    """
+    values = values_of(problem, reference_point(problem, scaled))
+    return {
+        objective.name: values[objective.name]
+        for objective in problem.objectives
+        if objective.reference_loss is not None or len(scaled)
+    }
+
+
+def reached_text(
+    objectives: Sequence[Objective],
+    *,
+    front: Sequence[Mapping[str, float]],
+    hypervolume: float,
+    reference: Mapping[str, float],
+) -> str:
+    """For people: what was reached.
+
+    Args:
+        objectives: The objectives.
+        front: The values of the front's members, the best in the first objective first.
+        hypervolume: The front's.
+        reference: The hypervolume's reference point, as far as there is one.
+
+    Returns:
+        The hypervolume with its reference point, which it says nothing without; the best value of a single objective,
+        and nothing where there is none.
+    """
+    if len(objectives) == 1:
+        return f"best {named_values(objectives, front[0])}" if len(front) else ""
+    point = named_values(objectives, reference)
+    return f"hypervolume {format_value(hypervolume)}" + (f" up to {point}" if point else "")
 
 
 class FrontValues(Sequence[dict[str, float]]):
@@ -168,6 +211,11 @@ class FrontTracker:
     def values(self) -> FrontValues:
         """The front as it is now, one mapping of objective to value per member, sorted by the first objective."""
         return FrontValues(self.problem, self._points.losses[self._points.mask])
+
+    @property
+    def reference(self) -> dict[str, float]:
+        """The hypervolume's reference point as it is now, in the user's units; see `Findings.reference`."""
+        return reference_values(self.problem, self._extremes)
 
     @property
     def partly(self) -> PartlyTrained:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results.ended import read_ended
 from lightning_primo.results.findings import Findings
+from lightning_primo.results.formatting import format_value
 from lightning_primo.results.html_tables import escaped
 from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
 
@@ -48,9 +50,12 @@ class StoredFindings(Findings):
     def changed_since_told(self) -> str:
         if not self._measured_again:
             return ""
-        told = Findings(self.problem, self._told_events).hypervolume()
+        told = Findings(self.problem, self._told_events)
+        single = self.problem.objectives[0].name if len(self.problem.objectives) == 1 else None
+        reached = told.hypervolume() if single is None else told.front[0].values[single] if told.front else math.nan
         trials = "1 trial was" if self._measured_again == 1 else f"{self._measured_again} trials were"
-        return f" ({told:.4g} with the values that the search saw; {trials} measured again, and the medians count)"
+        saw = f"{format_value(reached)} with the values that the search saw"
+        return f" ({saw}; {trials} measured again, and the medians count)"
 
     def _repr_html_(self) -> str:
         lines = "".join(f"<div>{escaped(line)}</div>" for line in self.overview())

@@ -277,6 +277,7 @@ class Loop:
             failures=dict(self._failures),
             front=self._tracker.values,
             hypervolume=self._tracker.hypervolume,
+            reference=self._tracker.reference,
             partly=self._tracker.partly,
             n_infeasible=self._tracker.n_infeasible,
         )

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lightning_primo.display.progress import PlainProgress, Progress, RichProgress, Snapshot, make_progress
+from lightning_primo.display.progress import PlainProgress, Progress, RichProgress, make_progress
+from lightning_primo.display.snapshot import Snapshot
 from lightning_primo.display.streams import RedirectedStreams
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results import PartlyTrained
@@ -25,6 +26,7 @@ FRONT = tuple({"val_error": 0.1 * n, "parameters": 1e4 / n} for n in range(1, 21
 
 def snapshot(**fields: object) -> Snapshot:
     values = {"spent": 12.0, "total": 500.0, "n_trials": 8, "front": FRONT[:4], "hypervolume": 3.2101, **fields}
+    values.setdefault("reference", {"val_error": 1.0, "parameters": 1e4})
     return Snapshot(**values)  # type: ignore[arg-type]
 
 
@@ -100,9 +102,10 @@ def test_plain_lines() -> None:
         )
         progress.finished(PROPOSAL, diverged, snapshot(spent=499.0, total=1500.0, front=()))
     assert stream.getvalue() == (
-        "[ 12/500 epochs] trial 7 -> epoch 9: val_error 0.412, parameters 12,345 | front 4 | hypervolume 3.21 | "
-        "failures 1\n"
-        "[  499/1,500 epochs] trial 8 -> epoch 2: error (ValueError at m.py:3) | front 0 | hypervolume 3.21\n"
+        "[ 12/500 epochs] trial 7 -> epoch 9: val_error 0.412, parameters 12,345 | front 4 | "
+        "hypervolume 3.21 up to val_error 1, parameters 10,000 | failures 1\n"
+        "[  499/1,500 epochs] trial 8 -> epoch 2: error (ValueError at m.py:3) | front 0 | "
+        "hypervolume 3.21 up to val_error 1, parameters 10,000\n"
     )
 
 
@@ -136,13 +139,14 @@ def test_live_display() -> None:
     clock.now += 60
     lines = drawn(progress)
     assert lines[0].split(maxsplit=1)[1] == "20%  100/500 epochs  elapsed 0:01:00, left -"
-    assert lines[1:] == ["8 trials, 1 running, hypervolume 3.21", "training  trial 7 to epoch 9"]
+    reached = "hypervolume 3.21 up to val_error 1, parameters 10,000"
+    assert lines[1:] == ["8 trials, 1 running", reached, "training  trial 7 to epoch 9"]
     progress.finished(PROPOSAL, EVALUATION, snapshot(spent=200.0, front=FRONT[:2], failures={"diverged": 2}))
     lines = drawn(progress)
     assert lines[0].split(maxsplit=1)[1] == "40%  200/500 epochs  elapsed 0:01:00, left 0:03:00"
-    assert lines[1] == "8 trials, 0 running, hypervolume 3.21, 2 diverged"
-    assert lines[2] == "last      trial 7, epoch 9: val_error 0.412, parameters 12,345"
-    table = [line.split() for line in lines[3:] if line.strip()]
+    assert lines[1:3] == ["8 trials, 0 running, 2 diverged", reached]
+    assert lines[3] == "last      trial 7, epoch 9: val_error 0.412, parameters 12,345"
+    table = [line.split() for line in lines[4:] if line.strip()]
     assert table[0] == ["front", "of", "2"]
     assert table[1] == ["val_error", "parameters"]
     assert table[3:] == [["0.1", "10,000"], ["0.2", "5,000"]]
@@ -169,7 +173,27 @@ def test_live_display_keeps_lines_in_the_width() -> None:
     progress = RichProgress((ERROR, PARAMETERS), start=snapshot(front=()))
     for trial_id in range(30):
         progress.started(Proposal(trial_id=trial_id, config={}, epoch=9))
-    assert len(drawn(progress, width=60)) == 3
+    assert len(drawn(progress, width=60)) == 4
+
+
+def test_of_one_objective_the_best_value_is_shown_in_place_of_the_hypervolume() -> None:
+    before = snapshot(front=(), hypervolume=0.0)
+    progress = RichProgress((ACCURACY,), start=before)
+    assert drawn(progress)[1:] == ["8 trials, 0 running"]
+    evaluation = Evaluation(trial_id=7, epoch=9, losses=(-0.75,))
+    told = snapshot(front=({"accuracy": 0.75},), hypervolume=0.75, reference={"accuracy": 0.0})
+    progress.finished(PROPOSAL, evaluation, told)
+    assert drawn(progress)[1:3] == ["8 trials, 0 running", "best accuracy 0.75"]
+    stream = io.StringIO()
+    plain = PlainProgress((ACCURACY,), stream=stream)
+    plain.finished(PROPOSAL, evaluation, before)
+    plain.finished(PROPOSAL, evaluation, told)
+    assert [line.rpartition("| ")[2] for line in stream.getvalue().splitlines()] == ["front 0", "best accuracy 0.75"]
+
+
+def test_a_long_reference_point_is_folded_rather_than_cut() -> None:
+    lines = drawn(RichProgress((ERROR, PARAMETERS), start=snapshot(front=())), width=40)
+    assert lines[2:] == ["hypervolume 3.21 up to val_error 1,", "parameters 10,000"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

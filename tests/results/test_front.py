@@ -134,6 +134,7 @@ def test_tracker_and_result_have_the_same_front_of_noisy_values(seed: int, tmp_p
         assert tracker.values == tuple(trial.values for trial in result.front)
         assert tracker.trial_ids == {trial.id for trial in result.front}
         assert tracker.hypervolume == pytest.approx(result.hypervolume(), abs=1e-12)
+        assert tracker.reference == result.reference
         losses = np.array([[*t.values.values()] for t in result.trials if t.values["parameters"] <= 1e4])
         smaller += len(tracker) < non_dominated(losses.reshape(-1, 3)).sum()
     assert smaller

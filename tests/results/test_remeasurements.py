@@ -64,7 +64,7 @@ def test_the_summary_says_why_the_hypervolume_is_not_the_one_of_the_search(tmp_p
     result = log().result(tmp_path)
     n = len(AGAIN)
     assert (
-        f"{result.hypervolume_text} ({told:.4g} with the values that the search saw; {n} trials were "
+        f"{result.reached_text} ({told:.4g} with the values that the search saw; {n} trials were "
         "measured again, and the medians count):\n"
     ) in result.summary()
 

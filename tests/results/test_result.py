@@ -146,6 +146,14 @@ def test_a_reference_point_that_no_member_is_better_than_is_told(tmp_path: Path)
     assert "no member" not in log.result(tmp_path).summary()
 
 
+def test_of_one_objective_the_best_value_is_told_in_place_of_the_hypervolume(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR))
+    log.train(0, (1.5,))
+    assert "front of 1, best val_error 1.5 (no better than the reference 1)" in log.result(tmp_path).summary()
+    log.train(1, (0.25,))
+    assert "front of 1, best val_error 0.25:" in log.result(tmp_path).summary()
+
+
 def test_hypervolume_is_that_of_the_scaled_losses(tmp_path: Path) -> None:
     result = two_objective_log().result(tmp_path)
     assert result.reference == pytest.approx({"val_error": 1.0, "parameters": 1e4})

@@ -127,7 +127,7 @@ def status_of(search: StoredSearch, owner: str | None) -> dict[str, Any]:
             "size": len(result.front),
             "hypervolume": result.hypervolume(),
             "reference": result.reference,
-            "hypervolume_text": result.hypervolume_text,
+            "reached": result.reached_text,
             "note": f"{result.changed_since_told()}{result.out_of_reach()}".strip()
             if result.front
             else result.why_no_front,
@@ -171,7 +171,7 @@ def as_text(status: dict[str, Any]) -> str:
         "spent": f"{units}{spent['full_trainings']:.4g} full trainings, "
         f"{format_duration(spent['hours'] * 3600)} h of search",
         "running" if status["searched_by"] else "to go on with": ", ".join(running),
-        "front": f"{format_count(front['size'], 'trial')}, {front['hypervolume_text']} {front['note']}".rstrip()
+        "front": f"{format_count(front['size'], 'trial')}, {front['reached']} {front['note']}".rstrip()
         if front["size"]
         else front["note"],
         "rungs": "; ".join(_rung(rung, one) for rung in status["rungs"]),
