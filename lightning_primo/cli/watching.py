@@ -66,17 +66,21 @@ def _picture(status: Status, text: str, height: int) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
+    from lightning_primo.results.formatting import folded
+
     header, rows = _front(status)
-    room = max(_LEAST_ROWS, height - text.count("\n") - 6)
+    headings = [folded(name) for name in header]
+    room = max(_LEAST_ROWS, height - text.count("\n") - 5 - max(map(len, headings)))
     left_out = [f"and {len(rows) - room} more; lightning-primo front shows them"] if len(rows) > room else []
-    table: list[RenderableType] = [Text(), make_table(header, rows[:room])] if rows else []
+    table: list[RenderableType] = [Text(), make_table(headings, rows[:room])] if rows else []
     return Group(Text(text), *table, *map(Text, left_out))
 
 
 def _front_lines(status: Status) -> str:
+    from lightning_primo.results.formatting import aligned
+
     header, rows = _front(status)
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return "\n".join("  " + "  ".join(map(str.rjust, row, widths)) for row in (header, *rows)) if rows else ""
+    return "\n".join(aligned(header, rows)) if rows else ""
 
 
 def _front(status: Status) -> tuple[list[str], list[list[str]]]:

@@ -25,7 +25,14 @@ from lightning_primo.errors import first_line
 from lightning_primo.problem import BY_EPOCHS, Fidelity, Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
-from lightning_primo.results.formatting import format_count, format_duration, format_spent, format_value, format_values
+from lightning_primo.results.formatting import (
+    folded,
+    format_count,
+    format_duration,
+    format_spent,
+    format_value,
+    format_values,
+)
 from lightning_primo.results.front import reached_text
 
 MAX_ROWS = 8
@@ -220,7 +227,7 @@ class RichProgress(Progress):
         partly = snapshot.partly
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
         for objective in self._objectives:
-            table.add_column(Text(printable(objective.name)), justify="right")
+            table.add_column(Text("\n".join(folded(objective.name))), justify="right", vertical="bottom")
         if partly.most:
             table.add_column()
         for index in shown:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+
+from rich.cells import cell_len
 
 from lightning_primo.checks import printable
+
+_HEADING = 18  # letters of a line of a heading
 
 
 def format_value(value: float) -> str:
@@ -54,3 +59,31 @@ def format_spent(spent: float, total: float, unit: str) -> str:
     decimals = max(1, 2 - math.floor(math.log10(total))) if math.isfinite(total) else 2
     amount = f"{spent:,.{decimals}f}" if unit.endswith("hours") else format_value(spent)
     return f"{amount}/{format_value(total)} {unit}"
+
+
+def folded(name: str, letters: int = _HEADING) -> list[str]:
+    """A name as lines of a heading, each part of a path or of a snake_case name as whole as it can be.
+
+    >>> folded("val_error"), folded("model.init_args.hidden_dimension")
+    (['val_error'], ['model.init_args.', 'hidden_dimension'])
+
+    Args:
+        name: What is above a column.
+        letters: Of a line, as far as its parts are no longer.
+    """
+    lines = [""]
+    for part in re.findall(r"[^./_ ]+[./_ ]*|[./_ ]+", printable(name)):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > letters:
+            lines.append("")
+        lines[-1] += part
+    return [line.rstrip() for line in lines]
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table as lines of text, each column on the right below its heading (`folded`)."""
+    headings = [folded(name) for name in header]
+    height = max(map(len, headings))
+    above = zip(*([""] * (height - len(lines)) + lines for lines in headings), strict=True)
+    cells = [*map(list, above), *map(list, rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]  # some letters are wider than others
+    return ["".join(f"  {' ' * (w - cell_len(c))}{c}" for c, w in zip(row, widths, strict=True)) for row in cells]

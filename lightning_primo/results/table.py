@@ -9,6 +9,7 @@ from lightning_primo.checks import printable
 from lightning_primo.errors import first_line
 from lightning_primo.problem import Problem
 from lightning_primo.problem.place import place_text
+from lightning_primo.results.formatting import aligned
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.results.units import heading
 
@@ -87,13 +88,11 @@ def make_table(
 def front_lines(problem: Problem, front: Sequence[TrialResult]) -> list[str]:
     """A line per trial with its values (`TrialResult.value_text`); then where they were measured.
 
-    One whose result was known already is marked as such.
+    One whose result was known already is marked as such. Long headings take several lines.
     """
     names = [objective.name for objective in problem.objectives]
-    header = ["trial", *(printable(heading(objective)) for objective in problem.objectives)]
     rows = [[trial.label, *(trial.value_text(name) for name in names)] for trial in front]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = ["  " + "  ".join(map(str.rjust, row, widths)) for row in (header, *rows)]
+    lines = aligned(["trial", *map(heading, problem.objectives)], rows)
     places = {name: trial.measured_on[name] for trial in front for name in names if name in trial.measured_on}
     return [*lines, *(f"{printable(name)} measured on {place_text(place)}" for name, place in places.items())]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from ConfigSpace import ConfigurationSpace, Float
+from ConfigSpace import Categorical, ConfigurationSpace, Float
 
 from lightning_primo.cli.commands import front
 from lightning_primo.errors import InvalidArgumentError, PrimoError, UnknownNameError
@@ -249,3 +249,32 @@ def test_long_headings_are_folded_in_a_terminal(
         ["trial", "val_error", "parameters", "flops", "loss_of_head_0", "loss_of_head_1", "loss_of_head_2"],
     ]
     assert lines[4].split() == ["0", "0.5", "10", "-", "0.25", "0.25", "0.25"]  # one table, below its rule
+
+
+def test_many_long_names_are_rows_in_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = ConfigurationSpace()
+    names = [f"model.init_args.backbone.init_args.weight_of_the_loss_of_head_{i:02}" for i in range(18)]
+    space.add(*(Float(name, (0.0, 1.0)) for name in names))
+    space.add(
+        Categorical("model.init_args.backbone.class_path", ["project.models.Transformer", "project.models.Mixer"])
+    )
+    log = Log(Problem(space=space, objectives=(ERROR, PARAMETERS), max_epochs=9))
+    for i in range(4):
+        config = {name: (1 + i + j) / 64 for j, name in enumerate(names)}
+        config["model.init_args.backbone.class_path"] = "project.models.Mixer"
+        log.train(i, (0.1 * (i + 1), 1000.0 - i), config=config)
+    written(tmp_path, log)
+    for variable, value in (("FORCE_COLOR", "1"), ("NO_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", "80")):
+        monkeypatch.setenv(variable, value)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", printed(capsys, tmp_path)).splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line.split() for line in lines]
+    assert rows[0] == ["trial", "val_error", "parameters", "flops"]
+    assert rows[7] == ["trial", "0", "1", "2"]  # the last one comes in a table of its own
+    assert rows.count(["model.init_args.backbone.init_args."]) == 2
+    assert ["weight_of_the_loss_of_head_17", "0.28125", "0.296875", "0.3125"] in rows
+    assert ["weight_of_the_loss_of_head_17", "0.328125"] in rows
+    assert ["class_path", "models.Mixer", "models.Mixer", "models.Mixer"] in rows
+    assert len(lines) < 70

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from lightning_primo.checks import printable, printable_lines
 from lightning_primo.problem.objective import Objective
-from lightning_primo.results.formatting import format_spent, format_values
+from lightning_primo.results.formatting import aligned, format_spent, format_values
 from lightning_primo.results.objective_axes import ObjectiveAxis
 
 
@@ -25,6 +25,16 @@ from lightning_primo.results.objective_axes import ObjectiveAxis
 def test_what_a_terminal_would_obey_is_left_out(name: str, shown: str) -> None:
     assert printable(name) == shown
     assert format_values({name: 1.0}) == f"{shown} 1"
+
+
+def test_long_headings_take_several_lines_and_wide_letters_two_places() -> None:
+    names = ["trial", "validation/accuracy_over_all_classes", "精度"]
+    assert aligned(names, [["7", "0.5", "1"]]) == [
+        "                validation/      ",
+        "         accuracy_over_all_      ",
+        "  trial             classes  精度",
+        "      7                 0.5     1",
+    ]
 
 
 def test_lines_stay_lines() -> None:

@@ -92,7 +92,7 @@ def run(options: jsonargparse.Namespace) -> int:
     elif trials:
         header, rows = _cells(trials, result, search.hyperparameters, everything=options.all)
         dim = [options.all and trial.trained_partly for trial in trials]
-        print_table(header, rows, left=("status",), dim=dim)
+        print_table(header, rows, left=("status",), dim=dim, details=search.hyperparameters)
         if options.choose is not None:
             print_note(f"chosen of {len(result.front)}; {_network(trials[0], options.directory)}")
         elif partly := [trial.epoch for trial in result.trials if trial.trained_partly]:
