@@ -337,6 +337,59 @@ def test_brushing_narrows_down(tmp_path: Path, open_page: Callable[[str], Any]) 
 
 
 @pytest.mark.slow
+def test_brushing_by_finger_does_not_scroll_the_page(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    for i in range(10):
+        log.train(i, (0.9 - 0.08 * i, 10.0 + i))
+    page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
+    draw_all(page)
+    page.evaluate("document.getElementById('parallel').scrollIntoView({ behavior: 'instant' })")
+    place = page.evaluate("scrollY")
+    box = page.locator("#parallel rect.grip[data-axis=lr]").bounding_box()
+    finger = page.context.new_cdp_session(page)
+    for kind, share in (("touchStart", 0.1), *(("touchMove", 0.1 + 0.05 * i) for i in range(1, 9)), ("touchEnd", None)):
+        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] * (share or 0)}
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if share is None else [at]})
+        page.wait_for_timeout(20)
+    assert page.evaluate("scrollY") == place
+    height = page.locator("#parallel rect.brush").bounding_box()["height"]
+    assert height == pytest.approx(0.4 * box["height"], abs=2)
+
+
+def test_brushing_by_keyboard(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    for i in range(10):
+        momentum = {"optimizer": "sgd", "momentum": 0.11 * i} if i % 2 else {"optimizer": "adam"}
+        log.train(i, (0.9 - 0.08 * i, 10.0 + i), config={"lr": 0.1, **momentum})
+    page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
+    draw_all(page)
+    kept = "document.querySelector('#parallel [role=status]').textContent"
+    focused = "document.activeElement.getAttribute('aria-label')"
+    value = "document.activeElement.getAttribute('aria-valuetext')"
+
+    def press(*keys: str) -> tuple[str, str, str]:
+        for key in keys:
+            page.keyboard.press(key)
+        return page.evaluate(focused), page.evaluate(value), page.evaluate(kept)
+
+    page.locator("#parallel button", has_text="clear").focus()
+    assert press("Tab") == ("lr", "all", "10 of 10 trials")
+    assert press("ArrowRight", "ArrowRight") == ("momentum", "all", "10 of 10 trials")
+    assert press("ArrowUp") == ("momentum", "0 to 1", "5 of 10 trials")  # less those in which it is inactive
+    assert press("ArrowUp", "ArrowUp", "ArrowUp") == ("momentum", "0.15 to 1", "4 of 10 trials")
+    assert press("Shift+ArrowDown") == ("momentum", "0.1 to 1", "5 of 10 trials")
+    dimmed = "document.getElementById('front-plot').data.flatMap(t => t.selectedpoints ?? []).length"
+    assert page.evaluate(dimmed) == 5  # the front shows the same ones
+    assert press("Escape") == ("momentum", "all", "10 of 10 trials")
+    assert press("ArrowLeft", "ArrowDown") == ("optimizer", "sgd", "5 of 10 trials")
+    assert press("ArrowDown") == ("optimizer", "sgd", "5 of 10 trials")  # one choice is left at least
+    assert press("Shift+ArrowUp") == ("optimizer", "all", "10 of 10 trials")
+    assert press("End") == ("parameters", "all", "10 of 10 trials")
+    assert page.locator("#parallel .grip[tabindex='0']").count() == 1
+    assert press("Tab")[0] != "val_error"  # one stop for all axes
+
+
+@pytest.mark.slow
 def test_light_and_dark(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
     page = open_page(hostile_search(tmp_path).report(tmp_path / "page.html").as_uri())
     ground = "getComputedStyle(document.body).backgroundColor"

@@ -1,14 +1,14 @@
 // Parallel coordinates of hyperparameters and objectives. Dragging along an axis keeps the trials within; several axes
 // narrow further. What is inactive in a trial lies below its axis. Drawn on a canvas, as WebGL is not everywhere.
 
-const PLOT = { top: 46, bottom: 34, height: 380, gap: 22 };
+const PLOT = { top: 46, left: 50, bottom: 34, height: 380, gap: 22 };
 
 views.push({
   id: "parallel", title: "Parallel coordinates", present: () => data.trials.some(hasValues),
   draw(body) {
     const controls = element("div", { class: "controls" });
     const box = element("div", { class: "parallel" });
-    const count = element("span", { class: "faint" });
+    const count = element("span", { class: "faint", role: "status" });
     const names = data.objectives.map((objective) => [objective.name, shortName(objective.name)]);
     if (!names.some(([name]) => name === state.tint)) state.tint = names[0][0];
     controls.append(
@@ -16,9 +16,11 @@ views.push({
       choices("trials that are drawn", [["full", "trained fully"], ["all", "with partly trained and infeasible"]], state.lines ?? defaultLines(), (key) => { state.lines = key; rebuild("parallel"); }),
       element("button", { type: "button", "data-key": "clear", onclick: () => { state.brushes = {}; brush(); redraw("parallel", "front"); } }, "clear brushes"), count,
     );
-    body.append(controls, box);
+    body.append(controls, element("p", { class: "faint controls" }, "Drag along an axis to keep the trials within. By keyboard: Tab to an axis, ← and → to the others, ↑ and ↓ take away from below and from above, with Shift they give back, Escape clears the axis."), box);
     const canvas = element("canvas", { role: "img", "aria-label": "chart: parallel coordinates of hyperparameters and objectives" });
-    const svg = svgElement("svg", { "aria-hidden": "true" });
+    const svg = svgElement("svg", { role: "group", "aria-label": "axes: the trials to keep" });
+    // A finger on an axis brushes it, and does not scroll the page.
+    svg.addEventListener("touchstart", (event) => { if (event.target.getAttribute?.("data-axis")) event.preventDefault(); }, { passive: false });
     box.append(canvas, svg);
     parts.parallel = () => drawParallel(box, canvas, svg, count);
     parts.parallel();
@@ -45,7 +47,7 @@ function axesOf(trials) {
     if (one.choices && one.choices.length < 2) continue;
     const values = trials.map((trial) => trial.config[one.name]);
     if (values.every((value) => value === undefined)) continue;
-    axes.push(one.choices ? choiceAxis(one, values) : numberAxis(one.name, (trial) => trial.config[one.name], one.low, one.high, one.log, settingOn(one), one.integer));
+    axes.push(one.choices ? choiceAxis(one) : numberAxis(one.name, (trial) => trial.config[one.name], one.low, one.high, one.log, settingOn(one), one.integer));
     axes[axes.length - 1].some = values.some((value) => value === undefined);
   }
   data.objectives.forEach((objective, j) => {
@@ -63,7 +65,8 @@ function choiceAxis(one) {
   const keys = one.choices.map((choice) => JSON.stringify(choice));
   const last = keys.length - 1;
   return {
-    name: one.name, ticks: one.choices.map((choice, i) => [i / last, shortName(setting(choice), 14)]),
+    name: one.name, choices: keys.length, ticks: one.choices.map((choice, i) => [i / last, setting(choice)]),
+    between: (low, high) => one.choices.filter((_, i) => i / last >= low && i / last <= high).map((choice) => setting(choice)).join(", "),
     place: (trial) => { const at = keys.indexOf(JSON.stringify(trial.config[one.name])); return at < 0 ? null : at / last; },
   };
 }
@@ -74,8 +77,9 @@ function numberAxis(name, of, low, high, log, text, whole = false) {
   const back = (share) => (log ? Math.exp(scale(low) + share * width) : low + share * width);
   const few = whole && high - low <= 4;
   const named = few ? Array.from({ length: high - low + 1 }, (_, i) => low + i) : log && high > 50 * low ? decades(low, high) : [0, 0.25, 0.5, 0.75, 1].map(back);
+  const at = (share) => text(whole ? Math.round(back(share)) : back(share));
   return {
-    name, ticks: width > 0 ? named.map((value) => [(scale(whole ? Math.round(value) : value) - scale(low)) / width, text(value)]) : [[0.5, text(low)]],
+    name, between: (from, to) => `${at(from)} to ${at(to)}`, ticks: width > 0 ? named.map((value) => [(scale(whole ? Math.round(value) : value) - scale(low)) / width, text(value)]) : [[0.5, text(low)]],
     place: (trial) => { const value = of(trial); return value === undefined ? null : width > 0 ? (scale(value) - scale(low)) / width : 0.5; },
   };
 }
@@ -111,7 +115,7 @@ function drawParallel(box, canvas, svg, count) {
   canvas.width = width * ratio; canvas.height = PLOT.height * ratio;
   canvas.style.width = width + "px"; canvas.style.height = PLOT.height + "px";
   svg.setAttribute("width", width); svg.setAttribute("height", PLOT.height); svg.setAttribute("viewBox", `0 0 ${width} ${PLOT.height}`);
-  const x = (i) => 50 + (i * (width - 116)) / Math.max(1, axes.length - 1);
+  const x = (i) => PLOT.left + (i * (width - 116)) / Math.max(1, axes.length - 1);
   const bottom = PLOT.height - PLOT.bottom - PLOT.gap;
   const y = (share) => bottom - share * (bottom - PLOT.top);
   const below = bottom + PLOT.gap;
@@ -123,7 +127,8 @@ function drawParallel(box, canvas, svg, count) {
   const repaint = () => paint(canvas.getContext("2d"), ratio, width, lines, x, tint);
   repaint();
   svg.replaceChildren();
-  axes.forEach((axis, i) => drawAxis(svg, axis, x(i), y, below, bottom, Math.floor((x(1) - x(0)) / 7)));
+  axes.forEach((axis, i) => drawAxis(svg, axis, x(i), y, below, bottom, x(1) - x(0)));
+  listenToKeys(svg, axes);
   const tell = () => { count.textContent = `${state.brushed ? state.brushed.size : trials.length} of ${trials.length} trials`; };
   tell();
   listen(svg, lines, x, bottom, () => { brush(); repaint(); tell(); });
@@ -146,20 +151,27 @@ function paint(pen, ratio, width, lines, x, colour) {
   pen.globalAlpha = 1;
 }
 
-function drawAxis(svg, axis, at, y, below, bottom, letters) {
-  svg.append(svgElement("line", { x1: at, x2: at, y1: PLOT.top, y2: bottom }));
-  const name = svgElement("text", { x: at, y: 18, "text-anchor": "middle", "font-weight": axis.objective ? 700 : 400 }, shortName(axis.name, Math.max(10, Math.min(24, letters - (axis.objective ? 1 : 0)))));
+function drawAxis(svg, axis, at, y, below, bottom, gap) {
+  const marks = svgElement("g", { "aria-hidden": "true" });
+  const letters = Math.floor(gap / 7);
+  marks.append(svgElement("line", { x1: at, x2: at, y1: PLOT.top, y2: bottom }));
+  const text = shortName(axis.name, Math.max(10, Math.min(24, letters - (axis.objective ? 1 : 0))));
+  const half = Math.min(at, Number(svg.getAttribute("width")) - at) - 4; // of a name, so that it is not cut off at an end
+  const long = text.length * 3.4 > half;
+  const anchor = !long ? "middle" : at < PLOT.left + 1 ? "start" : "end";
+  const name = svgElement("text", { x: { middle: at, start: at - half, end: at + half }[anchor], y: 18, "text-anchor": anchor, "font-weight": axis.objective ? 700 : 400 }, text);
   name.append(svgElement("title", {}, axis.name));
-  svg.append(name);
-  if (axis.objective) svg.append(svgElement("text", { class: "tick", x: at, y: 32, "text-anchor": "middle" }, (axis.up ? "higher" : "lower") + (letters < 12 ? "" : " is better")));
-  for (const [share, text] of axis.ticks) svg.append(svgElement("text", { class: "tick", x: at + 5, y: y(share) + 3 }, text));
-  if (axis.some) svg.append(svgElement("text", { class: "tick", x: at + 5, y: below + 12 }, "inactive"));
+  marks.append(name);
+  if (axis.objective) marks.append(svgElement("text", { class: "tick", x: at, y: 32, "text-anchor": "middle" }, (axis.up ? "higher" : "lower") + (letters < 12 ? "" : " is better")));
+  const most = Math.max(6, Math.min(14, Math.floor((gap - 10) / 5.8)));
+  for (const [share, mark] of axis.ticks) marks.append(svgElement("text", { class: "tick", x: at + 5, y: y(share) + 3 }, shortName(mark, most)));
+  if (axis.some) marks.append(svgElement("text", { class: "tick", x: at + 5, y: below + 12 }, "inactive"));
   const range = state.brushes[axis.name];
   if (range) {
     const [low, high] = range;
-    svg.append(svgElement("rect", { class: "brush", x: at - 7, width: 14, y: y(Math.min(high, 1.02)), height: Math.max(2, y(Math.max(low, -0.1)) - y(Math.min(high, 1.02))) }));
+    marks.append(svgElement("rect", { class: "brush", x: at - 7, width: 14, y: y(Math.min(high, 1.02)), height: Math.max(2, y(Math.max(low, -0.1)) - y(Math.min(high, 1.02))) }));
   }
-  svg.append(svgElement("rect", { class: "grip", x: at - 14, width: 28, y: PLOT.top - 8, height: below - PLOT.top + 20, "data-axis": axis.name }));
+  svg.append(marks, grip(axis, { x: at - 14, width: 28, y: PLOT.top - 8, height: below - PLOT.top + 20 }));
 }
 
 function listen(svg, lines, x, bottom, narrowed) {
@@ -194,6 +206,7 @@ function listen(svg, lines, x, bottom, narrowed) {
     dragged = null;
     redraw("parallel", "front");
   };
+  svg.onpointercancel = svg.onpointerup;
   svg.onpointerleave = hideTip;
   svg.onclick = (event) => {
     if (event.target.getAttribute?.("data-axis")) return;
