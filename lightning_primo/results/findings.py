@@ -17,7 +17,7 @@ from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events, lineage
 from lightning_primo.results.choosing import choose, rule_of
-from lightning_primo.results.formatting import format_count, format_value
+from lightning_primo.results.formatting import format_count, format_trainings, format_value
 from lightning_primo.results.front import reached_text, reference_point, reference_values
 from lightning_primo.results.ordering import Front
 from lightning_primo.results.partial_training import none_on_front, partly_line
@@ -209,7 +209,7 @@ class Findings:
         units = f"{format_value(self.spent)} {fidelity.unit.spending} = " if fidelity.unit.continues else ""
         lines = [
             format_count(len(self.trials), "trial") + (f" ({statuses})" if statuses else ""),
-            f"{units}{self.full_trainings:.4g} full trainings",
+            f"{units}{format_trainings(self.full_trainings)}",
         ]
         if ended := self.ended():
             lines.append(f"ended: {ended}")

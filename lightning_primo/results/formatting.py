@@ -39,6 +39,11 @@ def format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def format_trainings(number: float) -> str:
+    """``1 full training``, ``6.667 full trainings``."""
+    return f"{number:.4g} full training{'' if number == 1 else 's'}"
+
+
 def format_duration(seconds: float) -> str:
     """Seconds as ``h:mm:ss``; ``-`` where they are not known."""
     if not math.isfinite(seconds):

@@ -150,6 +150,7 @@ def test_of_one_objective_the_best_value_is_told_in_place_of_the_hypervolume(tmp
     log = Log(make_problem(ERROR))
     log.train(0, (1.5,))
     assert "front of 1, best val_error 1.5 (no better than the reference 1)" in log.result(tmp_path).summary()
+    assert "9 epochs = 1 full training\n" in log.result(tmp_path).summary()
     log.train(1, (0.25,))
     assert "front of 1, best val_error 0.25:" in log.result(tmp_path).summary()
 

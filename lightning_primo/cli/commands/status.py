@@ -148,7 +148,7 @@ def _went_wrong(evaluation: Evaluation) -> bool:
 
 def as_text(status: dict[str, Any]) -> str:
     """The status for a person, a line for each thing."""
-    from lightning_primo.results.formatting import format_count, format_duration, format_value
+    from lightning_primo.results.formatting import format_count, format_duration, format_trainings, format_value
 
     spent, front, failure = status["spent"], status["front"], status["last_failure"]
     unit, one = status["unit"], status["unit"].removesuffix("s")
@@ -168,7 +168,7 @@ def as_text(status: dict[str, Any]) -> str:
         + (f" ({counts})" if counts else "")
         + (f", {partly} of them trained partly" if partly else "")
         + (f", {infeasible} infeasible" if infeasible else ""),
-        "spent": f"{units}{spent['full_trainings']:.4g} full trainings, "
+        "spent": f"{units}{format_trainings(spent['full_trainings'])}, "
         f"{format_duration(spent['hours'] * 3600)} h of search",
         "running" if status["searched_by"] else "to go on with": ", ".join(running),
         "front": f"{format_count(front['size'], 'trial')}, {front['reached']} {front['note']}".rstrip()

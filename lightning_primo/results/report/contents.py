@@ -118,8 +118,8 @@ def contents(
 
 
 def rounded(value: float) -> float:
-    """A number with as many digits as a person reads."""
-    return float(f"{value:.{_DIGITS}g}")
+    """A number with as many digits as a person reads, and all before the point, as a terminal shows them."""
+    return float(f"{value:.{_DIGITS}g}") if not abs(value) >= 10**_DIGITS else float(f"{value:.0f}")
 
 
 def _objectives(findings: Findings) -> list[dict[str, Any]]:

@@ -198,6 +198,28 @@ def test_without_a_value_there_is_no_empty_chart(
         log.train(i, (float("nan"),) * n_objectives, 1, status=status, reason="why")
     page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
     assert page.locator("#front-plot").inner_text() == "All 3 trials failed (2 error, 1 diverged)."
+    assert page.locator(".figure", has_text="hypervolume").count() == 0
+
+
+@pytest.mark.parametrize("n_objectives", [1, 2])
+def test_axes_stay_near_values_that_are_all_the_same(
+    tmp_path: Path, open_page: Callable[[str], Any], n_objectives: int
+) -> None:
+    log = Log(make_problem(*(ERROR, PARAMETERS)[:n_objectives]))
+    for i in range(3):
+        log.train(i, (0.1, 1000.0)[:n_objectives])
+    page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
+    low, high = page.evaluate("document.getElementById('front-plot').layout.yaxis.range")
+    assert 0.05 < low < 0.1 < high < 0.2
+    expected = "the best" if n_objectives == 1 else "on the front"
+    assert page.locator("#detail p").first.inner_text().startswith(f"{expected}, epoch 9 of 9")
+
+
+def test_large_numbers_are_those_that_a_terminal_shows(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
+    log = Log(make_problem(Objective(name="loss"), Objective(name="size in kB")))
+    log.train(0, (0.1234567, 141_219.25))
+    page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
+    assert page.locator("#table tbody tr").first.inner_text().split("\t")[:3] == ["0", "0.1235", "141,219"]
 
 
 def test_a_reader_sees_where_to_begin_and_how_sure_it_is(tmp_path: Path, open_page: Callable[[str], Any]) -> None:

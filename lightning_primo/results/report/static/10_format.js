@@ -91,6 +91,9 @@ function shortName(name, n = 28) {
   return end.slice(0, head) + "…" + end.slice(head + 1 - n);
 }
 
+// A name that is broken, where it must be, behind its parts.
+const breakable = (name) => name.split(/(?<=[./_])/).flatMap((part, i) => (i ? [element("wbr"), part] : [part]));
+
 // Redrawing replaces elements; the one that takes a key's place has the same `data-key`, and gets the focus.
 function keepingFocus(draw) {
   const held = document.activeElement;

@@ -31,6 +31,7 @@ const COLOURS = ["--blue", "--green", "--amber", "--purple", "--teal", "--accent
 const palette = (index) => css(COLOURS[index % COLOURS.length]);
 
 const FATES = { "on the front": "--accent", "trained fully": "--blue", infeasible: "--infeasible", "trained partly": "--dot", pending: "--teal", rejected: "--amber", diverged: "--purple", error: "--pink", out_of_memory: "--brown", timeout: "--olive", crashed: "--black", stopped: "--green" };
+const fateName = (fate) => (fate === "on the front" && data.objectives.length === 1 ? "the best" : fate);
 const fateColour = (fate) => css(FATES[fate] ?? "--dot2");
 
 // Viridis, without the end that cannot be told from the ground.
@@ -52,7 +53,7 @@ function choose(trialId) {
 }
 
 function describe(trial) {
-  const lines = [`trial ${trial.id}, ${trial.fate}, ${data.summary.one} ${counted(trial.epoch)}${trial.known ? ", known beforehand" : ""}${trial.givenUp ? `, ${trial.givenUp}` : ""}`];
+  const lines = [`trial ${trial.id}, ${fateName(trial.fate)}, ${data.summary.one} ${counted(trial.epoch)}${trial.known ? ", known beforehand" : ""}${trial.givenUp ? `, ${trial.givenUp}` : ""}`];
   data.objectives.forEach((objective, j) => {
     if (known(trial.values[j])) lines.push(`${objective.name}: ${withSpread(trial.values[j], trial.spreads?.[j], objective.unit)}`);
   });

@@ -150,11 +150,14 @@ function colourScale(trials, index) {
   return { of, low, high, bar };
 }
 
+// An axis about values that are all the same, which would reach far beyond what there can be.
+const about = (value, log) => [value - (log ? 0.3 : 0.1 * Math.abs(value) || 1), value + (log ? 0.3 : 0.1 * Math.abs(value) || 1)];
+
 // From the best to the worst but the last few of those fully trained, all of the front always inside.
 function rangeOf(basis, members, index, objective, factor) {
   const of = (trial) => (objective.log ? Math.log10(trial.values[index] / factor) : trial.values[index] / factor);
   const sorted = basis.map(of).sort((a, b) => a - b);
-  if (sorted.length < 2) return { range: null, outside: [] };
+  if (sorted[0] === sorted[sorted.length - 1]) return { range: about(sorted[0], objective.log), outside: [] };
   const front = members.map(of);
   const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
   const [least, most] = [sorted[0], sorted[sorted.length - 1]];
@@ -175,7 +178,9 @@ function drawBest(chart) {
   const full = data.trials.filter((trial) => isFull(trial) && fits(trial.values[0], objective));
   const broken = data.trials.filter((trial) => isInfeasible(trial) && fits(trial.values[0], objective));
   if (!full.length && !broken.length) return nothingToDraw(chart);
-  const scale = axisScale([...full, ...broken].map((trial) => trial.values[0]), objective.unit);
+  const values = [...full, ...broken].map((trial) => trial.values[0]);
+  const scale = axisScale(values, objective.unit);
+  const only = values.every((value) => value === values[0]) ? values[0] / scale.factor : null;
   const better = objective.mode === "min" ? Math.min : Math.max;
   let best = null;
   const line = full.map((trial) => (best = best === null ? trial.values[0] : better(best, trial.values[0])));
@@ -186,7 +191,7 @@ function drawBest(chart) {
   plot(chart, [
     ...(broken.length ? [markers(`infeasible (${broken.length})`, broken, "x")] : []), markers("trained fully", full, "circle"),
     { type: "scatter", mode: "lines", name: "best so far", x: full.map((trial) => trial.id), y: line.map((value) => value / scale.factor), line: { shape: "hv", color: css("--accent") }, hoverinfo: "skip" },
-  ], baseLayout(420, { xaxis: { title: { text: "trial" }, tickformat: "d", ...(data.trials.length < 8 ? { dtick: 1 } : {}) }, yaxis: axisOf(objective, scale), margin: { l: 64, r: 16, t: 36, b: 48 } }));
+  ], baseLayout(420, { xaxis: { title: { text: "trial" }, tickformat: "d", ...(data.trials.length < 8 ? { dtick: 1 } : {}) }, yaxis: axisOf(objective, scale, only === null ? {} : { range: about(objective.log ? Math.log10(only) : only, objective.log) }), margin: { l: 64, r: 16, t: 36, b: 48 } }));
   document.getElementById("front-note").textContent = [...(full.some((trial) => trial.known) ? [KNOWN_NOTE] : []), ...data.notes].join(" ");
   chart.removeAllListeners?.("plotly_click");
   chart.on("plotly_click", (event) => { const id = event.points[0]?.customdata; if (id !== undefined) choose(id); });

@@ -2,7 +2,7 @@
 
 function pairs(entries) {
   const list = element("dl", { class: "pair" });
-  for (const [name, value] of entries) list.append(element("dt", {}, name), element("dd", {}, value));
+  for (const [name, value] of entries) list.append(element("dt", {}, ...breakable(name)), element("dd", {}, value));
   return list;
 }
 
@@ -31,7 +31,7 @@ function drawDetail(box) {
   const prior = trial.prior ? `, prior of ${trial.prior}` : "";
   box.append(
     element("h3", {}, `Trial ${trial.id}`),
-    element("p", { class: "faint" }, `${trial.fate}, ${data.summary.one} ${counted(trial.epoch)} of ${counted(data.summary.max_epochs)}, ${duration(trial.seconds)}; by ${trial.how}${from}${prior}${trial.givenUp ? `; ${trial.givenUp} seeds or folds` : ""}`),
+    element("p", { class: "faint" }, `${fateName(trial.fate)}, ${data.summary.one} ${counted(trial.epoch)} of ${counted(data.summary.max_epochs)}, ${duration(trial.seconds)}; by ${trial.how}${from}${prior}${trial.givenUp ? `; ${trial.givenUp} seeds or folds` : ""}`),
     pairs(data.objectives.map((objective, j) => [objective.name, withSpread(trial.values[j], trial.spreads?.[j], objective.unit)])),
     data.constraints.length ? pairs(boundedValues(trial)) : "",
     pairs(Object.entries(trial.config).map(([name, value]) => [name, setting(value)])),
@@ -63,7 +63,7 @@ function drawDetail(box) {
   } else if (trial.known) {
     box.append(element("p", { class: "faint" }, "Its result was known: it was not trained here, so that its weights are not here."));
   } else {
-    box.append(element("p", { class: "faint" }, trial.fate === "on the front" || !data.trials.some((one) => one.kept) ? "Its weights are not in the search's directory." : "Its weights are not kept: those of the front are."));
+    box.append(element("p", { class: "faint" }, trial.fate === "on the front" || !data.trials.some((one) => one.kept) ? "Its weights are not in the search's directory." : `Its weights are not kept: those of ${data.objectives.length > 1 ? "the front" : "the best"} are.`));
   }
 }
 

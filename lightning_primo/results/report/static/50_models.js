@@ -19,7 +19,7 @@ views.push({
       if (!model) return;
       const objective = data.objectives[j];
       const chart = element("div");
-      grid.append(element("div", { class: "card" }, element("h3", {}, objective.name), chart, element("p", { class: "faint" }, modelNote(model, objective))));
+      grid.append(element("div", { class: "card" }, element("h3", {}, ...breakable(objective.name)), chart, element("p", { class: "faint" }, modelNote(model, objective))));
       const rows = model.importances.slice(0, 12).reverse();
       const bars = (key, label, opacity) => ({
         type: "bar", orientation: "h", name: label, y: rows.map((_, i) => i), x: rows.map((row) => row[key]), marker: { color: palette(j), opacity },
@@ -54,7 +54,7 @@ function drawSlice(grid, slice, j) {
   const objective = data.objectives[j];
   const space = data.space.find((one) => one.name === slice.name);
   const chart = element("div");
-  grid.append(element("div", { class: "card" }, element("h3", {}, slice.name), chart));
+  grid.append(element("div", { class: "card" }, element("h3", {}, ...breakable(slice.name)), chart));
   const ready = data.trials.filter((trial) => slice.name in trial.config && fits(trial.values[j], objective) && (objective.kind !== "trained" || isFull(trial) || isInfeasible(trial)));
   const step = Math.max(1, Math.ceil(ready.length / 300));
   const trials = ready.filter((trial, i) => i % step === 0 || trial.fate === "on the front");

@@ -37,7 +37,7 @@ function drawCurves(chart, k, trained) {
       x.push(null); y.push(null); ids.push(null); texts.push("");
     }
     const front = fate === "on the front";
-    traces.push({ type: "scatter", mode: trials.some((trial) => data.curves[trial.id].epochs.length === 1) ? "lines+markers" : "lines", name: `${fate} (${counts.get(fate)}${trials.length < counts.get(fate) ? `, ${trials.length} drawn` : ""})`, x, y, customdata: ids, text: texts, hoverinfo: "text", connectgaps: false, opacity: front ? 0.95 : 0.5, line: { color: fateColour(fate), width: front ? 2 : 1 }, marker: { size: 3, color: fateColour(fate) } });
+    traces.push({ type: "scatter", mode: trials.some((trial) => data.curves[trial.id].epochs.length === 1) ? "lines+markers" : "lines", name: `${fateName(fate)} (${counts.get(fate)}${trials.length < counts.get(fate) ? `, ${trials.length} drawn` : ""})`, x, y, customdata: ids, text: texts, hoverinfo: "text", connectgaps: false, opacity: front ? 0.95 : 0.5, line: { color: fateColour(fate), width: front ? 2 : 1 }, marker: { size: 3, color: fateColour(fate) } });
   }
   const chosen = data.curves[state.trial];
   if (chosen) traces.push({ type: "scatter", mode: "lines+markers", name: `trial ${state.trial}`, x: chosen.epochs, y: chosen.values[k].map((value) => (known(value) ? value / scale.factor : null)), line: { color: css("--chosen"), width: 3 }, marker: { size: 5 }, hoverinfo: "skip" });
@@ -63,7 +63,7 @@ views.push({
     const chart = element("div");
     body.append(
       element("div", { class: "controls" }, choices("horizontal axis", [["epochs", `over ${data.summary.unit}`], ["seconds", "over time"]], state.over, (key) => { state.over = key; rebuild("hypervolume"); })),
-      chart, element("p", { class: "faint" }, `What the front dominates, up to the reference point ${referenceText()}${data.objectives.some((objective) => objective.log) ? "; logarithmic objectives count by their base-10 logarithm" : ""}.`),
+      chart, element("p", { class: "faint" }, `${data.objectives.length > 1 ? "What the front dominates, up to the reference point" : "By how much the best is better than the reference"} ${referenceText()}${data.objectives.some((objective) => objective.log) ? "; logarithmic objectives count by their base-10 logarithm" : ""}.`),
     );
     const title = state.over === "epochs" ? `${data.summary.unit}${data.summary.whole ? " trained" : ""}` : `time of search${unit.suffix}`;
     plot(chart, [{ type: "scatter", mode: "lines", x, y: series.volume, line: { shape: "hv", color: css("--accent"), width: 2.5 }, fill: "tozeroy", fillcolor: translucent(css("--accent"), 0.1), hoverinfo: "x+y" }], baseLayout(300, { xaxis: { title: { text: title }, rangemode: "tozero" }, yaxis: { title: { text: "hypervolume" }, rangemode: "tozero" } }));

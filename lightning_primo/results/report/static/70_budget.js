@@ -11,14 +11,14 @@ views.push({
     const timed = totals.seconds > 0; // not what a study was told without
     const narrow = window.innerWidth < 600 && !document.body.classList.contains("printing"); // the table's marks are the legend
     const traces = data.spending.map((spent) => ({
-      type: "bar", orientation: "h", name: spent.fate, y: rows.map((key) => (key === "epochs" ? data.summary.unit : key)), x: rows.map((key) => spent[key] / totals[key]), marker: { color: fateColour(spent.fate) }, hoverinfo: "text", textposition: "none",
-      text: rows.map((key) => `${spent.fate}: ${key === "seconds" ? duration(spent.seconds) : digits(spent[key]) + " " + (key === "epochs" ? data.summary.unit : key)}`),
+      type: "bar", orientation: "h", name: fateName(spent.fate), y: rows.map((key) => (key === "epochs" ? data.summary.unit : key)), x: rows.map((key) => spent[key] / totals[key]), marker: { color: fateColour(spent.fate) }, hoverinfo: "text", textposition: "none",
+      text: rows.map((key) => `${fateName(spent.fate)}: ${key === "seconds" ? duration(spent.seconds) : digits(spent[key]) + " " + (key === "epochs" ? data.summary.unit : key)}`),
     }));
     plot(chart, traces, baseLayout(60 + 46 * rows.length, { barmode: "stack", showlegend: !narrow, margin: { l: 74, r: 12, t: 30, b: 30 }, xaxis: { tickformat: ".0%", range: [0, 1] }, yaxis: { autorange: "reversed" } }));
     const table = element("tbody");
     for (const spent of data.spending) {
       const times = timed ? [duration(spent.seconds), share(spent.seconds, totals.seconds), duration(spent.measuring)] : [];
-      table.append(element("tr", {}, element("td", { class: "text" }, element("span", { class: "mark", style: `background: ${fateColour(spent.fate)}` }), spent.fate), ...[String(spent.trials), digits(spent.epochs, 5), share(spent.epochs, totals.epochs), ...times].map((text) => element("td", {}, text))));
+      table.append(element("tr", {}, element("td", { class: "text" }, element("span", { class: "mark", style: `background: ${fateColour(spent.fate)}` }), fateName(spent.fate)), ...[String(spent.trials), digits(spent.epochs, 5), share(spent.epochs, totals.epochs), ...times].map((text) => element("td", {}, text))));
     }
     const heads = ["", "trials", data.summary.unit, "", ...(timed ? ["time of workers", "", "of these measuring"] : [])];
     body.append(wide(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text, i) => element("th", { class: i ? null : "text" }, text)))), table)), element("p", { class: "faint" }, timed ? workers(data.occupancy) : ""));
@@ -63,7 +63,7 @@ views.push({
       grid.append(element("div", { class: "card" },
         element("h3", {}, prior.objective + " ", element("span", { class: `badge ${prior.verdict}` }, prior.verdict)),
         element("p", {}, prior.words),
-        wide(element("table", {}, element("thead", {}, element("tr", {}, ...["proposals", "", "median", "best", "on the front"].map((text, i) => element("th", { class: i ? null : "text" }, text)))), element("tbody", {}, side("with the prior", prior.with), side("without any", prior.without)))),
+        wide(element("table", {}, element("thead", {}, element("tr", {}, ...["proposals", "", "median", "best", fateName("on the front")].map((text, i) => element("th", { class: i ? null : "text" }, text)))), element("tbody", {}, side("with the prior", prior.with), side("without any", prior.without)))),
         element("details", {}, element("summary", {}, `the prior, of confidence ${prior.confidence}`), pairs(Object.entries(prior.center).map(([name, value]) => [name, setting(value)]))),
       ));
     }

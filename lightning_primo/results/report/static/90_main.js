@@ -21,12 +21,12 @@ const titleOf = (view) => (typeof view.title === "string" ? view.title : view.ti
 // What was reached, by objectives: of one its best value, of several the hypervolume and what it is measured from.
 function reached() {
   const [objective, ...others] = data.objectives;
+  if (!data.front.length) return [];
   if (others.length) {
     const from = referenceText((name) => shortName(name, 24));
     return [[digits(data.summary.hypervolume, 4), `hypervolume${from ? ` up to ${from}` : ""}`]];
   }
-  const best = byId.get(data.front[0]);
-  return best ? [[shown(best.values[0], objective.unit), `best ${shortName(objective.name)}`]] : [];
+  return [[shown(byId.get(data.front[0]).values[0], objective.unit), `best ${shortName(objective.name)}`]];
 }
 
 function head() {
@@ -34,7 +34,7 @@ function head() {
   const seen = data.summary;
   const figures = [
     ...(data.objectives.length > 1 ? [[String(data.front.length), "on the front"]] : []), ...reached(), [String(seen.trials), seen.trials === 1 ? "trial" : "trials"],
-    [digits(seen.full_trainings, 3), `full trainings of ${amount(seen.max_epochs)}`], [duration(seen.seconds), "of search"],
+    [digits(seen.full_trainings, 3), `full training${seen.full_trainings === 1 ? "" : "s"} of ${amount(seen.max_epochs)}`], [duration(seen.seconds), "of search"],
   ];
   if (seen.infeasible) figures.push([String(seen.infeasible), "infeasible"]);
   if (seen.statuses.pending) figures.push([String(seen.statuses.pending), "in training"]);
