@@ -66,6 +66,10 @@ def _carry_out(name: str, arguments: Sequence[str]) -> int:
         module: Any = importlib.import_module(f"lightning_primo.cli.commands.{name}")
         parser = module.parser()
         parser.prog = f"lightning-primo {name}"
+        if hasattr(parser, "parse_object"):  # one of jsonargparse, which serve does without
+            from lightning_primo.cli.help_format import HelpFormatter
+
+            parser.formatter_class = HelpFormatter
         parser.exit_on_error = False
         options = _parsed(parser, arguments)
         run: Callable[[Any], int] = module.run

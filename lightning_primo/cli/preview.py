@@ -25,7 +25,8 @@ from lightning_primo.search import Search
 from lightning_primo.search.description import describe
 from lightning_primo.space import Encoding
 
-_SAMPLES = 3
+_PLACES = ("first", "second", "third")
+_SAMPLES = len(_PLACES)
 _NOTHING: tuple[object, ...] = ({}, "()")  # no priors, no earlier searches: what is empty says nothing
 
 
@@ -128,16 +129,21 @@ def _training(search: Search, project: Project, budget: Mapping[str, float]) -> 
 
 
 def _samples(search: Search, space: SearchSpace) -> list[str]:
+    """A line per hyperparameter and exact cost with its values, and one per configuration that a bound rejects."""
     encoding = Encoding(space.space)
-    lines = []
-    for vector in encoding.sample(_SAMPLES, np.random.default_rng(search.seed)):
-        config = encoding.config(vector)
-        shown = ", ".join(f"{key}: {_number(space.decode(key, value))}" for key, value in config.items())
-        exact = search.problem.exact(config)
-        costs = ", ".join(f"{name} {format_value(value)}" for name, value in exact.items())
-        rejected = search.problem.violation(config)
-        lines.append(f"{shown}{f' -> {costs}' if costs else ''}{f' (rejected: {rejected})' if rejected else ''}")
-    return lines
+    vectors = encoding.sample(_SAMPLES, np.random.default_rng(search.seed))
+    configs = [encoding.config(vector) for vector in vectors]
+    rows = {
+        key: [_number(space.decode(key, config[key])) if key in config else "-" for config in configs]
+        for key in space.space
+    }
+    costs = [search.problem.exact(config) for config in configs]
+    rows |= {f"-> {name}": [format_value(cost[name]) for cost in costs] for name in costs[0]}
+    cells = [(name, *values) for name, values in rows.items()]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+    rejected = [search.problem.violation(config) for config in configs]
+    return [*lines, *(f"the {_PLACES[i]} is rejected: {why}" for i, why in enumerate(rejected) if why)]
 
 
 def _number(value: Any) -> str:

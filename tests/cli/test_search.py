@@ -198,7 +198,8 @@ def test_what_would_be_searched(networks: Path, tmp_path: Path, capsys: pytest.C
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert "own config is not tried, as it is not in the space: 'model.init_args.widths' is [16] in it" in err
-    (widths,) = (line for line in lines if line.startswith("  model.init_args.widths"))
+    widths, drawn = (line for line in lines if line.startswith("  model.init_args.widths"))
+    assert set(drawn.split("  ")) >= {"[16, 8]", "-"}  # of three configurations, one of which has none
     assert "choice [[8], [16, 8]]" in widths
     assert "now [16]" in widths
     assert widths.endswith('if model.class_path in ["networks.Perceptron"]')
@@ -209,7 +210,8 @@ def test_what_would_be_searched(networks: Path, tmp_path: Path, capsys: pytest.C
     assert "  epochs: 1 to 3" in lines
     assert "  seed: 5" in lines
     assert f"  directory: {directory}" in lines
-    assert sum(" -> parameters " in line for line in lines) == 3
+    (parameters,) = (line.split() for line in lines if line.startswith("  -> parameters"))
+    assert len(parameters) == 5
     assert lines[-1] == "one batch: trained; logged: lr-SGD, val_loss"
     assert not directory.exists()
 
