@@ -15,7 +15,7 @@ from lightning_primo.algorithms.parts.acquisition_search import AcquisitionSearc
 from lightning_primo.algorithms.parts.fidelities import Fidelities, FullTrainings
 from lightning_primo.algorithms.parts.freeze_thaw import FreezeThaw
 from lightning_primo.algorithms.parts.observations import objectives_vary, observe
-from lightning_primo.algorithms.parts.pace import too_slow
+from lightning_primo.algorithms.parts.pace import Pace
 from lightning_primo.algorithms.parts.prices import BudgetPrice, Price
 from lightning_primo.algorithms.parts.prior_influence import PriorInfluence
 from lightning_primo.algorithms.parts.prior_trust import FullTrust, PriorTrust
@@ -223,8 +223,9 @@ class BayesianOptimization(Algorithm):
         waiting = [trial for trial in self.trials if trial.pending is None and trial.evaluations]
         waiting = [trial for trial in waiting if super(BayesianOptimization, self).may_continue(trial)]
         if not slow:
+            pace = Pace(self)
             to_the_end = (self.promotion(trial.id, self.problem.max_epochs) for trial in waiting)
-            waiting = [self.trials[one.trial_id] for one in to_the_end if not too_slow(self, one)]
+            waiting = [self.trials[one.trial_id] for one in to_the_end if not pace.is_too_slow(one)]
         if not waiting:
             return None
         epoch = max(trial.epoch for trial in waiting)

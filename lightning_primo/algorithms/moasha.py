@@ -10,7 +10,7 @@ from typing_extensions import override
 from lightning_primo.algorithms.algorithm import Algorithm
 from lightning_primo.algorithms.halving import Ranking, check_ranking, rung_epochs
 from lightning_primo.algorithms.parts.observations import losses_at
-from lightning_primo.algorithms.parts.pace import too_slow
+from lightning_primo.algorithms.parts.pace import Pace
 from lightning_primo.algorithms.parts.rung import Rung
 from lightning_primo.algorithms.parts.sampling import Sampler, check_sampler, draw
 from lightning_primo.checks import check_whole
@@ -65,11 +65,12 @@ class MOASHA(Algorithm):
             share: Of the trials of a rung.
             slow: Whether it may be one that is too slow for a budget of time.
         """
+        pace = Pace(self)
         for rung, above in reversed(list(zip(self.rungs[:-1], self.rungs[1:], strict=True))):
             passed_over: frozenset[int] = frozenset()
             while (trial_id := self._rungs[rung].promotable(share, passed_over)) is not None:
                 promotion = self.promotion(trial_id, above)
-                if slow or not too_slow(self, promotion):
+                if slow or not pace.is_too_slow(promotion):
                     return promotion
                 passed_over |= {trial_id}
         return None

@@ -14,7 +14,7 @@ import numpy as np
 
 from lightning_primo.acquisitions import Acquisition
 from lightning_primo.algorithms.algorithm import Algorithm
-from lightning_primo.algorithms.parts.pace import pace, too_slow
+from lightning_primo.algorithms.parts.pace import Pace
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Config, Proposal, Trial
 from lightning_primo.surrogates.observations import Observations, RungObservations
@@ -32,7 +32,7 @@ class FreezeThaw:
 
     Near the end of the budget, as far as that is known, only what can still come to its last rung is begun or goes on,
     as a training that is begun within the budget is finished. Once nothing can, what is worth most per epoch of all
-    that was begun is trained to the end in one go. In a budget of time what is too slow for it (`too_slow`) waits as
+    that was begun is trained to the end in one go. In a budget of time what is too slow for it (`Pace`) waits as
     long as there is anything else, and something new is begun rather than that.
     """
 
@@ -59,12 +59,13 @@ class FreezeThaw:
         waiting = [trial for trials in paused for trial in trials]
         if not waiting:
             return None
-        fast = [trial for trial in waiting if not trial.is_slow(algorithm)]
+        pace = Pace(algorithm)
+        fast = [trial for trial in waiting if not trial.is_slow(pace)]
         if config is not None and not fast:
             return None
         if way(0, rungs[:-1]) >= algorithm.epochs_left:
             config = None  # it would not come to the last rung
-        in_time = [trial for trial in fast or waiting if trial.is_in_time(algorithm, rungs)]
+        in_time = [trial for trial in fast or waiting if trial.is_in_time(pace, rungs)]
         best = max(in_time or fast or waiting, key=lambda trial: trial.worth)
         if not in_time:
             return algorithm.promotion(best.trial_id, problem.max_epochs)
@@ -107,14 +108,16 @@ class _Paused:
     left: int
     worth: float
 
-    def is_slow(self, algorithm: Algorithm) -> bool:
-        """Whether all that is left takes too much of a budget of time, see `too_slow`."""
-        return too_slow(algorithm, algorithm.promotion(self.trial_id, algorithm.problem.max_epochs))
+    def is_slow(self, pace: Pace) -> bool:
+        """Whether all that is left takes too much of a budget of time."""
+        algorithm = pace.algorithm
+        return pace.is_too_slow(algorithm.promotion(self.trial_id, algorithm.problem.max_epochs))
 
-    def is_in_time(self, algorithm: Algorithm, rungs: Sequence[int]) -> bool:
+    def is_in_time(self, pace: Pace, rungs: Sequence[int]) -> bool:
         """Whether it can still come to the last rung."""
+        algorithm = pace.algorithm
         epochs = algorithm.problem.fidelity.way(self.epoch, rungs[:-1])
-        return epochs * pace(algorithm, algorithm.trials[self.trial_id]) < algorithm.epochs_left
+        return epochs * pace.of(algorithm.trials[self.trial_id]) < algorithm.epochs_left
 
     @classmethod
     def of(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from statistics import median_low
 
 from lightning_primo.algorithms.algorithm import Algorithm
@@ -11,45 +13,61 @@ _SHARE = 0.25  # of the budget, which is that of all workers: what takes more le
 _SLOW = 2.0  # times as long as half of the others: where all take that long, none is passed over
 
 
-def pace(algorithm: Algorithm, trial: Trial) -> float:
-    """How many times as long an epoch of a trial takes as one does in the mean, which budgets of time are guessed by.
+@dataclass(frozen=True)
+class Pace:
+    """How long the trainings of a search take, as far as it is told; is of no use once it is told more.
 
     Args:
-        algorithm: Whose trials say what the mean is.
-        trial: One of them; its last training counts.
-
-    Returns:
-        1 where the budget is no time, or nobody knows.
+        algorithm: Whose trials they are.
     """
-    own = _seconds_per_epoch(trial)
-    if not algorithm.timed or own is None:
-        return 1.0
-    told = [evaluation for other in algorithm.trials for evaluation in other.evaluations if evaluation.seconds > 0]
-    return own * sum(evaluation.cost for evaluation in told) / sum(evaluation.seconds for evaluation in told)
 
+    algorithm: Algorithm
 
-def too_slow(algorithm: Algorithm, proposal: Proposal) -> bool:
-    """Whether to train a trial on takes more than a quarter of a budget of time, while half of the others are faster.
+    def of(self, trial: Trial) -> float:
+        """How many times as long an epoch takes as one does in the mean, which budgets of time are guessed by.
 
-    They are at least twice as fast; others are those that have not failed, as what crashes at once is no alternative.
-    The budget is that of all workers, and with more than four of them what takes more than one has is too slow already.
+        Args:
+            trial: Its last training counts.
 
-    Args:
-        algorithm: Who may propose it.
-        proposal: Of a trial that was trained before.
-    """
-    trial = algorithm.trials[proposal.trial_id]
-    own = _seconds_per_epoch(trial)
-    if not algorithm.timed or own is None:
-        return False
-    budget = algorithm.epochs_committed + algorithm.epochs_left
-    workers = len(algorithm.pending) + 1  # who asks is idle
-    if pace(algorithm, trial) * algorithm.problem.cost(proposal) <= min(_SHARE, 1 / workers) * budget:
-        return False
-    others = [other for other in algorithm.trials if other.id != trial.id and other.evaluations]
-    paces = [_seconds_per_epoch(other) for other in others if other.evaluations[-1].ok]
-    known = [seconds for seconds in paces if seconds is not None]
-    return bool(known) and own > _SLOW * median_low(known)
+        Returns:
+            1 where the budget is no time, or nobody knows.
+        """
+        own = _seconds_per_epoch(trial)
+        return 1.0 if not self.algorithm.timed or own is None else own * self._epochs_per_second
+
+    def is_too_slow(self, proposal: Proposal) -> bool:
+        """Whether to train a trial on takes more than a quarter of a budget of time, while half of the others are fast.
+
+        They are at least twice as fast; others are those that have not failed, as what crashes at once is no
+        alternative. The budget is that of all workers, and with more than four of them what takes more than one has is
+        too slow already.
+
+        Args:
+            proposal: Of a trial that was trained before.
+        """
+        algorithm = self.algorithm
+        trial = algorithm.trials[proposal.trial_id]
+        own = _seconds_per_epoch(trial)
+        if not algorithm.timed or own is None:
+            return False
+        budget = algorithm.epochs_committed + algorithm.epochs_left
+        workers = len(algorithm.pending) + 1  # who asks is idle
+        if self.of(trial) * algorithm.problem.cost(proposal) <= min(_SHARE, 1 / workers) * budget:
+            return False
+        others = [seconds for trial_id, seconds in self._seconds.items() if trial_id != trial.id]
+        return bool(others) and own > _SLOW * median_low(others)
+
+    @cached_property
+    def _epochs_per_second(self) -> float:
+        """In the mean of all trainings."""
+        told = [one for trial in self.algorithm.trials for one in trial.evaluations if one.seconds > 0]
+        return sum(one.cost for one in told) / sum(one.seconds for one in told)
+
+    @cached_property
+    def _seconds(self) -> dict[int, float]:
+        """Per epoch, of the trials that have not failed, by their ids."""
+        ok = (trial for trial in self.algorithm.trials if trial.evaluations and trial.evaluations[-1].ok)
+        return {trial.id: seconds for trial in ok if (seconds := _seconds_per_epoch(trial)) is not None}
 
 
 def _seconds_per_epoch(trial: Trial) -> float | None:

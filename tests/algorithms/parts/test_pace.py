@@ -12,7 +12,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
 from lightning_primo import MOASHA, Hyperband, PriMO
 from lightning_primo.algorithms import Algorithm
-from lightning_primo.algorithms.parts.pace import pace, too_slow
+from lightning_primo.algorithms.parts.pace import Pace
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
@@ -49,25 +49,25 @@ def began(algorithm: Algorithm, *kinds: str, timed: bool = True, epochs_left: fl
 def test_pace_is_relative_to_the_mean() -> None:
     algorithm = began(MOASHA(), "slow", "fast", "fast")
     slow, fast, _ = algorithm.trials
-    assert pace(algorithm, slow) == pytest.approx(100 / 34)
-    assert pace(algorithm, fast) == pytest.approx(1 / 34)
+    assert Pace(algorithm).of(slow) == pytest.approx(100 / 34)
+    assert Pace(algorithm).of(fast) == pytest.approx(1 / 34)
 
 
 def test_pace_is_1_of_whom_nobody_knows() -> None:
     algorithm = began(MOASHA(), "slow")
-    assert pace(algorithm, algorithm.trials[0]) == 1.0  # it is the mean
+    assert Pace(algorithm).of(algorithm.trials[0]) == 1.0  # it is the mean
     algorithm = began(MOASHA(), "slow", "fast", timed=False)
-    assert pace(algorithm, algorithm.trials[0]) == 1.0
+    assert Pace(algorithm).of(algorithm.trials[0]) == 1.0
     algorithm.timed = True
-    assert pace(algorithm, replace(algorithm.trials[0], evaluations=())) == 1.0
+    assert Pace(algorithm).of(replace(algorithm.trials[0], evaluations=())) == 1.0
 
 
 @pytest.mark.parametrize(("epochs_left", "expected"), [(20.0, True), (21.0, False)])
 def test_too_slow_is_what_takes_a_quarter_of_the_budget(epochs_left: float, expected: bool) -> None:
     """Two epochs that take as long as 5.9 do in the mean, of 3 and those that are left."""
     algorithm = began(MOASHA(), "slow", "fast", "fast", epochs_left=epochs_left)
-    assert too_slow(algorithm, algorithm.promotion(0, 3)) is expected
-    assert not too_slow(algorithm, algorithm.promotion(1, 3))
+    assert Pace(algorithm).is_too_slow(algorithm.promotion(0, 3)) is expected
+    assert not Pace(algorithm).is_too_slow(algorithm.promotion(1, 3))
 
 
 @pytest.mark.parametrize(("timed", "expected"), [(True, "fast"), (False, "slow")])
@@ -132,7 +132,7 @@ def test_what_takes_more_than_one_of_many_workers_has_is_too_slow(workers: int, 
     for number in range(workers - 1):
         algorithm.register(algorithm.new_trial({"x": 0.2 + 0.01 * number, "kind": "fast"}, 1))
     algorithm.peek(epochs_left=40.0 - algorithm.epochs_committed, timed=True)
-    assert too_slow(algorithm, algorithm.promotion(0, 3)) is expected
+    assert Pace(algorithm).is_too_slow(algorithm.promotion(0, 3)) is expected
 
 
 def in_time(algorithm: Algorithm, seconds: float, carried_out: Callable[[Proposal], Evaluation]) -> None:
