@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lightning_primo.measure import LatencyMeasurement
-from lightning_primo.objectives import bench
+from lightning_primo.objectives.benches import bench
 from lightning_primo.runtimes import latency
 
 

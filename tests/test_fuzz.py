@@ -85,19 +85,19 @@ from lightning_primo.callbacks import (
     TimeLimit,
     ValidationAtSteps,
 )
-from lightning_primo.cli.beginning_file import (
+from lightning_primo.cli.commands.search import PASSED_ON, parser
+from lightning_primo.cli.project.project import Project
+from lightning_primo.cli.search_file.beginning_file import (
     own_config_first,
     read_continues,
     read_first,
     read_known,
     with_own_defaults,
 )
-from lightning_primo.cli.commands.search import PASSED_ON, parser
-from lightning_primo.cli.length_options import name_of_length
-from lightning_primo.cli.limits import own_epochs, read_lengths, read_stop
-from lightning_primo.cli.project import Project
-from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
-from lightning_primo.cli.space_file import read_space
+from lightning_primo.cli.search_file.length_options import name_of_length
+from lightning_primo.cli.search_file.limits import own_epochs, read_lengths, read_stop
+from lightning_primo.cli.search_file.search_file import read_algorithm, read_constraints, read_objectives
+from lightning_primo.cli.search_file.space_file import read_space
 from lightning_primo.errors import PrimoError
 from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem import Fidelity, Problem, Steps

@@ -11,9 +11,9 @@ from typing import Any, Generic
 import torch
 from typing_extensions import override
 
-from lightning_primo.objectives.bench import Bench, M
+from lightning_primo.objectives.benches.bench import Bench, M
+from lightning_primo.objectives.benches.remembered_bench import RememberedBench
 from lightning_primo.objectives.measured_cost import MeasuredCost
-from lightning_primo.objectives.remembered_bench import RememberedBench
 from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.place import Place
 

@@ -11,10 +11,10 @@ from typing_extensions import override
 from lightning_primo.checks import check_instance
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.measure.latency import LatencyMeasurement
-from lightning_primo.objectives.bench import LocalBench
 from lightning_primo.objectives.bench_cost import BenchCost
+from lightning_primo.objectives.benches.bench import LocalBench
+from lightning_primo.objectives.benches.served_bench import ServedLatencyBench, served_device
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
-from lightning_primo.objectives.served_bench import ServedLatencyBench, served_device
 from lightning_primo.problem.objective import Kind
 from lightning_primo.runtimes import runtime_of
 from lightning_primo.runtimes.eager import Eager

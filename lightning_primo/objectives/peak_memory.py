@@ -10,9 +10,9 @@ from typing_extensions import override
 from lightning_primo.checks import check_bool, check_instance
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.objectives.bench_cost import BenchCost
+from lightning_primo.objectives.benches.memory_bench import CountedMemoryBench, ProcessMemoryBench
+from lightning_primo.objectives.benches.served_bench import ServedMemoryBench, served_device
 from lightning_primo.objectives.cost_arguments import check_batch_size, cost_objective, name_on
-from lightning_primo.objectives.memory_bench import CountedMemoryBench, ProcessMemoryBench
-from lightning_primo.objectives.served_bench import ServedMemoryBench, served_device
 from lightning_primo.problem.objective import Kind
 from lightning_primo.runtimes.deployable_runtime import DeployableRuntime
 from lightning_primo.runtimes.memory import MemoryMeasurement

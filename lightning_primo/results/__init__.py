@@ -8,13 +8,13 @@ from lightning_primo.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lightning_primo.results.comparison import Comparison
-    from lightning_primo.results.export import check_target
+    from lightning_primo.results.exports.export import check_target
     from lightning_primo.results.front import FrontTracker
     from lightning_primo.results.interchange.optuna_import import from_optuna
-    from lightning_primo.results.latency_order import LatencyOrder
+    from lightning_primo.results.once_more.latency_order import LatencyOrder
+    from lightning_primo.results.once_more.repetitions import RepeatedTrial, Repetition
     from lightning_primo.results.ordering import Front
     from lightning_primo.results.partial_training import PartlyTrained
-    from lightning_primo.results.repetitions import RepeatedTrial, Repetition
     from lightning_primo.results.result import Result
     from lightning_primo.results.trial_result import TrialResult
 
@@ -37,14 +37,14 @@ __getattr__ = lazy_names(
     __name__,
     {
         "Comparison": "comparison",
-        "check_target": "export",
+        "check_target": "exports.export",
         "Front": "ordering",
         "from_optuna": "interchange.optuna_import",
         "FrontTracker": "front",
-        "LatencyOrder": "latency_order",
+        "LatencyOrder": "once_more.latency_order",
         "PartlyTrained": "partial_training",
-        "RepeatedTrial": "repetitions",
-        "Repetition": "repetitions",
+        "RepeatedTrial": "once_more.repetitions",
+        "Repetition": "once_more.repetitions",
         "Result": "result",
         "TrialResult": "trial_result",
     },

@@ -18,9 +18,8 @@ from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.results.formatting import format_value
 from lightning_primo.results.front import reference_point, values_of
-from lightning_primo.results.html_tables import html_table
-from lightning_primo.results.objective_axes import ObjectiveAxis
-from lightning_primo.results.picture_style import (
+from lightning_primo.results.pictures.objective_axes import ObjectiveAxis
+from lightning_primo.results.pictures.style import (
     TEXT,
     Picture,
     as_label,
@@ -31,6 +30,7 @@ from lightning_primo.results.picture_style import (
     style,
 )
 from lightning_primo.results.result import Result
+from lightning_primo.results.tables.html_tables import html_table
 from lightning_primo.results.units import named_values
 
 Array = npt.NDArray[np.float64]

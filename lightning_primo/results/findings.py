@@ -21,7 +21,7 @@ from lightning_primo.results.formatting import format_count, format_trainings, f
 from lightning_primo.results.front import reached_text, reference_point, reference_values
 from lightning_primo.results.ordering import Front
 from lightning_primo.results.partial_training import none_on_front, partly_line
-from lightning_primo.results.table import front_lines
+from lightning_primo.results.tables.trials import front_lines
 from lightning_primo.results.trial_result import TrialResult
 
 if TYPE_CHECKING:

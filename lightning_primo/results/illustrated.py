@@ -7,10 +7,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lightning_primo.results.cost_plot import plot_best, plot_hypervolume
 from lightning_primo.results.findings import Findings
-from lightning_primo.results.front_plot import plot_front
-from lightning_primo.results.schedule_plot import plot_schedules
+from lightning_primo.results.pictures.cost_plot import plot_best, plot_hypervolume
+from lightning_primo.results.pictures.front_plot import plot_front
+from lightning_primo.results.pictures.schedule_plot import plot_schedules
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.results.units import named_values
 

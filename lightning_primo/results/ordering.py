@@ -10,8 +10,8 @@ from typing_extensions import Self
 from lightning_primo.errors import UnknownNameError
 from lightning_primo.problem.objective import Objective
 from lightning_primo.results.formatting import format_setting
-from lightning_primo.results.html_tables import html_table
-from lightning_primo.results.text_tables import latex_table, markdown_table
+from lightning_primo.results.tables.html_tables import html_table
+from lightning_primo.results.tables.text_tables import latex_table, markdown_table
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.results.units import heading
 

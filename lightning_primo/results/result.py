@@ -13,17 +13,17 @@ from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Proposal
-from lightning_primo.results.checkpoints_with_objects import objects_writer
-from lightning_primo.results.export import CHOSEN_TABLE, TABLE, check_target, export_trials
-from lightning_primo.results.findings_once_more import FindingsOnceMore, Repeating, TimingInTurn
-from lightning_primo.results.generalization import read_tests, run_tests
+from lightning_primo.results.exports.checkpoints_with_objects import objects_writer
+from lightning_primo.results.exports.export import CHOSEN_TABLE, TABLE, check_target, export_trials
+from lightning_primo.results.exports.onnx_files import onnx_writer
 from lightning_primo.results.illustrated import IllustratedFindings
 from lightning_primo.results.interchange.optuna_export import study_of
 from lightning_primo.results.interchange.tensorboard import write_event_files
 from lightning_primo.results.loading import load_module
-from lightning_primo.results.onnx_files import onnx_writer
-from lightning_primo.results.table import make_table
-from lightning_primo.results.table_files import write_table
+from lightning_primo.results.once_more.findings import FindingsOnceMore, Repeating, TimingInTurn
+from lightning_primo.results.once_more.generalization import read_tests, run_tests
+from lightning_primo.results.tables.table_files import write_table
+from lightning_primo.results.tables.trials import make_table
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.store.described_problem import folds_of
 from lightning_primo.training.options import TrainerArguments

@@ -13,8 +13,8 @@ from lightning_primo.problem.trial import Evaluation, Proposal
 from lightning_primo.results.ended import read_ended
 from lightning_primo.results.findings import Findings
 from lightning_primo.results.formatting import format_value
-from lightning_primo.results.html_tables import escaped
-from lightning_primo.results.remeasurements import read_remeasured, with_remeasured
+from lightning_primo.results.once_more.remeasurements import read_remeasured, with_remeasured
+from lightning_primo.results.tables.html_tables import escaped
 
 
 class StoredFindings(Findings):

@@ -12,7 +12,7 @@ from lightning_primo.problem.objective import spread_name
 from lightning_primo.problem.place import UNSTEADY, Place
 from lightning_primo.problem.trial import REPLICATES, Config, Losses, Origin, Status, Trial, schedule
 from lightning_primo.results.formatting import format_setting, format_value, format_values
-from lightning_primo.results.html_tables import pairs_html
+from lightning_primo.results.tables.html_tables import pairs_html
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

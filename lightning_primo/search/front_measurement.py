@@ -14,10 +14,10 @@ from lightning_primo.display.notes import note
 from lightning_primo.display.steps import steps
 from lightning_primo.errors import DeviceAwayError, DeviceMismatchError, DeviceRefusedError, PrimoError, first_line
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
-from lightning_primo.objectives.places import Places
+from lightning_primo.objectives.benches.places import Places
 from lightning_primo.pareto.contenders import Contenders
 from lightning_primo.problem.trial import Evaluation, Origin, Proposal
-from lightning_primo.results.remeasurements import read_remeasured, with_remeasured, write_remeasured
+from lightning_primo.results.once_more.remeasurements import read_remeasured, with_remeasured, write_remeasured
 from lightning_primo.search.interrupt import Interrupt
 from lightning_primo.store import Event
 from lightning_primo.training import Job

@@ -9,7 +9,7 @@ from lightning_primo.display.notes import note
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 from lightning_primo.factory import Factory
 from lightning_primo.objectives import Latency, ObjectiveCallback
-from lightning_primo.results.latency_order import LatencyOrder
+from lightning_primo.results.once_more.latency_order import LatencyOrder
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.training.latencies_in_turn import latencies_in_turn
 

@@ -13,7 +13,7 @@ from lightning_primo.algorithms import Algorithm
 from lightning_primo.disk import storage_explained
 from lightning_primo.display import Snapshot, make_progress
 from lightning_primo.display.notes import note
-from lightning_primo.objectives.places import Places
+from lightning_primo.objectives.benches.places import Places
 from lightning_primo.problem.trial import Evaluation, Proposal, Status, lineage
 from lightning_primo.results import FrontTracker
 from lightning_primo.results.ended import write_ended

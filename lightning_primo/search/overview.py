@@ -8,7 +8,7 @@ from lightning_primo.algorithms import Algorithm
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
 from lightning_primo.results.formatting import format_value
-from lightning_primo.results.html_tables import html_table, pairs_html
+from lightning_primo.results.tables.html_tables import html_table, pairs_html
 
 
 def search_html(problem: Problem, algorithm: Algorithm, *, directory: Path, seed: int) -> str:

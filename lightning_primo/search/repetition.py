@@ -12,7 +12,7 @@ from lightning_primo.display.steps import steps
 from lightning_primo.errors import PrimoError
 from lightning_primo.layout import checkpoint_file, repetitions_directory, replicate_directory, trial_directory
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
-from lightning_primo.results.repetitions import (
+from lightning_primo.results.once_more.repetitions import (
     Repeated,
     Repetition,
     read_repeated,

@@ -21,7 +21,7 @@ from lightning_primo.errors import (
 )
 from lightning_primo.layout import preflight_directory
 from lightning_primo.objectives import CostCallback, ObjectiveCallback
-from lightning_primo.objectives.places import place_here, require_same_places
+from lightning_primo.objectives.benches.places import place_here, require_same_places
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config, Evaluation
 from lightning_primo.study.known_trials import PlaceHere

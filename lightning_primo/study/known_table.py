@@ -13,7 +13,7 @@ from ConfigSpace.hyperparameters import FloatHyperparameter, IntegerHyperparamet
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import UNITS, Problem
 from lightning_primo.problem.trial import Status
-from lightning_primo.results.table import GIVEN_UP
+from lightning_primo.results.tables.trials import GIVEN_UP
 from lightning_primo.study.known_trials import trained_names
 
 Row = tuple[dict[str, Any], dict[str, float], float | None, str]

@@ -8,8 +8,8 @@ import pandas as pd
 
 from lightning_primo.results.illustrated import IllustratedFindings
 from lightning_primo.results.stored_findings import StoredFindings
-from lightning_primo.results.table import make_table
-from lightning_primo.results.table_files import write_table
+from lightning_primo.results.tables.table_files import write_table
+from lightning_primo.results.tables.trials import make_table
 
 
 class StudyResult(StoredFindings, IllustratedFindings):

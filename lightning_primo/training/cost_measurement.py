@@ -14,8 +14,8 @@ from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.errors import first_line
 from lightning_primo.layout import latencies_directory, search_directory
 from lightning_primo.objectives.base import CostCallback
+from lightning_primo.objectives.benches.places import require_same_place
 from lightning_primo.objectives.example_inputs import given_inputs, inputs_before_training
-from lightning_primo.objectives.places import require_same_place
 from lightning_primo.problem.place import Place
 from lightning_primo.training.failures import no_outcome
 from lightning_primo.training.job import Job

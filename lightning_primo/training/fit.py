@@ -20,15 +20,15 @@ from lightning_primo.errors import MetricNotLoggedError, TakeOverError, TrialTim
 from lightning_primo.layout import checkpoint_file, stop_file
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.training.carried_state.callback_states import CallbackStates
-from lightning_primo.training.carried_state.carried_data import CarriedData
 from lightning_primo.training.carried_state.carried_numbers import CarriedNumbers
 from lightning_primo.training.carried_state.carried_values import CarriedValues
-from lightning_primo.training.carried_state.kept_iterators import KeptIterators
-from lightning_primo.training.carried_state.loader_sources import LoaderSources
-from lightning_primo.training.carried_state.logged_results import LoggedResults
-from lightning_primo.training.carried_state.metric_states import InheritedMetricStates, MetricStates
+from lightning_primo.training.carried_state.data.carried_data import CarriedData
+from lightning_primo.training.carried_state.data.kept_iterators import KeptIterators
+from lightning_primo.training.carried_state.data.loader_sources import LoaderSources
+from lightning_primo.training.carried_state.data.same_validation_data import OtherValidationData, SameValidationData
+from lightning_primo.training.carried_state.metrics.logged_results import LoggedResults
+from lightning_primo.training.carried_state.metrics.metric_states import InheritedMetricStates, MetricStates
 from lightning_primo.training.carried_state.outside_states import OutsideStates
-from lightning_primo.training.carried_state.same_validation_data import OtherValidationData, SameValidationData
 from lightning_primo.training.carried_state.training_modes import TrainingModes
 from lightning_primo.training.carried_state.unsaved_buffers import UnsavedBuffers
 from lightning_primo.training.checkpoint.claim import Claim

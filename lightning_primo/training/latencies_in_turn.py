@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from lightning_primo.callbacks.reproducibility import seed_globals
 from lightning_primo.factory import Factory
+from lightning_primo.objectives.benches.places import require_same_place
 from lightning_primo.objectives.example_inputs import inputs_before_training
 from lightning_primo.objectives.latency import Latency
-from lightning_primo.objectives.places import require_same_place
 from lightning_primo.problem.place import Place
 from lightning_primo.problem.trial import Config
 from lightning_primo.timing import RoundRobin

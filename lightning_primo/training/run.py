@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from lightning_primo.errors import CheckpointWarning, InvalidArgumentError
 from lightning_primo.layout import checkpoint_file
-from lightning_primo.objectives.places import forget_elsewhere
+from lightning_primo.objectives.benches.places import forget_elsewhere
 from lightning_primo.problem.trial import Evaluation, Status
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import Record, read_own_record

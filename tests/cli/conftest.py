@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_primo.cli import workplace
+from lightning_primo.cli.project import workplace
 
 PROJECTS = Path(__file__).parents[1] / "projects"
 MODULES = ("networks", "digits", "broken", "main", "own", "example_batches")

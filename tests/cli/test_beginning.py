@@ -9,10 +9,16 @@ import pytest
 import yaml
 
 from lightning_primo import read_result
-from lightning_primo.cli.beginning_file import own_config, read_continues, read_first, read_known, with_own_defaults
 from lightning_primo.cli.main import main
-from lightning_primo.cli.project import Project
-from lightning_primo.cli.space_file import SearchSpace, read_space
+from lightning_primo.cli.project.project import Project
+from lightning_primo.cli.search_file.beginning_file import (
+    own_config,
+    read_continues,
+    read_first,
+    read_known,
+    with_own_defaults,
+)
+from lightning_primo.cli.search_file.space_file import SearchSpace, read_space
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 
 SPACE: dict[str, Any] = {

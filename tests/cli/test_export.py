@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LightningCLI
 
 from lightning_primo.cli.commands import export
 from lightning_primo.cli.main import main
-from lightning_primo.cli.project import Project
+from lightning_primo.cli.project.project import Project
 from lightning_primo.errors import CheckpointError, InvalidArgumentError, PrimoError, SearchMismatchError
 from lightning_primo.layout import trial_directory
 from lightning_primo.problem import Problem

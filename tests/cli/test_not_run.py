@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_primo.cli.not_run import not_run
-from lightning_primo.cli.project import Project
+from lightning_primo.cli.project.not_run import not_run
+from lightning_primo.cli.project.project import Project
 from lightning_primo.errors import InvalidArgumentError
 
 SCRIPT = """

@@ -64,7 +64,7 @@ def test_a_config_that_is_left_out_is_told_of_in_plain_text(
     def refuse(project: object, config: object) -> None:
         raise InvalidArgumentError(f"no {EVIL}")
 
-    monkeypatch.setattr("lightning_primo.cli.project.Project.config_file", refuse)
+    monkeypatch.setattr("lightning_primo.cli.project.project.Project.config_file", refuse)
     exported(tmp_path / "search", "--out", tmp_path / "front")
     assert "config.yaml of trial 0 is left out: no red1m\n" in capsys.readouterr().err
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lightning_primo.cli.overlay import MISSING, leaves, look_up, overlay, same_class
+from lightning_primo.cli.project.overlay import MISSING, leaves, look_up, overlay, same_class
 from lightning_primo.errors import InvalidArgumentError
 
 BASE: dict[str, Any] = {

@@ -17,8 +17,8 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, Mode
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from lightning_primo.cli import workplace
-from lightning_primo.cli.project import Project
+from lightning_primo.cli.project import workplace
+from lightning_primo.cli.project.project import Project
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, ProjectError, SearchMismatchError
 from lightning_primo.training.loggers import check_loggers
 from tests.cli.conftest import PROJECTS

@@ -13,7 +13,7 @@ from ConfigSpace import ConfigurationSpace, Integer
 from lightning_primo import Latency, Metric, RandomSearch
 from lightning_primo.cli.commands import remeasure
 from lightning_primo.cli.main import main
-from lightning_primo.cli.project import Project
+from lightning_primo.cli.project.project import Project
 from lightning_primo.errors import InvalidArgumentError, PrimoError
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
@@ -63,7 +63,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         noise = np.exp(0.02 * np.random.default_rng(0).normal(size=(40, len(cases))))
         return RoundRobin(noise * np.array([1e-5, 1.0001e-5, 2e-5][: len(cases)]))
 
-    monkeypatch.setattr("lightning_primo.objectives.bench.latencies_in_turn", measured)
+    monkeypatch.setattr("lightning_primo.objectives.benches.bench.latencies_in_turn", measured)
     return calls
 
 

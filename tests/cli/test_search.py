@@ -14,7 +14,7 @@ import yaml
 
 from lightning_primo import read_result
 from lightning_primo.cli.main import main
-from lightning_primo.cli.project import Project
+from lightning_primo.cli.project.project import Project
 from tests.cli.conftest import PROJECTS
 from tests.forks import Forks
 from tests.lean_imports import search_path

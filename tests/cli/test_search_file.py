@@ -19,11 +19,11 @@ from lightning_primo.algorithms import (
     RegularizedEvolution,
     SobolSampler,
 )
-from lightning_primo.cli.search_file import read_algorithm, read_objectives
-from lightning_primo.cli.space_file import SearchSpace, read_space
+from lightning_primo.cli.search_file.search_file import read_algorithm, read_objectives
+from lightning_primo.cli.search_file.space_file import SearchSpace, read_space
 from lightning_primo.errors import InvalidArgumentError, StoreError
 from lightning_primo.objectives import DeployedMetric, Latency, TorchMetric
-from lightning_primo.objectives.bench import LocalBench
+from lightning_primo.objectives.benches.bench import LocalBench
 from lightning_primo.pareto import nds_crowding_order
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from lightning_primo.cli.instances import Instances
-from lightning_primo.cli.project import Project
-from lightning_primo.cli.space_check import check_space_fits
-from lightning_primo.cli.space_file import read_space
+from lightning_primo.cli.project.instances import Instances
+from lightning_primo.cli.project.project import Project
+from lightning_primo.cli.search_file.space_check import check_space_fits
+from lightning_primo.cli.search_file.space_file import read_space
 from lightning_primo.errors import InvalidArgumentError, UnknownNameError
 
 SPACE: dict[str, Any] = {

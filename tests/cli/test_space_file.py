@@ -7,7 +7,7 @@ import pytest
 from ConfigSpace import UniformFloatHyperparameter, UniformIntegerHyperparameter
 from ConfigSpace.hyperparameters import OrdinalHyperparameter
 
-from lightning_primo.cli.space_file import read_space
+from lightning_primo.cli.search_file.space_file import read_space
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.space import Encoding
 

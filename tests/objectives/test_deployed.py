@@ -19,11 +19,12 @@ from lightning_primo.errors import DeviceAwayError, InvalidArgumentError, NotDep
 from lightning_primo.file_lock import FileLock
 from lightning_primo.measure.forward_trace import network_key
 from lightning_primo.measure.latency import LatencyMeasurement
-from lightning_primo.objectives import DeployedMetric, FileSize, Latency, settled_runtime
-from lightning_primo.objectives.bench import Bench, LocalBench
-from lightning_primo.objectives.remembered_bench import RememberedBench
-from lightning_primo.objectives.served_bench import ServedLatencyBench
-from lightning_primo.objectives.settled_runtime import SettledRuntime
+from lightning_primo.objectives import DeployedMetric, FileSize, Latency
+from lightning_primo.objectives.benches import settled_runtime
+from lightning_primo.objectives.benches.bench import Bench, LocalBench
+from lightning_primo.objectives.benches.remembered_bench import RememberedBench
+from lightning_primo.objectives.benches.served_bench import ServedLatencyBench
+from lightning_primo.objectives.benches.settled_runtime import SettledRuntime
 from lightning_primo.problem.place import Place, place_text, same_place
 from lightning_primo.problem.trial import Status
 from lightning_primo.runtimes import Eager, FirstOf, OnnxRuntime, Program, Quantised, Runtime

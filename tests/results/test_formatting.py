@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from lightning_primo.checks import printable, printable_lines
 from lightning_primo.problem.objective import Objective
 from lightning_primo.results.formatting import aligned, format_spent, format_values
-from lightning_primo.results.objective_axes import ObjectiveAxis
+from lightning_primo.results.pictures.objective_axes import ObjectiveAxis
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from lightning_primo.errors import PrimoError
 from lightning_primo.factory import Factory
 from lightning_primo.layout import trials_directory
 from lightning_primo.problem.trial import Evaluation, Status
-from lightning_primo.results.export import _described
-from lightning_primo.results.remeasurements import read_remeasured, with_remeasured, write_remeasured
+from lightning_primo.results.exports.export import _described
+from lightning_primo.results.once_more.remeasurements import read_remeasured, with_remeasured, write_remeasured
 from tests.results.search_log import ACCURACY, ERROR, LATENCY, Log, make_problem
 
 PLACE = {"hardware": "Chip 9", "device": "cpu", "threads": "2", "batch_size": "1", "dtype": "float32"}

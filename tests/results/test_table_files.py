@@ -10,7 +10,7 @@ from ConfigSpace import Categorical, ConfigurationSpace
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.problem import Problem
-from lightning_primo.results.table_files import write_table
+from lightning_primo.results.tables.table_files import write_table
 from tests.results.search_log import ERROR, Log, two_objective_log
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_primo.results.text_tables import latex_table, markdown_table
+from lightning_primo.results.tables.text_tables import latex_table, markdown_table
 from tests.results.search_log import two_objective_log
 
 HEADER = ["trial", "val_error", "cost | in $"]

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from lightning_primo import Latency, Metric, ParameterCount, PriMO, Prior, Search
 from lightning_primo.algorithms import Algorithm
 from lightning_primo.errors import CheckpointWarning
-from lightning_primo.objectives import bench
+from lightning_primo.objectives.benches import bench
 from lightning_primo.runtimes import latency
 from lightning_primo.search import loop, session
 from lightning_primo.store import Store

@@ -11,7 +11,7 @@ from matplotlib import colors
 
 from lightning_primo import Metric, ParameterCount, PriMO, Search, SuccessiveHalving, read_result
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.results.front_plot import _INFEASIBLE
+from lightning_primo.results.pictures.front_plot import _INFEASIBLE
 from tests.coarse import search_coarsely
 from tests.search.tuned import TRAINER, events
 from tests.tiny import Data, Net

@@ -14,10 +14,10 @@ from torch import nn
 from lightning_primo import Latency, Metric, RandomSearch, Result, Search, read_result
 from lightning_primo.errors import DeviceMismatchError, InvalidArgumentError, PrimoError, UnknownNameError
 from lightning_primo.measure import LatencyMeasurement
-from lightning_primo.objectives.bench import Bench, LocalBench
+from lightning_primo.objectives.benches.bench import Bench, LocalBench
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.place import Place
-from lightning_primo.results.latency_order import LatencyOrder
+from lightning_primo.results.once_more.latency_order import LatencyOrder
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.runtimes import Compiled, Eager, OnnxRuntime
 from lightning_primo.timing import RoundRobin
@@ -57,7 +57,7 @@ def in_turn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         rng = np.random.default_rng(0)
         return RoundRobin(np.array(widths) * 1e-5 * np.exp(0.01 * rng.normal(size=(40, len(widths)))))
 
-    monkeypatch.setattr("lightning_primo.objectives.bench.latencies_in_turn", measured)
+    monkeypatch.setattr("lightning_primo.objectives.benches.bench.latencies_in_turn", measured)
     return seen
 
 
@@ -212,7 +212,7 @@ def test_compiled_programs_are_measured_as_a_whole(monkeypatch: pytest.MonkeyPat
         seen.append(inputs)
         return Whole().measure(module, inputs, batch_size=1)
 
-    monkeypatch.setattr("lightning_primo.objectives.bench.runtime_latency", measured)
+    monkeypatch.setattr("lightning_primo.objectives.benches.bench.runtime_latency", measured)
     found = LocalBench("cpu", Compiled()).measure_in_turn(CASES, batch_size=1, seconds=1.0)
     assert (len(seen), found.order) == (30, (0, 1, 2))
 

@@ -17,7 +17,7 @@ from lightning_primo import Latency, Metric, PriMO, RandomSearch, Result, Search
 from lightning_primo.errors import DeviceMismatchError, InvalidArgumentError
 from lightning_primo.layout import trial_directory
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
-from lightning_primo.results.remeasurements import read_remeasured, write_remeasured
+from lightning_primo.results.once_more.remeasurements import read_remeasured, write_remeasured
 from lightning_primo.store import read_events
 from lightning_primo.workers.call import carry_out
 from tests.machine import Machine

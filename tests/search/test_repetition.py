@@ -18,7 +18,7 @@ from lightning_primo.layout import attempt_file, repeated_file
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Evaluation, Status
-from lightning_primo.results.repetitions import RepeatedTrial, Repetition, read_repeated
+from lightning_primo.results.once_more.repetitions import RepeatedTrial, Repetition, read_repeated
 from lightning_primo.results.trial_result import TrialResult
 from lightning_primo.search import repetition
 from lightning_primo.training import Job, crashed, hung

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from lightning_primo import Latency, Metric, PeakMemory, RandomSearch, ServedDevice
-from lightning_primo.cli.search_file import read_objectives
+from lightning_primo.cli.search_file.search_file import read_objectives
 from lightning_primo.errors import InvalidArgumentError
-from lightning_primo.objectives.served_bench import ServedLatencyBench, ServedMemoryBench
+from lightning_primo.objectives.benches.served_bench import ServedLatencyBench, ServedMemoryBench
 from lightning_primo.problem import Problem
 from lightning_primo.runtimes import AOTInductor, Compiled, FirstOf, OnnxRuntime, Quantised
 from lightning_primo.search.description import describe

@@ -19,9 +19,9 @@ from lightning_primo.layout import CHECKPOINT
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
 from lightning_primo.training.carried_state.carried_values import CarriedValues
-from lightning_primo.training.carried_state.holders import holders_of
-from lightning_primo.training.carried_state.plain_values import Encoder, NotPlainError, decoded, fingerprint
-from lightning_primo.training.carried_state.shared_tensors import Restored
+from lightning_primo.training.carried_state.values.holders import holders_of
+from lightning_primo.training.carried_state.values.plain_values import Encoder, NotPlainError, decoded, fingerprint
+from lightning_primo.training.carried_state.values.shared_tensors import Restored
 from tests.tiny import Net, same_state
 from tests.training.jobs import curve, make_job, state
 from tests.training.test_steps import promoted_equals_uninterrupted

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.training import run_job
-from lightning_primo.training.carried_state import kept_iterators
+from lightning_primo.training.carried_state.data import kept_iterators
 from tests.tiny import Augmented, Batch, Data
 from tests.training.jobs import make_job
 from tests.training.test_carried_data import Constant

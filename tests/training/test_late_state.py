@@ -10,8 +10,9 @@ import pytest
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
-from lightning_primo.training.carried_state import carried_data, late_state
+from lightning_primo.training.carried_state import late_state
 from lightning_primo.training.carried_state.carried_values import CarriedValues
+from lightning_primo.training.carried_state.data import carried_data
 from tests.tiny import Data, Net
 from tests.training.jobs import curve, make_job
 

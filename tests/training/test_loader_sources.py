@@ -14,7 +14,7 @@ from lightning_primo.errors import CheckpointWarning
 from lightning_primo.factory import Factory
 from lightning_primo.layout import CHECKPOINT
 from lightning_primo.training import run_job
-from lightning_primo.training.carried_state import loader_sources
+from lightning_primo.training.carried_state.data import loader_sources
 from tests.tiny import N_SAMPLES, Data, Net, same_state
 from tests.training.jobs import make_job, state
 from tests.training.test_carried_data import promoted_in_epochs

@@ -16,8 +16,8 @@ from lightning_primo.errors import CheckpointWarning
 from lightning_primo.objectives import Metric
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
-from lightning_primo.training.carried_state.metric_states import InheritedMetricStates, MetricStates
-from lightning_primo.training.carried_state.metric_trackers import original
+from lightning_primo.training.carried_state.metrics.metric_states import InheritedMetricStates, MetricStates
+from lightning_primo.training.carried_state.metrics.metric_trackers import original
 from tests.tiny import Net
 from tests.training.jobs import curve, make_job
 from tests.training.test_metric_states import Pairs

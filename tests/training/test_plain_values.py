@@ -17,12 +17,12 @@ from torch import nn
 
 from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
-from lightning_primo.training.carried_state import values_by_place
 from lightning_primo.training.carried_state.carried_values import CarriedValues
-from lightning_primo.training.carried_state.holders import holders_of
-from lightning_primo.training.carried_state.plain_values import Encoder, NotPlainError, decoded, fingerprint
-from lightning_primo.training.carried_state.shared_tensors import Restored
-from lightning_primo.training.carried_state.values_by_place import ValuesByPlace
+from lightning_primo.training.carried_state.values import values_by_place
+from lightning_primo.training.carried_state.values.holders import holders_of
+from lightning_primo.training.carried_state.values.plain_values import Encoder, NotPlainError, decoded, fingerprint
+from lightning_primo.training.carried_state.values.shared_tensors import Restored
+from lightning_primo.training.carried_state.values.values_by_place import ValuesByPlace
 from tests.tiny import Net
 from tests.training.jobs import make_job
 

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from lightning_primo.errors import ValidationDataWarning
 from lightning_primo.training import run_job
-from lightning_primo.training.carried_state import same_validation_data
-from lightning_primo.training.carried_state.same_validation_data import OtherValidationData, SameValidationData
+from lightning_primo.training.carried_state.data import same_validation_data
+from lightning_primo.training.carried_state.data.same_validation_data import OtherValidationData, SameValidationData
 from tests.tiny import Data, Net
 from tests.training.jobs import make_job
 

@@ -18,8 +18,8 @@ from lightning_primo.problem.trial import Status
 from lightning_primo.training import run_job
 from lightning_primo.training.carried_state.carried_numbers import CarriedNumbers
 from lightning_primo.training.carried_state.late_state import LateState
-from lightning_primo.training.carried_state.shared_tensors import Copies, Restored
 from lightning_primo.training.carried_state.unsaved_buffers import UnsavedBuffers
+from lightning_primo.training.carried_state.values.shared_tensors import Copies, Restored
 from tests.tiny import Net
 from tests.training.jobs import curve, make_job
 

@@ -45,7 +45,7 @@ def run(options: jsonargparse.Namespace) -> int:
 
 
 def _content(path: Path) -> Any:
-    from lightning_primo.cli.strict_yaml import load
+    from lightning_primo.cli.search_file.strict_yaml import load
 
     try:
         content = load(path.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ import jsonargparse
 from lightning_primo.cli.output import print_note, print_text, writing
 
 if TYPE_CHECKING:
-    from lightning_primo.cli.project import Project
+    from lightning_primo.cli.project.project import Project
     from lightning_primo.results import TrialResult
 
 CONFIG_NAME = "config.yaml"
@@ -70,7 +70,7 @@ def run(options: jsonargparse.Namespace) -> int:
             without the word of the user that code may be run.
         PrimoError: If there is nothing to export, or weights or modules cannot be loaded or written.
     """
-    from lightning_primo.cli.trust import trusted_project
+    from lightning_primo.cli.project.trust import trusted_project
     from lightning_primo.errors import CheckpointError, InvalidArgumentError
     from lightning_primo.results import check_target
     from lightning_primo.search import read_result
@@ -155,7 +155,7 @@ def _with_epochs_of_steps(config: dict[str, Any], folder: Path) -> None:
 
 def _stored_project(directory: Path) -> Project | None:
     """The project that was searched over, as text; None for a search made in Python, or where it cannot be read."""
-    from lightning_primo.cli.project import Project
+    from lightning_primo.cli.project.project import Project
     from lightning_primo.errors import CorruptStoreError
 
     try:

@@ -85,7 +85,7 @@ def run(options: jsonargparse.Namespace) -> int:
     elif options.json:
         print_json([_described(trial, result) for trial in trials])
     elif trials and (options.markdown or options.latex):
-        from lightning_primo.results.text_tables import latex_table, markdown_table
+        from lightning_primo.results.tables.text_tables import latex_table, markdown_table
 
         make = markdown_table if options.markdown else latex_table
         print_text(make(*_cells(trials, result, search.hyperparameters, everything=options.all)))
@@ -108,7 +108,7 @@ def run(options: jsonargparse.Namespace) -> int:
 def _write(search: StoredSearch, trials: Sequence[TrialResult], out: Path | None) -> None:
     """Write all columns of trials into a file, or print them as CSV."""
     from lightning_primo.results.formatting import format_count
-    from lightning_primo.results.table_files import write_table
+    from lightning_primo.results.tables.table_files import write_table
 
     table = search.result().to_pandas().set_index("id", drop=False).loc[[trial.id for trial in trials]]
     if out is not None:

@@ -79,7 +79,7 @@ def run(options: jsonargparse.Namespace) -> int:
     from rich.console import Console
     from rich.markup import escape
 
-    from lightning_primo.cli.project import Project
+    from lightning_primo.cli.project.project import Project
     from lightning_primo.factory import Factory
     from lightning_primo.layout import write_atomically
     from lightning_primo.measure.devices import available_devices

@@ -14,7 +14,7 @@ from lightning_primo.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from lightning_primo.objectives import Latency
-    from lightning_primo.results.latency_order import LatencyOrder
+    from lightning_primo.results.once_more.latency_order import LatencyOrder
     from lightning_primo.search.stored_search import StoredSearch
 
 
@@ -58,8 +58,8 @@ def run(options: jsonargparse.Namespace) -> int:
             the user has not said whose code may be run.
         PrimoError: The front is empty, this is another device, or a network cannot be built or measured.
     """
-    from lightning_primo.cli.inputs_file import of_project
-    from lightning_primo.cli.trust import trusted_project
+    from lightning_primo.cli.project.trust import trusted_project
+    from lightning_primo.cli.search_file.inputs_file import of_project
     from lightning_primo.errors import PrimoError
     from lightning_primo.factory import Factory
     from lightning_primo.search.front_timing import FrontTimer

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import jsonargparse
 
 from lightning_primo.checks import printable
-from lightning_primo.cli.beginning_options import add_beginning
 from lightning_primo.cli.interruptions import interruptions
-from lightning_primo.cli.length_options import add_lengths, name_of_length
-from lightning_primo.cli.limits import full_training, read_budget, read_lengths, read_stop, with_own_epochs
 from lightning_primo.cli.main import STOPPED
 from lightning_primo.cli.output import print_note, print_text
-from lightning_primo.cli.search_file_action import SearchFileAction
+from lightning_primo.cli.search_file.beginning_options import add_beginning
+from lightning_primo.cli.search_file.length_options import add_lengths, name_of_length
+from lightning_primo.cli.search_file.limits import full_training, read_budget, read_lengths, read_stop, with_own_epochs
+from lightning_primo.cli.search_file.search_file_action import SearchFileAction
 from lightning_primo.layout import store_file
 
 if TYPE_CHECKING:
-    from lightning_primo.cli.project import Project
-    from lightning_primo.cli.space_file import SearchSpace
+    from lightning_primo.cli.project.project import Project
+    from lightning_primo.cli.search_file.space_file import SearchSpace
     from lightning_primo.search import Search
 
 PASSED_ON = ("workers", "keep_all_checkpoints", "trial_timeout", "retry_out_of_memory", "remeasure", "repeats", "folds")
@@ -140,13 +140,13 @@ def run(options: jsonargparse.Namespace) -> int:
         ProjectError: If the project's code raised an exception before the search.
         PrimoError: If the search failed.
     """
-    from lightning_primo.cli.beginning_file import own_config_first, with_own_defaults
     from lightning_primo.cli.cluster import cluster_at
-    from lightning_primo.cli.linked_epochs import refuse_linked_epochs
-    from lightning_primo.cli.not_run import not_run
-    from lightning_primo.cli.project import Project
-    from lightning_primo.cli.space_check import an_example, check_space_fits
-    from lightning_primo.cli.space_file import read_space
+    from lightning_primo.cli.project.linked_epochs import refuse_linked_epochs
+    from lightning_primo.cli.project.not_run import not_run
+    from lightning_primo.cli.project.project import Project
+    from lightning_primo.cli.search_file.beginning_file import own_config_first, with_own_defaults
+    from lightning_primo.cli.search_file.space_check import an_example, check_space_fits
+    from lightning_primo.cli.search_file.space_file import read_space
     from lightning_primo.results.artifacts import write_artifacts
 
     with _told_of(options):
@@ -182,8 +182,8 @@ def run(options: jsonargparse.Namespace) -> int:
 
 def _asked(options: jsonargparse.Namespace, space: SearchSpace, project: Project) -> dict[str, Any]:
     """Objectives, constraints, algorithm, and what is known or to be tried first."""
-    from lightning_primo.cli.beginning_file import read_continues, read_first, read_known
-    from lightning_primo.cli.search_file import read_algorithm, read_constraints, read_objectives
+    from lightning_primo.cli.search_file.beginning_file import read_continues, read_first, read_known
+    from lightning_primo.cli.search_file.search_file import read_algorithm, read_constraints, read_objectives
 
     return {
         "objectives": read_objectives(options.objectives or []),
@@ -197,9 +197,9 @@ def _asked(options: jsonargparse.Namespace, space: SearchSpace, project: Project
 
 def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace, **asked: Any) -> Search:
     """The search that the options describe, once model, data and callbacks could be made for one configuration."""
-    from lightning_primo.cli.inputs_file import of_project, resolve_in
-    from lightning_primo.cli.space_check import an_example
-    from lightning_primo.cli.user_code import user_code
+    from lightning_primo.cli.project.user_code import user_code
+    from lightning_primo.cli.search_file.inputs_file import of_project, resolve_in
+    from lightning_primo.cli.search_file.space_check import an_example
     from lightning_primo.search import Search
 
     resolve_in((*asked["objectives"], *asked["constraints"]), project)
@@ -224,8 +224,8 @@ def _made(options: jsonargparse.Namespace, project: Project, space: SearchSpace,
 
 def _tried_out(search: Search, project: Project, space: SearchSpace, budget: dict[str, Any]) -> int:
     """Show what would be searched, and train one batch of it."""
-    from lightning_primo.cli.preview import preview
-    from lightning_primo.cli.user_code import user_code
+    from lightning_primo.cli.project.user_code import user_code
+    from lightning_primo.cli.search_file.preview import preview
 
     print_text(preview(search, project, space, budget=budget))
     failures: list[BaseException] = []

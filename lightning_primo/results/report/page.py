@@ -24,7 +24,7 @@ from lightning_primo.layout import report_file, write_atomically
 from lightning_primo.results.ended import read_ended
 from lightning_primo.results.environment import read_environment
 from lightning_primo.results.findings import Findings
-from lightning_primo.results.generalization import read_tests
+from lightning_primo.results.once_more.generalization import read_tests
 from lightning_primo.results.report.contents import contents
 
 _STATIC = "static"

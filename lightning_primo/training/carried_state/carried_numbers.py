@@ -14,8 +14,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from lightning_primo.training.carried_state.late_state import LateState
-from lightning_primo.training.carried_state.metric_trackers import original
-from lightning_primo.training.carried_state.plain_numbers import (
+from lightning_primo.training.carried_state.metrics.metric_trackers import original
+from lightning_primo.training.carried_state.values.plain_numbers import (
     NOTHING,
     Number,
     Numbers,
@@ -24,7 +24,7 @@ from lightning_primo.training.carried_state.plain_numbers import (
     holds_otherwise,
     numbers_of,
 )
-from lightning_primo.training.carried_state.shared_tensors import Restored, is_apart
+from lightning_primo.training.carried_state.values.shared_tensors import Restored, is_apart
 
 Changes = dict[str, dict[str, dict[str, Any]]]
 """By the part's name and the attribute's: what the number is at the ``"start"`` of the training, None where it is none,

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lightning_primo.errors import CheckpointWarning
-from lightning_primo.training.carried_state.holders import Holder, holders_of
 from lightning_primo.training.carried_state.late_state import LateState
-from lightning_primo.training.carried_state.plain_values import Encoder, has_storage, mentions
-from lightning_primo.training.carried_state.values_by_place import Saved, Start, ValuesByPlace
+from lightning_primo.training.carried_state.values.holders import Holder, holders_of
+from lightning_primo.training.carried_state.values.plain_values import Encoder, has_storage, mentions
+from lightning_primo.training.carried_state.values.values_by_place import Saved, Start, ValuesByPlace
 
 _OWN = __name__.partition(".")[0]
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lightning_primo.training.carried_state.late_state import LateState
-from lightning_primo.training.carried_state.shared_tensors import Copies, Restored, is_apart
+from lightning_primo.training.carried_state.values.shared_tensors import Copies, Restored, is_apart
 
 Buffers = dict[str, dict[str, dict[str, Any]]]
 """By the module's name and the buffer's: what it is ``"now"``, whether that was written into the one of the ``"start"``

@@ -1,0 +1,1 @@
+"""What a search file says, and what it comes to."""

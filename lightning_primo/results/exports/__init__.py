@@ -1,0 +1,1 @@
+"""Trained networks as files, for whoever has not got this package."""

@@ -1,0 +1,1 @@
+"""Pictures of a search: its front, its hypervolume over the cost, schedules."""

@@ -1,0 +1,1 @@
+"""Tables of trials: as data, as files, as text, as HTML."""

@@ -1,0 +1,1 @@
+"""What metrics have seen when a training is promoted."""
