@@ -70,6 +70,7 @@ class ReproducibleEpochs(Callback):
         self._resumed_epoch = 0
         self._first_epoch: int | None = None
         self._prefetched: tuple[Any, ...] | None = None
+        self._begun: tuple[torch.Tensor, ...] = ()
         self._replaced: list[tuple[Any, torch.Generator | None]] = []
         self._persistent: list[DataLoader[Any]] = []
 
@@ -77,7 +78,7 @@ class ReproducibleEpochs(Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        self._resumed_epoch, self._first_epoch, self._prefetched = 0, None, None
+        self._resumed_epoch, self._first_epoch, self._prefetched, self._begun = 0, None, None, ()
         # The data module was set up before, with whatever state it found; layers may be made after.
         # The same on all ranks: a split that the module draws in its `setup` must be.
         seed_globals(self.seed, _SET_UP)
@@ -98,19 +99,24 @@ class ReproducibleEpochs(Callback):
         if trainer.num_training_batches == float("inf"):
             numpy_state = np.random.get_state()  # noqa: NPY002
             self._prefetched = (torch.get_rng_state(), numpy_state, random.getstate())
+        self._begun = tuple(generator.get_state() for generator in (self._generator, self._of_all_ranks))
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         epoch = self._next_epoch(trainer)
         if epoch != self._first_epoch:
             self._seed(trainer, epoch)
-        elif self._prefetched is not None:
+            return
+        # The iterator of the loader exists by now. Hooks that begin a training may have had another one of it, to look
+        # at a batch, in whichever epoch the training begins.
+        for generator, state in zip((self._generator, self._of_all_ranks), self._begun, strict=False):
+            generator.set_state(state)
+        if self._prefetched is not None:
             torch_state, numpy_state, python_state = self._prefetched
             torch.set_rng_state(torch_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
         else:
-            # The generator of the loader may be in use by now: its iterator exists.
             self.seed_epoch(trainer, epoch)
 
     @override

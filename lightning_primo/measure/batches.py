@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,7 +27,8 @@ def sample_batch(loader: Any) -> Any:
     """A batch like those of `loader`, without disturbing it: it has one sample, and no iterator of `loader` is made.
 
     The samples come from the loader's dataset in this process, through its `collate_fn`; its sampler, its workers and
-    its generator are left alone. Augmentation may draw from the global generators: wrap in `isolation.rng_kept`.
+    its generator are left alone. A dataset that takes no index is asked for what a copy of its sampler gives, such as
+    a region of a map. Augmentation may draw from the global generators: wrap in `isolation.rng_kept`.
 
     Args:
         loader: A DataLoader, another iterable of batches, or these in nested lists, tuples and dicts.
@@ -36,7 +39,7 @@ def sample_batch(loader: Any) -> Any:
 
     def draw(source: Any) -> Any:
         try:
-            return next(_batches(source))
+            return _first_batch(source)
         except StopIteration:
             raise NotMeasurableError(f"the {type(source).__name__} of the training data is empty; {REMEDY}") from None
         except NotMeasurableError:
@@ -69,8 +72,44 @@ def several_batches(loader: Any, n: int) -> list[Any]:
     drawn_by = BatchSampler(RandomSampler(dataset, generator=torch.Generator().manual_seed(0)), size, False)
     by_loader = {"batch_sampler": drawn_by} if _batched(loader) else {"batch_size": None, "sampler": drawn_by}
     drawn = DataLoader(dataset, collate_fn=loader.collate_fn, **by_loader)
-    batches = [batch for _, batch in zip(range(n), drawn, strict=False)]
+    try:
+        batches = [batch for _, batch in zip(range(n), drawn, strict=False)]
+    except Exception:
+        if not _has_own_sampler(loader):
+            raise
+        keys = list(itertools.islice(_keys(loader), n))
+        batches = list(_loader_of(loader, keys))
     return batches or [sample_batch(loader)]
+
+
+def _first_batch(source: Any) -> Any:
+    try:
+        return next(_batches(source))
+    except Exception:
+        if not _has_own_sampler(source):
+            raise
+        key = next(_keys(source))
+        return next(iter(_loader_of(source, [key[:1] if _batched(source) else key])))
+
+
+def _has_own_sampler(source: Any) -> bool:
+    """Whether a sampler that is none of torch's says what a dataset is asked for, which need be no index."""
+    if not isinstance(source, DataLoader) or isinstance(source.dataset, IterableDataset):
+        return False
+    samplers = (source.sampler, source.batch_sampler, getattr(source.batch_sampler, "sampler", None))
+    return not all(sampler is None or type(sampler).__module__.startswith("torch.") for sampler in samplers)
+
+
+def _keys(loader: DataLoader[Any]) -> Iterator[Any]:
+    """What a copy of a loader's sampler asks for: batches of keys where the loader makes batches."""
+    sampler: Any = loader.batch_sampler if _batched(loader) else loader.sampler
+    return iter(copy.deepcopy(sampler, {id(loader.dataset): loader.dataset}))
+
+
+def _loader_of(loader: DataLoader[Any], keys: list[Any]) -> DataLoader[Any]:
+    """What loads just `keys` in this process: batches of them where the loader makes batches."""
+    by: dict[str, Any] = {"batch_sampler": keys} if _batched(loader) else {"batch_size": None, "sampler": keys}
+    return DataLoader(loader.dataset, collate_fn=loader.collate_fn, generator=torch.Generator(), **by)
 
 
 def _batches(source: Any) -> Iterator[Any]:

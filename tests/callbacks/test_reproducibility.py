@@ -77,6 +77,18 @@ def resumed_equals_uninterrupted(tmp_path: Path, **kwargs: Any) -> None:
     assert same_state(whole, rest)
 
 
+class Peeks(Net):
+    """Looks at a batch of the train data where a training begins, as to log its images or to learn its shape."""
+
+    def on_train_start(self) -> None:
+        next(iter(self.trainer.train_dataloader))
+
+
+@pytest.mark.parametrize("kind", ["map", "batched", "stream"])
+def test_a_batch_that_is_looked_at_where_a_training_begins_is_not_missed(tmp_path: Path, kind: str) -> None:
+    resumed_equals_uninterrupted(tmp_path, data=Data(kind), module=Peeks)
+
+
 @pytest.mark.parametrize("kind", ["map", "batched", "stream", "dict", "list"])
 def test_resumed_equals_uninterrupted(tmp_path: Path, kind: str) -> None:
     resumed_equals_uninterrupted(tmp_path, data=Data(kind))

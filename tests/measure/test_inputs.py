@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, RandomSampler, Sampler, TensorDataset
 
 from lightning_primo.errors import InvalidArgumentError, NotMeasurableError
 from lightning_primo.measure import call, count_flops, first_sample, model_inputs, peak_memory, sample_batch, to_device
@@ -398,6 +398,43 @@ def test_sample_batch_of_every_kind_of_loader() -> None:
     by_lists = DataLoader(TensorDataset(x, x), batch_size=None, sampler=BatchSampler(RandomSampler(x), 3, False))
     assert [t.tolist() for t in sample_batch(by_lists)] == [[[0.0]], [[0.0]]]
     assert draws_one(by_lists)
+
+
+class Map(Dataset[Tensor]):
+    """A dataset that is asked for a region, and has no sample at an index, as one of rasters."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, region: slice) -> Tensor:
+        return torch.arange(float(region.start), float(region.stop))
+
+
+class Regions(Sampler[Any]):
+    def __init__(self, batch_size: int | None = 2) -> None:
+        self.batch_size = batch_size
+        self.generator = torch.Generator().manual_seed(1)
+        self.n_drawn = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for _ in range(3):
+            self.n_drawn += 1
+            starts = torch.randint(100, (self.batch_size or 1,), generator=self.generator).tolist()
+            regions = [slice(start, start + 5) for start in starts]
+            yield regions if self.batch_size else regions[0]
+
+
+def test_a_dataset_without_indices_is_asked_for_what_its_sampler_gives_and_that_left_alone() -> None:
+    by_batches = DataLoader(Map(), batch_sampler=Regions())
+    one_by_one = DataLoader(Map(), batch_size=2, sampler=Regions(None))
+    unbatched = DataLoader(Map(), batch_size=None, sampler=Regions(None))
+    for loader, lengths in ((by_batches, [2, 2]), (one_by_one, [2, 1]), (unbatched, [5])):
+        sampler: Any = loader.sampler if isinstance(loader.sampler, Regions) else loader.batch_sampler
+        before = sampler.generator.get_state()
+        assert sample_batch(loader).shape == ((5,) if loader is unbatched else (1, 5))
+        assert [len(batch) for batch in several_batches(loader, 2)] == lengths
+        assert torch.equal(sampler.generator.get_state(), before)
+        assert sampler.n_drawn == 0
 
 
 def test_sample_batch_says_what_to_do_when_there_is_none() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -54,8 +55,54 @@ class Made(Data):
         return self.make()
 
 
-def go_on(tmp_path: Path, make: Any) -> None:
-    fields = {"data": Made(make), "module": Constant}
+class ReadsBesides(Constant):
+    """A module that reads other data besides those of the Trainer, by an iterator that it makes once."""
+
+    def on_train_start(self) -> None:
+        self.besides = iter(DataLoader(Augmented(), batch_size=1))
+        self.parameters_once = self.parameters()
+        self.sizes = (parameter.numel() for parameter in self.parameters_once)
+        self.total = sum(self.sizes)
+        self.trained = filter(lambda parameter: parameter.requires_grad, self.parameters())
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        next(self.besides)
+        return super().training_step(batch, batch_idx)
+
+
+class ReadsBesidesAnew(ReadsBesides):
+    def on_train_epoch_start(self) -> None:
+        self.on_train_start()
+
+
+class CallbackReads(pl.Callback):
+    def __init__(self) -> None:
+        self.numbers: Any = None
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.numbers = self.numbers or itertools.count()
+        next(self.numbers)
+
+    def __deepcopy__(self, memo: Any) -> CallbackReads:
+        return CallbackReads()
+
+
+class DataModuleReads(Made):
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        self.seeds = (seed for seed in range(100))
+
+    def train_dataloader(self) -> Any:
+        next(self.seeds)
+        return super().train_dataloader()
+
+
+def loader() -> Any:
+    return DataLoader(Augmented(), batch_size=4)
+
+
+def go_on(tmp_path: Path, make: Any, **fields: Any) -> None:
+    fields = {"data": Made(make), "module": Constant, **fields}
     run_job(make_job(tmp_path, 1, **fields))
     run_job(make_job(tmp_path, 2, start_epoch=1, **fields))
 
@@ -68,6 +115,29 @@ def test_data_that_are_read_on_are_told_of(tmp_path: Path, make: Any, name: str)
     kept_iterators._warn_of_iterators.cache_clear()
     with pytest.warns(CheckpointWarning, match=f"have read on in '{name}'.*Make the iterator in __iter__"):
         go_on(tmp_path, make)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"module": ReadsBesides}, "besides"),
+        ({"trainer": {"callbacks": [CallbackReads()]}}, "callback 0.numbers"),
+        ({"data": DataModuleReads(loader)}, "data module.seeds"),
+    ],
+)
+def test_so_are_those_of_module_callbacks_and_data_module(tmp_path: Path, fields: Any, name: str) -> None:
+    fields = {"data": Made(loader), "module": Constant, **fields}
+    run_job(make_job(tmp_path, 1, **fields))
+    run_job(make_job(tmp_path, 3, start_epoch=1, **fields))  # in which what an epoch has made is found in the next one
+    kept_iterators._warn_of_iterators.cache_clear()
+    with pytest.warns(CheckpointWarning, match=f"have read on in '{name}'.* on_train_epoch_start"):
+        run_job(make_job(tmp_path, 4, start_epoch=3, **fields))
+
+
+def test_a_module_that_makes_its_iterator_for_each_epoch_goes_on_as_without_a_stop(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CheckpointWarning)
+        go_on(tmp_path, loader, module=ReadsBesidesAnew)
 
 
 @pytest.mark.parametrize("make", [lambda: DataLoader(BeginsAnew(), batch_size=2), lambda: DataLoader(Augmented(), 4)])
