@@ -77,6 +77,41 @@ class Collates:
         return [x + torch.rand((), generator=self.generator), y]
 
 
+class Chain(list[Any]):
+    """Augmentations one after the other, each with some probability, as libraries of them have it."""
+
+    def __init__(self, *steps: Any) -> None:
+        super().__init__(steps)
+        self.rng = np.random.default_rng(6)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        for step in self:
+            x = step(x) if self.rng.random() < 0.5 else x
+        return x
+
+
+class Named(dict[str, Any]):
+    """The same by name, with a state that its entries have not."""
+
+    def __init__(self, **steps: Any) -> None:
+        super().__init__(steps)
+        self.rng = np.random.default_rng(7)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self["first"](x) * float(self.rng.random())
+
+
+class Transformed(Dataset[Batch]):
+    def __init__(self, transform: Any) -> None:
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return N_SAMPLES
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.transform(X[index]), Y[index]
+
+
 def counted() -> Any:
     return DataLoader(Counted(), batch_size=4)
 
@@ -91,6 +126,14 @@ def noisy() -> Any:
 
 def shuffled() -> Any:
     return DataLoader(Noisy(), batch_size=4, sampler=Shuffled())
+
+
+def chained() -> Any:
+    return DataLoader(Transformed(Chain(torch.sin, Chain(torch.neg))), batch_size=4, shuffle=True)
+
+
+def named() -> Any:
+    return DataLoader(Transformed(Named(first=Chain(torch.neg))), batch_size=4, shuffle=True)
 
 
 def collated() -> Any:
@@ -144,7 +187,7 @@ def promoted_in_epochs(tmp_path: Path, rungs: list[int], **job: Any) -> None:
     assert same_state(state(tmp_path / "parts"), state(tmp_path / "whole"))
 
 
-@pytest.mark.parametrize("make", [counted, lazily, noisy, shuffled, collated, several])
+@pytest.mark.parametrize("make", [counted, lazily, noisy, shuffled, chained, named, collated, several])
 def test_a_promoted_trial_goes_on_with_it(tmp_path: Path, make: Any) -> None:
     promoted_in_epochs(tmp_path, [0, 1, 3], data=Own(make))
 

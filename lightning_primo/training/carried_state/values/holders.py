@@ -79,29 +79,30 @@ def holders_of(
         if stateful is not None and path not in roots and has_state(value) and id(value) not in kept_ids:
             stateful[path] = value
             kept_ids.update(map(id, value.modules() if isinstance(value, nn.Module) else ()))
-        entries: Iterable[tuple[str, Any]]
-        if isinstance(value, (list, tuple)):
-            entries = ((f"{path}[{i}]", entry) for i, entry in enumerate(value[:MOST_ENTRIES]))
-        elif isinstance(value, dict):
-            items = list(value.items())[:MOST_ENTRIES]
-            entries = ((f"{path}[{key!r}]", entry) for key, entry in items)
-        elif isinstance(value, types.MethodType):
-            entries = ((path, value.__self__),)
-        elif isinstance(value, DataLoader):
+        entries = [*_entries(path, value)]
+        if isinstance(value, DataLoader):
             if type(value).__module__.partition(".")[0] not in _OF_LIBRARIES:
                 yield Holder(path, value, _of_bare_loader())
-            entries = ((f"{path}.{key}", getattr(value, key, None)) for key in _LOADED_BY)
         elif _is_looked_into(value):
             n_objects += not isinstance(value, nn.Module)
             holder = Holder(path, value, _others(value))
             yield holder
-            entries = ((f"{path}.{key}".lstrip("."), entry) for key, entry in holder.attributes())
+            entries += ((f"{path}.{key}".lstrip("."), entry) for key, entry in holder.attributes())
             if isinstance(value, nn.Module):
-                named = ((f"{path}.{name}".lstrip("."), part) for name, part in value.named_children())
-                entries = (*entries, *named)
-        else:
-            continue
+                entries += ((f"{path}.{name}".lstrip("."), part) for name, part in value.named_children())
         pending.extend((name, entry, depth + (not isinstance(entry, nn.Module))) for name, entry in entries)
+
+
+def _entries(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What something holds otherwise than in attributes, by name."""
+    if isinstance(value, (list, tuple)):
+        yield from ((f"{path}[{i}]", entry) for i, entry in enumerate(value[:MOST_ENTRIES]))
+    elif isinstance(value, dict):
+        yield from ((f"{path}[{key!r}]", entry) for key, entry in list(value.items())[:MOST_ENTRIES])
+    elif isinstance(value, types.MethodType):
+        yield path, value.__self__
+    elif isinstance(value, DataLoader):
+        yield from ((f"{path}.{key}", getattr(value, key, None)) for key in _LOADED_BY)
 
 
 def is_state(holder: Any, key: str, value: Any) -> bool:
@@ -130,7 +131,8 @@ def _is_looked_into(value: Any) -> bool:
     is_of_library = top in _OF_LIBRARIES or top in sys.stdlib_module_names
     if is_of_library and not isinstance(value, (nn.Module, Dataset, Sampler)):
         return False
-    return isinstance(getattr(value, "__dict__", None), dict)  # not of one that answers to any name
+    attributes = getattr(value, "__dict__", None)
+    return isinstance(attributes, dict) and attributes is not value  # not of one that answers to any name
 
 
 def _others(value: Any) -> Collection[str]:
