@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -22,13 +24,20 @@ TREE = re.findall(r"^( +)([\w/.]+?)/? {2,}\S", PAGE, flags=re.MULTILINE)
 
 
 def test_the_tree_is_the_tree() -> None:
-    folder = Path(PACKAGE)
-    listed = set()
+    above = [Path(PACKAGE)]
+    listed: dict[Path, set[str]] = {}
     for indent, name in TREE:
-        path = (folder if len(indent) == 2 else folder / "training") / name
-        assert (ROOT / path).exists(), path
-        listed.add(path.relative_to(PACKAGE).parts[0].removesuffix(".py"))
-    assert listed == set(MAY_IMPORT) - {"__init__", "__main__"}
+        depth = len(indent) // 2
+        above[depth:] = [above[depth - 1] / name]
+        assert (ROOT / above[depth]).exists(), above[depth]
+        listed.setdefault(above[depth - 1], set()).add(name)
+    assert {name.removesuffix(".py") for name in listed.pop(Path(PACKAGE))} == set(MAY_IMPORT) - {
+        "__init__",
+        "__main__",
+    }
+    for room, names in listed.items():
+        folders = {path.name for path in (ROOT / room).iterdir() if path.is_dir()} - {"__pycache__"}
+        assert names == folders, room
 
 
 def test_who_may_import_whom_is_what_is_tested() -> None:
@@ -47,6 +56,15 @@ def test_every_file_that_is_named_is_there(text: str) -> None:
     assert len(named) > 15
     missing = [name for name in named if not (ROOT / PACKAGE / name).exists()]
     assert not missing
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="needs a repository")
+@pytest.mark.parametrize("which", ["--cached", "--others"])
+def test_no_file_of_the_package_is_ignored(which: str) -> None:
+    """No tool checks what is, and no wheel has it."""
+    command = ["git", "ls-files", which, "--ignored", "--exclude-standard", "--", PACKAGE]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [name for name in listed if "__pycache__" not in name] == []
 
 
 def test_the_calls_from_the_loop_to_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

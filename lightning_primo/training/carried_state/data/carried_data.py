@@ -17,8 +17,8 @@ from typing_extensions import override
 
 from lightning_primo.callbacks.loader_epochs import validation_loaders_made_in
 from lightning_primo.callbacks.reproducible_steps import has_positions
-from lightning_primo.training.carried_state.values.holders import Holder, holders_of
 from lightning_primo.training.carried_state.data.loader_state import TRAIN, VALIDATION, LoaderState
+from lightning_primo.training.carried_state.values.holders import Holder, holders_of
 from lightning_primo.training.carried_state.values.plain_values import Encoder
 from lightning_primo.training.carried_state.values.values_by_place import Saved, ValuesByPlace
 

@@ -21,8 +21,8 @@ from typing_extensions import override
 
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.training.carried_state.carried_values import holders_in_training
-from lightning_primo.training.carried_state.values.holders import holders_of
 from lightning_primo.training.carried_state.late_state import LateState
+from lightning_primo.training.carried_state.values.holders import holders_of
 
 
 class KeptIterators(LateState):

@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from lightning_primo.errors import CheckpointWarning
-from lightning_primo.training.carried_state.values.holders import MOST_ENTRIES, Holder, holders_of
 from lightning_primo.training.carried_state.data.loader_state import LoaderState
+from lightning_primo.training.carried_state.values.holders import MOST_ENTRIES, Holder, holders_of
 from lightning_primo.training.carried_state.values.plain_values import Encoder
 from lightning_primo.training.carried_state.values.values_by_place import Place, Saved, ValuesByPlace
 
