@@ -22,6 +22,7 @@ from lightning_primo.training.carried_state.carried_values import CarriedValues
 from lightning_primo.training.carried_state.values.holders import holders_of
 from lightning_primo.training.carried_state.values.plain_values import Encoder, NotPlainError, decoded, fingerprint
 from lightning_primo.training.carried_state.values.shared_tensors import Restored
+from lightning_primo.training.carried_state.values.values_by_place import ValuesByPlace
 from tests.tiny import Net, same_state
 from tests.training.jobs import curve, make_job, state
 from tests.training.test_steps import promoted_equals_uninterrupted
@@ -244,3 +245,59 @@ def test_objects_are_looked_through_once_and_libraries_left_alone() -> None:
     assert paths.count("") == 1
     assert {"net", "net.0"} < set(paths)
     assert not any(path.startswith("generator") for path in paths)
+
+
+class Ring(list[Any]):
+    """The latest values, and where the next one goes."""
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(values)
+        self.position = 0
+
+    def add(self, value: Any) -> None:
+        self[self.position : self.position + 1] = [value]
+        self.position += 1
+
+
+class Settings(dict[str, Any]):
+    """Entries that are attributes too."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__()
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        self[name] = value
+
+
+class Bare(dict[str, Any]):
+    """Answers to any name, and has no attributes."""
+
+    __slots__ = ()
+    __getattr__ = dict.__getitem__
+
+
+class Containers(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ring, self.full = Ring(), Ring(torch.sin)
+        self.settings = Settings(inner=Bare(), n=0)
+
+
+def test_what_a_list_or_dict_counts_goes_with_its_entries() -> None:
+    """Where they are not carried, it is not either."""
+    module, new = Containers(), Containers()
+    values, of_new = ValuesByPlace(), ValuesByPlace()
+    values.begin(holders_of({"": module}), Encoder(CPU))
+    of_new.begin(holders_of({"": new}), Encoder(CPU))
+    module.ring.add(0.5)
+    module.full.position = 1  # of the same entries
+    module.settings.n = 1
+    saved, lost = values.changed(holders_of({"": module}), Encoder(CPU))
+    assert lost == ["ring", "settings"]
+    of_new.put_back(holders_of({"": new}), saved, Encoder(CPU))
+    assert (new.ring, new.ring.position) == ([], 0)
+    assert (new.full, new.full.position) == ([torch.sin], 1)
+    assert new.settings.n == new.settings["n"] == 0

@@ -131,8 +131,11 @@ def _is_looked_into(value: Any) -> bool:
     is_of_library = top in _OF_LIBRARIES or top in sys.stdlib_module_names
     if is_of_library and not isinstance(value, (nn.Module, Dataset, Sampler)):
         return False
-    attributes = getattr(value, "__dict__", None)
-    return isinstance(attributes, dict) and attributes is not value  # not of one that answers to any name
+    try:
+        attributes = object.__getattribute__(value, "__dict__")  # which asks no __getattr__ that answers to any name
+    except AttributeError:
+        return False
+    return isinstance(attributes, dict) and attributes is not value
 
 
 def _others(value: Any) -> Collection[str]:

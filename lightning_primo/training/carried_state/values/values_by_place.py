@@ -30,6 +30,7 @@ the attribute holds the same object as then (``"in_place"``)."""
 
 _NOTHING = "nothing"
 _OBJECT = "object"
+_ENTRIES = "[]"  # in the place of an attribute: what a list or dict has besides its attributes
 _ABSENT = object()
 _FLAGS = (bool, str, type(None))  # which may tell of objects that are there
 
@@ -56,7 +57,8 @@ class ValuesByPlace:
     """The plain values in the attributes of objects.
 
     What a flag or a text says of an object that has come to be in another attribute beside it, such as an open file, is
-    not carried: that object is not there in the training that goes on.
+    not carried: that object is not there in the training that goes on. Nor is anything of a user's list or dict whose
+    entries have changed, as those are not there either: what it counts of them would be of others.
 
     Args:
         is_left_out: Which values are none of its business.
@@ -82,6 +84,11 @@ class ValuesByPlace:
         saved: Saved = {}
         lost: list[str] = []
         for holder in holders:
+            entries = self.start.get((holder.path, _ENTRIES))
+            if entries is not None and _entries(holder.value, encoder) != entries.seen:
+                if _is_told_of(holder.value) and not has_state(holder.value):
+                    lost.append(holder.path)
+                continue
             values = {key: value for key, value in holder.attributes() if not self._is_left_out(holder, key, value)}
             encoded = {key: _encoded(value, encoder) for key, value in values.items()}
             places = {key: self.start.get((holder.path, key), _MISSING) for key in values}
@@ -164,6 +171,23 @@ class ValuesByPlace:
                     seen = (fingerprint(encoded), fingerprint(encoded, layout=True))
                 into = value if isinstance(value, (Tensor, np.ndarray)) else None  # all else may be given up
                 yield (holder.path, key), Start(*seen, into)
+            if (entries := _entries(holder.value, encoder)) is not None:
+                yield (holder.path, _ENTRIES), Start(entries, entries)
+
+
+def _entries(value: Any, encoder: Encoder) -> str | None:
+    """A text that tells the entries of lists and dicts apart, as far as they are plain; None of all else."""
+    found: list[Any]
+    if isinstance(value, list):
+        found = list.__getitem__(value, slice(None))
+    elif isinstance(value, dict):
+        found = list(dict.items(value))
+    else:
+        return None
+    if (whole := _print_of(found, encoder)) is not None:
+        return whole
+    flat = found if isinstance(value, list) else list(itertools.chain.from_iterable(found))
+    return f"{len(found)} {[_print_of(entry, encoder) or type(entry).__qualname__ for entry in flat[:MOST_ENTRIES]]}"
 
 
 def _print_of(value: Any, encoder: Encoder) -> str | None:
