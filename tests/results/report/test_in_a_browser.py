@@ -379,10 +379,12 @@ def test_brushing_by_finger_does_not_scroll_the_page(tmp_path: Path, open_page: 
 
 
 def test_brushing_by_keyboard(tmp_path: Path, open_page: Callable[[str], Any]) -> None:
-    log = Log(make_problem(ERROR, PARAMETERS))
+    problem = make_problem(ERROR, PARAMETERS)
+    problem.space.add(Integer("layers", (1, 3)))
+    log = Log(problem)
     for i in range(10):
         momentum = {"optimizer": "sgd", "momentum": 0.11 * i} if i % 2 else {"optimizer": "adam"}
-        log.train(i, (0.9 - 0.08 * i, 10.0 + i), config={"lr": 0.1, **momentum})
+        log.train(i, (0.9 - 0.08 * i, 10.0 + i), config={"lr": 0.1, "layers": 1 + i % 3, **momentum})
     page = open_page(log.result(tmp_path).report(tmp_path / "page.html").as_uri())
     draw_all(page)
     kept = "document.querySelector('#parallel [role=status]').textContent"
@@ -395,13 +397,18 @@ def test_brushing_by_keyboard(tmp_path: Path, open_page: Callable[[str], Any]) -
         return page.evaluate(focused), page.evaluate(value), page.evaluate(kept)
 
     page.locator("#parallel button", has_text="clear").focus()
-    assert press("Tab") == ("lr", "all", "10 of 10 trials")
+    assert press("Tab") == ("layers", "all", "10 of 10 trials")
+    assert press("ArrowUp", "ArrowUp") == ("layers", "2 to 3", "6 of 10 trials")
+    assert press("Escape") == ("layers", "all", "10 of 10 trials")
+    assert press("ArrowRight") == ("lr", "all", "10 of 10 trials")
     assert press("ArrowRight", "ArrowRight") == ("momentum", "all", "10 of 10 trials")
     assert press("ArrowUp") == ("momentum", "0 to 1", "5 of 10 trials")  # less those in which it is inactive
     assert press("ArrowUp", "ArrowUp", "ArrowUp") == ("momentum", "0.15 to 1", "4 of 10 trials")
     assert press("Shift+ArrowDown") == ("momentum", "0.1 to 1", "5 of 10 trials")
     dimmed = "document.getElementById('front-plot').data.flatMap(t => t.selectedpoints ?? []).length"
     assert page.evaluate(dimmed) == 5  # the front shows the same ones
+    assert press("Escape") == ("momentum", "all", "10 of 10 trials")
+    assert press(*["ArrowDown"] * 20) == ("momentum", "inactive", "5 of 10 trials")
     assert press("Escape") == ("momentum", "all", "10 of 10 trials")
     assert press("ArrowLeft", "ArrowDown") == ("optimizer", "sgd", "5 of 10 trials")
     assert press("ArrowDown") == ("optimizer", "sgd", "5 of 10 trials")  # one choice is left at least

@@ -77,9 +77,13 @@ function numberAxis(name, of, low, high, log, text, whole = false) {
   const back = (share) => (log ? Math.exp(scale(low) + share * width) : low + share * width);
   const few = whole && high - low <= 4;
   const named = few ? Array.from({ length: high - low + 1 }, (_, i) => low + i) : log && high > 50 * low ? decades(low, high) : [0, 0.25, 0.5, 0.75, 1].map(back);
-  const at = (share) => text(whole ? Math.round(back(share)) : back(share));
+  const between = (from, to) => {
+    const little = 1e-12 * (Math.abs(low) + Math.abs(high));
+    const [least, most] = whole ? [Math.ceil(back(from) - little), Math.floor(back(to) + little)] : [back(from), back(to)];
+    return least <= most ? `${text(least)} to ${text(most)}` : "";
+  };
   return {
-    name, between: (from, to) => `${at(from)} to ${at(to)}`, ticks: width > 0 ? named.map((value) => [(scale(whole ? Math.round(value) : value) - scale(low)) / width, text(value)]) : [[0.5, text(low)]],
+    name, between, ticks: width > 0 ? named.map((value) => [(scale(whole ? Math.round(value) : value) - scale(low)) / width, text(value)]) : [[0.5, text(low)]],
     place: (trial) => { const value = of(trial); return value === undefined ? null : width > 0 ? (scale(value) - scale(low)) / width : 0.5; },
   };
 }

@@ -21,7 +21,9 @@ function moved([low, high], edges, key, back) {
 // What is said of an axis: all of it, or from where to where.
 function rangeText(axis) {
   const range = state.brushes[axis.name];
-  return range ? axis.between(...range.map((end) => Math.max(0, Math.min(1, end)))) + (axis.some && range[0] <= -0.04 ? ", and inactive" : "") : "all";
+  if (!range) return "all";
+  const within = range[1] < 0 || range[0] > 1 ? "" : axis.between(...range.map((end) => Math.max(0, Math.min(1, end))));
+  return [within, axis.some && range[0] <= -0.04 ? "inactive" : ""].filter(Boolean).join(", and ") || "none";
 }
 
 function grip(axis, size) {
