@@ -14,7 +14,8 @@ class HelpFormatter(DefaultHelpFormatter):
     @override
     def _get_help_string(self, action: argparse.Action) -> str:
         said = action.help or ""
-        if action.required and action.option_strings:
+        # Older releases of jsonargparse take argparse's mark away, and set one of their own.
+        if (action.required or getattr(action, "_required", False)) and action.option_strings:
             return f"{said} (required)"
         silent = action.default is None or action.default is False or action.default == argparse.SUPPRESS
         return said if silent or "default" in said else f"{said} (default: %(default)s)"

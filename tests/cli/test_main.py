@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 import lightning_primo
 from lightning_primo.cli import main as main_module
+from lightning_primo.cli.help_format import HelpFormatter
 from lightning_primo.cli.main import COMMANDS, main
 from lightning_primo.errors import InvalidArgumentError, ProjectError, SearchMismatchError
 from tests.cli.searches import written
@@ -32,11 +34,20 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     assert main([name, "--help"]) == 0
     said = capsys.readouterr().out
     assert f"usage: lightning-primo {name}" in said
-    assert not re.search(r"<class|type:|null", said)  # what they are for, not what Python calls them
+    assert not re.search(r"<class|type:|\bnull\b", said)  # what they are for, not what Python calls them
     assert main([name, "--no-such-option"]) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"lightning-primo {name}: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["argparse", "jsonargparse before 4.49"])
+def test_help_says_what_is_required(older: bool) -> None:
+    parser = argparse.ArgumentParser()
+    action = parser.add_argument("--out", required=not older, help="the folder")
+    if older:
+        action._required = True  # type: ignore[attr-defined]
+    assert HelpFormatter("export")._get_help_string(action) == "the folder (required)"
 
 
 def test_help_imports_neither_torch_nor_lightning() -> None:

@@ -92,7 +92,7 @@ def test_defaults_are_two_batch_sizes_on_every_device() -> None:
     options = measure.parser().parse_args(["--config", "a.yaml", "b.yaml"])
     assert options.batch_size == [1, 32]
     assert options.device is None
-    assert options.config == [Path("a.yaml"), Path("b.yaml")]
+    assert options.config == ["a.yaml", "b.yaml"]
     again = measure.parser().parse_args(["--config", "a.yaml", "--config", "b.yaml"])
     assert again.config == options.config
     assert available_devices()[0] == "cpu"

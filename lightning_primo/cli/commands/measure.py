@@ -29,7 +29,6 @@ def parser() -> jsonargparse.ArgumentParser:
     )
     made.add_argument(
         "--config",
-        type=Path,
         action="extend",
         nargs="+",
         required=True,
