@@ -46,6 +46,17 @@ class BeginsAnew(IterableDataset[Batch]):
         return itertools.islice(self.samples, 6)
 
 
+class KeepsItsOwn(IterableDataset[Batch]):
+    """Makes its iterator for each epoch, and is one itself meanwhile."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.samples = iter([Augmented()[i] for i in range(8)])
+        return self
+
+    def __next__(self) -> Batch:
+        return next(self.samples)
+
+
 class Made(Data):
     def __init__(self, make: Any) -> None:
         super().__init__()
@@ -135,13 +146,23 @@ def test_so_are_those_of_module_callbacks_and_data_module(tmp_path: Path, fields
 
 
 def test_a_module_that_makes_its_iterator_for_each_epoch_goes_on_as_without_a_stop(tmp_path: Path) -> None:
+    kept_iterators._warn_of_iterators.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error", CheckpointWarning)
         go_on(tmp_path, loader, module=ReadsBesidesAnew)
 
 
-@pytest.mark.parametrize("make", [lambda: DataLoader(BeginsAnew(), batch_size=2), lambda: DataLoader(Augmented(), 4)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DataLoader(BeginsAnew(), batch_size=2),
+        lambda: DataLoader(KeepsItsOwn(), batch_size=2),
+        lambda: [DataLoader(KeepsItsOwn(), batch_size=2), DataLoader(Augmented(), 4)],
+        lambda: DataLoader(Augmented(), 4),
+    ],
+)
 def test_those_that_begin_anew_are_not(tmp_path: Path, make: Any) -> None:
+    kept_iterators._warn_of_iterators.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error", CheckpointWarning)
         go_on(tmp_path, make)

@@ -10,7 +10,7 @@ import functools
 import inspect
 import io
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -21,20 +21,22 @@ from typing_extensions import override
 
 from lightning_primo.errors import CheckpointWarning
 from lightning_primo.training.carried_state.carried_values import holders_in_training
-from lightning_primo.training.carried_state.late_state import LateState
+from lightning_primo.training.carried_state.data.loader_state import TRAIN, LoaderState
 from lightning_primo.training.carried_state.values.holders import holders_of
 
 
-class KeptIterators(LateState):
+class KeptIterators(LoaderState):
     """Tells of iterators that were there when an epoch began and still are where a checkpoint is written.
 
     They are of train loaders, their data sets, the data module, the module or callbacks. Those that are made for each
-    epoch are others by then. A CheckpointWarning tells of the ones that are kept where the training goes on.
+    epoch are others by then; those of a training's first epoch Lightning makes before it begins, so there the ones
+    count that loaders had where they were made. A CheckpointWarning tells of what is kept where the training goes on.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._found: dict[str, Iterator[Any]] = {}
+        self._of_new_loaders: dict[str, Iterator[Any]] = {}
 
     @property
     @override
@@ -43,13 +45,23 @@ class KeptIterators(LateState):
 
     @override
     def begin(self, pl_module: pl.LightningModule) -> None:
-        self._found = dict(_iterators(pl_module))
+        self._found = self._of_new_loaders | dict(_of_others(pl_module))
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._begun:  # those that the epoch before has made are kept by now
-            self._tried(functools.partial(self.begin, pl_module), pl_module)
+            self._found = self._tried(lambda: dict(_iterators(pl_module)), pl_module) or {}
         super().on_train_epoch_start(trainer, pl_module)
+
+    @override
+    def _request(
+        self, trainer: pl.Trainer, kind: str, request: Callable[[], Any], made_in: Callable[[pl.Trainer, int], int]
+    ) -> Any:
+        loaders = request()
+        if kind == TRAIN:
+            found = self._tried(lambda: dict(_of_loaders(_flattened(loaders))), trainer.lightning_module)
+            self._of_new_loaders = found or {}
+        return loaders
 
     @override
     def state(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
@@ -66,21 +78,33 @@ class KeptIterators(LateState):
 
     @override
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._found = {}
+        self._found, self._of_new_loaders = {}, {}
 
 
 def _iterators(module: pl.LightningModule) -> Iterator[tuple[str, Iterator[Any]]]:
     """Those in attributes of train loaders, what they load, the module, callbacks and the data module, by name."""
-    trainer = module.trainer
-    roots: dict[str, Any] = {}
-    loaders: Any = trainer.fit_loop._combined_loader
-    if isinstance(loaders, CombinedLoader):
-        roots |= {f"train data {i}": loader for i, loader in enumerate(loaders.flattened)}
+    loaders = module.trainer.fit_loop._combined_loader
+    if loaders is not None:
+        yield from _of_loaders(_flattened(loaders))
+    yield from _of_others(module)
+
+
+def _flattened(loaders: Any) -> dict[str, Any]:
+    """Train loaders by name, whatever holds them."""
+    combined = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders, "min_size")
+    return {f"train data {i}": loader for i, loader in enumerate(combined.flattened)}
+
+
+def _of_loaders(roots: Mapping[str, Any]) -> Iterator[tuple[str, Iterator[Any]]]:
     yield from ((name, root) for name, root in roots.items() if _is_read_once(root))
     for holder in holders_of(roots, data=True):
         for key, value in holder.attributes():
             if _is_read_once(value):
                 yield f"{holder.path}.{key}", value
+
+
+def _of_others(module: pl.LightningModule) -> Iterator[tuple[str, Iterator[Any]]]:
+    trainer = module.trainer
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     for holder in (*holders_in_training(module, trainer), *holders_of({"data module": data})):
         for key, value in holder.attributes():
