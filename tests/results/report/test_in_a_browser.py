@@ -398,7 +398,8 @@ def test_brushing_by_keyboard(tmp_path: Path, open_page: Callable[[str], Any]) -
 
     page.locator("#parallel button", has_text="clear").focus()
     assert press("Tab") == ("layers", "all", "10 of 10 trials")
-    assert press("ArrowUp", "ArrowUp") == ("layers", "2 to 3", "6 of 10 trials")
+    assert press("ArrowUp") == ("layers", "2 to 3", "6 of 10 trials")
+    assert press("ArrowUp") == ("layers", "3 to 3", "3 of 10 trials")  # a whole number at a time
     assert press("Escape") == ("layers", "all", "10 of 10 trials")
     assert press("ArrowRight") == ("lr", "all", "10 of 10 trials")
     assert press("ArrowRight", "ArrowRight") == ("momentum", "all", "10 of 10 trials")

@@ -65,7 +65,7 @@ function choiceAxis(one) {
   const keys = one.choices.map((choice) => JSON.stringify(choice));
   const last = keys.length - 1;
   return {
-    name: one.name, choices: keys.length, ticks: one.choices.map((choice, i) => [i / last, setting(choice)]),
+    name: one.name, edges: Array.from({ length: last }, (_, i) => (i + 0.5) / last), ticks: one.choices.map((choice, i) => [i / last, setting(choice)]),
     between: (low, high) => one.choices.filter((_, i) => i / last >= low && i / last <= high).map((choice) => setting(choice)).join(", "),
     place: (trial) => { const at = keys.indexOf(JSON.stringify(trial.config[one.name])); return at < 0 ? null : at / last; },
   };
@@ -76,6 +76,7 @@ function numberAxis(name, of, low, high, log, text, whole = false) {
   const width = scale(high) - scale(low);
   const back = (share) => (log ? Math.exp(scale(low) + share * width) : low + share * width);
   const few = whole && high - low <= 4;
+  const edges = whole && high - low <= 20 ? Array.from({ length: high - low }, (_, i) => (scale(low + i + 0.5) - scale(low)) / width) : null;
   const named = few ? Array.from({ length: high - low + 1 }, (_, i) => low + i) : log && high > 50 * low ? decades(low, high) : [0, 0.25, 0.5, 0.75, 1].map(back);
   const between = (from, to) => {
     const little = 1e-12 * (Math.abs(low) + Math.abs(high));
@@ -83,7 +84,7 @@ function numberAxis(name, of, low, high, log, text, whole = false) {
     return least <= most ? `${text(least)} to ${text(most)}` : "";
   };
   return {
-    name, between, ticks: width > 0 ? named.map((value) => [(scale(whole ? Math.round(value) : value) - scale(low)) / width, text(value)]) : [[0.5, text(low)]],
+    name, between, edges, ticks: width > 0 ? named.map((value) => [(scale(whole ? Math.round(value) : value) - scale(low)) / width, text(value)]) : [[0.5, text(low)]],
     place: (trial) => { const value = of(trial); return value === undefined ? null : width > 0 ? (scale(value) - scale(low)) / width : 0.5; },
   };
 }

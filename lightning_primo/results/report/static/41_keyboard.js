@@ -3,10 +3,10 @@
 
 const OUTSIDE = [-0.02, 1.02]; // the ends of an axis, and a little more for what is drawn there
 
-// Where the ends of a range can be: between the choices of an axis, or at its twentieths; below them lies what is inactive.
+// Where the ends of a range can be: between the choices of an axis, or its whole numbers if they are few, else at its
+// twentieths; below them lies what is inactive.
 function edgesOf(axis) {
-  const last = (axis.choices ?? 0) - 1;
-  const inner = last > 0 ? Array.from({ length: last }, (_, i) => (i + 0.5) / last) : Array.from({ length: 19 }, (_, i) => (i + 1) / 20);
+  const inner = axis.edges ?? Array.from({ length: 19 }, (_, i) => (i + 1) / 20);
   return [...(axis.some ? [-0.1] : []), OUTSIDE[0], ...inner, OUTSIDE[1]];
 }
 
