@@ -205,9 +205,9 @@ function listen(svg, lines, x, bottom, narrowed) {
     const found = nearest(event, svg, lines, x);
     found ? showTip(event, describe(found.trial).join("\n")) : hideTip();
   };
-  svg.onpointerup = () => {
+  svg.onpointerup = (event) => {
     if (!dragged) return;
-    if (!dragged.moved) delete state.brushes[dragged.name];
+    if (!dragged.moved && event.type === "pointerup") delete state.brushes[dragged.name];
     dragged = null;
     redraw("parallel", "front");
   };
