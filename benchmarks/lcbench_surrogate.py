@@ -1,12 +1,13 @@
 """LCBench's tasks as problems that are searched without training.
 
 The surrogate is YAHPO Gym's (Pfisterer et al. 2022, arXiv 2109.03670) of LCBench (Zimmer et al. 2021, arXiv
-2006.13799): an ONNX file, `model.onnx`, with its `encoding.json` beside it. Objectives: validation error in percent and
-training time in seconds; 2 to 52 epochs.
+2006.13799): an ONNX file, `model.onnx`, with its `encoding.json` beside it. Objectives: validation error in percent,
+training time in seconds, and parameters, which are computed; 2 to 52 epochs.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from ConfigSpace import ConfigurationSpace, Float, Integer
 
 from benchmarks.ranked_priors import ranked_priors
 from lightning_primo.problem import Problem
-from lightning_primo.problem.objective import Objective
+from lightning_primo.problem.objective import Kind, Objective
 from lightning_primo.problem.trial import Config
 from lightning_primo.space import Encoding, Prior
 
@@ -27,6 +28,9 @@ Array = npt.NDArray[np.float64]
 
 TASKS = ("3945", "7593", "34539", "126029")
 """Those that defaults of the algorithms were chosen on."""
+
+HELD_OUT = ("126025", "167083", "167161", "167185", "168330", "168908", "189862", "189906")
+"""Every fourth of the others: nothing was chosen on them."""
 
 MAX_EPOCHS = 52
 _ORDER = (
@@ -38,6 +42,7 @@ _ORDER = (
     "max_units",
     "max_dropout",
 )
+_N_INPUTS, _N_CLASSES = 100, 2
 
 
 def lcbench_space() -> ConfigurationSpace:
@@ -57,31 +62,37 @@ def lcbench_space() -> ConfigurationSpace:
 
 @dataclass(frozen=True)
 class LCBenchTask:
-    """One task: error and time; the reference point is an error of 100 % and the longest of 1,000 random trainings.
+    """One task; the reference point is an error of 100 % and the most expensive of 1,000 random trainings.
 
     Args:
         data_dir: Folder with `model.onnx` and `encoding.json`.
         task: Number of the task at OpenML.
-        error_alone: Without the time; the reference is the median error of these trainings.
+        objectives: Of `error`, `seconds` and `parameters`, the error first. With the error alone its reference is the
+            median of these trainings.
     """
 
     data_dir: str
     task: str
-    error_alone: bool = False
+    objectives: tuple[str, ...] = ("error", "seconds")
 
     @cached_property
     def problem(self) -> Problem:
         """What is searched."""
         encoding = Encoding(lcbench_space())
-        random = self._predict(encoding.configs(encoding.sample(1000, np.random.default_rng(54321))), MAX_EPOCHS)
-        alone = (Objective(name="error", reference=float(np.median(random[:, 0]))),)
-        both = (
-            Objective(name="error", reference=100.0),
-            Objective(name="seconds", log=True, reference=float(random[:, 1].max())),
-        )
+        random = self.trained(encoding.configs(encoding.sample(1000, np.random.default_rng(54321))))
+        reference = [100.0, *random.max(axis=0)[1:].tolist()] if random.shape[1] > 1 else [float(np.median(random))]
         return Problem(
             space=lcbench_space(),
-            objectives=alone if self.error_alone else both,
+            objectives=tuple(
+                Objective(
+                    name=name,
+                    reference=limit,
+                    log=name != "error",
+                    kind=Kind.EXACT if name == "parameters" else Kind.TRAINED,
+                )
+                for name, limit in zip(self.objectives, reference, strict=True)
+            ),
+            exact=lambda config: {"parameters": float(funnel_parameters(config))},
             min_epochs=2,
             max_epochs=MAX_EPOCHS,
         )
@@ -92,16 +103,24 @@ class LCBenchTask:
         return ranked_priors(self.problem, self.trained)
 
     def values(self, config: Config, epoch: int) -> dict[str, float]:
-        """The error and the seconds of a configuration after `epoch` epochs, by name."""
-        error, seconds = self._predict([config], epoch)[0]
-        return {"error": float(error), "seconds": float(seconds)}
+        """The objectives of a configuration after `epoch` epochs, by name."""
+        return dict(zip(self.objectives, self._at([config], epoch)[0].tolist(), strict=True))
 
     def trained(self, configs: Sequence[Config]) -> Array:
-        """Error in percent and seconds of full trainings, `n x 2`; with the error alone `n x 1`."""
-        both = self._predict(configs, MAX_EPOCHS)
-        return both[:, :1] if self.error_alone else both
+        """The objectives of full trainings, `n x m`."""
+        return self._at(configs, MAX_EPOCHS)
+
+    def _at(self, configs: Sequence[Config], epoch: int) -> Array:
+        error, seconds = self._predict(configs, epoch).T
+        columns = {
+            "error": error,
+            "seconds": seconds,
+            "parameters": np.array([funnel_parameters(config) for config in configs], dtype=np.float64),
+        }
+        return np.stack([columns[name] for name in self.objectives], axis=1)
 
     def _predict(self, configs: Sequence[Config], epoch: int) -> Array:
+        """Error in percent and seconds, `n x 2`."""
         rows = np.array([[epoch, *(float(config[name]) for name in _ORDER)] for config in configs], dtype=np.float32)
         category = np.full((len(rows), 1), _task_number(self.data_dir, self.task), dtype=np.int32)
         session = _session(self.data_dir)
@@ -110,10 +129,22 @@ class LCBenchTask:
         return np.stack([100.0 - output[:, 1], np.maximum(output[:, 0], 1e-3)], axis=1).astype(np.float64)
 
 
+def funnel_parameters(config: Config) -> int:
+    """Weights and biases of a network whose layers get narrower evenly from `max_units` to the classes.
+
+    LCBench's networks have this shape. How many inputs and classes a task has the surrogate doesn't tell: here there
+    are 100 and 2.
+    """
+    n_layers, widest = int(config["num_layers"]), int(config["max_units"])
+    hidden = [round(widest - k * (widest - _N_CLASSES) / n_layers) for k in range(n_layers)]
+    widths = [_N_INPUTS, *hidden, _N_CLASSES]
+    return sum(into * out + out for into, out in itertools.pairwise(widths))
+
+
 @cache
-def lcbench_task(data_dir: str, task: str, error_alone: bool = False) -> LCBenchTask:
+def lcbench_task(data_dir: str, task: str, objectives: tuple[str, ...] = ("error", "seconds")) -> LCBenchTask:
     """The task, whose reference point and priors are computed once per process."""
-    return LCBenchTask(data_dir, task, error_alone)
+    return LCBenchTask(data_dir, task, objectives)
 
 
 @cache

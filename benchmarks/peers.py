@@ -6,9 +6,11 @@ Only results at the full budget count, and only once their training has ended.
 Problems, which take seconds as nothing is trained:
   lcbench:TASK   error and seconds by YAHPO Gym's surrogate, 2 to 52 epochs (--data-dir: lcbench/model.onnx)
   lcbench-error:TASK   the error alone: the share of the way from a random training's error to the least known one
+  lcbench-parameters:TASK   error and parameters, which are exact
   nasbench201    error and FLOPs in the table, 12 or 200 epochs (--data-dir: nasbench201/nasbench201_condensed.npz)
   toy:2, trade-off:3   those of lightning_primo.testing.problems, which need no data
-The front is the true one of nasbench201, and of the others that of 108,000 evaluations of an evolutionary search.
+The front is the true one of nasbench201, and of the others that of 108,000 evaluations of an evolutionary search,
+as far into a surrogate's corners as these let it; with --random-front N that of N random configurations.
 
 Priors, one per objective: of 1,000 configurations the 20th best (good) or the worst (misleading) of each objective; on
 nasbench201 an expert's, or the worst cells without a missing edge.
@@ -38,7 +40,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.comparison import report
-from benchmarks.comparison.fronts import KnownFront, known_front
+from benchmarks.comparison.fronts import KnownFront, known_front, sampled_front
 from benchmarks.comparison.optimisers import OPTIMISERS, reason_to_leave_out
 from benchmarks.comparison.problems import CONDITIONS, PROBLEMS, MissingDataError, problem_named
 from benchmarks.comparison.runs import Job, RunsFile, outcomes, search
@@ -99,6 +101,12 @@ def _parser() -> argparse.ArgumentParser:
     names("--priors", CONDITIONS, "what experts believe")
     parser.add_argument("--seeds", type=_count, default=5, help="searches of each, from 0 (default: %(default)s)")
     parser.add_argument("--full-trainings", type=_count, default=25, help="budget of a search (default: %(default)s)")
+    parser.add_argument(
+        "--random-front",
+        type=_count,
+        metavar="N",
+        help="measure by the front of N random configurations, where the true one is not known",
+    )
     parser.add_argument("--workers", type=_count, default=2, help="searches at a time (default: %(default)s)")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="the data (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/peers"), help="(default: %(default)s)")
@@ -145,8 +153,11 @@ def _that_can_run(names: Sequence[str], conditions: Sequence[str]) -> list[tuple
 
 
 def _front(name: str, options: argparse.Namespace) -> KnownFront:
-    file = options.output / "fronts" / f"{name.replace(':', '-')}.npy"
-    return known_front(problem_named(name, options.data_dir), file)
+    searched, folder, stem = problem_named(name, options.data_dir), options.output / "fronts", name.replace(":", "-")
+    if options.random_front is None or searched.front is not None:
+        return known_front(searched, folder / f"{stem}.npy")
+    find = partial(sampled_front, n_random=options.random_front)
+    return known_front(searched, folder / f"{stem}-random-{options.random_front}.npy", find)
 
 
 def _run(workers: Workers, jobs: Sequence[Job], runs: RunsFile, options: argparse.Namespace) -> None:

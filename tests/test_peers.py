@@ -6,19 +6,22 @@ import itertools
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks import peers
-from benchmarks.comparison.fronts import KnownFront, search_front
+from benchmarks.comparison.fronts import KnownFront, known_front, sampled_front, search_front
 from benchmarks.comparison.optimisers import OPTIMISERS, make_algorithm, reason_to_leave_out
 from benchmarks.comparison.peer import PeerSearch, is_active
-from benchmarks.comparison.problems import CONDITIONS, problem_named
+from benchmarks.comparison.problems import CONDITIONS, PROBLEMS, problem_named
 from benchmarks.comparison.report import Cell, missing_after, table
 from benchmarks.comparison.runs import Job, Run, RunsFile
+from benchmarks.lcbench_surrogate import HELD_OUT, TASKS, funnel_parameters
 from lightning_primo.pareto import hypervolume
 from lightning_primo.problem import Problem
 from lightning_primo.problem.objective import Objective
@@ -55,6 +58,14 @@ class TestCommand:
         assert "| toy | none | moasha | 1 |" in (output / "table.md").read_text()
         assert (output / "missing.png").stat().st_size > 10_000
         assert len((output / "runs.jsonl").read_text().splitlines()) == 2
+
+    def test_measures_by_the_front_of_random_configurations(self, output: Path) -> None:
+        known = pd.read_csv(output / "table.csv")
+        call(output, "--random-front", "30")
+        by_random = pd.read_csv(output / "table.csv")
+        assert len(np.load(output / "fronts" / "toy-2-random-30.npy")) <= 30
+        assert (by_random.after_3 < known.after_3).all()
+        call(output)
 
     def test_runs_nothing_again(self, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         before, told = (output / "runs.jsonl").read_text(), (output / "table.csv").read_text()
@@ -144,10 +155,36 @@ class TestFront:
         assert 0.95 * true < found < true
         assert np.isfinite(KnownFront(problem, losses).reference).all()
 
+    def test_of_random_configurations_is_what_they_do_not_dominate(self) -> None:
+        searched = problem_named("toy:2", NO_DATA)
+        encoding = Encoding(searched.problem.space)
+        drawn = encoding.configs(encoding.sample(50, np.random.default_rng(3)))
+        losses = searched.problem.scaled(searched.trained(drawn))
+        kept = [row for row in losses if not ((losses <= row).all(axis=1) & (losses < row).any(axis=1)).any()]
+        np.testing.assert_array_equal(sampled_front(searched, 50, seed=3), kept)
+
+    def test_a_file_is_found_once(self, tmp_path: Path) -> None:
+        searched, path = problem_named("toy:2", NO_DATA), tmp_path / "fronts" / "toy.npy"
+        first = known_front(searched, path, partial(sampled_front, n_random=20))
+        again = known_front(searched, path)
+        np.testing.assert_array_equal(first.losses, again.losses)
+
     def test_same_seed_same_front(self) -> None:
         searched = problem_named("toy:2", NO_DATA)
         first, second = (search_front(searched, n_random=50, n_children=20) for _ in range(2))
         np.testing.assert_array_equal(first, second)
+
+
+class TestLCBench:
+    def test_parameters_are_those_of_a_network_that_gets_narrower_evenly(self) -> None:
+        widths = [100, 64, 43, 23, 2]  # 64, 64 - 62 / 3, 64 - 2 * 62 / 3
+        layers = [torch.nn.Linear(into, out) for into, out in itertools.pairwise(widths)]
+        count = sum(parameter.numel() for layer in layers for parameter in layer.parameters())
+        assert funnel_parameters({"num_layers": 3, "max_units": 64}) == count
+
+    def test_nothing_was_chosen_on_the_other_tasks(self) -> None:
+        assert not set(TASKS) & set(HELD_OUT)
+        assert all(f"lcbench:{task}" in PROBLEMS for task in (*TASKS, *HELD_OUT))
 
 
 class TestRunsFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -75,17 +76,30 @@ def search_front(searched: Searched, *, n_random: int = 20_000, n_children: int 
     return losses
 
 
-def known_front(searched: Searched, path: Path) -> KnownFront:
-    """The best known front, which is kept in a file.
+def sampled_front(searched: Searched, n_random: int, *, seed: int = 0) -> Array:
+    """The scaled losses of the front of random configurations, `n x m`.
+
+    Args:
+        searched: The problem.
+        n_random: How many.
+        seed: All randomness follows from it.
+    """
+    encoding = Encoding(searched.problem.space)
+    return _best(searched, encoding, encoding.sample(n_random, np.random.default_rng(seed)))[1]
+
+
+def known_front(searched: Searched, path: Path, find: Callable[[Searched], Array] = search_front) -> KnownFront:
+    """A known front, which is kept in a file.
 
     Args:
         searched: The problem.
         path: An ``.npy`` file, which is written where there is none.
+        find: What finds it; default: the best that is known.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partly = path.with_suffix(".partly.npy")
-        np.save(partly, search_front(searched))
+        np.save(partly, find(searched))
         partly.replace(path)
     return KnownFront(searched.problem, np.load(path))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.lcbench_surrogate import TASKS, lcbench_task
+from benchmarks.lcbench_surrogate import HELD_OUT, TASKS, lcbench_task
 from benchmarks.nasbench201_table import ETA, TableProblem, sensible_priors, table_problem
 from benchmarks.ranked_priors import ranked_priors
 from lightning_primo.problem import Problem
@@ -64,16 +64,16 @@ class Searched:
         return by_condition[condition]
 
 
-def _lcbench(task: str, data_dir: Path, *, error_alone: bool = False) -> Searched:
+def _lcbench(group: str, objectives: tuple[str, ...], task: str, data_dir: Path) -> Searched:
     folder = data_dir / "lcbench"
     _check(folder / "model.onnx")
     _check(folder / "encoding.json")
     if importlib.util.find_spec("onnxruntime") is None:
         raise MissingDataError("onnxruntime is not installed")
-    searched = lcbench_task(str(folder), task, error_alone)
+    searched = lcbench_task(str(folder), task, objectives)
     good, misleading = searched.priors
     return Searched(
-        group="LCBench, error alone" if error_alone else "LCBench",
+        group=group,
         problem=searched.problem,
         values=searched.values,
         trained=searched.trained,
@@ -118,9 +118,17 @@ def _toy(problem: Problem, values: Callable[[Config, int], dict[str, float]], da
     return Searched(group="toy", problem=problem, values=values, trained=trained, good=good, misleading=misleading)
 
 
+def _lcbench_tasks(
+    name: str, group: str, objectives: tuple[str, ...], tasks: Sequence[str]
+) -> dict[str, Callable[[Path], Searched]]:
+    return {f"{name}:{task}": partial(_lcbench, group, objectives, task) for task in tasks}
+
+
 _PROBLEMS: Mapping[str, Callable[[Path], Searched]] = {
-    **{f"lcbench:{task}": partial(_lcbench, task) for task in TASKS},
-    **{f"lcbench-error:{task}": partial(_lcbench, task, error_alone=True) for task in TASKS},
+    **_lcbench_tasks("lcbench", "LCBench", ("error", "seconds"), TASKS),
+    **_lcbench_tasks("lcbench-error", "LCBench, error alone", ("error",), TASKS),
+    **_lcbench_tasks("lcbench-parameters", "LCBench, parameters", ("error", "parameters"), TASKS),
+    **_lcbench_tasks("lcbench", "LCBench, other tasks", ("error", "seconds"), HELD_OUT),
     "nasbench201": _nasbench201,
     "toy:2": partial(_toy, toy_problem(2), toy_values),
     "trade-off:3": partial(_toy, trade_off_problem(3), partial(trade_off_values, n_objectives=3)),

@@ -122,7 +122,7 @@ def as_markdown(rows: pd.DataFrame) -> str:
 
 
 _EXPLANATION = (
-    "after n: share of the best known front's hypervolume that is missing after n full trainings, median over seeds "
+    "after n: share of the known front's hypervolume that is missing after n full trainings, median over seeds "
     f"and geometric mean over problems. to {TARGET:.0%}: full trainings to {TARGET:.0%} of it, median, and in how many "
     "runs. s/ask: mean seconds of an ask."
 )
