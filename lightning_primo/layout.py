@@ -111,7 +111,7 @@ def table_file(directory: Path) -> Path:
 
 
 def front_picture(directory: Path) -> Path:
-    """The picture of the front."""
+    """The picture of the front; of a single objective that of the best value over the cost."""
     return directory / "front.png"
 
 

@@ -13,14 +13,14 @@ def parser() -> jsonargparse.ArgumentParser:
     """The arguments of the command."""
     made = jsonargparse.ArgumentParser(
         description="Draw the Pareto front of a search, and how its hypervolume grew with the epochs spent: front.png "
-        "and hypervolume.png. With a single objective the first one is its best value over the epochs. Where "
+        "and hypervolume.png; of a single objective front.png is its best value over the epochs, and is all. Where "
         "hyperparameters changed while trials were trained, schedules.png has those of the front."
     )
     made.add_argument("directory", type=Path, help="the search's directory")
     made.add_argument(
         "--out",
         type=Path,
-        help="a folder for the two pictures (default: the search's directory), or a file that ends with .png, .svg or "
+        help="a folder for the pictures (default: the search's directory), or a file that ends with .png, .svg or "
         ".pdf for the front alone",
     )
     made.add_argument(
@@ -54,12 +54,14 @@ def run(options: jsonargparse.Namespace) -> int:
     front = out if alone else out / "front.png"
     with writing(front):
         result.plot_front(front, x=options.x, y=options.y, colour=options.colour)
-    print_text(f"picture of the front: {front}")
+    one = len(result.problem.objectives) == 1
+    print_text(f"picture of the {'best value over cost' if one else 'front'}: {front}")
     if not alone:
-        hypervolume = out / "hypervolume.png"
-        with writing(hypervolume):
-            result.plot_hypervolume(hypervolume)
-        print_text(f"picture of the hypervolume over cost: {hypervolume}")
+        if not one:
+            hypervolume = out / "hypervolume.png"
+            with writing(hypervolume):
+                result.plot_hypervolume(hypervolume)
+            print_text(f"picture of the hypervolume over cost: {hypervolume}")
         if any(len(trial.schedule) > 1 for trial in result.front):
             schedules = out / "schedules.png"
             with writing(schedules):
