@@ -25,7 +25,7 @@ from lightning_primo.acquisitions.acquisition_function import Acquisition, Acqui
 from lightning_primo.acquisitions.feasibility import constrained, expected_feasible
 from lightning_primo.acquisitions.warping import Unwarped, Warping, fitted_warping
 from lightning_primo.pareto import non_dominated
-from lightning_primo.surrogates.cokriging import CoKriging, combined
+from lightning_primo.surrogates.cokriging import CoKriging
 from lightning_primo.surrogates.limits import LimitModel
 from lightning_primo.surrogates.observations import Fits, Observations, RungObservations
 
@@ -145,7 +145,7 @@ def _smoothed(model: CoKriging, data: Observations, j: int, warping: Warping) ->
     features, below = data.encoding.features(data.vectors), warping.warp(data.rungs[-1].below[: data.n, j])
     if len(model.processes) == 1:
         return model.predict(features)[0]
-    known = np.where(np.isnan(below), combined(model.processes[:-1], model.slopes[:-1], features)[0], below)
+    known = np.where(np.isnan(below), model.below().predict(features)[0], below)
     return model.predict_from(features, len(model.processes) - 2, known)[0]
 
 

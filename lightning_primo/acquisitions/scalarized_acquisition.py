@@ -134,7 +134,7 @@ class ScalarizedAcquisition(AcquisitionFunction):
 
         model = data.model(target, fits, [task.model(target, fits) for task in data.past])
         if exact.all():
-            model = CoKriging((replace(model.processes[-1], scale=_NOTHING_TO_MODEL),), (0.0,))
+            model = CoKriging((replace(model.processes[0], scale=_NOTHING_TO_MODEL),))
         top = data.rungs[-1]
         # Pending points count as if they were observed. Failures are known to be bad, but are never the best.
         offset = scalarization.split(top.losses, weights, exact)[1].copy()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.surrogates.cokriging import Posterior, slope_of
+from lightning_primo.surrogates.cokriging import Posterior
 from lightning_primo.surrogates.gp import GaussianProcess
 
 Array = npt.NDArray[np.float64]
@@ -24,6 +24,9 @@ _N_BOOTSTRAPS = 256
 _MOST_RANKED = 128  # observations, the last ones
 _LEAST_RANKED = 3  # of fewer every order is likely
 _BY_CHANCE = 0.05  # share of the bootstrap samples that an earlier task may rank no better than by chance
+_SLOPE = 1.0  # what an earlier task tells of the new one where there is nothing to go by
+_SLOPE_OBSERVATIONS = 3.0  # so many observations that guess weighs
+_LARGEST_SLOPE = 2.0
 _UNUSUAL = 0.95  # quantile of the own process's losses beyond which an earlier task is left out
 
 
@@ -62,7 +65,7 @@ def ensemble_trend(models: Sequence[Posterior], own: GaussianProcess) -> Ensembl
     predicted = np.stack([model.predict(x)[0] for model in models])
     weights = ranking_weights(predicted, own.left_out()[-_MOST_RANKED:], y)
     trusted = float(weights.sum())
-    scale = trusted and slope_of(weights @ predicted / trusted, y)
+    scale = trusted and _slope_of(weights @ predicted / trusted, y)
     return EnsembleTrend(tuple(models), tuple((scale * weights).tolist()))
 
 
@@ -106,3 +109,13 @@ def _by_chance(wrong: Sequence[Array], counts: Array, y: Array) -> npt.NDArray[n
     losses = np.stack([((counts @ (pairs * differ)) * counts).sum(axis=1) for pairs in wrong])
     unrelated: npt.NDArray[np.bool_] = (losses >= chance).mean(axis=1) > _BY_CHANCE
     return unrelated
+
+
+def _slope_of(predicted: Array, y: Array) -> float:
+    """`rho`, by least squares, drawn to 1 as by three more observations: two or three say little about a slope."""
+    centred = predicted - predicted.mean()
+    spread = float(centred @ centred)
+    weight = _SLOPE_OBSERVATIONS * spread / max(len(predicted), 1)
+    if spread + weight <= 0:
+        return _SLOPE
+    return float(np.clip((centred @ (y - y.mean()) + weight * _SLOPE) / (spread + weight), 0.0, _LARGEST_SLOPE))

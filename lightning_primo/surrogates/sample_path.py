@@ -73,12 +73,12 @@ class CoKrigingPath:
     """One function drawn from each process of a co-kriging model.
 
     Attributes:
+        model: Whose posterior they are from.
         paths: Of the lowest rung and the differences from rung to rung.
-        slopes: The model's.
     """
 
+    model: CoKriging
     paths: Sequence[SamplePath]
-    slopes: Sequence[float]
 
     @classmethod
     def draw(cls, model: CoKriging, rng: np.random.Generator) -> CoKrigingPath:
@@ -88,7 +88,7 @@ class CoKrigingPath:
             model: From whose posterior.
             rng: Source of randomness.
         """
-        return cls(tuple(SamplePath.draw(process, rng) for process in model.processes), model.slopes)
+        return cls(model, tuple(SamplePath.draw(process, rng) for process in model.processes))
 
     def values(self, x: Array) -> Array:
         """Its values at the highest rung at features `x`, `q x d`: `q`."""
@@ -99,6 +99,6 @@ class CoKrigingPath:
         return self._from(rung + 1, x, y)
 
     def _from(self, first: int, x: Array, values: Array) -> Array:
-        for path, slope in zip(self.paths[first:], self.slopes[first:], strict=True):
-            values = slope * values + path.values(x)
+        for number in range(first, len(self.paths)):
+            values = values + self.paths[number].values(self.model.inputs(x, number, values))
         return values

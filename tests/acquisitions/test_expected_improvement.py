@@ -51,7 +51,7 @@ def test_expected_improvement_rises_with_the_incumbent_and_stays_finite():
 
 def alone(process):
     """A process as the model of a single rung."""
-    return CoKriging((process,), (0.0,))
+    return CoKriging((process,))
 
 
 def noisy_data(offset_scale: float):

@@ -58,7 +58,7 @@ def observed() -> tuple[Array, GaussianProcess, Array, Array]:
 def utility_of(acquisition: ScalarizedAcquisition, x: Array, process: GaussianProcess) -> object:
     data = observe(searched(1))
     baseline = Baseline(x, np.zeros(len(x)))
-    return acquisition.utility(CoKriging((process,), (0.0,)), baseline, data, np.random.default_rng(0))
+    return acquisition.utility(CoKriging((process,)), baseline, data, np.random.default_rng(0))
 
 
 def searched(n_objectives: int) -> Algorithm:
@@ -111,7 +111,7 @@ def test_information_is_the_entropy_that_knowing_the_least_removes() -> None:
         truncated = quad(part, least, max(mu, least) + 12 * sigma, points=[mu] if mu > least else None, limit=300)[0]
         return float(norm.entropy(mu, sigma)) - truncated
 
-    entropy = _Entropy(CoKriging((), ()), np.array([least]))
+    entropy = _Entropy(CoKriging(()), np.array([least]))
     expected = [removed(mu, sigma) for mu, sigma in zip(mean, deviation, strict=True)]
     np.testing.assert_allclose(np.exp(entropy.of(mean, deviation)), expected, rtol=1e-5, atol=1e-9)
 

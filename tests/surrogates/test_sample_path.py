@@ -50,11 +50,16 @@ def test_a_path_is_one_function_through_what_is_known() -> None:
 
 
 def test_rungs_add_up() -> None:
-    low, difference = process(), process(Matern52())
-    model = CoKriging((low, difference), (0.0, 0.7))
+    low = process()
+    x = np.column_stack([low.x, np.linspace(0, 1, len(low.x))])
+    difference = GaussianProcess.fit(x, np.sin(3 * x[:, 2]), kernel=Matern52())
+    model = CoKriging((low, difference), ((-2.0, 4.0),))
     path = CoKrigingPath.draw(model, np.random.default_rng(0))
     at = np.random.default_rng(3).random((5, 2))
-    first, second = (part.values(at) for part in path.paths)
-    np.testing.assert_allclose(path.values(at), 0.7 * first + second)
-    np.testing.assert_allclose(path.values_from(at, 0, np.arange(5.0)), 0.7 * np.arange(5.0) + second)
-    np.testing.assert_allclose(path.values_from(at, 1, np.arange(5.0)), np.arange(5.0))
+    first = path.paths[0].values(at)
+    second = path.paths[1].values(np.column_stack([at, (first + 2) / 4]))
+    np.testing.assert_allclose(path.values(at), first + second)
+    shown = np.arange(5.0)
+    second = path.paths[1].values(np.column_stack([at, (shown + 2) / 4]))
+    np.testing.assert_allclose(path.values_from(at, 0, shown), shown + second)
+    np.testing.assert_allclose(path.values_from(at, 1, shown), shown)
