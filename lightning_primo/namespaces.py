@@ -60,6 +60,30 @@ def alias_pytorch_lightning() -> None:
     sys.meta_path.insert(0, _alias)
 
 
+def has_other_name(part: str = "") -> bool:
+    """Whether code of this process has asked for `pytorch_lightning`, or a part of it, in whose place is our name.
+
+    Args:
+        part: The module inside, such as ``"cli"``.
+    """
+    names = [f"{top}.{part}" if part else top for top in ("pytorch_lightning", _TARGETS["pytorch_lightning"])]
+    return names[0] in sys.modules and sys.modules[names[0]] is sys.modules.get(names[1])
+
+
+def in_other_name(path: str) -> str:
+    """The path of a class or function of `lightning` in the packages of the other name; other texts are left alone.
+
+    >>> in_other_name("lightning.pytorch.callbacks.EarlyStopping")
+    'pytorch_lightning.callbacks.EarlyStopping'
+    """
+    if not all(part.isidentifier() for part in path.split(".")):
+        return path
+    for other, own in _TARGETS.items():
+        if path.startswith(f"{own}."):
+            return other + path.removeprefix(own)
+    return path
+
+
 class Namespaces:
     """Which names Lightning has in this process; unpickling it makes them the same in another one.
 

@@ -157,6 +157,8 @@ class Factory:
                 set_up(module, data)
             except TrainerNeededError:
                 module = self.module(config)
+        if module.device.type == "meta" and not any(value.is_meta for value in module.state_dict().values()):
+            module.cpu()  # as a Trainer does where only configure_model makes the layers
         module.configure_model()
         return module
 

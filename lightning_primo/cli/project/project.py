@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger
 from lightning_primo.cli.project.config_changes import config_changes
 from lightning_primo.cli.project.instances import Instances, Part
 from lightning_primo.cli.project.overlay import class_names, class_paths, overlay, same_text
+from lightning_primo.cli.project.own_config import as_the_project_reads_it
 from lightning_primo.cli.project.service_loggers import loggers_of_trial
 from lightning_primo.cli.project.trainer_config import heeded, not_heeded
 from lightning_primo.cli.project.user_code import origin_of
@@ -43,6 +44,7 @@ class Project:
         max_steps: Optimiser steps of a full training instead.
         classes: Of the class paths that the search lays over the config, those that name the class of another one, by
             which the config of a trial is written without importing any; see `class_names`.
+        other_name: Whether the project has Lightning as ``pytorch_lightning``.
     """
 
     configs: tuple[str, ...]
@@ -53,6 +55,7 @@ class Project:
     max_epochs: int | None = None
     max_steps: int | None = None
     classes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    other_name: bool = False
 
     @classmethod
     def open(cls, configs: Sequence[str | Path], cli: str | None = None) -> Project:
@@ -82,7 +85,8 @@ class Project:
             except InvalidArgumentError as error:
                 raise InvalidArgumentError(f"{_listed(files) or cli}: {error}{_hint(str(error), cli)}") from error
         # As it comes back from the search's directory.
-        return replace(unread, base=json.loads(json.dumps(base, default=str)))
+        read = json.loads(json.dumps(base, default=str))
+        return replace(unread, base=read, other_name=prepared.instances.other_name)
 
     @classmethod
     def of_search(cls, directory: str | Path) -> Project | None:
@@ -199,7 +203,7 @@ class Project:
         """
         with self.active():
             resolved = self._instances().resolved(self._laid_over(config), links=links)
-        return _from_the_start(resolved)
+        return as_the_project_reads_it(resolved, other_name=False)  # here Lightning has one name
 
     def config_file(self, config: Config) -> dict[str, Any]:
         """The same as a plain text may say it: made by none of the project's code, and so checked by none.
@@ -212,7 +216,8 @@ class Project:
         Raises:
             InvalidArgumentError: For a position that a list of the config does not have.
         """
-        return _from_the_start(self._laid_over(config, same=functools.partial(same_text, names=self.classes)))
+        laid_over = self._laid_over(config, same=functools.partial(same_text, names=self.classes))
+        return as_the_project_reads_it(laid_over, other_name=self.other_name)
 
     @property
     def seed(self) -> int | None:
@@ -282,11 +287,6 @@ def _arrived(fields: dict[str, Any]) -> Project:
     project = Project(**fields)
     Workplace(project.cli, project.folder).stay()
     return project
-
-
-def _from_the_start(config: dict[str, Any]) -> dict[str, Any]:
-    """Without the checkpoint to begin with, as trials do not start from it."""
-    return {**config, "ckpt_path": None} if config.get("ckpt_path") is not None else config
 
 
 def _listed(files: Sequence[str]) -> str:
