@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -35,3 +36,17 @@ def _has_subcommand(path: str) -> bool:
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
         return False  # the parser says what is wrong with it
     return isinstance(content, dict) and FIT in content
+
+
+def refusal(error: Exception, files: Sequence[str], cli: str | None) -> str:
+    """What is wrong with a config, with the files' names, and a remedy where it may be that a script is missing.
+
+    Args:
+        error: Of the parser.
+        files: The config's.
+        cli: The script; None where the config should name the classes.
+    """
+    message = f"{', '.join(Path(path).name for path in files) or cli}: {error}"
+    if cli is not None or not any(word in str(error) for word in ("not accept", "required", "class")):
+        return message
+    return f"{message} (if the config names no classes, say which script constructs the LightningCLI: --cli main.py)"

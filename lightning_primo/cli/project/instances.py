@@ -14,9 +14,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, _get_mo
 
 from lightning_primo.cli.messages import one_line
 from lightning_primo.cli.project.given_config import FIT, as_given
-from lightning_primo.cli.project.overlay import CLASS
 from lightning_primo.cli.project.script import PLAIN, Construction
-from lightning_primo.cli.project.trainer_config import defaults_of_trainer
+from lightning_primo.cli.project.trainer_config import defaults_of_trainer, describes_object
 from lightning_primo.cli.torch_types import register_torch_types
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.namespaces import has_other_name, in_other_name
@@ -112,6 +111,31 @@ class Instances(LightningCLI):
     def other_name(self) -> bool:
         """Whether the project has Lightning as ``pytorch_lightning``, once a config of its was read."""
         return has_other_name("cli" if self._has_script else "")
+
+    @property
+    def links(self) -> list[tuple[tuple[str, ...], bool]]:
+        """Of the parser: the keys, the target last, and whether they are applied when classes are made."""
+        return list(vars(self._parser(self.subcommand)).get("recorded_links", ()))
+
+    @property
+    def automatic(self) -> tuple[list[str], list[str]]:
+        """Where the config has the optimizer and the schedule of which LightningCLI makes `configure_optimizers`."""
+        parser = self._parser(self.subcommand)
+        of_optimizers, of_schedules = (
+            [key for key, (_, to) in known.items() if to == "AUTOMATIC" and self.auto_configure_optimizers]
+            for known in (parser._optimizers, parser._lr_schedulers)
+        )
+        return of_optimizers, of_schedules
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether the parser reads ``${...}`` in configs."""
+        return self._parser(self.subcommand).parser_mode.startswith("omegaconf")
+
+    @property
+    def callback_keys(self) -> list[str]:
+        """Where the config has callbacks that the project's LightningCLI adds."""
+        return list(self._parser(self.subcommand).callback_keys)
 
     def resolved(self, config: Mapping[str, Any], *, links: bool = False) -> dict[str, Any]:
         """A config as the parser understands it, with the defaults of what it leaves out.
@@ -239,21 +263,18 @@ class Instances(LightningCLI):
         vars(self).clear()
         vars(self).update(before)
 
-    def _links(self) -> list[tuple[tuple[str, ...], bool]]:
-        return list(vars(self._parser(self.subcommand)).get("recorded_links", ()))
-
     def _late_links(self) -> bool:
-        return any(late for _, late in self._links())
+        return any(late for _, late in self.links)
 
     def _without_trainer_objects(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """`config` without the callbacks, loggers and so on, which are no part of the model, but with all numbers.
 
         In their place are Lightning's defaults: what is left out is what the project's default config files say.
         """
-        linked = {key.split(".")[1] for keys, _ in self._links() for key in keys if key.startswith("trainer.")}
+        linked = {key.split(".")[1] for keys, _ in self.links for key in keys if key.startswith("trainer.")}
         defaults = defaults_of_trainer()
         trainer = {
-            name: defaults.get(name) if name not in linked and _describes_object(value) else value
+            name: defaults.get(name) if name not in linked and describes_object(value) else value
             for name, value in (config.get("trainer") or {}).items()
         }
         return {**config, "trainer": trainer}
@@ -269,13 +290,9 @@ class _Instantiator(_InstantiatorFn):
             return None
         if not self.cli._notes_hyperparameters:
             return class_type(*args, **kwargs)
-        made = super().__call__(class_type, *args, applied_instantiation_links=applied_instantiation_links, **kwargs)
+        made: Any = super().__call__(
+            class_type, *args, applied_instantiation_links=applied_instantiation_links, **kwargs
+        )
         if self.cli.other_name and _BY in made.hparams:
             made.hparams[_BY] = in_other_name(made.hparams[_BY])  # the one that load_from_checkpoint trusts there
         return made
-
-
-def _describes_object(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return CLASS in value or any(map(_describes_object, value.values()))
-    return isinstance(value, list) and any(map(_describes_object, value))

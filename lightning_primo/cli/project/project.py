@@ -14,9 +14,11 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger
 
 from lightning_primo.cli.project.config_changes import config_changes
+from lightning_primo.cli.project.given_config import refusal
 from lightning_primo.cli.project.instances import Instances, Part
 from lightning_primo.cli.project.overlay import class_names, class_paths, overlay, same_text
 from lightning_primo.cli.project.own_config import as_the_project_reads_it
+from lightning_primo.cli.project.references import followed, with_followers
 from lightning_primo.cli.project.service_loggers import loggers_of_trial
 from lightning_primo.cli.project.trainer_config import heeded, not_heeded
 from lightning_primo.cli.project.user_code import origin_of
@@ -45,6 +47,7 @@ class Project:
         classes: Of the class paths that the search lays over the config, those that name the class of another one, by
             which the config of a trial is written without importing any; see `class_names`.
         other_name: Whether the project has Lightning as ``pytorch_lightning``.
+        follows: For entries that the files write as another one the key of that, whose value in a trial is theirs too.
     """
 
     configs: tuple[str, ...]
@@ -56,6 +59,7 @@ class Project:
     max_steps: int | None = None
     classes: Mapping[str, str] = field(default_factory=dict, repr=False)
     other_name: bool = False
+    follows: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, configs: Sequence[str | Path], cli: str | None = None) -> Project:
@@ -83,10 +87,11 @@ class Project:
                 prepared.instances = Instances.of(prepared.construction, files)
                 base = prepared.instances.base
             except InvalidArgumentError as error:
-                raise InvalidArgumentError(f"{_listed(files) or cli}: {error}{_hint(str(error), cli)}") from error
+                raise InvalidArgumentError(refusal(error, files, cli)) from error
         # As it comes back from the search's directory.
         read = json.loads(json.dumps(base, default=str))
-        return replace(unread, base=read, other_name=prepared.instances.other_name)
+        follows = followed(read, files, interpolates=prepared.instances.interpolates)
+        return replace(unread, base=read, other_name=prepared.instances.other_name, follows=follows)
 
     @classmethod
     def of_search(cls, directory: str | Path) -> Project | None:
@@ -279,7 +284,7 @@ class Project:
             values["trainer.max_epochs"] = self.max_epochs
         if self.max_steps is not None:
             values |= {"trainer.max_epochs": -1, "trainer.max_steps": self.max_steps}
-        return overlay(self.base, values, same=same)
+        return overlay(self.base, with_followers(values, self.follows), same=same)
 
 
 def _arrived(fields: dict[str, Any]) -> Project:
@@ -287,13 +292,3 @@ def _arrived(fields: dict[str, Any]) -> Project:
     project = Project(**fields)
     Workplace(project.cli, project.folder).stay()
     return project
-
-
-def _listed(files: Sequence[str]) -> str:
-    return ", ".join(Path(path).name for path in files)
-
-
-def _hint(message: str, cli: str | None) -> str:
-    missing_class = cli is None and ("not accept" in message or "required" in message or "class" in message)
-    remedy = "if the config names no classes, say which script constructs the LightningCLI: --cli main.py"
-    return f" ({remedy})" if missing_class else ""
