@@ -11,6 +11,7 @@ import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from types import ModuleType
 
 from typing_extensions import override
@@ -34,8 +35,18 @@ class _Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     @override
     def exec_module(self, module: ModuleType) -> None:
         top, dot, rest = module.__name__.partition(".")
-        # The import returns what stands here under the name when it ends.
-        sys.modules[module.__name__] = importlib.import_module(f"{_TARGETS[top]}{dot}{rest}")
+        name = f"{_TARGETS[top]}{dot}{rest}"
+        try:
+            found = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise ModuleNotFoundError(
+                f"No module named {module.__name__!r} in Lightning {version('lightning')}, which is in use here: the "
+                "project is of another version of Lightning",
+                name=module.__name__,
+            ) from None
+        sys.modules[module.__name__] = found  # the import returns what stands here under the name when it ends
 
 
 _alias = _Alias()

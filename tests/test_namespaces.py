@@ -93,6 +93,13 @@ def test_too_late(forks: Forks, tmp_path: Path) -> None:
     assert "came too late" in done.stderr.strip().splitlines()[-1]
 
 
+def test_a_module_of_another_version_is_named_as_the_project_names_it(forks: Forks, tmp_path: Path) -> None:
+    done = run(forks, tmp_path, "alias_pytorch_lightning()\nimport pytorch_lightning.utilities.cli")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: No module named 'pytorch_lightning.utilities.cli' in Lightning 2.")
+
+
 SCRIPT = """
 from project import Data, Line
 from pytorch_lightning.cli import LightningCLI

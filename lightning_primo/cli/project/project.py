@@ -21,7 +21,7 @@ from lightning_primo.cli.project.own_config import as_the_project_reads_it
 from lightning_primo.cli.project.references import followed, with_followers
 from lightning_primo.cli.project.service_loggers import loggers_of_trial
 from lightning_primo.cli.project.trainer_config import heeded, not_heeded
-from lightning_primo.cli.project.user_code import origin_of
+from lightning_primo.cli.project.user_code import origin_of, user_code
 from lightning_primo.cli.project.workplace import Workplace
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, SearchMismatchError
 from lightning_primo.layout import project_file, write_atomically
@@ -84,8 +84,9 @@ class Project:
         with unread.active(), rng_kept():
             try:
                 prepared = unread._workplace.prepared
-                prepared.instances = Instances.of(prepared.construction, files)
-                base = prepared.instances.base
+                with user_code("making the parser of the LightningCLI and reading the config with it"):
+                    prepared.instances = Instances.of(prepared.construction, files)
+                    base = prepared.instances.base
             except InvalidArgumentError as error:
                 raise InvalidArgumentError(refusal(error, files, cli)) from error
         # As it comes back from the search's directory.
