@@ -100,3 +100,13 @@ def test_merged_mappings_and_relative_paths(tmp_path: Path) -> None:
         "d.h": ("a.x", False),
     }
     assert [made.key for made in references([str(file)], interpolates=False)] == ["b.x", "c.x", "c.y", "d.h"]
+
+
+def test_a_file_in_the_place_of_a_group(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text("hidden: &h 8\nembedded: *h\nother: '${hidden}'")
+    (tmp_path / "config.yaml").write_text("model: model.yaml\ndata: {csv: absent.yaml}")
+    found = references([str(tmp_path / "config.yaml")], interpolates=True)
+    assert {made.key: made.source for made in found} == {
+        "model.embedded": "model.hidden",
+        "model.other": "model.hidden",
+    }

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,6 +17,7 @@ from lightning_primo.cli.project.given_config import FIT
 from lightning_primo.cli.project.overlay import MISSING, look_up, within
 
 _MERGE = "<<"
+_LARGEST = 100_000  # bytes of a config; an entry may also name a file of data
 _INTERPOLATION = re.compile(r"\$\{\s*(\.*[^\s${}:]+)\s*\}")
 
 
@@ -137,6 +139,11 @@ def _entries(file: str, *, interpolates: bool) -> Iterator[tuple[str, list[Refer
         if source != key:
             yield _plain(key), [Reference(_plain(key), _plain(source), "an alias", True)]
             continue
+        nested = _named_file(node, file)
+        if nested is not None:  # in which references are its own
+            for inner, made in _entries(nested, interpolates=interpolates):
+                yield _below(key, inner), [_moved(reference, key) for reference in made]
+            continue
         made = []
         for scalar in _scalars(node):
             if scalar is not node and (source := first.setdefault(id(scalar), key)) != key:
@@ -146,6 +153,24 @@ def _entries(file: str, *, interpolates: bool) -> Iterator[tuple[str, list[Refer
                 source = _absolute(match.group(1), key)
                 made.append(Reference(_plain(key), _plain(source), str(scalar.value), whole))
         yield _plain(key), made
+
+
+def _named_file(node: yaml.Node, file: str) -> str | None:
+    """The file that stands in the place of a group of entries, as ``model: model.yaml``; None for other values."""
+    if not isinstance(node, yaml.ScalarNode) or not str(node.value).endswith((".yaml", ".yml", ".json")):
+        return None
+    found = Path(file).parent / str(node.value)
+    if not found.is_file() or found.resolve() == Path(file).resolve() or found.stat().st_size > _LARGEST:
+        return None
+    return str(found)
+
+
+def _moved(reference: Reference, place: str) -> Reference:
+    return replace(reference, key=_below(place, reference.key), source=_below(place, reference.source))
+
+
+def _below(place: str, key: str) -> str:
+    return f"{_plain(place)}.{key}"
 
 
 def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
