@@ -11,7 +11,7 @@ from lightning_primo.cli.project.project import Project
 from lightning_primo.cli.project.references import references
 from lightning_primo.cli.search_file.space_check import check_space_fits
 from lightning_primo.cli.search_file.space_file import read_space
-from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.errors import InvalidArgumentError, SearchMismatchError
 
 WITH_OMEGACONF = pytest.mark.skipif(importlib.util.find_spec("omegaconf") is None, reason="omegaconf is not installed")
 
@@ -74,6 +74,13 @@ def test_the_length_of_a_full_training_reaches_what_is_written_as_it(opened) -> 
 def test_a_later_file_writes_it_anew(opened) -> None:  # type: ignore[no-untyped-def]
     project = opened(ALIASES, "model: {backbone: {class_path: main.Backbone, init_args: {hidden_dim: 16}}}")
     assert project.module({"data.batch_size": 4}).backbone.l1.out_features == 16
+
+
+def test_a_search_does_not_go_on_where_they_are_others(opened, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    opened(ALIASES).write(tmp_path / "search")
+    opened(ALIASES).write(tmp_path / "search")
+    with pytest.raises(SearchMismatchError, match=r"was written as data\.batch_size and is written with"):
+        opened(ALIASES.replace("&size ", "").replace("*size", "16")).write(tmp_path / "search")
 
 
 @WITH_OMEGACONF

@@ -18,7 +18,7 @@ from lightning_primo.cli.project.given_config import refusal
 from lightning_primo.cli.project.instances import Instances, Part
 from lightning_primo.cli.project.overlay import class_names, class_paths, overlay, same_text
 from lightning_primo.cli.project.own_config import as_the_project_reads_it
-from lightning_primo.cli.project.references import followed, with_followers
+from lightning_primo.cli.project.references import followed, references_changed, with_followers
 from lightning_primo.cli.project.service_loggers import loggers_of_trial
 from lightning_primo.cli.project.trainer_config import heeded, not_heeded
 from lightning_primo.cli.project.user_code import origin_of, user_code
@@ -154,7 +154,7 @@ class Project:
 
     def check_same(self, known: Project, directory: Path) -> None:
         """Raise a SearchMismatchError if this is not the project `known` that was searched over in `directory`."""
-        changed = config_changes(known.base, self.base)
+        changed = config_changes(known.base, self.base) or references_changed(known.follows, self.follows)
         if changed:
             raise SearchMismatchError(
                 f"{str(directory)!r} holds a search over the project with another config: {changed}; undo the "

@@ -89,6 +89,20 @@ def with_followers(values: Mapping[str, Any], follows: Mapping[str, str]) -> dic
     return laid
 
 
+def references_changed(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """The first entry that is written as another one in one of two configs alone; empty where there is none.
+
+    Args:
+        before: As of `followed`.
+        after: As of `followed`.
+    """
+    for key in (*before, *after):
+        if before.get(key) != after.get(key):
+            was, now = (f"as {of[key]}" if key in of else "with a value of its own" for of in (before, after))
+            return f"{key} was written {was} and is written {now}"
+    return ""
+
+
 def following(keys: Sequence[str], follows: Mapping[str, str]) -> list[str]:
     """A sentence for each entry that has the value of one of `keys`.
 
