@@ -11,6 +11,7 @@ import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from types import ModuleType
 
 from typing_extensions import override
@@ -34,8 +35,18 @@ class _Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     @override
     def exec_module(self, module: ModuleType) -> None:
         top, dot, rest = module.__name__.partition(".")
-        # The import returns what stands here under the name when it ends.
-        sys.modules[module.__name__] = importlib.import_module(f"{_TARGETS[top]}{dot}{rest}")
+        name = f"{_TARGETS[top]}{dot}{rest}"
+        try:
+            found = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise ModuleNotFoundError(
+                f"No module named {module.__name__!r} in Lightning {version('lightning')}, which is in use here: the "
+                "project is of another version of Lightning",
+                name=module.__name__,
+            ) from None
+        sys.modules[module.__name__] = found  # the import returns what stands here under the name when it ends
 
 
 _alias = _Alias()
@@ -58,6 +69,30 @@ def alias_pytorch_lightning() -> None:
             "write 'import lightning.pytorch as pl' in the project"
         )
     sys.meta_path.insert(0, _alias)
+
+
+def has_other_name(part: str = "") -> bool:
+    """Whether code of this process has asked for `pytorch_lightning`, or a part of it, in whose place is our name.
+
+    Args:
+        part: The module inside, such as ``"cli"``.
+    """
+    names = [f"{top}.{part}" if part else top for top in ("pytorch_lightning", _TARGETS["pytorch_lightning"])]
+    return names[0] in sys.modules and sys.modules[names[0]] is sys.modules.get(names[1])
+
+
+def in_other_name(path: str) -> str:
+    """The path of a class or function of `lightning` in the packages of the other name; other texts are left alone.
+
+    >>> in_other_name("lightning.pytorch.callbacks.EarlyStopping")
+    'pytorch_lightning.callbacks.EarlyStopping'
+    """
+    if not all(part.isidentifier() for part in path.split(".")):
+        return path
+    for other, own in _TARGETS.items():
+        if path.startswith(f"{own}."):
+            return other + path.removeprefix(own)
+    return path
 
 
 class Namespaces:

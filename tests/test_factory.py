@@ -256,3 +256,21 @@ def test_classes_of_lightning_itself_take_their_arguments() -> None:
     Factory(BoringModel, MNISTDataModule).check(["batch_size"])
     with pytest.raises(InvalidArgumentError, match=r"BoringModel takes nothing; MNISTDataModule takes 'data_dir'"):
         Factory(BoringModel, MNISTDataModule).check(["batches"])
+
+
+class LayersLater(pl.LightningModule):
+    def __init__(self, width: int = 2) -> None:
+        super().__init__()
+        self.width = width
+
+    def configure_model(self) -> None:
+        self.layer = torch.nn.Linear(self.width, 1, device=self.device)
+
+
+def test_a_module_made_under_the_device_meta_has_its_layers_on_the_cpu() -> None:
+    def built(config: dict[str, Any]) -> pl.LightningModule:
+        with torch.device("meta"):
+            return LayersLater(config["width"])
+
+    module = Factory(built).whole_module({"width": 3})
+    assert module.device.type == module.layer.weight.device.type == "cpu"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,49 @@ def test_too_late(forks: Forks, tmp_path: Path) -> None:
     done = run(forks, tmp_path, "import pytorch_lightning\nalias_pytorch_lightning()")
     assert done.returncode == 1
     assert "came too late" in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_module_of_another_version_is_named_as_the_project_names_it(forks: Forks, tmp_path: Path) -> None:
+    done = run(forks, tmp_path, "alias_pytorch_lightning()\nimport pytorch_lightning.utilities.cli")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: No module named 'pytorch_lightning.utilities.cli' in Lightning 2.")
+
+
+SCRIPT = """
+from project import Data, Line
+from pytorch_lightning.cli import LightningCLI
+
+LightningCLI(Line, Data)
+"""
+
+OPENED = """
+import sys
+from lightning_primo.cli.project.project import Project
+
+project = Project.open(["config.yaml"], sys.argv[1] if len(sys.argv) > 1 else None)
+again = Project.open(["config.yaml"], sys.argv[1] if len(sys.argv) > 1 else None)
+assert again.config_file({})["trainer"]["callbacks"][0]["class_path"] == "pytorch_lightning.callbacks.EarlyStopping"
+module = project.module({"model.init_args.lr" if len(sys.argv) == 1 else "model.lr": 0.5})
+assert type(project.trainer({})["callbacks"][0]).__module__ == "lightning.pytorch.callbacks.early_stopping"
+print(module.lr, module.hparams["_instantiator"])
+"""
+
+
+@pytest.mark.parametrize("script", [["main.py"], []])
+def test_what_a_trial_leaves_has_the_names_that_its_project_uses(
+    forks: Forks, tmp_path: Path, script: list[str]
+) -> None:
+    saving = PROJECT.replace("super().__init__()", "super().__init__()\n        self.save_hyperparameters()")
+    (tmp_path / "project.py").write_text(saving.replace("lr):", "lr: float):"))
+    (tmp_path / "main.py").write_text(SCRIPT)
+    (tmp_path / "opened.py").write_text(OPENED)
+    model = {"lr": 0.1} if script else {"class_path": "project.Line", "init_args": {"lr": 0.1}}
+    data = {} if script else {"class_path": "project.Data"}
+    stopping = {"class_path": "EarlyStopping", "init_args": {"monitor": "val_loss"}}
+    config = {"model": model, "data": data, "trainer": {"callbacks": [stopping]}}
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    environment = {"PYTHONPATH": search_path(ROOT, tmp_path), "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    done = forks.run(["opened.py", *script], cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "0.5 pytorch_lightning.cli.instantiate_module"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.utilities.compile import from_compiled, to_uncompiled
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch._dynamo import OptimizedModule
@@ -157,6 +158,9 @@ class Factory:
                 set_up(module, data)
             except TrainerNeededError:
                 module = self.module(config)
+        made_on_meta = module.device.type == "meta" and torch.get_default_device().type != "meta"
+        if made_on_meta and not any(value.is_meta for value in module.state_dict().values()):
+            module.cpu()  # as a Trainer does where configure_model makes the layers
         module.configure_model()
         return module
 

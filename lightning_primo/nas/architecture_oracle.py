@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import lightning.pytorch as pl
-import torch
 from torch import nn
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.factory import Factory
+from lightning_primo.factory.without_weights import without_weights
 from lightning_primo.measure import parameter_count
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.nas.chain import Link, chain
@@ -58,7 +58,7 @@ class Architectures:
     def _module(self, config: Config) -> pl.LightningModule:
         if self._known:
             try:
-                with torch.device("meta"):
+                with without_weights():
                     return self._factory.whole_module(config, with_setup=False)
             except Exception:  # one that looks at its weights; on the CPU it is built as for training
                 return self._on_cpu(config)

@@ -6,11 +6,11 @@ import hashlib
 import json
 
 import lightning.pytorch as pl
-import torch
 from torch.nn.parameter import is_lazy
 
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.factory import Factory
+from lightning_primo.factory.without_weights import without_weights
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.problem.trial import Config, configuration_key
 
@@ -46,7 +46,7 @@ class NetworkTexts:
 
     def _module(self, config: Config) -> pl.LightningModule:
         try:
-            with torch.device("meta"):
+            with without_weights():
                 return self._factory.whole_module(config, with_setup=False)
         except Exception:  # one that looks at its weights; on the CPU it is built as for training
             return self._on_cpu(config)

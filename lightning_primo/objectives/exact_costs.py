@@ -13,6 +13,7 @@ import torch
 from lightning_primo.checks import printable_lines
 from lightning_primo.errors import SlowMeasurementWarning
 from lightning_primo.factory import Factory
+from lightning_primo.factory.without_weights import without_weights
 from lightning_primo.measure.isolation import rng_kept
 from lightning_primo.objectives.base import CostCallback
 from lightning_primo.objectives.example_inputs import inputs_before_training
@@ -68,7 +69,7 @@ class ExactCosts:
         values: dict[str, float] = {}
         failure: Exception | None = None
         try:
-            with torch.device(device):
+            with without_weights() if device == "meta" else torch.device(device):
                 module = self._factory.whole_module(config)
         except Exception as error:
             return values, error

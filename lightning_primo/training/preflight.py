@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
@@ -33,6 +32,7 @@ from lightning_primo.errors import (
     UnreadHyperparameterWarning,
 )
 from lightning_primo.factory import Factory
+from lightning_primo.factory.without_weights import without_weights
 from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.trial import Config
 from lightning_primo.training.checkpoint.misfit import SameWeights
@@ -157,7 +157,7 @@ def _unbuildable(job: Job, others: Sequence[Config], reading: Reading) -> str | 
 def _build_somewhere(factory: Factory, config: Config) -> None:
     """Build a module where its weights take neither time nor memory, or on the CPU where it cannot be built there."""
     try:
-        with torch.device("meta"):
+        with without_weights():
             factory.module(config)
     except InvalidArgumentError:
         raise

@@ -372,3 +372,41 @@ def test_a_config_that_is_not_there(process: None) -> None:
         Project.open(["nope.yaml"])
     with pytest.raises(InvalidArgumentError, match="'config' names no file"):
         Project.open([])
+
+
+OWN_INSTANTIATORS = """
+from lightning.pytorch.cli import LightningCLI
+from main import LitClassifier, MyDataModule
+
+class Plain(LightningCLI):
+    def _add_instantiators(self):
+        pass
+
+def cli_main():
+    Plain(LitClassifier, MyDataModule)
+"""
+
+
+def test_instantiators_of_a_projects_own_are_its_own(
+    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(OWN_INSTANTIATORS)
+    monkeypatch.syspath_prepend(classifier)
+    (tmp_path / "config.yaml").write_text("model: {learning_rate: 0.5}")
+    module = Project.open([tmp_path / "config.yaml"], f"{tmp_path / 'own.py'}:cli_main").module({"data.batch_size": 16})
+    assert dict(module.hparams) == {"learning_rate": 0.5}  # of its constructor; Lightning's add what makes it
+    assert "_instantiator" in Project.open(["config.yaml"], "main.py").module({}).hparams
+
+
+def test_what_fails_while_the_parser_is_made_is_shown_as_the_projects(tmp_path: Path, process: None) -> None:
+    (tmp_path / "own.py").write_text(
+        "from lightning.pytorch.cli import LightningCLI\n"
+        "class Own(LightningCLI):\n"
+        "    def add_arguments_to_parser(self, parser):\n"
+        "        parser.link()\n"
+        "Own()\n"
+    )
+    (tmp_path / "config.yaml").write_text("seed_everything: 1")
+    with pytest.raises(ProjectError, match=r"(?s)making the parser .*own\.py.*AttributeError") as raised:
+        Project.open([tmp_path / "config.yaml"], str(tmp_path / "own.py"))
+    assert "lightning_primo" not in str(raised.value)

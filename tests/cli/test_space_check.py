@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lightning_primo.cli.project.instances import Instances
 from lightning_primo.cli.project.project import Project
 from lightning_primo.cli.search_file.space_check import check_space_fits
 from lightning_primo.cli.search_file.space_file import read_space
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError, UnreadHyperparameterWarning
 
 SPACE: dict[str, Any] = {
     "model.class_path": ["networks.Perceptron", "networks.Linear"],
@@ -82,3 +83,72 @@ def test_modules_of_one_reading_share_no_hyperparameters(classifier: Path) -> No
     first = project.module({})
     first.hparams["learning_rate"] = None
     assert project.module({}).hparams["learning_rate"] == 0.002
+
+
+OWN_ARGUMENTS = """
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.cli import LightningCLI
+from main import LitClassifier, MyDataModule
+
+class Own(LightningCLI):
+    def add_arguments_to_parser(self, parser):
+        parser.add_argument("--temperature", type=float, default=1.0)
+        parser.add_argument("--size", type=int, default=8)
+        parser.link_arguments("size", "data.batch_size")
+        parser.add_lightning_class_args(EarlyStopping, "stopping")
+        parser.set_defaults({"stopping.monitor": "val_loss"})
+
+    def before_fit(self):
+        self.model.temperature = self.config.temperature
+
+class Hooked(Own):
+    def before_instantiate_classes(self):
+        HOOK
+
+def cli_main():
+    CLASS(LitClassifier, MyDataModule)
+"""
+ALL_READ = {"size": [8, 16], "stopping.patience": [2, 4], "model.learning_rate": [0.1, 0.2]}
+
+
+def _with_own_arguments(classifier: Path, folder: Path, space: Mapping[str, Any], **replaced: str) -> None:
+    text = OWN_ARGUMENTS
+    for name, code in {"HOOK": "pass", "CLASS": "Own", **replaced}.items():
+        text = text.replace(name, code)
+    (folder / "own.py").write_text(text)
+    (folder / "config.yaml").write_text("model: {learning_rate: 0.5}")
+    check_space_fits(Project.open([folder / "config.yaml"], f"{folder / 'own.py'}:cli_main"), read_space(space))
+
+
+def test_an_argument_of_the_projects_own_that_reaches_nothing_is_refused(
+    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(classifier)
+    with pytest.raises(InvalidArgumentError, match=r"'space' has 'temperature', an argument .* no link"):
+        _with_own_arguments(classifier, tmp_path, {**ALL_READ, "temperature": [0.5, 1.0]})
+
+
+def test_one_that_a_hook_may_read_is_not(classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(classifier)
+    space = {**ALL_READ, "temperature": [0.5, 1.0]}
+    _with_own_arguments(classifier, tmp_path, space, CLASS="Hooked", HOOK="print(self.config.fit.temperature)")
+
+
+def test_one_that_no_hook_names_is_told_of(classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(classifier)
+    with pytest.warns(UnreadHyperparameterWarning, match="'temperature', .* no hook"):
+        _with_own_arguments(
+            classifier, tmp_path, {**ALL_READ, "temperature": [0.5, 1.0]}, CLASS="Hooked", HOOK="print(self.config)"
+        )
+
+
+def test_a_schedule_without_an_optimizer_is_refused(classifier: Path, tmp_path: Path) -> None:
+    schedule = {"class_path": "StepLR", "init_args": {"step_size": 1}}
+    space = read_space({"lr_scheduler.init_args.gamma": [0.5, 0.9]})
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump({"lr_scheduler": schedule}))
+    with pytest.raises(InvalidArgumentError, match=r"'lr_scheduler.init_args.gamma', but the config has no optimizer"):
+        check_space_fits(Project.open(["config.yaml", tmp_path / "more.yaml"], "main.py"), space)
+    (tmp_path / "more.yaml").write_text(
+        yaml.safe_dump({"lr_scheduler": schedule, "optimizer": {"class_path": "SGD", "init_args": {"lr": 0.1}}})
+    )
+    check_space_fits(Project.open(["config.yaml", tmp_path / "more.yaml"], "main.py"), space)

@@ -111,3 +111,14 @@ def test_what_cannot_be_measured_is_nan_and_hides_nothing_else() -> None:
 def test_the_key_of_a_configuration() -> None:
     assert configuration_key({"b": 1, "a": True}) == configuration_key({"a": True, "b": 1})
     assert len({configuration_key({"a": value}) for value in (1, 1.5, "1", True)}) == 4
+
+
+def test_pretrained_weights_are_not_missed_where_only_the_structure_is_wanted() -> None:
+    class Pretrained(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            with torch.device("cpu"):
+                weights = Net().state_dict()
+            self.load_state_dict(weights)  # on the device meta PyTorch warns of each, which is an error here
+
+    assert ExactCosts(Factory(Pretrained), [ParameterCount()])({}) == {"parameters": COUNT}

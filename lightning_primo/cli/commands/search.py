@@ -144,6 +144,7 @@ def run(options: jsonargparse.Namespace) -> int:
     from lightning_primo.cli.project.linked_epochs import refuse_linked_epochs
     from lightning_primo.cli.project.not_run import not_run
     from lightning_primo.cli.project.project import Project
+    from lightning_primo.cli.project.references import following
     from lightning_primo.cli.search_file.beginning_file import own_config_first, with_own_defaults
     from lightning_primo.cli.search_file.space_check import an_example, check_space_fits
     from lightning_primo.cli.search_file.space_file import read_space
@@ -172,7 +173,7 @@ def run(options: jsonargparse.Namespace) -> int:
             _note(search, project)
         for key in project.left_out:
             print_note(f"{key} of the config is not heeded: the search sets it itself")
-        for sentence in not_run(project):
+        for sentence in (*following(list(space.space), project.follows), *not_run(project)):
             print_note(sentence)
         with _told_of(options):
             result = search.run(**budget, stop=stop, progress=not options.quiet)

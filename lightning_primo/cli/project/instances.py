@@ -9,21 +9,23 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, _get_module_type, _InstantiatorFn
 
 from lightning_primo.cli.messages import one_line
-from lightning_primo.cli.project.overlay import CLASS
-from lightning_primo.cli.project.script import Construction
-from lightning_primo.cli.project.trainer_config import defaults_of_trainer
+from lightning_primo.cli.project.given_config import FIT, as_given
+from lightning_primo.cli.project.script import PLAIN, Construction
+from lightning_primo.cli.project.trainer_config import defaults_of_trainer, describes_object
 from lightning_primo.cli.torch_types import register_torch_types
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.namespaces import has_other_name, in_other_name
 
 Part = Literal["model", "data", "trainer"]
 PARTS: frozenset[Part] = frozenset({"model", "data", "trainer"})
 
-FIT = "fit"
+_BY = "_instantiator"
+"""Where the hyperparameters of a checkpoint say what makes a module of them."""
+
 _READINGS_KEPT = 2  # with the Trainer's callbacks and loggers, and without
 
 
@@ -48,6 +50,7 @@ class Instances(LightningCLI):
     _parts_apart: bool = True
     _notes_hyperparameters: bool = True
     _keeps_config: bool = True
+    _has_script: bool = True
     _readings: dict[str, dict[str, Any]]
 
     @classmethod
@@ -69,6 +72,7 @@ class Instances(LightningCLI):
         made = kind.__new__(kind)
         vars(made).update(construction.attributes)
         made._readings = {}
+        made._has_script = construction is not PLAIN
         given = construction.arguments
         parser_class = given.get("parser_class", LightningArgumentParser)
         runs = bool(given.get("run", True))
@@ -77,7 +81,7 @@ class Instances(LightningCLI):
             "parser_class": type(parser_class.__name__, (_RecordingParser, parser_class), {}),
             "save_config_callback": None,
             "load_from_checkpoint_support": True,  # here for its instantiators, see `_Instantiator`
-            "args": (None if arguments else given.get("args")) or _as_given(arguments, runs),
+            "args": (None if arguments else given.get("args")) or as_given(arguments, runs),
         }
         register_torch_types()
         try:
@@ -102,6 +106,36 @@ class Instances(LightningCLI):
     def base(self) -> dict[str, Any]:
         """The config that was read first, defaults included."""
         return self._dumped(self.config, links=False)
+
+    @property
+    def other_name(self) -> bool:
+        """Whether the project has Lightning as ``pytorch_lightning``, once a config of its was read."""
+        return has_other_name("cli" if self._has_script else "")
+
+    @property
+    def links(self) -> list[tuple[tuple[str, ...], bool]]:
+        """Of the parser: the keys, the target last, and whether they are applied when classes are made."""
+        return list(vars(self._parser(self.subcommand)).get("recorded_links", ()))
+
+    @property
+    def automatic(self) -> tuple[list[str], list[str]]:
+        """Where the config has the optimizer and the schedule of which LightningCLI makes `configure_optimizers`."""
+        parser = self._parser(self.subcommand)
+        of_optimizers, of_schedules = (
+            [key for key, (_, to) in known.items() if to == "AUTOMATIC" and self.auto_configure_optimizers]
+            for known in (parser._optimizers, parser._lr_schedulers)
+        )
+        return of_optimizers, of_schedules
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether the parser reads ``${...}`` in configs."""
+        return self._parser(self.subcommand).parser_mode.startswith("omegaconf")
+
+    @property
+    def callback_keys(self) -> list[str]:
+        """Where the config has callbacks that the project's LightningCLI adds."""
+        return list(self._parser(self.subcommand).callback_keys)
 
     def resolved(self, config: Mapping[str, Any], *, links: bool = False) -> dict[str, Any]:
         """A config as the parser understands it, with the defaults of what it leaves out.
@@ -182,6 +216,10 @@ class Instances(LightningCLI):
             super()._add_configure_optimizers_method_to_model(subcommand)
 
     def _add_instantiators(self) -> None:
+        inherited: Any = super()._add_instantiators
+        if inherited.__func__ is not LightningCLI._add_instantiators:
+            inherited()  # the project's own, which may leave hyperparameters to its modules; with it all parts are made
+            return
         for key, made, subclasses in (
             ("model", self._model_class, self.subclass_mode_model),
             ("data", self._datamodule_class, self.subclass_mode_data),
@@ -198,7 +236,7 @@ class Instances(LightningCLI):
         if key not in self._readings:
             before = dict(vars(self))
             try:
-                self.parse_arguments(self.parser, _as_given(config, self.subcommand is not None))
+                self.parse_arguments(self.parser, as_given(config, self.subcommand is not None))
             except argparse.ArgumentError as error:
                 raise InvalidArgumentError(one_line(error)) from error
             while len(self._readings) >= _READINGS_KEPT:
@@ -225,21 +263,18 @@ class Instances(LightningCLI):
         vars(self).clear()
         vars(self).update(before)
 
-    def _links(self) -> list[tuple[tuple[str, ...], bool]]:
-        return list(vars(self._parser(self.subcommand)).get("recorded_links", ()))
-
     def _late_links(self) -> bool:
-        return any(late for _, late in self._links())
+        return any(late for _, late in self.links)
 
     def _without_trainer_objects(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """`config` without the callbacks, loggers and so on, which are no part of the model, but with all numbers.
 
         In their place are Lightning's defaults: what is left out is what the project's default config files say.
         """
-        linked = {key.split(".")[1] for keys, _ in self._links() for key in keys if key.startswith("trainer.")}
+        linked = {key.split(".")[1] for keys, _ in self.links for key in keys if key.startswith("trainer.")}
         defaults = defaults_of_trainer()
         trainer = {
-            name: defaults.get(name) if name not in linked and _describes_object(value) else value
+            name: defaults.get(name) if name not in linked and describes_object(value) else value
             for name, value in (config.get("trainer") or {}).items()
         }
         return {**config, "trainer": trainer}
@@ -255,31 +290,9 @@ class _Instantiator(_InstantiatorFn):
             return None
         if not self.cli._notes_hyperparameters:
             return class_type(*args, **kwargs)
-        return super().__call__(class_type, *args, applied_instantiation_links=applied_instantiation_links, **kwargs)
-
-
-def _as_given(config: Sequence[str] | Mapping[str, Any], runs: bool) -> Any:
-    """What is given to LightningCLI as ``args``; one with subcommands reads configs of the subcommand or of all."""
-    if isinstance(config, Mapping):
-        own = copy.deepcopy(dict(config))  # the parser changes it
-        return {"subcommand": FIT, FIT: own} if runs else own
-    files = {path: f"--config={path}" for path in config}
-    if not runs:
-        return list(files.values())
-    of_all = [path for path in files if _has_subcommand(path)]
-    return [*(files[path] for path in of_all), FIT, *(files[path] for path in files if path not in of_all)]
-
-
-def _has_subcommand(path: str) -> bool:
-    try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - may be anything that the parser reads
-            content = yaml.safe_load(file)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return False  # the parser says what is wrong with it
-    return isinstance(content, dict) and FIT in content
-
-
-def _describes_object(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return CLASS in value or any(map(_describes_object, value.values()))
-    return isinstance(value, list) and any(map(_describes_object, value))
+        made: Any = super().__call__(
+            class_type, *args, applied_instantiation_links=applied_instantiation_links, **kwargs
+        )
+        if self.cli.other_name and _BY in made.hparams:
+            made.hparams[_BY] = in_other_name(made.hparams[_BY])  # the one that load_from_checkpoint trusts there
+        return made

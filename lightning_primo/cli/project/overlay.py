@@ -77,6 +77,11 @@ def leaves(config: Any, prefix: str = "") -> Iterator[str]:
         yield from leaves(value, f"{prefix}.{name}" if prefix else str(name))
 
 
+def within(key: str, place: str) -> bool:
+    """Whether a dotted key is `place` or below it."""
+    return f"{key}.".startswith(f"{place}.")
+
+
 def same_class(one: object, other: object) -> bool:
     """Whether two class paths mean the same class; a name without a module is any class of that name."""
     if same_text(one, other, {}):

@@ -14,11 +14,14 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger
 
 from lightning_primo.cli.project.config_changes import config_changes
+from lightning_primo.cli.project.given_config import refusal
 from lightning_primo.cli.project.instances import Instances, Part
 from lightning_primo.cli.project.overlay import class_names, class_paths, overlay, same_text
+from lightning_primo.cli.project.own_config import as_the_project_reads_it
+from lightning_primo.cli.project.references import followed, references_changed, with_followers
 from lightning_primo.cli.project.service_loggers import loggers_of_trial
 from lightning_primo.cli.project.trainer_config import heeded, not_heeded
-from lightning_primo.cli.project.user_code import origin_of
+from lightning_primo.cli.project.user_code import origin_of, user_code
 from lightning_primo.cli.project.workplace import Workplace
 from lightning_primo.errors import CorruptStoreError, InvalidArgumentError, SearchMismatchError
 from lightning_primo.layout import project_file, write_atomically
@@ -43,6 +46,8 @@ class Project:
         max_steps: Optimiser steps of a full training instead.
         classes: Of the class paths that the search lays over the config, those that name the class of another one, by
             which the config of a trial is written without importing any; see `class_names`.
+        other_name: Whether the project has Lightning as ``pytorch_lightning``.
+        follows: For entries that the files write as another one the key of that, whose value in a trial is theirs too.
     """
 
     configs: tuple[str, ...]
@@ -53,6 +58,8 @@ class Project:
     max_epochs: int | None = None
     max_steps: int | None = None
     classes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    other_name: bool = False
+    follows: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, configs: Sequence[str | Path], cli: str | None = None) -> Project:
@@ -77,12 +84,15 @@ class Project:
         with unread.active(), rng_kept():
             try:
                 prepared = unread._workplace.prepared
-                prepared.instances = Instances.of(prepared.construction, files)
-                base = prepared.instances.base
+                with user_code("making the parser of the LightningCLI and reading the config with it"):
+                    prepared.instances = Instances.of(prepared.construction, files)
+                    base = prepared.instances.base
             except InvalidArgumentError as error:
-                raise InvalidArgumentError(f"{_listed(files) or cli}: {error}{_hint(str(error), cli)}") from error
+                raise InvalidArgumentError(refusal(error, files, cli)) from error
         # As it comes back from the search's directory.
-        return replace(unread, base=json.loads(json.dumps(base, default=str)))
+        read = json.loads(json.dumps(base, default=str))
+        follows = followed(read, files, interpolates=prepared.instances.interpolates)
+        return replace(unread, base=read, other_name=prepared.instances.other_name, follows=follows)
 
     @classmethod
     def of_search(cls, directory: str | Path) -> Project | None:
@@ -144,7 +154,7 @@ class Project:
 
     def check_same(self, known: Project, directory: Path) -> None:
         """Raise a SearchMismatchError if this is not the project `known` that was searched over in `directory`."""
-        changed = config_changes(known.base, self.base)
+        changed = config_changes(known.base, self.base) or references_changed(known.follows, self.follows)
         if changed:
             raise SearchMismatchError(
                 f"{str(directory)!r} holds a search over the project with another config: {changed}; undo the "
@@ -199,7 +209,7 @@ class Project:
         """
         with self.active():
             resolved = self._instances().resolved(self._laid_over(config), links=links)
-        return _from_the_start(resolved)
+        return as_the_project_reads_it(resolved, other_name=False)  # here Lightning has one name
 
     def config_file(self, config: Config) -> dict[str, Any]:
         """The same as a plain text may say it: made by none of the project's code, and so checked by none.
@@ -212,7 +222,8 @@ class Project:
         Raises:
             InvalidArgumentError: For a position that a list of the config does not have.
         """
-        return _from_the_start(self._laid_over(config, same=functools.partial(same_text, names=self.classes)))
+        laid_over = self._laid_over(config, same=functools.partial(same_text, names=self.classes))
+        return as_the_project_reads_it(laid_over, other_name=self.other_name)
 
     @property
     def seed(self) -> int | None:
@@ -274,7 +285,7 @@ class Project:
             values["trainer.max_epochs"] = self.max_epochs
         if self.max_steps is not None:
             values |= {"trainer.max_epochs": -1, "trainer.max_steps": self.max_steps}
-        return overlay(self.base, values, same=same)
+        return overlay(self.base, with_followers(values, self.follows), same=same)
 
 
 def _arrived(fields: dict[str, Any]) -> Project:
@@ -282,18 +293,3 @@ def _arrived(fields: dict[str, Any]) -> Project:
     project = Project(**fields)
     Workplace(project.cli, project.folder).stay()
     return project
-
-
-def _from_the_start(config: dict[str, Any]) -> dict[str, Any]:
-    """Without the checkpoint to begin with, as trials do not start from it."""
-    return {**config, "ckpt_path": None} if config.get("ckpt_path") is not None else config
-
-
-def _listed(files: Sequence[str]) -> str:
-    return ", ".join(Path(path).name for path in files)
-
-
-def _hint(message: str, cli: str | None) -> str:
-    missing_class = cli is None and ("not accept" in message or "required" in message or "class" in message)
-    remedy = "if the config names no classes, say which script constructs the LightningCLI: --cli main.py"
-    return f" ({remedy})" if missing_class else ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from lightning_primo.cli.project.overlay import CLASS
 from lightning_primo.training.trainer import OWNED_ARGUMENTS
 
 _MEANT_BY_NONE: dict[str, Any] = {
@@ -43,6 +44,13 @@ def defaults_of_trainer() -> dict[str, Any]:
     """The arguments that Lightning's Trainer takes, with their defaults."""
     parameters = inspect.signature(pl.Trainer.__init__).parameters
     return {name: parameter.default for name, parameter in parameters.items() if name != "self"}
+
+
+def describes_object(value: Any) -> bool:
+    """Whether a value in a config is that of a class, or has some inside."""
+    if isinstance(value, Mapping):
+        return CLASS in value or any(map(describes_object, value.values()))
+    return isinstance(value, list) and any(map(describes_object, value))
 
 
 def _is_default(name: str, value: Any, defaults: Mapping[str, Any]) -> bool:

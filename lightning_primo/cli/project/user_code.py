@@ -13,7 +13,7 @@ from lightning_primo.errors import PrimoError, ProjectError
 _MOST_FRAMES = 6
 _FOREIGN = tuple(
     {
-        str(Path(__file__).parent.parent),
+        str(Path(__file__).parents[2]),
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     }
 )

@@ -17,6 +17,7 @@ from ConfigSpace.hyperparameters import (
 from lightning_primo.cli.project.not_run import not_run
 from lightning_primo.cli.project.overlay import MISSING, look_up
 from lightning_primo.cli.project.project import Project
+from lightning_primo.cli.project.references import following
 from lightning_primo.cli.search_file.space_file import SearchSpace
 from lightning_primo.json_values import plain
 from lightning_primo.problem.objective import Objective
@@ -125,7 +126,8 @@ def _training(search: Search, project: Project, budget: Mapping[str, float]) -> 
         f"directory: {search.directory}",
     ]
     not_heeded = [f"not heeded: {', '.join(project.left_out)}"] if project.left_out else []
-    return [*lines, *not_heeded, *(f"note: {sentence}" for sentence in not_run(project))]
+    sentences = [*following(list(search.problem.space), project.follows), *not_run(project)]
+    return [*lines, *not_heeded, *(f"note: {sentence}" for sentence in sentences)]
 
 
 def _samples(search: Search, space: SearchSpace) -> list[str]:

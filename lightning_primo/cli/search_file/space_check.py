@@ -7,6 +7,7 @@ time, and those alone only where something is wrong.
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,10 +20,14 @@ from ConfigSpace.hyperparameters import (
     OrdinalHyperparameter,
 )
 
+from lightning_primo.checks import shown
 from lightning_primo.cli.project.overlay import CLASS, INIT, MISSING, leaves, look_up, same_class
 from lightning_primo.cli.project.project import Project
+from lightning_primo.cli.project.references import not_followed
+from lightning_primo.cli.project.unread_keys import unread_keys
+from lightning_primo.cli.project.workplace import Workplace
 from lightning_primo.cli.search_file.space_file import SearchSpace
-from lightning_primo.errors import InvalidArgumentError, UnknownNameError
+from lightning_primo.errors import InvalidArgumentError, UnknownNameError, UnreadHyperparameterWarning
 from lightning_primo.json_values import plain
 from lightning_primo.space import Encoding
 from lightning_primo.training.trainer import OWNED_ARGUMENTS
@@ -59,6 +64,56 @@ def check_space_fits(project: Project, space: SearchSpace) -> None:
         for first, error in refused.items():
             which = first if len(refused) == 1 else f"{first} and others"
             raise InvalidArgumentError(f"'space' has {which}, which the project refuses: {error}") from error
+    _check_read(project, space)
+    _check_followed(project, space)
+
+
+def _check_read(project: Project, space: SearchSpace) -> None:
+    """Raise an InvalidArgumentError for keys that reach nothing in a trial; warn of those that seem to."""
+    with project.active():
+        unread = unread_keys(project, space.space)
+    if unread.schedules:
+        raise InvalidArgumentError(
+            f"'space' has {_quoted(unread.schedules)}, but the config has no optimizer, without which LightningCLI "
+            "makes no use of a schedule; give it one ('optimizer: {class_path: ...}'), or search over what the "
+            "module's own configure_optimizers reads"
+        )
+    nothing = (
+        "no link (link_arguments) passes on to model, data or Trainer; what the script does with it after "
+        "LightningCLI(...) is not run in a search"
+    )
+    if unread.own:
+        raise InvalidArgumentError(
+            f"'space' has {_quoted(unread.own)}, an argument of the project's own that {nothing}. Link it to "
+            "what it is for, or leave it out"
+        )
+    if unread.doubtful:
+        warnings.warn(
+            f"'space' has {_quoted(unread.doubtful)}, an argument of the project's own that no hook of its "
+            f"LightningCLI names and {nothing}: if no hook reads it, trials differ in it without effect",
+            UnreadHyperparameterWarning,
+            stacklevel=2,
+        )
+
+
+def _check_followed(project: Project, space: SearchSpace) -> None:
+    """Raise an InvalidArgumentError where the config's files make more of a value than the parser tells."""
+    with project.active():
+        instances = Workplace(project.cli, project.folder).prepared.instances
+    interpolates = instances is not None and instances.interpolates
+    length = "trainer.max_epochs"
+    set_by_search = project.max_epochs not in (None, look_up(project.base, length))
+    keys = [*space.space, *([length] if set_by_search else [])]
+    for made in not_followed(keys, project.configs, interpolates=interpolates):
+        raise InvalidArgumentError(
+            f"the search changes {made.source!r}, of which the config makes {made.key!r} ({made.text}): a trial's "
+            f"value would not reach that. Give {made.key!r} a value that is not made of it, or let a link of the "
+            "parser (link_arguments) make it"
+        )
+
+
+def _quoted(keys: Sequence[str]) -> str:
+    return ", ".join(map(shown, keys))
 
 
 def an_example(space: SearchSpace) -> dict[str, Any]:
