@@ -37,7 +37,7 @@ from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.trial import Config
 from lightning_primo.training.checkpoint.misfit import SameWeights
 from lightning_primo.training.checkpoint.writing import try_checkpoint, try_checkpoint_in_memory
-from lightning_primo.training.cost_measurement import measure_costs
+from lightning_primo.training.cost_measurement import cost_callbacks, measure_costs
 from lightning_primo.training.failures import classify, no_outcome
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.lengths.by_unit import length_in
@@ -259,13 +259,14 @@ def _batches(
     one = {"limit_train_batches": 1, "limit_val_batches": 1, "overfit_batches": 0.0, "logger": True}
     module, data = build(job)
     length = length_in(job.unit)
-    promoted = [SameWeights()] if job.unit.continues and job.epoch < job.max_epochs else []
+    goes_on = job.unit.continues and job.epoch < job.max_epochs
+    same = [SameWeights(goes_on=goes_on)] if goes_on or cost_callbacks(job) else []
     trainer = make_trainer(
         {**arguments, **one, "fast_dev_run": epochs == 1},
         directory=folder,
         limits=length.limits(job.max_epochs, arguments),
         kind=length.trainer,
-        before=[WholeModule(job), *promoted, *trained, StopAtEpoch(epochs), *length.validation()],
+        before=[WholeModule(job), *same, *trained, StopAtEpoch(epochs), *length.validation()],
         after=[collected],
     )
     trainer.fit(module, datamodule=data)

@@ -22,6 +22,7 @@ _MOST_OBJECTS = 1000  # that are no modules
 _DEPTH = 6
 _LOADED_BY = ("dataset", "batch_sampler", "sampler", "collate_fn")
 _DATA = (Dataset, Sampler, DataLoader, pl.LightningDataModule)
+_CACHES = {"_memoize_cache"}  # of linear_operator, in the modules of GPyTorch
 _LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric"}
 _OF_LIBRARIES = {"torch", *_LIGHTNING, "torchmetrics", "numpy", "pandas"}
 
@@ -108,9 +109,10 @@ def _entries(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 def is_state(holder: Any, key: str, value: Any) -> bool:
     """Whether an attribute may be one's own state.
 
-    A ``cached_property`` follows from others, from hyperparameters perhaps; what a weak reference is of may be gone.
+    A ``cached_property`` and other caches follow from others, from hyperparameters perhaps; what a weak reference is of
+    may be gone.
     """
-    if type(value) in weakref.ProxyTypes:
+    if key in _CACHES or type(value) in weakref.ProxyTypes:
         return False
     return not any(isinstance(vars(kind).get(key), functools.cached_property) for kind in type(holder).__mro__)
 
