@@ -16,7 +16,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.checks import printable
@@ -41,6 +40,7 @@ from lightning_primo.training.cost_measurement import cost_callbacks, measure_co
 from lightning_primo.training.failures import classify, no_outcome
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.lengths.by_unit import length_in
+from lightning_primo.training.own_checkpoint import OwnCheckpoint
 from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.process_state import Raised, alone
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
@@ -53,7 +53,7 @@ _SECONDS_OF_EXPORTS = 20.0
 _WRONG = (CheckpointError, InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
-class _Names(Checkpoint):
+class _Names(OwnCheckpoint):
     """Collects what is logged, after the module's own hooks, and tries a checkpoint where the trainings write theirs.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dis
 import functools
 import sys
 import types
@@ -13,6 +14,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchmetrics import Metric, MetricCollection
@@ -145,11 +147,41 @@ def _others(value: Any) -> Collection[str]:
         return _of_bare_module()
     if isinstance(value, pl.LightningDataModule):
         return {*vars(pl.LightningDataModule()), "trainer"}
+    if isinstance(value, Callback):
+        return _set_with_state(type(value))  # type: ignore[arg-type]
     if isinstance(value, Sampler):
         return {"generator"}  # which is seeded for each epoch
     if isinstance(value, torch.optim.Optimizer):
         return _of_bare_optimizer()
     return ()
+
+
+def state_definer(kind: type) -> type:
+    """The class that defines the ``state_dict`` which callbacks of a class have."""
+    return next(base for base in kind.__mro__ if "state_dict" in vars(base))
+
+
+@functools.cache
+def _set_with_state(kind: type) -> frozenset[str]:
+    """The names of attributes that are set by the class which defines a callback's ``state_dict``, or by its bases.
+
+    Whoever wrote that has said what of them is kept. What a subclass adds, such as a counter of early stops, he could
+    not know of.
+    """
+    mro = kind.__mro__
+    members = [member for base in mro[mro.index(state_definer(kind)) :] for member in vars(base).values()]
+    members = [getattr(member, "fget", None) or getattr(member, "__func__", member) for member in members]
+    return frozenset(name for member in members for name in _stored(getattr(member, "__code__", None)))
+
+
+def _stored(code: types.CodeType | None) -> Iterator[str]:
+    """The names of attributes that a function sets."""
+    if code is None:
+        return
+    yield from (step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR")
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            yield from _stored(part)
 
 
 @functools.cache
