@@ -19,9 +19,9 @@ from lightning_primo.training.checkpoint.record import plain_name, plain_shapes,
 _NAMED = 4
 _REMEDY = (
     "A module whose parameters or buffers come, go or change their shape in the course of the "
-    "training must have them from the start, so that weights and optimisers fit: make them in the constructor, setup() "
-    "or configure_model(), as torch.nn.utils.prune.identity does for what is pruned later, or register such a buffer "
-    "with persistent=False"
+    "training must have them from the start, so that weights and optimisers fit: make them in the constructor, as "
+    "torch.nn.utils.prune.identity does for what is pruned later, in setup() or in configure_model(), or register such "
+    "a buffer with persistent=False"
 )
 
 
