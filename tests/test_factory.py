@@ -167,6 +167,18 @@ def test_bad_data(data: Any, message: str) -> None:
         Factory(Net, data)
 
 
+def _seeded(config: Any, *, seed: int) -> Data:
+    return Data()
+
+
+def test_functions_that_do_not_take_the_configuration() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"'module' must take .*<lambda>\(\).*lambda config: <lambda>"):
+        Factory(lambda: Net())
+    with pytest.raises(InvalidArgumentError, match=r"'datamodule' must .* _seeded\(.*missing a required argument"):
+        Factory(Net, _seeded)
+    Factory(lambda *_: Net(), functools.partial(_seeded, seed=1))
+
+
 def test_wrong_return_types() -> None:
     factory = Factory(lambda config: torch.nn.Linear(1, 1), lambda config: 3)
     with pytest.raises(InvalidArgumentError, match="'module' returned a Linear"):

@@ -104,6 +104,11 @@ class ReproducibleEpochs(Callback):
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         epoch = self._next_epoch(trainer)
+        if epoch == self._first_epoch and goes_on_between_epochs(trainer, self._resumed_epoch):
+            # The iterator of the loader is made once more, behind the hooks that may change data where an epoch begins,
+            # as in a training that never stopped.
+            trainer.fit_loop._resuming_from_checkpoint = False
+            self._first_epoch = None
         if epoch != self._first_epoch:
             self._seed(trainer, epoch)
             return
@@ -234,6 +239,16 @@ class ReproducibleEpochs(Callback):
         for loader in self._persistent:
             vars(loader)["persistent_workers"] = True
         self._persistent.clear()
+
+
+def goes_on_between_epochs(trainer: pl.Trainer, epoch: int) -> bool:
+    """Whether a training goes on from a checkpoint where an epoch begins, of which Lightning has an iterator already.
+
+    Args:
+        trainer: That trains.
+        epoch: That it goes on with, counted from 0.
+    """
+    return epoch > 0 and not trainer.fit_loop.restarting and not trainer.fit_loop.epoch_loop.restarting
 
 
 def _are_shared_out(trainer: pl.Trainer) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import uuid
 import weakref
 from collections.abc import Callable, Collection
@@ -71,6 +72,10 @@ class Factory:
             )
         self._module_keywords = _keywords(module, pl.LightningModule, "module")
         self._data_keywords = _keywords(self._data, pl.LightningDataModule, "datamodule")
+        if self._module_keywords is None:
+            _check_takes_config(module, "module")
+        if self._data_keywords is None and not isinstance(self._data, pl.LightningDataModule):
+            _check_takes_config(self._data, "datamodule")
 
     def check(self, names: Collection[str], *, read_elsewhere: bool = False) -> None:
         """Compare the names of a space's hyperparameters with what module and data take; call it before a search.
@@ -229,6 +234,21 @@ def _keywords(target: Any, base: type, label: str) -> Keywords | None:
             f"{foreign_hint(made)}"
         )
     return Keywords.of(target)
+
+
+def _check_takes_config(function: Any, label: str) -> None:
+    """Raise an InvalidArgumentError if a function cannot be called with a configuration."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # None, or one that is not written in Python
+        return
+    try:
+        signature.bind({})
+    except TypeError as error:
+        raise InvalidArgumentError(
+            f"{label!r} must take the configuration as its only argument, but {_name(function)}{signature} cannot be "
+            f"called so ({error}); give lambda config: {_name(function)}(...)"
+        ) from None
 
 
 def _build(label: str, target: Callable[..., Any], keywords: Keywords | None, config: Config) -> Any:

@@ -7,6 +7,7 @@ that are set up do not travel.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import lightning.pytorch as pl
 
@@ -28,10 +29,38 @@ def set_up_once(key: str, make: Callable[[], Data]) -> Data:
         _latest = None  # makes room first
         data = make()
         if data is not None:
-            data.prepare_data()
-            data.setup("fit")
+            called_alone(data, "prepare_data")
+            called_alone(data, "setup", "fit")
         _latest = key, data
     return _latest[1]
+
+
+def called_alone(data: pl.LightningDataModule, method: str, *args: Any) -> Any:
+    """What a method of a data module returns that belongs to no Trainer.
+
+    One that fails so is called again with something in the Trainer's place that has one process on one device, of which
+    many ask; if it fails again, the first exception is raised.
+    """
+    try:
+        return getattr(data, method)(*args)
+    except Exception as error:
+        if data.trainer is not None:
+            raise
+        data.trainer = _OneProcess()  # type: ignore[assignment]
+        try:
+            return getattr(data, method)(*args)
+        except Exception:
+            raise error from None
+        finally:
+            data.trainer = None
+
+
+class _OneProcess:
+    """What a Trainer says of its processes where there is one."""
+
+    world_size = num_devices = num_nodes = 1
+    global_rank = local_rank = node_rank = 0
+    is_global_zero = True
 
 
 def already_set_up(key: str) -> Data:

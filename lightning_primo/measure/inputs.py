@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lightning_primo.checks import check_whole
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.measure.held_tensors import held_tensors
-from lightning_primo.measure.signatures import binds, takes_batch
+from lightning_primo.measure.signatures import attributes_for, binds, takes_batch
 
 REMEDY = "set 'example_input_array' of the LightningModule to the inputs of its forward, or give 'example_inputs'"
 
@@ -58,7 +58,8 @@ def model_inputs(batch: Any, module: nn.Module | None = None) -> Any:
             `module.forward` names as arguments (all of them if it takes ``**kwargs`` or `module` is None), so
             that ``{"input_ids": …, "labels": …}`` feeds ``forward(self, input_ids)``. One that takes a whole batch, as
             ``forward(self, batch)`` and ``forward(self, inputs: dict[str, Tensor])`` do, gets the dict. A named tuple
-            or an object of a dataclass counts as a dict where its fields are all that `module.forward` requires.
+            or an object of a dataclass counts as a dict where its fields are all that `module.forward` requires, and
+            another object with such attributes, as a graph of PyTorch Geometric, where that takes several arguments.
         module: The module that is to be called; read only where the inputs are a dict or list, or have names.
 
     Returns:
@@ -122,7 +123,7 @@ def _named(batch: Any, module: nn.Module) -> dict[str, Any] | None:
     elif _is_record(batch) and not callable(getattr(batch, "to", None)):
         named = dict(_fields(batch))
     else:
-        return None
+        return None if isinstance(batch, (Tensor, list)) else attributes_for(inspect.signature(module.forward), batch)
     signature = inspect.signature(module.forward)
     parameters = list(signature.parameters.values())
     if parameters and parameters[0].annotation in (type(batch), type(batch).__name__):

@@ -201,8 +201,8 @@ def explained(module: nn.Module, inputs: Any) -> Iterator[None]:
         shapes = ", ".join(f"{tuple(tensor.shape)} {dtype_name(tensor.dtype)}" for tensor in tensors(inputs))
         raise NotMeasurableError(
             f"calling {type(module).__name__} with {type(inputs).__name__} inputs (tensors: {shapes or 'none'}) "
-            f"{manner(inputs)} to measure it failed: {type(error).__name__}: {error}. {_differentiates(error)}If these "
-            f"are not what its forward takes, {REMEDY}"
+            f"{manner(inputs)} to measure it failed: {type(error).__name__}: {error}. {_differentiates(error)}"
+            f"{_comes_late(error, module)}If these are not what its forward takes, {REMEDY}"
         ) from error
 
 
@@ -213,6 +213,16 @@ def _differentiates(error: Exception) -> str:
     return (
         "Costs are those of a forward without gradients, as of a network that is deployed: one that differentiates "
         "has no such FLOPs, latency or memory; use ParameterCount and the like, or measure a part of it alone. "
+    )
+
+
+def _comes_late(error: Exception, module: nn.Module) -> str:
+    """What to say where a forward misses a part of its module, which a Trainer may make."""
+    if not isinstance(error, AttributeError) or f"{type(module).__name__!r} object has no attribute" not in str(error):
+        return ""
+    return (
+        "Layers must be there before a training begins: make them in the constructor, setup() or configure_model(), "
+        "not in configure_optimizers() or later. "
     )
 
 

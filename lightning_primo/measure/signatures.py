@@ -16,6 +16,15 @@ def binds(signature: inspect.Signature, *args: Any, **kwargs: Any) -> bool:
     return True
 
 
+def attributes_for(signature: inspect.Signature, batch: Any) -> dict[str, Any] | None:
+    """The attributes that arguments name; None where the object is the only argument, or one of them is missing."""
+    if binds(signature, batch):
+        return None
+    named = {name: getattr(batch, name, None) for name in signature.parameters}
+    inputs = {name: value for name, value in named.items() if value is not None}
+    return inputs if binds(signature, **inputs) else None
+
+
 def takes_batch(parameter: inspect.Parameter) -> bool:
     """Whether an argument is a whole batch, by its name or annotation."""
     annotation = parameter.annotation

@@ -21,7 +21,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.factory import Factory
-from lightning_primo.factory.ready_data import already_set_up
+from lightning_primo.factory.ready_data import already_set_up, called_alone
 from lightning_primo.measure.batches import draws_one, sample_batch, several_batches
 from lightning_primo.measure.inputs import REMEDY, model_inputs, one_sample, to_device
 from lightning_primo.measure.isolation import rng_kept
@@ -141,9 +141,9 @@ def _draw(module: pl.LightningModule, data: pl.LightningDataModule | None, *, se
     source = module if data is None else data
     with _explained(module), rng_kept():
         if set_up:
-            source.prepare_data()
-            source.setup("fit")
-        loader = source.train_dataloader()
+            _call(source, "prepare_data")
+            _call(source, "setup", "fit")
+        loader = _call(source, "train_dataloader")
         batch = sample_batch(loader)
         of_data = [_is_of_data(hook, data) for hook in _HOOKS]
         n_passed = max((index + 1 for index, is_of_data in enumerate(of_data) if is_of_data), default=0)
@@ -151,6 +151,12 @@ def _draw(module: pl.LightningModule, data: pl.LightningDataModule | None, *, se
             batch = _hooked(hook, batch, module, data)
         passed = tuple(hook for hook, is_of_data in zip(_HOOKS[:n_passed], of_data, strict=False) if not is_of_data)
         return _Drawn(batch, _HOOKS[n_passed:], passed, draws_one(loader))
+
+
+def _call(source: pl.LightningModule | pl.LightningDataModule, method: str, *args: Any) -> Any:
+    if isinstance(source, pl.LightningDataModule):
+        return called_alone(source, method, *args)
+    return getattr(source, method)(*args)
 
 
 def _inputs(drawn: _Drawn, module: pl.LightningModule) -> Any:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
 from lightning_primo.checks import printable
@@ -37,10 +36,11 @@ from lightning_primo.objectives.base import TrainedCallback
 from lightning_primo.problem.trial import Config
 from lightning_primo.training.checkpoint.misfit import SameWeights
 from lightning_primo.training.checkpoint.writing import try_checkpoint, try_checkpoint_in_memory
-from lightning_primo.training.cost_measurement import measure_costs
+from lightning_primo.training.cost_measurement import cost_callbacks, measure_costs
 from lightning_primo.training.failures import classify, no_outcome
 from lightning_primo.training.job import Job, build
 from lightning_primo.training.lengths.by_unit import length_in
+from lightning_primo.training.own_checkpoint import OwnCheckpoint
 from lightning_primo.training.parallelism import processes_per_trial
 from lightning_primo.training.process_state import Raised, alone
 from lightning_primo.training.ranks import Report, first_failure, run_in_ranks
@@ -53,7 +53,7 @@ _SECONDS_OF_EXPORTS = 20.0
 _WRONG = (CheckpointError, InvalidArgumentError, MetricNotLoggedError, NotMeasurableError)
 
 
-class _Names(Checkpoint):
+class _Names(OwnCheckpoint):
     """Collects what is logged, after the module's own hooks, and tries a checkpoint where the trainings write theirs.
 
     Args:
@@ -259,13 +259,14 @@ def _batches(
     one = {"limit_train_batches": 1, "limit_val_batches": 1, "overfit_batches": 0.0, "logger": True}
     module, data = build(job)
     length = length_in(job.unit)
-    promoted = [SameWeights()] if job.unit.continues and job.epoch < job.max_epochs else []
+    goes_on = job.unit.continues and job.epoch < job.max_epochs
+    same = [SameWeights(goes_on=goes_on)] if goes_on or cost_callbacks(job) else []
     trainer = make_trainer(
         {**arguments, **one, "fast_dev_run": epochs == 1},
         directory=folder,
         limits=length.limits(job.max_epochs, arguments),
         kind=length.trainer,
-        before=[WholeModule(job), *promoted, *trained, StopAtEpoch(epochs), *length.validation()],
+        before=[WholeModule(job), *same, *trained, StopAtEpoch(epochs), *length.validation()],
         after=[collected],
     )
     trainer.fit(module, datamodule=data)

@@ -33,6 +33,7 @@ from lightning_primo.problem.trial import Config
 from lightning_primo.training.loggers import check_loggers, listed, make_loggers
 from lightning_primo.training.options import TrainerArguments
 from lightning_primo.training.out_of_memory.micro_batches import MicroBatches
+from lightning_primo.training.own_checkpoint import TrialTrainer
 from lightning_primo.training.parallelism import check_devices
 
 _OWNED = {
@@ -174,7 +175,7 @@ def make_trainer(
     *,
     directory: Path,
     limits: Mapping[str, Any],
-    kind: type[pl.Trainer] = pl.Trainer,
+    kind: type[pl.Trainer] = TrialTrainer,
     before: Sequence[Callback] = (),
     after: Sequence[Callback] = (),
 ) -> pl.Trainer:

@@ -262,6 +262,31 @@ def test_named_fields_are_inputs_where_they_are_all_that_forward_requires() -> N
     assert model_inputs(graph, Takes()) is graph
 
 
+class Graph:
+    """A graph as PyTorch Geometric has it: one object with attributes, which answers None for those that it lacks."""
+
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+    def to(self, device: Any) -> Graph:
+        return self
+
+
+def test_attributes_are_inputs_where_several_arguments_are_named_like_them() -> None:
+    x, mask = torch.zeros(2, 4), torch.ones(2, 1)
+    graph = Graph(x=x, mask=mask, labels=torch.zeros(2))
+    assert model_inputs(graph, Takes()) == {"x": x, "mask": mask}
+    assert model_inputs(Graph(x=x, mask=mask, other=mask), Takes()) == {"x": x, "mask": mask, "other": mask}
+    assert model_inputs(graph, One()) is graph
+    lacking = Graph(x=x)
+    assert model_inputs(lacking, Takes()) is lacking
+    assert model_inputs(graph) is graph
+
+
 class Opaque:
     """It holds tensors, and says nothing."""
 

@@ -151,3 +151,37 @@ def test_batches_that_are_made_elsewhere_are_cut() -> None:
             return Sequences()
 
     assert ExactCosts(Factory(Net, Made()), [FLOPs()])({}) == {"flops": 12}
+
+
+class AsksForTrainer(Data):
+    """Cannot be set up without a Trainer, of which it asks in how many processes it is."""
+
+    def prepare_data(self) -> None:
+        assert self.trainer is not None
+        self.n_devices = self.trainer.num_devices
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        self.batch_size = 4 // self.trainer.world_size
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(super().train_dataloader().dataset, batch_size=self.batch_size, shuffle=not self.rank)
+
+    @property
+    def rank(self) -> int:
+        return self.trainer.global_rank
+
+
+def test_data_that_ask_their_trainer_for_its_processes_are_drawn() -> None:
+    inputs = inputs_before_training(Factory(Net, AsksForTrainer()), {}, Net())
+    assert inputs.shape == (1, 2)
+
+
+class AsksForMore(Data):
+    def setup(self, stage: str) -> None:
+        self.trainer.strategy.barrier()
+
+
+def test_those_that_ask_for_more_are_named_with_the_first_mistake() -> None:
+    with pytest.raises(NotMeasurableError, match=r"'NoneType' object has no attribute 'strategy'.*example_inputs"):
+        inputs_before_training(Factory(Net, AsksForMore()), {}, Net())

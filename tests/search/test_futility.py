@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,16 @@ from lightning_primo.search.futility import Futility
 from tests.tiny import Data, Net
 
 
-def told(status: Status = Status.OK, *, signature: str = "", cost: float = 1.0, loss: float = 0.5) -> Evaluation:
-    return Evaluation(trial_id=0, epoch=1, losses=(loss,), status=status, reason="why", signature=signature, cost=cost)
+def told(
+    status: Status = Status.OK, *, signature: str = "", cost: float = 1.0, trial_id: int | None = None
+) -> Evaluation:
+    number = next(_numbers) if trial_id is None else trial_id
+    return Evaluation(
+        trial_id=number, epoch=1, losses=(0.5,), status=status, reason="why", signature=signature, cost=cost
+    )
+
+
+_numbers = itertools.count()
 
 
 def n_until_it_stops(*evaluations: Evaluation, most: int = 200) -> int:
@@ -52,6 +62,29 @@ def test_exceptions_stop_it_sooner_and_others_never() -> None:
     assert n_until_it_stops(*[told(Status.ERROR, signature="another that was mended")] * 3, error) == 3
     assert n_until_it_stops(told()) == 200
     assert n_until_it_stops(told(Status.REJECTED, cost=0.0)) == 50
+
+
+def test_promotions_that_all_fail_alike_stop_it_whatever_is_trained_between_them() -> None:
+    futility = Futility()
+
+    def tell(trial_id: int, signature: str = "") -> None:
+        status = Status.ERROR if signature else Status.OK
+        evaluation = told(status, signature=signature, trial_id=trial_id)
+        futility.add(evaluation)
+        futility.check(evaluation)
+
+    def promote(trials: Iterable[int], signature: str = "") -> None:
+        for trial in trials:
+            tell(trial)
+            tell(trial, signature)
+
+    promote(range(2), "FileExistsError at f.py:3")
+    with pytest.raises(TrialFailedError, match="the first 3 promotions of trials all failed in the same way"):
+        promote([2], "FileExistsError at f.py:3")
+    promote([3])
+    promote(range(4, 23), "FileExistsError at f.py:3")
+    with pytest.raises(TrialFailedError, match="the last 20 promotions of trials"):
+        promote([23], "FileExistsError at f.py:3")
 
 
 def make(directory: Path, module: Any, **options: Any) -> Search:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,48 @@ def test_so_does_one_that_goes_on_inside_an_epoch(tmp_path: Path, make: Any) -> 
 
 def test_what_workers_change_is_theirs(tmp_path: Path) -> None:
     promoted_in_epochs(tmp_path, [0, 1, 2], data=Own(lambda: DataLoader(Lazily(), batch_size=4, num_workers=1)))
+
+
+class SetsEpoch(Net):
+    """Tells its train data which epoch begins, as streams of many libraries want it."""
+
+    def on_train_epoch_start(self) -> None:
+        self.trainer.train_dataloader.dataset.epoch = self.current_epoch  # type: ignore[union-attr]
+
+
+class OfEpoch(Dataset[Batch]):
+    epoch = 0
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Batch:
+        x = torch.tensor([index / 8, float(self.epoch)])
+        return x, x.sum(-1, keepdim=True)
+
+
+class StreamOfEpoch(IterableDataset[Batch]):
+    epoch = 0
+    n_begun = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.n_begun += 1
+        source = OfEpoch()
+        source.epoch = self.epoch + 10 * self.n_begun
+        return (source[index] for index in range(8))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DataLoader(OfEpoch(), batch_size=4),
+        lambda: DataLoader(OfEpoch(), batch_size=4, num_workers=1),
+        lambda: DataLoader(StreamOfEpoch(), batch_size=4),
+    ],
+    ids=["here", "in a worker", "stream"],
+)
+def test_data_that_are_changed_where_an_epoch_begins(tmp_path: Path, make: Any) -> None:
+    promoted_in_epochs(tmp_path, [0, 1, 2, 3], data=Own(make), module=SetsEpoch)
 
 
 def test_data_that_stay_as_they_are_are_in_no_checkpoint(tmp_path: Path) -> None:

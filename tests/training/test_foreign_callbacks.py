@@ -204,3 +204,19 @@ def test_validation_every_other_epoch_is_what_rungs_are_compared_by(tmp_path: Pa
     refused = run_job(make_job(tmp_path / "odd", 3, trainer=every))
     assert refused.status is Status.ERROR
     assert "so not after epoch 3" in refused.reason
+
+
+class AsksForTheBest(Net):
+    seen: Any = ()
+
+    def on_train_epoch_end(self) -> None:
+        type(self).seen = (*self.seen, self.trainer.checkpoint_callback)
+
+
+def test_the_checkpoint_callback_of_the_trainer_is_the_users(tmp_path: Path) -> None:
+    module = type("Asks", (AsksForTheBest,), {})
+    assert run_job(make_job(tmp_path / "without", 2, module=module)).status is Status.OK
+    assert set(module.seen) == {None}
+    trainer = {"callbacks": [ModelCheckpoint(monitor="val_loss")]}
+    assert run_job(make_job(tmp_path / "with", 2, module=module, trainer=trainer)).status is Status.OK
+    assert [type(callback) for callback in module.seen] == [type(None)] * 2 + [ModelCheckpoint] * 2

@@ -18,6 +18,7 @@ from lightning_primo.errors import (
     CheckpointError,
     InvalidArgumentError,
     MetricNotLoggedError,
+    NotMeasurableError,
     StorageError,
     UnbuildableWarning,
     UnreadHyperparameterWarning,
@@ -63,7 +64,6 @@ def test_a_checkpoint_that_could_not_be_loaded(tmp_path: Path, folder: str | Non
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
 class Late(Net):
     """Makes a buffer where its training begins."""
 
@@ -81,6 +81,43 @@ def test_a_module_that_could_not_go_on_is_refused_where_trials_are_promoted(tmp_
     assert preflight(make_job(tmp_path, epoch=1, module=lambda config: module()))
 
 
+class LateHead(Net):
+    """Makes a layer in a hook that comes after a checkpoint was loaded, beside one that it makes in time."""
+
+    hook = "configure_optimizers"
+
+    def configure_model(self) -> None:
+        self.in_time = torch.nn.Linear(1, 3)
+
+    def configure_optimizers(self) -> Any:
+        self.make_in("configure_optimizers")
+        return super().configure_optimizers()
+
+    def on_train_start(self) -> None:
+        self.make_in("on_train_start")
+
+    def make_in(self, hook: str) -> None:
+        if self.hook == hook:
+            self.head = torch.nn.Linear(1, 100)
+
+
+@pytest.mark.parametrize("hook", ["configure_optimizers", "on_train_start"])
+def test_layers_that_come_with_the_optimisers_or_later_are_refused_where_they_would_be_missed(
+    tmp_path: Path, hook: str
+) -> None:
+    module = type("LateHead", (LateHead,), {"hook": hook})
+    with pytest.raises(CheckpointError, match=r"no trial could go on .* LateHead .* 'head.bias', 'head.weight', so"):
+        preflight(make_job(tmp_path, epoch=1, module=module))
+    full = {"epoch": 5, "max_epochs": 5, "module": module}
+    with pytest.raises(
+        NotMeasurableError, match=r"LateHead has changed .* 'head.bias', 'head.weight', which its costs"
+    ):
+        preflight(make_job(tmp_path, **full, objectives=(Metric("val_loss"), ParameterCount())))
+    assert preflight(make_job(tmp_path, **full))
+    assert preflight(make_job(tmp_path, epoch=1, module=type("InTime", (LateHead,), {"hook": ""})))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
 def test_without_a_folder_the_checkpoint_is_written_into_memory(tmp_path: Path) -> None:
     from tests.disks import files_at_most
 

@@ -31,10 +31,10 @@ class CarriedValues(LateState):
 
     These are flags, texts, containers of plain values and tensors, arrays, tensors that are no buffers, and generators
     of random numbers; of objects that a module holds, and of callbacks and optimisers, numbers too. A callback that
-    has a ``state_dict`` of its own is left alone, as are those of Lightning. All are put back where the training that
-    goes on begins with the same value, as numbers are (`CarriedNumbers`); another trial does not get the names of files
-    in the trial's directory. Of what cannot be kept, a CheckpointWarning
-    tells where a training goes on.
+    has a ``state_dict`` of its own is left alone, as are those of Lightning; of one that inherits it, what subclasses
+    add is kept. All are put back where the training that goes on begins with the same value, as numbers are
+    (`CarriedNumbers`); another trial does not get the names of files in the trial's directory. Of what cannot be kept,
+    a CheckpointWarning tells where a training goes on.
     """
 
     def __init__(self) -> None:
@@ -131,10 +131,11 @@ def holders_in_training(
     roots |= {f"callback {i}": other for i, other in enumerate(filter(_is_kept_by_nobody, callbacks))}
     roots |= {f"optimizer {i}": other for i, other in enumerate(trainer.optimizers)}
     schedulers = (config.scheduler for config in trainer.lr_scheduler_configs)
+    networks = [part for callback in callbacks if isinstance(callback, nn.Module) for part in callback.modules()]
     return holders_of(
         roots,
         seen=[callback for callback in callbacks if not _is_kept_by_nobody(callback)],
-        kept=(*module.modules(), *trainer.optimizers, *schedulers, *callbacks),
+        kept=(*module.modules(), *trainer.optimizers, *schedulers, *callbacks, *networks),
         stateful=stateful,
     )
 
@@ -146,15 +147,16 @@ def _encoder(module: pl.LightningModule) -> Encoder:
 
 def has_own_state(callback: Callback) -> bool:
     """Whether a callback is a user's and has a ``state_dict`` of its own."""
-    return not _is_of_library(callback) and type(callback).state_dict is not Callback.state_dict
+    return not is_of_library(type(callback)) and type(callback).state_dict is not Callback.state_dict
 
 
 def _is_kept_by_nobody(callback: Callback) -> bool:
-    return not _is_of_library(callback) and type(callback).state_dict is Callback.state_dict
+    return not is_of_library(type(callback)) and "state_dict" not in vars(type(callback))
 
 
-def _is_of_library(callback: Callback) -> bool:
-    return type(callback).__module__.partition(".")[0] in (_OWN, "lightning", "pytorch_lightning")
+def is_of_library(kind: type) -> bool:
+    """Whether a class of callbacks is Lightning's or ours."""
+    return kind.__module__.partition(".")[0] in (_OWN, "lightning", "pytorch_lightning")
 
 
 @functools.cache

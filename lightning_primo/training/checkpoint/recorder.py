@@ -10,7 +10,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 from typing_extensions import override
 
 from lightning_primo.callbacks.stop_at_epoch import StopAtEpoch
@@ -22,10 +21,11 @@ from lightning_primo.training.checkpoint.best_epoch import counted_epoch
 from lightning_primo.training.checkpoint.claim import Claim
 from lightning_primo.training.checkpoint.record import BEST_WEIGHTS, KEY, Record
 from lightning_primo.training.checkpoint.writing import write_checkpoint
+from lightning_primo.training.own_checkpoint import OwnCheckpoint
 from lightning_primo.training.pending_costs import PendingCosts
 
 
-class Recorder(Checkpoint):
+class Recorder(OwnCheckpoint):
     """Reads the objectives at the end of every epoch, keeps the trial's checkpoint, and ends the training at `target`.
 
     The checkpoint is replaced (`write_checkpoint`) at the epoch `target`, where the training ends by itself, and in

@@ -12,18 +12,18 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
 from lightning_primo.errors import CheckpointWarning
+from lightning_primo.training.own_checkpoint import OwnCheckpoint
 
 _NAMED = 3
 
 
-class ValidatedWeights(Checkpoint):
+class ValidatedWeights(OwnCheckpoint):
     """Warns by a CheckpointWarning where a checkpoint behind a validation has other weights than that validation.
 
     It is a `Checkpoint` so that callbacks that put other weights into a checkpoint, as those that average them, have

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning_primo.callbacks.reproducibility import ReproducibleEpochs
 from lightning_primo.errors import InvalidArgumentError
 from lightning_primo.training.checkpoint.recorder import Recorder
+from lightning_primo.training.own_checkpoint import TrialTrainer
 
 _MAX_EPOCHS = "max_epochs"
 
@@ -24,7 +25,7 @@ class TrainingLength(ABC):
         full_training: What says how long a full training is, for messages.
     """
 
-    trainer: ClassVar[type[pl.Trainer]] = pl.Trainer
+    trainer: ClassVar[type[pl.Trainer]] = TrialTrainer
     full_training: ClassVar[str]
 
     @abstractmethod

@@ -18,12 +18,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from lightning_primo.errors import InvalidArgumentError
+from lightning_primo.training.own_checkpoint import TrialTrainer
 
 _LIGHTNING = ("lightning", "pytorch_lightning")
 _CAN_LOAD = ("configure_optimizers", "on_fit_start")  # before the train data are there, and not too early for them
 
 
-class TrainerBySteps(pl.Trainer):
+class TrainerBySteps(TrialTrainer):
     """A Trainer with ``max_steps`` and without a limit on epochs, whose `max_epochs` is what the steps come to.
 
     Lightning's own code sees the -1 that its loop goes by.

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from typing_extensions import override
 
 from lightning_primo.callbacks.loader_epochs import validation_loaders_made_in
+from lightning_primo.callbacks.reproducibility import goes_on_between_epochs
 from lightning_primo.callbacks.reproducible_steps import has_positions
 from lightning_primo.training.carried_state.data.loader_state import TRAIN, VALIDATION, LoaderState
 from lightning_primo.training.carried_state.values.holders import Holder, holders_of
@@ -41,6 +42,7 @@ class CarriedData(LoaderState):
         self._roots: dict[str, dict[str, Any]] = {}
         self._made_with: dict[str, Saved] = {}
         self._epoch_start: Saved = {}
+        self._unread: Saved = {}
         self._origin: Saved = {}
         self._found: dict[str, Saved] = {}
         self._saved: dict[str, Any] = {}
@@ -63,6 +65,10 @@ class CarriedData(LoaderState):
 
     @override
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # An iterator of the loaders was there, before the one that the epoch reads (`ReproducibleEpochs`).
+        unread, self._unread = self._unread, {}
+        if unread and goes_on_between_epochs(trainer, self._resumed_epoch):
+            self._tried(lambda: ValuesByPlace().put_back(self._of_loaders(TRAIN), unread, _encoder()), pl_module)
         if self._begun:
             self._epoch_start = self._tried(lambda: self._changed(TRAIN), pl_module) or {}
         super().on_train_epoch_start(trainer, pl_module)
@@ -147,6 +153,8 @@ class CarriedData(LoaderState):
             values.put_back(self._of_loaders(kind), saved["loaders"].get(kind, {}), _encoder())
         if kind == TRAIN:
             self._epoch_start = self._changed(kind)
+            if saved and not self._is_inside:
+                self._unread = ValuesByPlace().changed(self._of_loaders(kind), _encoder())[0]
 
     def _put_back_module(self, trainer: pl.Trainer, values: ValuesByPlace, saved: Saved) -> None:
         self._tried(lambda: values.put_back(_of_module(trainer), saved, _encoder()), trainer.lightning_module)

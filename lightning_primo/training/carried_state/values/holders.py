@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dis
 import functools
 import sys
 import types
@@ -13,6 +14,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchmetrics import Metric, MetricCollection
@@ -22,6 +24,7 @@ _MOST_OBJECTS = 1000  # that are no modules
 _DEPTH = 6
 _LOADED_BY = ("dataset", "batch_sampler", "sampler", "collate_fn")
 _DATA = (Dataset, Sampler, DataLoader, pl.LightningDataModule)
+_CACHES = {"_memoize_cache"}  # of linear_operator, in the modules of GPyTorch
 _LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric"}
 _OF_LIBRARIES = {"torch", *_LIGHTNING, "torchmetrics", "numpy", "pandas"}
 
@@ -108,9 +111,10 @@ def _entries(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 def is_state(holder: Any, key: str, value: Any) -> bool:
     """Whether an attribute may be one's own state.
 
-    A ``cached_property`` follows from others, from hyperparameters perhaps; what a weak reference is of may be gone.
+    A ``cached_property`` and other caches follow from others, from hyperparameters perhaps; what a weak reference is of
+    may be gone.
     """
-    if type(value) in weakref.ProxyTypes:
+    if key in _CACHES or type(value) in weakref.ProxyTypes:
         return False
     return not any(isinstance(vars(kind).get(key), functools.cached_property) for kind in type(holder).__mro__)
 
@@ -143,11 +147,41 @@ def _others(value: Any) -> Collection[str]:
         return _of_bare_module()
     if isinstance(value, pl.LightningDataModule):
         return {*vars(pl.LightningDataModule()), "trainer"}
+    if isinstance(value, Callback):
+        return _set_with_state(type(value))  # type: ignore[arg-type]
     if isinstance(value, Sampler):
         return {"generator"}  # which is seeded for each epoch
     if isinstance(value, torch.optim.Optimizer):
         return _of_bare_optimizer()
     return ()
+
+
+def state_definer(kind: type) -> type:
+    """The class that defines the ``state_dict`` which callbacks of a class have."""
+    return next(base for base in kind.__mro__ if "state_dict" in vars(base))
+
+
+@functools.cache
+def _set_with_state(kind: type) -> frozenset[str]:
+    """The names of attributes that are set by the class which defines a callback's ``state_dict``, or by its bases.
+
+    Whoever wrote that has said what of them is kept. What a subclass adds, such as a counter of early stops, he could
+    not know of.
+    """
+    mro = kind.__mro__
+    members = [member for base in mro[mro.index(state_definer(kind)) :] for member in vars(base).values()]
+    members = [getattr(member, "fget", None) or getattr(member, "__func__", member) for member in members]
+    return frozenset(name for member in members for name in _stored(getattr(member, "__code__", None)))
+
+
+def _stored(code: types.CodeType | None) -> Iterator[str]:
+    """The names of attributes that a function sets."""
+    if code is None:
+        return
+    yield from (step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR")
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            yield from _stored(part)
 
 
 @functools.cache
