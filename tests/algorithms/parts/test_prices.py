@@ -46,8 +46,8 @@ def timed(problem: Problem) -> Evaluate:
     return with_seconds
 
 
-def best_within(algorithm: Algorithm, seconds: float, *, seed: int) -> tuple[float, int]:
-    """The least loss after so many seconds, and of how many trials."""
+def best_within(algorithm: Algorithm, seconds: float, *, seed: int) -> tuple[float, float]:
+    """The least loss after so many seconds, and of how many epochs."""
     problem = batches_problem()
     evaluate = timed(problem)
     algorithm.start(problem, seed=seed)
@@ -60,7 +60,7 @@ def best_within(algorithm: Algorithm, seconds: float, *, seed: int) -> tuple[flo
         spent += evaluation.seconds
         if problem.counts(evaluation) and spent <= seconds:
             best = min(best, evaluation.losses[0])
-    return best, len(algorithm.trials)
+    return best, algorithm.epochs_committed
 
 
 def test_the_same_seconds_buy_more() -> None:
