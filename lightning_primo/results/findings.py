@@ -17,6 +17,7 @@ from lightning_primo.pareto.noise import on_front
 from lightning_primo.problem import Problem
 from lightning_primo.problem.trial import Evaluation, Losses, Proposal, fold_events, lineage
 from lightning_primo.results.choosing import choose, rule_of
+from lightning_primo.results.constant_objectives import constant_objectives
 from lightning_primo.results.formatting import format_count, format_trainings, format_value
 from lightning_primo.results.front import reached_text, reference_point, reference_values
 from lightning_primo.results.ordering import Front
@@ -217,6 +218,7 @@ class Findings:
             lines.append(partly_line(partly, self.problem.fidelity))
         if n_known := sum(trial.known for trial in self.trials):
             lines.append(f"{n_known} of the trials were known already, and cost nothing here")
+        lines += constant_objectives(self.problem.objectives, self.trials)
         if self.infeasible:
             lines.append(self._infeasible_line())
         elif not self.front:

@@ -22,7 +22,7 @@ from lightning_primo.problem.objective import Objective
 from lightning_primo.problem.trial import Evaluation, Proposal, Status
 from lightning_primo.results.result import Result
 from lightning_primo.training.checkpoint.plain_hyperparameters import LEFT_OUT
-from tests.results.search_log import ACCURACY, ERROR, LATENCY, Log, make_problem, two_objective_log
+from tests.results.search_log import ACCURACY, ERROR, LATENCY, PARAMETERS, Log, make_problem, two_objective_log
 
 # With the reference at 1 and 10,000: boxes from the best error to the worst.
 HYPERVOLUME = 0.1 * 3 + 0.6 * 2 + 0.1 * 1
@@ -453,3 +453,23 @@ def test_chosen_trials_are_exported_with_more_files(tmp_path: Path) -> None:
         result.export(target, trials=[1], overwrite=True)
     with pytest.raises(InvalidArgumentError, match="'trial' is 9"):
         result.export(target, trials=[9], overwrite=True)
+
+
+def test_an_objective_that_nothing_changes_is_told_of(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR, PARAMETERS))
+    for trial_id in range(4):
+        log.train(trial_id, (0.1 * trial_id + 0.1, 12345.0))
+    log.train(4, (math.nan, math.nan), status=Status.DIVERGED)
+    assert "in each of" not in log.result(tmp_path).summary()
+    log.train(5, (0.7, 12345.0))
+    line = "parameters is 12,345 in each of 5 trials: no hyperparameter of the space changes it"
+    assert line in log.result(tmp_path).summary()
+    log.train(6, (0.7, 12346.0))
+    assert "in each of" not in log.result(tmp_path).summary()
+
+
+def test_of_one_objective_there_is_nothing_to_trade(tmp_path: Path) -> None:
+    log = Log(make_problem(ERROR))
+    for trial_id in range(6):
+        log.train(trial_id, (0.5,))
+    assert "in each of" not in log.result(tmp_path).summary()
