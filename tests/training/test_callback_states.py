@@ -101,8 +101,8 @@ class Anneals(EarlyStopping):
             group["weight_decay"] = 0.1 * self.n_validations + sum(self.losses)
 
 
-class Further(Averages):
-    """Has the state of its base, and a number besides."""
+class DecaysByBatch:
+    """Counts batches, by which weights decay."""
 
     n = 0
 
@@ -110,6 +110,10 @@ class Further(Averages):
         self.n += 1
         for group in trainer.optimizers[0].param_groups:
             group["weight_decay"] = 0.1 * self.n
+
+
+class Further(DecaysByBatch, Averages):
+    """Has the state of its base, and a number besides."""
 
 
 class Resets(Warms):
@@ -125,14 +129,7 @@ class Resets(Warms):
         self.other.n = 0
 
 
-class Counts(Callback):
-    n = 0
-
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        self.n += 1
-        for group in trainer.optimizers[0].param_groups:
-            group["weight_decay"] = 0.1 * self.n
-
+class Counts(DecaysByBatch, Callback):
     def state_dict(self) -> dict[str, Any]:
         return {"n": self.n}
 
