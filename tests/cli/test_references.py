@@ -6,9 +6,10 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lightning_primo.cli.project.project import Project
-from lightning_primo.cli.project.references import references
+from lightning_primo.cli.project.references import followed, not_followed, references, with_followers
 from lightning_primo.cli.search_file.space_check import check_space_fits
 from lightning_primo.cli.search_file.space_file import read_space
 from lightning_primo.errors import InvalidArgumentError, SearchMismatchError
@@ -117,3 +118,51 @@ def test_a_file_in_the_place_of_a_group(tmp_path: Path) -> None:
         "model.embedded": "model.hidden",
         "model.other": "model.hidden",
     }
+
+
+CLASSES = """
+model:
+  backbone: {class_path: A, init_args: {width: &w 16, out: *w}}
+  head: {class_path: H, init_args: {width: *w}}
+  neck: &neck {class_path: A, init_args: {size: 3}}
+  tail: *neck
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "also"),
+    [
+        ({"backbone.init_args.width": 4}, {"backbone.init_args.out": 4, "head.init_args.width": 4}),
+        ({"backbone.init_args.width": 4, "backbone.class_path": "B"}, {"head.init_args.width": 4}),
+        ({"backbone.init_args.width": 4, "head.class_path": "B"}, {"backbone.init_args.out": 4}),
+        ({"backbone.init_args.width": 4, "head": {"class_path": "G"}}, {"backbone.init_args.out": 4}),
+        (
+            {"neck.init_args.size": 4, "neck.class_path": "B"},
+            {"tail.init_args.size": 4, "tail.class_path": "B"},
+        ),
+        ({"neck.init_args.size": 4, "tail.class_path": "B"}, {}),
+    ],
+)
+def test_arguments_of_a_class_that_a_trial_does_not_have_follow_nothing(
+    tmp_path: Path, values: dict[str, object], also: dict[str, object]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(CLASSES)
+    base = yaml.safe_load(CLASSES)
+    follows = followed(base, [str(file)], interpolates=False)
+    given, more = ({f"model.{key}": value for key, value in laid.items()} for laid in (values, also))
+    assert with_followers(given, follows, base) == {**given, **more}
+
+
+def test_a_group_that_a_trial_replaces_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(CLASSES)
+    found = not_followed(["model.backbone"], [str(file)], interpolates=False)
+    assert [made.key for made in found] == ["model.head.init_args.width"]
+
+
+def test_files_that_name_one_another(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("model: {data: other.yaml, a: &a 1, b: *a}")
+    (tmp_path / "other.yaml").write_text("made_for: config.yaml")
+    found = references([str(tmp_path / "config.yaml")], interpolates=False)
+    assert [made.key for made in found] == ["model.b"]

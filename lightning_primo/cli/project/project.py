@@ -285,7 +285,7 @@ class Project:
             values["trainer.max_epochs"] = self.max_epochs
         if self.max_steps is not None:
             values |= {"trainer.max_epochs": -1, "trainer.max_steps": self.max_steps}
-        return overlay(self.base, with_followers(values, self.follows), same=same)
+        return overlay(self.base, with_followers(values, self.follows, self.base, same=same), same=same)
 
 
 def _arrived(fields: dict[str, Any]) -> Project:

@@ -6,7 +6,7 @@ The parser knows their values alone. Whoever writes another value where they com
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from lightning_primo.cli.project.given_config import FIT
-from lightning_primo.cli.project.overlay import MISSING, look_up, within
+from lightning_primo.cli.project.overlay import CLASS, MISSING, look_up, same_class, within
 
 _MERGE = "<<"
 _LARGEST = 100_000  # bytes of a config; an entry may also name a file of data
@@ -68,25 +68,40 @@ def followed(base: Mapping[str, Any], files: Sequence[str], *, interpolates: boo
     }
 
 
-def with_followers(values: Mapping[str, Any], follows: Mapping[str, str]) -> dict[str, Any]:
+def with_followers(
+    values: Mapping[str, Any],
+    follows: Mapping[str, str],
+    base: Mapping[str, Any],
+    *,
+    same: Callable[[object, object], bool] | None = None,
+) -> dict[str, Any]:
     """`values` with those of the entries that follow them.
 
-    >>> with_followers({"a": 2, "d": 5}, {"b": "a", "c": "b", "d": "a"})
+    An argument of a class that `values` replace by another one is not that one's, and follows nothing.
+
+    >>> with_followers({"a": 2, "d": 5}, {"b": "a", "c": "b", "d": "a"}, {})
     {'a': 2, 'd': 5, 'b': 2, 'c': 2}
 
     Args:
-        values: By dotted key; an entry that is among them follows nothing.
+        values: By dotted key; an entry that is among them, or below one, follows nothing.
         follows: As of `followed`.
+        base: The config that the values are to be laid over.
+        same: As for `overlay`.
     """
-    laid = dict(values)
-    for key in follows:
-        seen, source = {key}, key
-        while source not in values and source in follows and follows[source] not in seen:
-            source = follows[source]
-            seen.add(source)
-        if source in values:
-            laid[key] = values[source]
-    return laid
+    sources = _sources(values, follows)
+    laid = {**values, **{key: values[source] for key, source in sources.items()}}
+    replaced = [
+        key.removesuffix(CLASS)
+        for key, value in laid.items()
+        if key.endswith(f".{CLASS}") and not (same or same_class)(look_up(base, key), value)
+    ]
+
+    def stays(key: str, source: str) -> bool:
+        around = [place for place in replaced if key.startswith(place) and key != f"{place}{CLASS}"]
+        # Where the class is that of the source's place as well, so are its arguments.
+        return all(source == _beside(sources.get(f"{place}{CLASS}"), key.removeprefix(place)) for place in around)
+
+    return {key: value for key, value in laid.items() if key in values or stays(key, sources[key])}
 
 
 def references_changed(before: Mapping[str, str], after: Mapping[str, str]) -> str:
@@ -113,11 +128,9 @@ def following(keys: Sequence[str], follows: Mapping[str, str]) -> list[str]:
         keys: Dotted.
         follows: As of `followed`.
     """
-    laid = with_followers({key: key for key in keys}, follows)
     return [
         f"{key} is written as {source} in the config, and has its value in each trial"
-        for key, source in laid.items()
-        if key != source
+        for key, source in _sources(keys, follows).items()
     ]
 
 
@@ -136,26 +149,55 @@ def not_followed(keys: Sequence[str], files: Sequence[str], *, interpolates: boo
     return [
         made
         for made in references(files, interpolates=interpolates)
-        if touched(made) and made.key not in keys and not (made.whole and made.source in keys)
+        if touched(made)
+        and not any(within(made.key, key) for key in keys)  # which has another value then
+        and not (made.whole and made.source in keys)
     ]
 
 
-def _entries(file: str, *, interpolates: bool) -> Iterator[tuple[str, list[Reference]]]:
-    """The keys of a file, each with the references that its value is made of."""
+def _sources(keys: Collection[str], follows: Mapping[str, str]) -> dict[str, str]:
+    """For each entry that follows one of `keys`, directly or by others, which one; not for what is one or below one."""
+    sources: dict[str, str] = {}
+    for key in follows:
+        seen, source = {key}, key
+        while source not in keys and source in follows and follows[source] not in seen:
+            source = follows[source]
+            seen.add(source)
+        if source in keys and not any(within(key, other) for other in keys):
+            sources[key] = source
+    return sources
+
+
+def _beside(source: str | None, name: str) -> str | None:
+    """The key of an argument of the class that stands at `source`."""
+    return None if source is None else source.removesuffix(CLASS) + name
+
+
+def _entries(
+    file: str, *, interpolates: bool, within_files: tuple[Path, ...] = ()
+) -> Iterator[tuple[str, list[Reference]]]:
+    """The keys of a file, each with the references that its value is made of.
+
+    Args:
+        file: The config.
+        interpolates: As for `references`.
+        within_files: In which its name stands in the place of a group, and theirs.
+    """
     try:
         with open(file, encoding="utf-8") as opened:  # noqa: PTH123 - may be anything that the parser reads
             root = yaml.compose(opened, Loader=yaml.SafeLoader)
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
         return
     first: dict[int, str] = {}
+    files = (*within_files, Path(file).resolve())
     for key, node in _leaves(root, ""):
         source = first.setdefault(id(node), key)
         if source != key:
             yield _plain(key), [Reference(_plain(key), _plain(source), "an alias", True)]
             continue
-        nested = _named_file(node, file)
+        nested = _named_file(node, files)
         if nested is not None:  # in which references are its own
-            for inner, made in _entries(nested, interpolates=interpolates):
+            for inner, made in _entries(str(nested), interpolates=interpolates, within_files=files):
                 yield _below(key, inner), [_moved(reference, key) for reference in made]
             continue
         made = []
@@ -169,14 +211,21 @@ def _entries(file: str, *, interpolates: bool) -> Iterator[tuple[str, list[Refer
         yield _plain(key), made
 
 
-def _named_file(node: yaml.Node, file: str) -> str | None:
-    """The file that stands in the place of a group of entries, as ``model: model.yaml``; None for other values."""
+def _named_file(node: yaml.Node, files: Sequence[Path]) -> Path | None:
+    """The file that stands in the place of a group of entries, as ``model: model.yaml``; None for other values.
+
+    Args:
+        node: The value.
+        files: Those that it stands in, the innermost last, none of which can be in it once more.
+    """
     if not isinstance(node, yaml.ScalarNode) or not str(node.value).endswith((".yaml", ".yml", ".json")):
         return None
-    found = Path(file).parent / str(node.value)
-    if not found.is_file() or found.resolve() == Path(file).resolve() or found.stat().st_size > _LARGEST:
+    found = files[-1].parent / str(node.value)
+    try:
+        is_small = found.is_file() and found.stat().st_size <= _LARGEST
+    except OSError:  # one that may not be looked at, or a text that is no path
         return None
-    return str(found)
+    return found if is_small and found.resolve() not in files else None
 
 
 def _moved(reference: Reference, place: str) -> Reference:
