@@ -90,7 +90,8 @@ def _check_read(project: Project, space: SearchSpace) -> None:
     if unread.doubtful:
         warnings.warn(
             f"'space' has {_quoted(unread.doubtful)}, an argument of the project's own that no hook of its "
-            f"LightningCLI names and {nothing}: if no hook reads it, trials differ in it without effect",
+            f"LightningCLI names and {nothing}: if no hook, and no class that is made of it, reads it, "
+            "trials differ in it without effect",
             UnreadHyperparameterWarning,
             stacklevel=2,
         )
