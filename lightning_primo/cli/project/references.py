@@ -6,19 +6,18 @@ The parser knows their values alone. Whoever writes another value where they com
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from lightning_primo.cli.project.given_config import FIT
-from lightning_primo.cli.project.overlay import CLASS, MISSING, look_up, same_class, within
 
 _MERGE = "<<"
 _LARGEST = 100_000  # bytes of a config; an entry may also name a file of data
-_INTERPOLATION = re.compile(r"\$\{\s*(\.*[^\s${}:]+)\s*\}")
+INTERPOLATION = re.compile(r"\$\{\s*(\.*[^\s${}:]+)\s*\}")
+"""A part of a text that is another entry's value, by its key."""
 
 
 @dataclass(frozen=True)
@@ -49,128 +48,6 @@ def references(files: Sequence[str], *, interpolates: bool) -> list[Reference]:
     for file in files:
         found.update(_entries(file, interpolates=interpolates))
     return [reference for made in found.values() for reference in made]
-
-
-def followed(base: Mapping[str, Any], files: Sequence[str], *, interpolates: bool) -> dict[str, str]:
-    """For each entry that is the value of another one, the key of that.
-
-    Args:
-        base: The config as the parser reads it.
-        files: As for `references`.
-        interpolates: As for `references`.
-    """
-    found = {made.key: made.source for made in references(files, interpolates=interpolates) if made.whole}
-    values = {key: look_up(base, key) for pair in found.items() for key in pair}
-    return {
-        key: source
-        for key, source in found.items()
-        if values[key] is not MISSING and values[key] == values[source]  # else a later file gives one of them
-    }
-
-
-def with_followers(
-    values: Mapping[str, Any],
-    follows: Mapping[str, str],
-    base: Mapping[str, Any],
-    *,
-    same: Callable[[object, object], bool] | None = None,
-) -> dict[str, Any]:
-    """`values` with those of the entries that follow them.
-
-    An argument of a class that `values` replace by another one is not that one's, and follows nothing.
-
-    >>> with_followers({"a": 2, "d": 5}, {"b": "a", "c": "b", "d": "a"}, {})
-    {'a': 2, 'd': 5, 'b': 2, 'c': 2}
-
-    Args:
-        values: By dotted key; an entry that is among them, or below one, follows nothing.
-        follows: As of `followed`.
-        base: The config that the values are to be laid over.
-        same: As for `overlay`.
-    """
-    sources = _sources(values, follows)
-    laid = {**values, **{key: values[source] for key, source in sources.items()}}
-    replaced = [
-        key.removesuffix(CLASS)
-        for key, value in laid.items()
-        if key.endswith(f".{CLASS}") and not (same or same_class)(look_up(base, key), value)
-    ]
-
-    def stays(key: str, source: str) -> bool:
-        around = [place for place in replaced if key.startswith(place) and key != f"{place}{CLASS}"]
-        # Where the class is that of the source's place as well, so are its arguments.
-        return all(source == _beside(sources.get(f"{place}{CLASS}"), key.removeprefix(place)) for place in around)
-
-    return {key: value for key, value in laid.items() if key in values or stays(key, sources[key])}
-
-
-def references_changed(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """The first entry that is written as another one in one of two configs alone; empty where there is none.
-
-    Args:
-        before: As of `followed`.
-        after: As of `followed`.
-    """
-    for key in (*before, *after):
-        if before.get(key) != after.get(key):
-            was, now = (f"as {of[key]}" if key in of else "with a value of its own" for of in (before, after))
-            return f"{key} was written {was} and is written {now}"
-    return ""
-
-
-def following(keys: Sequence[str], follows: Mapping[str, str]) -> list[str]:
-    """A sentence for each entry that has the value of one of `keys`.
-
-    >>> following(["lr"], {"optimizer.lr": "lr"})
-    ['optimizer.lr is written as lr in the config, and has its value in each trial']
-
-    Args:
-        keys: Dotted.
-        follows: As of `followed`.
-    """
-    return [
-        f"{key} is written as {source} in the config, and has its value in each trial"
-        for key, source in _sources(keys, follows).items()
-    ]
-
-
-def not_followed(keys: Sequence[str], files: Sequence[str], *, interpolates: bool) -> list[Reference]:
-    """Those that are made of an entry which `keys` change, in another way than by having its value.
-
-    Args:
-        keys: Dotted.
-        files: As for `references`.
-        interpolates: As for `references`.
-    """
-
-    def touched(made: Reference) -> bool:
-        return any(within(key, made.source) or within(made.source, key) for key in keys)
-
-    return [
-        made
-        for made in references(files, interpolates=interpolates)
-        if touched(made)
-        and not any(within(made.key, key) for key in keys)  # which has another value then
-        and not (made.whole and made.source in keys)
-    ]
-
-
-def _sources(keys: Collection[str], follows: Mapping[str, str]) -> dict[str, str]:
-    """For each entry that follows one of `keys`, directly or by others, which one; not for what is one or below one."""
-    sources: dict[str, str] = {}
-    for key in follows:
-        seen, source = {key}, key
-        while source not in keys and source in follows and follows[source] not in seen:
-            source = follows[source]
-            seen.add(source)
-        if source in keys and not any(within(key, other) for other in keys):
-            sources[key] = source
-    return sources
-
-
-def _beside(source: str | None, name: str) -> str | None:
-    """The key of an argument of the class that stands at `source`."""
-    return None if source is None else source.removesuffix(CLASS) + name
 
 
 def _entries(
@@ -204,7 +81,7 @@ def _entries(
         for scalar in _scalars(node):
             if scalar is not node and (source := first.setdefault(id(scalar), key)) != key:
                 made.append(Reference(_plain(key), _plain(source), "an alias", False))
-            for match in _INTERPOLATION.finditer(str(scalar.value)) if interpolates else ():
+            for match in INTERPOLATION.finditer(str(scalar.value)) if interpolates else ():
                 whole = scalar is node and match.group(0) == scalar.value
                 source = _absolute(match.group(1), key)
                 made.append(Reference(_plain(key), _plain(source), str(scalar.value), whole))
