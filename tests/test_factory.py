@@ -179,6 +179,17 @@ def test_functions_that_do_not_take_the_configuration() -> None:
     Factory(lambda *_: Net(), functools.partial(_seeded, seed=1))
 
 
+def test_what_a_decorator_makes_of_a_function_takes_the_configuration() -> None:
+    def with_config(function: Any) -> Any:
+        @functools.wraps(function)
+        def called(config: Any) -> Any:
+            return function(**config)
+
+        return called
+
+    assert isinstance(Factory(with_config(lambda *, lr: Net(lr))).module({"lr": 0.5}), Net)
+
+
 def test_wrong_return_types() -> None:
     factory = Factory(lambda config: torch.nn.Linear(1, 1), lambda config: 3)
     with pytest.raises(InvalidArgumentError, match="'module' returned a Linear"):

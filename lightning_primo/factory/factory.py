@@ -239,7 +239,8 @@ def _keywords(target: Any, base: type, label: str) -> Keywords | None:
 def _check_takes_config(function: Any, label: str) -> None:
     """Raise an InvalidArgumentError if a function cannot be called with a configuration."""
     try:
-        signature = inspect.signature(function)
+        # That of a decorator's function itself, which may take another argument than the one that it wraps.
+        signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):  # None, or one that is not written in Python
         return
     try:

@@ -6,6 +6,8 @@ that are set up do not travel.
 
 from __future__ import annotations
 
+import copy
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ import lightning.pytorch as pl
 
 Data = pl.LightningDataModule | None
 
+_FILLED = (list, dict, set)
 _latest: tuple[str, Data] | None = None  # one alone: data may be large
 _prepared: set[str] = set()
 
@@ -38,14 +41,17 @@ def set_up_once(key: str, make: Callable[[], Data]) -> Data:
 def called_alone(data: pl.LightningDataModule, method: str, *args: Any) -> Any:
     """What a method of a data module returns that belongs to no Trainer.
 
-    One that fails so is called again with something in the Trainer's place that has one process on one device, of which
-    many ask; if it fails again, the first exception is raised.
+    One that fails where it asks for a Trainer is called again, on the attributes of before, with something in its place
+    that has one process on one device, of which many ask; if it fails again, the first exception is raised.
     """
+    before = {name: copy.copy(value) if type(value) in _FILLED else value for name, value in vars(data).items()}
     try:
         return getattr(data, method)(*args)
     except Exception as error:
-        if data.trainer is not None:
+        if data.trainer is not None or not _asks_for_trainer(error):
             raise
+        vars(data).clear()
+        vars(data).update(before)
         data.trainer = _OneProcess()  # type: ignore[assignment]
         try:
             return getattr(data, method)(*args)
@@ -53,6 +59,13 @@ def called_alone(data: pl.LightningDataModule, method: str, *args: Any) -> Any:
             raise error from None
         finally:
             data.trainer = None
+
+
+def _asks_for_trainer(error: Exception) -> bool:
+    """Whether an exception comes from code that names a Trainer."""
+    frames = traceback.walk_tb(error.__traceback__)
+    next(frames)  # ours
+    return any("trainer" in frame.f_code.co_names for frame, _ in frames)
 
 
 class _OneProcess:

@@ -24,6 +24,7 @@ class Futility:
         self._all = _Streak("trials")
         self._promotions = _Streak("promotions of trials")
         self._trained: set[int] = set()
+        self._is_promotion = False
         self._without_an_epoch = 0
 
     def add(self, evaluation: Evaluation) -> None:
@@ -32,7 +33,8 @@ class Futility:
         if evaluation.status in _NOT_TRIED:
             return
         self._all.add(evaluation)
-        if evaluation.trial_id in self._trained:
+        self._is_promotion = evaluation.trial_id in self._trained
+        if self._is_promotion:
             self._promotions.add(evaluation)
         elif evaluation.ok:
             self._trained.add(evaluation.trial_id)
@@ -41,7 +43,7 @@ class Futility:
         """Raise a TrialFailedError if nothing else is to be expected than what `evaluation`, counted last, met."""
         if evaluation.status not in _NOT_TRIED:
             self._all.check(evaluation)
-            if evaluation.trial_id in self._trained:
+            if self._is_promotion:
                 self._promotions.check(evaluation)
         self._raise_if_nothing_is_trained(evaluation)
 

@@ -26,7 +26,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lightning_primo.surrogates.gp import Draws, GaussianProcess
+from lightning_primo.surrogates.gp import SMALLEST_SPREAD, Draws, GaussianProcess
 
 Array = npt.NDArray[np.float64]
 
@@ -62,7 +62,8 @@ class CoKriging:
     Attributes:
         processes: The lowest rung, of features, `d`, and then the differences from rung to rung, of these and the place
             in the range of the rung below, `d + 1`.
-        ranges: The least of what was observed at each rung but the last, and how far it extends.
+        ranges: The least of what was observed at each rung but the last, and how far it extends; 1 where that is
+            nothing but rounding.
     """
 
     processes: tuple[GaussianProcess, ...]
@@ -82,7 +83,7 @@ class CoKriging:
             unknown = np.isnan(rung.below)
             below = np.where(unknown, stack.predict(rung.x)[0], rung.below) if unknown.any() else rung.below
             low, extent = float(under.y.min()), float(np.ptp(under.y))
-            stack = replace(stack, ranges=(*stack.ranges, (low, extent if extent > 0 else 1.0)))
+            stack = replace(stack, ranges=(*stack.ranges, (low, extent if extent > SMALLEST_SPREAD else 1.0)))
             process = fit(number, stack.inputs(rung.x, number, below), rung.y - below, rung.variances)
             stack = replace(stack, processes=(*stack.processes, process))
         return stack

@@ -38,7 +38,7 @@ Array = npt.NDArray[np.float64]
 
 _MAX_ITERATIONS = 200
 _MAX_FITTED = 300  # observations that length scales and noise are fitted to
-_SMALLEST_SPREAD = 1e-9
+SMALLEST_SPREAD = 1e-9
 _SQUARED_EXPONENTIAL = SquaredExponential()
 
 
@@ -101,7 +101,7 @@ class GaussianProcess:
         """
         residual = y - trend(x)
         shift, spread = float(np.mean(residual)), float(np.std(residual))
-        scale = spread if spread > _SMALLEST_SPREAD else 1.0
+        scale = spread if spread > SMALLEST_SPREAD else 1.0
         d = x.shape[1]
         length_scale, noise = length_scale_location(d) - LENGTH_SCALE_SPREAD**2, NOISE_LOCATION - NOISE_SPREAD**2
         modes = np.append(np.full(d, length_scale), noise)

@@ -6,7 +6,9 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import yaml
 
+from lightning_primo.cli.project.followers import followed, following, not_followed, with_followers
 from lightning_primo.cli.project.project import Project
 from lightning_primo.cli.project.references import references
 from lightning_primo.cli.search_file.space_check import check_space_fits
@@ -90,6 +92,14 @@ def test_what_is_made_of_another_entry_in_another_way_is_refused(opened) -> None
         check_space_fits(opened(text, mode="omegaconf"), read_space({"data.batch_size": [4, 8]}))
 
 
+@WITH_OMEGACONF
+def test_the_name_of_a_run_is_made_of_the_trials_values(opened) -> None:  # type: ignore[no-untyped-def]
+    logger = "{class_path: CSVLogger, init_args: {save_dir: runs, name: 'size_${data.batch_size}'}}"
+    project = opened(f"{ALIASES}trainer: {{logger: {logger}}}", mode="omegaconf")
+    check_space_fits(project, read_space({"data.batch_size": [4, 8]}))
+    assert project.config_file({"data.batch_size": 4})["trainer"]["logger"]["init_args"]["name"] == "size_4"
+
+
 def test_merged_mappings_and_relative_paths(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(
@@ -117,3 +127,71 @@ def test_a_file_in_the_place_of_a_group(tmp_path: Path) -> None:
         "model.embedded": "model.hidden",
         "model.other": "model.hidden",
     }
+
+
+CLASSES = """
+model:
+  backbone: {class_path: A, init_args: {width: &w 16, out: *w}}
+  head: {class_path: H, init_args: {width: *w}}
+  neck: &neck {class_path: A, init_args: {size: 3}}
+  tail: *neck
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "also"),
+    [
+        ({"backbone.init_args.width": 4}, {"backbone.init_args.out": 4, "head.init_args.width": 4}),
+        ({"backbone.init_args.width": 4, "backbone.class_path": "B"}, {"head.init_args.width": 4}),
+        ({"backbone.init_args.width": 4, "head.class_path": "B"}, {"backbone.init_args.out": 4}),
+        ({"backbone.init_args.width": 4, "head": {"class_path": "G"}}, {"backbone.init_args.out": 4}),
+        (
+            {"neck.init_args.size": 4, "neck.class_path": "B"},
+            {"tail.init_args.size": 4, "tail.class_path": "B"},
+        ),
+        ({"neck.init_args.size": 4, "tail.class_path": "B"}, {}),
+    ],
+)
+def test_arguments_of_a_class_that_a_trial_does_not_have_follow_nothing(
+    tmp_path: Path, values: dict[str, object], also: dict[str, object]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(CLASSES)
+    base = yaml.safe_load(CLASSES)
+    follows = followed(base, [str(file)], interpolates=False)
+    given, more = ({f"model.{key}": value for key, value in laid.items()} for laid in (values, also))
+    assert with_followers(given, follows, base) == {**given, **more}
+
+
+def test_a_group_that_a_trial_replaces_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(CLASSES)
+    found = not_followed(["model.backbone"], [str(file)], {}, interpolates=False)
+    assert [made.key for made in found] == ["model.head.init_args.width"]
+
+
+def test_files_that_name_one_another(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("model: {data: other.yaml, a: &a 1, b: *a}")
+    (tmp_path / "other.yaml").write_text("made_for: config.yaml")
+    found = references([str(tmp_path / "config.yaml")], interpolates=False)
+    assert [made.key for made in found] == ["model.b"]
+
+
+def test_texts_that_are_made_of_other_entries(tmp_path: Path) -> None:
+    """As names of runs are."""
+    file = tmp_path / "config.yaml"
+    file.write_text("lr: 0.5\nmodel: {width: 8, run: 'w${.width}_${lr}', again: 'of ${model.run}', same: '${.again}'}")
+    base = yaml.safe_load(file.read_text())
+    base["model"].update(run="w8_0.5", again="of w8_0.5", same="of w8_0.5")
+    follows = followed(base, [str(file)], interpolates=True)
+    laid = with_followers({"model.width": 4}, follows, base)
+    assert laid == {
+        "model.width": 4,
+        "model.run": "w4_0.5",
+        "model.again": "of w4_0.5",
+        "model.same": "of w4_0.5",
+    }
+    assert not not_followed(["model.width", "lr"], [str(file)], follows, interpolates=True)
+    assert following(["lr"], follows)[0].startswith("model.run is written as w${model.width}_${lr} in the config")
+    base["model"]["run"] = 80.5  # more than a text: of a number no more is known
+    assert "model.run" not in followed(base, [str(file)], interpolates=True)

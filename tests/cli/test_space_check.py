@@ -142,6 +142,19 @@ def test_one_that_no_hook_names_is_told_of(classifier: Path, tmp_path: Path, mon
         )
 
 
+def test_a_class_of_the_projects_own_may_read_its_arguments(
+    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made in a trial, as the model is."""
+    monkeypatch.syspath_prepend(classifier)
+    (tmp_path / "settings.py").write_text("class Settings:\n    def __init__(self, threads: int = 1) -> None: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    defaults = "parser.set_defaults"
+    added = f"parser.add_class_arguments(__import__('settings').Settings, 'settings')\n        {defaults}"
+    with pytest.warns(UnreadHyperparameterWarning, match=r"'settings\.threads'"):
+        _with_own_arguments(classifier, tmp_path, {"settings.threads": [1, 2]}, **{defaults: added})
+
+
 def test_a_schedule_without_an_optimizer_is_refused(classifier: Path, tmp_path: Path) -> None:
     schedule = {"class_path": "StepLR", "init_args": {"step_size": 1}}
     space = read_space({"lr_scheduler.init_args.gamma": [0.5, 0.9]})

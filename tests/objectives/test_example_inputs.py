@@ -17,6 +17,7 @@ from lightning_primo import FLOPs, Metric, Search
 from lightning_primo.algorithms.random_search import RandomSearch
 from lightning_primo.errors import NotMeasurableError
 from lightning_primo.factory import Factory
+from lightning_primo.factory.ready_data import called_alone
 from lightning_primo.objectives import CostCallback, Latency, ParameterCount, PeakMemory
 from lightning_primo.objectives.exact_costs import ExactCosts
 from lightning_primo.objectives.example_inputs import inputs_before_training
@@ -175,6 +176,38 @@ class AsksForTrainer(Data):
 def test_data_that_ask_their_trainer_for_its_processes_are_drawn() -> None:
     inputs = inputs_before_training(Factory(Net, AsksForTrainer()), {}, Net())
     assert inputs.shape == (1, 2)
+
+
+class Fills(AsksForTrainer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[str] = []
+
+    def setup(self, stage: str) -> None:
+        self.files += ["a", "b"]
+        super().setup(stage)
+
+
+def test_data_that_are_set_up_once_more_have_nothing_twice() -> None:
+    data = Fills()
+    called_alone(data, "setup", "fit")
+    assert data.files == ["a", "b"]
+    assert data.trainer is None
+
+
+class Unreachable(Data):
+    n_tried = 0
+
+    def prepare_data(self) -> None:
+        self.n_tried += 1
+        raise OSError("no network")
+
+
+def test_what_fails_without_asking_for_a_trainer_is_not_tried_again() -> None:
+    data = Unreachable()
+    with pytest.raises(OSError, match="no network"):
+        called_alone(data, "prepare_data")
+    assert data.n_tried == 1
 
 
 class AsksForMore(Data):

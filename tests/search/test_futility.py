@@ -87,6 +87,17 @@ def test_promotions_that_all_fail_alike_stop_it_whatever_is_trained_between_them
         promote([23], "FileExistsError at f.py:3")
 
 
+def test_promotions_that_failed_before_do_not_stop_a_search_that_goes_on_and_trains_another_trial() -> None:
+    futility = Futility()
+    for trial in range(3):  # read from the search's directory
+        for signature in ("", "FileExistsError at f.py:3"):
+            status = Status.ERROR if signature else Status.OK
+            futility.add(told(status, signature=signature, trial_id=trial))
+    trained = told(Status.OK, trial_id=3)
+    futility.add(trained)
+    futility.check(trained)
+
+
 def make(directory: Path, module: Any, **options: Any) -> Search:
     space = ConfigurationSpace(seed=0)
     space.add(Float("lr", (1e-3, 1e-1), log=True))

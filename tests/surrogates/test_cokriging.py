@@ -205,3 +205,15 @@ def test_fits_are_remembered_for_a_round_and_are_the_same() -> None:
     assert again is not first
     np.testing.assert_array_equal(again.length_scales, first.length_scales)
     assert fits.fit(0, rung.x, rung.y, np.full(25, 0.1)) is not again
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-310, 1e-100, 1e-12])
+def test_a_rung_below_without_a_spread(spread: float) -> None:
+    """What differs by rounding alone has no places."""
+    low, high = two_rungs()
+    flat = 0.5 * spread * (1 + np.arange(len(low.y)) % 3)
+    model = fitted(replace(low, y=flat), replace(high, below=flat[: len(high.y)]))
+    assert model.ranges == ((flat.min(), 1.0),)
+    drawn = model.draw(at(4), 16, np.random.default_rng(0))
+    for values in (*model.predict(at()), drawn.values, *drawn.predict(at()), *model.believing(at()).predict(at())):
+        assert np.isfinite(values).all()

@@ -141,10 +141,10 @@ def run(options: jsonargparse.Namespace) -> int:
         PrimoError: If the search failed.
     """
     from lightning_primo.cli.cluster import cluster_at
+    from lightning_primo.cli.project.followers import following
     from lightning_primo.cli.project.linked_epochs import refuse_linked_epochs
     from lightning_primo.cli.project.not_run import not_run
     from lightning_primo.cli.project.project import Project
-    from lightning_primo.cli.project.references import following
     from lightning_primo.cli.search_file.beginning_file import own_config_first, with_own_defaults
     from lightning_primo.cli.search_file.space_check import an_example, check_space_fits
     from lightning_primo.cli.search_file.space_file import read_space

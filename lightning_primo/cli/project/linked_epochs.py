@@ -27,10 +27,16 @@ def refuse_linked_epochs(project: Project, config: Mapping[str, Any]) -> None:
     of_one, of_two = (
         replace(project, max_epochs=epochs, max_steps=None).resolved(config, links=True) for epochs in (1, 2)
     )
-    linked = [key for key in leaves(of_one) if key != _EPOCHS and look_up(of_one, key) != look_up(of_two, key)]
+    texts = {key for key, source in project.follows.items() if "${" in source}  # names, as of a run
+    linked = [
+        key
+        for key in leaves(of_one)
+        if key != _EPOCHS and key not in texts and look_up(of_one, key) != look_up(of_two, key)
+    ]
     if linked:
         raise InvalidArgumentError(
-            f"'steps' is given, but the project sets {', '.join(map(shown, linked))} from {_EPOCHS!r} "
-            "(link_arguments), and how many epochs so many steps come to depends on the data: let the model read "
+            f"'steps' is given, but the project sets {', '.join(map(shown, linked))} from {_EPOCHS!r} (by "
+            "link_arguments, or as the config writes it), and how many epochs so many steps come to depends on the "
+            "data: write a number of its own, let the model read "
             "self.trainer.max_epochs in configure_optimizers, link from 'trainer.max_steps', or count in 'epochs'"
         )

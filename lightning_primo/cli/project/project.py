@@ -14,11 +14,11 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger
 
 from lightning_primo.cli.project.config_changes import config_changes
+from lightning_primo.cli.project.followers import followed, references_changed, with_followers
 from lightning_primo.cli.project.given_config import refusal
 from lightning_primo.cli.project.instances import Instances, Part
 from lightning_primo.cli.project.overlay import class_names, class_paths, overlay, same_text
 from lightning_primo.cli.project.own_config import as_the_project_reads_it
-from lightning_primo.cli.project.references import followed, references_changed, with_followers
 from lightning_primo.cli.project.service_loggers import loggers_of_trial
 from lightning_primo.cli.project.trainer_config import heeded, not_heeded
 from lightning_primo.cli.project.user_code import origin_of, user_code
@@ -285,7 +285,7 @@ class Project:
             values["trainer.max_epochs"] = self.max_epochs
         if self.max_steps is not None:
             values |= {"trainer.max_epochs": -1, "trainer.max_steps": self.max_steps}
-        return overlay(self.base, with_followers(values, self.follows), same=same)
+        return overlay(self.base, with_followers(values, self.follows, self.base, same=same), same=same)
 
 
 def _arrived(fields: dict[str, Any]) -> Project:

@@ -6,19 +6,18 @@ The parser knows their values alone. Whoever writes another value where they com
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from lightning_primo.cli.project.given_config import FIT
-from lightning_primo.cli.project.overlay import MISSING, look_up, within
 
 _MERGE = "<<"
 _LARGEST = 100_000  # bytes of a config; an entry may also name a file of data
-_INTERPOLATION = re.compile(r"\$\{\s*(\.*[^\s${}:]+)\s*\}")
+INTERPOLATION = re.compile(r"\$\{\s*(\.*[^\s${}:]+)\s*\}")
+"""A part of a text that is another entry's value, by its key."""
 
 
 @dataclass(frozen=True)
@@ -51,132 +50,59 @@ def references(files: Sequence[str], *, interpolates: bool) -> list[Reference]:
     return [reference for made in found.values() for reference in made]
 
 
-def followed(base: Mapping[str, Any], files: Sequence[str], *, interpolates: bool) -> dict[str, str]:
-    """For each entry that is the value of another one, the key of that.
+def _entries(
+    file: str, *, interpolates: bool, within_files: tuple[Path, ...] = ()
+) -> Iterator[tuple[str, list[Reference]]]:
+    """The keys of a file, each with the references that its value is made of.
 
     Args:
-        base: The config as the parser reads it.
-        files: As for `references`.
+        file: The config.
         interpolates: As for `references`.
+        within_files: In which its name stands in the place of a group, and theirs.
     """
-    found = {made.key: made.source for made in references(files, interpolates=interpolates) if made.whole}
-    values = {key: look_up(base, key) for pair in found.items() for key in pair}
-    return {
-        key: source
-        for key, source in found.items()
-        if values[key] is not MISSING and values[key] == values[source]  # else a later file gives one of them
-    }
-
-
-def with_followers(values: Mapping[str, Any], follows: Mapping[str, str]) -> dict[str, Any]:
-    """`values` with those of the entries that follow them.
-
-    >>> with_followers({"a": 2, "d": 5}, {"b": "a", "c": "b", "d": "a"})
-    {'a': 2, 'd': 5, 'b': 2, 'c': 2}
-
-    Args:
-        values: By dotted key; an entry that is among them follows nothing.
-        follows: As of `followed`.
-    """
-    laid = dict(values)
-    for key in follows:
-        seen, source = {key}, key
-        while source not in values and source in follows and follows[source] not in seen:
-            source = follows[source]
-            seen.add(source)
-        if source in values:
-            laid[key] = values[source]
-    return laid
-
-
-def references_changed(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """The first entry that is written as another one in one of two configs alone; empty where there is none.
-
-    Args:
-        before: As of `followed`.
-        after: As of `followed`.
-    """
-    for key in (*before, *after):
-        if before.get(key) != after.get(key):
-            was, now = (f"as {of[key]}" if key in of else "with a value of its own" for of in (before, after))
-            return f"{key} was written {was} and is written {now}"
-    return ""
-
-
-def following(keys: Sequence[str], follows: Mapping[str, str]) -> list[str]:
-    """A sentence for each entry that has the value of one of `keys`.
-
-    >>> following(["lr"], {"optimizer.lr": "lr"})
-    ['optimizer.lr is written as lr in the config, and has its value in each trial']
-
-    Args:
-        keys: Dotted.
-        follows: As of `followed`.
-    """
-    laid = with_followers({key: key for key in keys}, follows)
-    return [
-        f"{key} is written as {source} in the config, and has its value in each trial"
-        for key, source in laid.items()
-        if key != source
-    ]
-
-
-def not_followed(keys: Sequence[str], files: Sequence[str], *, interpolates: bool) -> list[Reference]:
-    """Those that are made of an entry which `keys` change, in another way than by having its value.
-
-    Args:
-        keys: Dotted.
-        files: As for `references`.
-        interpolates: As for `references`.
-    """
-
-    def touched(made: Reference) -> bool:
-        return any(within(key, made.source) or within(made.source, key) for key in keys)
-
-    return [
-        made
-        for made in references(files, interpolates=interpolates)
-        if touched(made) and made.key not in keys and not (made.whole and made.source in keys)
-    ]
-
-
-def _entries(file: str, *, interpolates: bool) -> Iterator[tuple[str, list[Reference]]]:
-    """The keys of a file, each with the references that its value is made of."""
     try:
         with open(file, encoding="utf-8") as opened:  # noqa: PTH123 - may be anything that the parser reads
             root = yaml.compose(opened, Loader=yaml.SafeLoader)
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
         return
     first: dict[int, str] = {}
+    files = (*within_files, Path(file).resolve())
     for key, node in _leaves(root, ""):
         source = first.setdefault(id(node), key)
         if source != key:
             yield _plain(key), [Reference(_plain(key), _plain(source), "an alias", True)]
             continue
-        nested = _named_file(node, file)
+        nested = _named_file(node, files)
         if nested is not None:  # in which references are its own
-            for inner, made in _entries(nested, interpolates=interpolates):
+            for inner, made in _entries(str(nested), interpolates=interpolates, within_files=files):
                 yield _below(key, inner), [_moved(reference, key) for reference in made]
             continue
         made = []
         for scalar in _scalars(node):
             if scalar is not node and (source := first.setdefault(id(scalar), key)) != key:
                 made.append(Reference(_plain(key), _plain(source), "an alias", False))
-            for match in _INTERPOLATION.finditer(str(scalar.value)) if interpolates else ():
+            for match in INTERPOLATION.finditer(str(scalar.value)) if interpolates else ():
                 whole = scalar is node and match.group(0) == scalar.value
                 source = _absolute(match.group(1), key)
                 made.append(Reference(_plain(key), _plain(source), str(scalar.value), whole))
         yield _plain(key), made
 
 
-def _named_file(node: yaml.Node, file: str) -> str | None:
-    """The file that stands in the place of a group of entries, as ``model: model.yaml``; None for other values."""
+def _named_file(node: yaml.Node, files: Sequence[Path]) -> Path | None:
+    """The file that stands in the place of a group of entries, as ``model: model.yaml``; None for other values.
+
+    Args:
+        node: The value.
+        files: Those that it stands in, the innermost last, none of which can be in it once more.
+    """
     if not isinstance(node, yaml.ScalarNode) or not str(node.value).endswith((".yaml", ".yml", ".json")):
         return None
-    found = Path(file).parent / str(node.value)
-    if not found.is_file() or found.resolve() == Path(file).resolve() or found.stat().st_size > _LARGEST:
+    found = files[-1].parent / str(node.value)
+    try:
+        is_small = found.is_file() and found.stat().st_size <= _LARGEST
+    except OSError:  # one that may not be looked at, or a text that is no path
         return None
-    return str(found)
+    return found if is_small and found.resolve() not in files else None
 
 
 def _moved(reference: Reference, place: str) -> Reference:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lightning.pytorch.cli import LightningCLI
 
-from lightning_primo.cli.project.overlay import within
+from lightning_primo.cli.project.overlay import MISSING, look_up, within
 from lightning_primo.cli.project.project import Project
 from lightning_primo.cli.project.workplace import Workplace
 
@@ -23,7 +23,8 @@ class UnreadKeys:
 
     Args:
         own: Arguments that the project's LightningCLI adds, which no link passes on and no hook of a search can read.
-        doubtful: Such arguments of which nothing is known but that no hook names them.
+        doubtful: Such arguments of which nothing is known but that no hook names them, and those of classes of the
+            project's own, which are made in a trial too and may set something as they are.
         schedules: Those of a learning-rate schedule without an optimizer, which LightningCLI then makes no use of.
     """
 
@@ -50,10 +51,14 @@ def unread_keys(project: Project, keys: Iterable[str]) -> UnreadKeys:
     unlinked = [key for key in own if not any(within(key, s) or within(s, key) for s in sources)]
     named = frozenset(_named(prepared.construction.cls))
     unnamed = [key for key in unlinked if key.split(".")[0] not in named]
-    no_optimizer = not any(project.base.get(name) or any(within(key, name) for key in keys) for name in optimizers)
+    doubtful = [key for key in unnamed if named or isinstance(project.base.get(key.split(".")[0]), Mapping)]
+    no_optimizer = not any(
+        look_up(project.base, name) not in (None, MISSING) or any(within(key, name) for key in keys)
+        for name in optimizers
+    )
     return UnreadKeys(
-        own=() if named else tuple(unnamed),
-        doubtful=tuple(unnamed) if named else (),
+        own=tuple(key for key in unnamed if key not in doubtful),
+        doubtful=tuple(doubtful),
         schedules=tuple(key for key in keys if no_optimizer and any(within(key, name) for name in schedules)),
     )
 

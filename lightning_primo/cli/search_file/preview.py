@@ -14,10 +14,10 @@ from ConfigSpace.hyperparameters import (
     OrdinalHyperparameter,
 )
 
+from lightning_primo.cli.project.followers import following
 from lightning_primo.cli.project.not_run import not_run
 from lightning_primo.cli.project.overlay import MISSING, look_up
 from lightning_primo.cli.project.project import Project
-from lightning_primo.cli.project.references import following
 from lightning_primo.cli.search_file.space_file import SearchSpace
 from lightning_primo.json_values import plain
 from lightning_primo.problem.objective import Objective

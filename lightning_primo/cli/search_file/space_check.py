@@ -21,9 +21,9 @@ from ConfigSpace.hyperparameters import (
 )
 
 from lightning_primo.checks import shown
+from lightning_primo.cli.project.followers import not_followed
 from lightning_primo.cli.project.overlay import CLASS, INIT, MISSING, leaves, look_up, same_class
 from lightning_primo.cli.project.project import Project
-from lightning_primo.cli.project.references import not_followed
 from lightning_primo.cli.project.unread_keys import unread_keys
 from lightning_primo.cli.project.workplace import Workplace
 from lightning_primo.cli.search_file.space_file import SearchSpace
@@ -90,7 +90,8 @@ def _check_read(project: Project, space: SearchSpace) -> None:
     if unread.doubtful:
         warnings.warn(
             f"'space' has {_quoted(unread.doubtful)}, an argument of the project's own that no hook of its "
-            f"LightningCLI names and {nothing}: if no hook reads it, trials differ in it without effect",
+            f"LightningCLI names and {nothing}: if no hook, and no class that is made of it, reads it, "
+            "trials differ in it without effect",
             UnreadHyperparameterWarning,
             stacklevel=2,
         )
@@ -104,7 +105,9 @@ def _check_followed(project: Project, space: SearchSpace) -> None:
     length = "trainer.max_epochs"
     set_by_search = project.max_epochs not in (None, look_up(project.base, length))
     keys = [*space.space, *([length] if set_by_search else [])]
-    for made in not_followed(keys, project.configs, interpolates=interpolates):
+    for made in not_followed(keys, project.configs, project.follows, interpolates=interpolates):
+        if look_up(project.base, made.key.split(".")[0]) is MISSING:  # of another subcommand
+            continue
         raise InvalidArgumentError(
             f"the search changes {made.source!r}, of which the config makes {made.key!r} ({made.text}): a trial's "
             f"value would not reach that. Give {made.key!r} a value that is not made of it, or let a link of the "

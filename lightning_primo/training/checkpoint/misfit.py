@@ -57,30 +57,38 @@ class SameWeights(Callback):
 
     def __init__(self, *, goes_on: bool = True) -> None:
         self.goes_on = goes_on
-        self._names: set[str] = set()
+        self._names: set[str] | None = None
+        self._own: Any = None
+        self._noting: Any = None
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._names = None
         if trainer.strategy.restore_checkpoint_after_setup:
             return
         configure_optimizers = pl_module.configure_optimizers
+        self._own = vars(pl_module).get("configure_optimizers")
 
         @functools.wraps(configure_optimizers)
         def noting() -> Any:  # there is no hook between the loading of a checkpoint and this
             self._note(pl_module)
             return configure_optimizers()
 
-        pl_module.configure_optimizers = noting  # type: ignore[method-assign]
+        pl_module.configure_optimizers = self._noting = noting  # type: ignore[method-assign]
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        vars(pl_module).pop("configure_optimizers", None)
-        if trainer.strategy.restore_checkpoint_after_setup:
+        if self._noting is not None and vars(pl_module).get("configure_optimizers") is self._noting:
+            del pl_module.configure_optimizers
+            if self._own is not None:  # as a LightningCLI gives it to the module
+                pl_module.configure_optimizers = self._own  # type: ignore[method-assign]
+        self._own = self._noting = None
+        if self._names is None:  # the checkpoint comes now, or the module has set another one of its own by its setup()
             self._note(pl_module)
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        other = sorted(self._names ^ self._saved(pl_module))
+        other = sorted((self._names or set()) ^ self._saved(pl_module))
         if other and self.goes_on:
             raise CheckpointError(
                 f"no trial could go on with its training: {type(pl_module).__name__} has changed in its course by "
