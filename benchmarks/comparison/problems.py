@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.lcbench_surrogate import HELD_OUT, TASKS, lcbench_task
+from benchmarks.lcbench_surrogate import HELD_OUT, NEVER_LOOKED_AT, TASKS, lcbench_task
 from benchmarks.nasbench201_table import ETA, TableProblem, sensible_priors, table_problem
 from benchmarks.ranked_priors import ranked_priors
 from lightning_primo.problem import Problem
@@ -129,6 +129,7 @@ _PROBLEMS: Mapping[str, Callable[[Path], Searched]] = {
     **_lcbench_tasks("lcbench-error", "LCBench, error alone", ("error",), TASKS),
     **_lcbench_tasks("lcbench-parameters", "LCBench, parameters", ("error", "parameters"), TASKS),
     **_lcbench_tasks("lcbench", "LCBench, other tasks", ("error", "seconds"), HELD_OUT),
+    **_lcbench_tasks("lcbench", "LCBench, tasks never looked at", ("error", "seconds"), NEVER_LOOKED_AT),
     "nasbench201": _nasbench201,
     "toy:2": partial(_toy, toy_problem(2), toy_values),
     "trade-off:3": partial(_toy, trade_off_problem(3), partial(trade_off_values, n_objectives=3)),
