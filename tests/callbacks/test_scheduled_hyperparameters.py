@@ -20,7 +20,7 @@ from lightning_primo.training import run_job
 from lightning_primo.training.checkpoint.record import read_weights
 from lightning_primo.training.inheritance import TakeOver
 from lightning_primo.training.job import build
-from tests.tiny import Data, Net, Plateau
+from tests.tiny import Data, Net, Plateau, train_with
 from tests.training.jobs import make_job
 from tests.training.test_take_over import OLD, Sgd, kept
 
@@ -116,15 +116,7 @@ def test_a_schedule_that_cannot_be_replayed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TakeOverError, match=r"has the optimizers \[SGD\], but they are configured as \[Adam\]"):
         replayed(tmp_path, {0: {"lr": 0.1}, 2: {"lr": 0.3}}, module)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="begins with a configuration whose optimisers"):
-        pl.Trainer(
-            max_epochs=1,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[ScheduledHyperparameters({0: {"lr": 0.1}}, module=Net)],
-        ).fit(Net(lr=0.2), datamodule=Data())
+        train_with(ScheduledHyperparameters({0: {"lr": 0.1}}, module=Net), Net(lr=0.2), tmp_path)
 
 
 def test_setters_are_heard_again_by_a_training_that_goes_on(tmp_path: Path) -> None:
